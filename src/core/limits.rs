@@ -1,0 +1,45 @@
+//! Every bound in one place: the unit stands last in the name, the reason in the comment.
+
+/// Bytes in one block: the unit of a request (BEP 3 practice) and of a merkle leaf (BEP 52).
+pub const BLOCK_BYTES: u32 = 16 * 1024;
+
+/// Longest peer-wire message taken, whatever its type: a bitfield of `PIECES_MAX` is 256 KiB.
+pub const PEER_MESSAGE_BYTES_MAX: u32 = 1024 * 1024;
+/// Longest extension payload kept: extension handshakes and `lmk_state` are far below it.
+pub const EXTENDED_BYTES_MAX: u32 = 32 * 1024;
+/// Most hashes in one BEP 52 `hashes` message: 8192 nodes (a 128 MiB piece) and 32 uncles.
+pub const HASHES_BYTES_MAX: u32 = 49 + 32 * (8192 + 32);
+
+/// Most pieces of one content: a bitfield of 256 KiB.
+pub const PIECES_MAX: u32 = 2_097_152;
+/// Largest .torrent file read, bytes (room for 2,097,152 pieces in both identities).
+pub const TORRENT_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// Deepest nesting of bencode.
+pub const BENCODE_DEPTH_MAX: usize = 64;
+/// Most values in one bencoded text.
+pub const BENCODE_TOKENS_MAX: usize = 3_000_000;
+
+/// Longest catalogue message: a PUBLISH with both info dicts and the piece layers.
+pub const CATALOGUE_MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest frame a server or client of ours takes.
+pub const CATALOGUE_FRAME_BYTES_MAX: u32 = 1024 * 1024;
+/// Largest answer a catalogue client takes: piece layers of 2,097,152 pieces.
+pub const CATALOGUE_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024 + 4096;
+/// Longest name of a content, bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Most bytes of UDP payload answered: stays under the 1,280-byte IPv6 minimum with its headers.
+pub const DATAGRAM_BYTES_MAX: usize = 1200;
+
+/// Bytes read from one connection in one turn before the others get theirs.
+pub const READ_QUOTA_BYTES: usize = 1024 * 1024;
+/// Bytes written to one connection in one turn.
+pub const WRITE_QUOTA_BYTES: usize = 1024 * 1024;
+/// Bytes gathered for one write: eight blocks and their heads measured fastest.
+pub const WRITE_GATHER_BYTES: usize = 256 * 1024;
+/// Connections taken from the backlog in one turn.
+pub const ACCEPTS_PER_TURN: usize = 64;
+/// Datagrams taken in one turn.
+pub const DATAGRAMS_PER_TURN: usize = 256;
+/// Bytes of one file operation: larger ones are cut so that a turn stays short.
+pub const FILE_STEP_BYTES: usize = 1024 * 1024;

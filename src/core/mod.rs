@@ -1,0 +1,12 @@
+//! Floor 0: the words every other room speaks. Pure data and arithmetic, no I/O of any kind.
+
+pub mod bencode;
+pub mod chunk;
+pub mod fault;
+pub mod id;
+pub mod io;
+pub mod limits;
+pub mod report;
+pub mod rng;
+pub mod slots;
+pub mod time;

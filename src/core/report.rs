@@ -1,0 +1,239 @@
+//! What a role tells about itself: narration ([`Event`]), a complete picture ([`Snapshot`]) and how
+//! it ended ([`Ending`]). Plain data; views paint from it without knowing a role.
+
+use super::time::Span;
+use std::net::SocketAddr;
+
+/// How a process ends. `cli` maps each to its exit code, in one place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Everything asked for is done and verified.
+    Done,
+    /// A mistake of ours.
+    Internal,
+    /// The command line asks for something that cannot be.
+    Usage,
+    /// No content of that name (or of that pin).
+    NotFound,
+    /// The disk refused.
+    Disk,
+    /// Tracker or network.
+    Network,
+    /// Bytes or metainfo that do not match their hash.
+    Verification,
+    /// Policy or a lock of another process.
+    Refused,
+    /// Several contents carry the name.
+    Ambiguous,
+    /// Nobody had the content within `--timeout`.
+    NoSource,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM or SIGHUP.
+    Terminated,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// The result of the program: standard output.
+    Result,
+    Error,
+    Warning,
+    /// A line a person at the terminal wants: standard error.
+    Info,
+    /// Only with `-v`.
+    Detail,
+}
+
+/// One thing that happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    pub level: Level,
+    /// A stable word for programs: `joined`, `seeding`, `complete`, ...
+    pub kind: &'static str,
+    /// One line for people. Foreign text in it has gone through [`foreign`].
+    pub line: String,
+    /// The same facts for programs.
+    pub facts: Vec<(&'static str, Fact)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fact {
+    Text(String),
+    Number(u64),
+    Flag(bool),
+}
+
+impl Event {
+    pub fn new(level: Level, kind: &'static str, line: impl Into<String>) -> Event {
+        Event { level, kind, line: line.into(), facts: Vec::new() }
+    }
+    pub fn result(kind: &'static str, line: impl Into<String>) -> Event {
+        Event::new(Level::Result, kind, line)
+    }
+    pub fn error(kind: &'static str, line: impl Into<String>) -> Event {
+        Event::new(Level::Error, kind, line)
+    }
+    pub fn warning(kind: &'static str, line: impl Into<String>) -> Event {
+        Event::new(Level::Warning, kind, line)
+    }
+    pub fn info(kind: &'static str, line: impl Into<String>) -> Event {
+        Event::new(Level::Info, kind, line)
+    }
+    pub fn detail(kind: &'static str, line: impl Into<String>) -> Event {
+        Event::new(Level::Detail, kind, line)
+    }
+    pub fn text(mut self, key: &'static str, value: impl Into<String>) -> Event {
+        self.facts.push((key, Fact::Text(value.into())));
+        self
+    }
+    pub fn number(mut self, key: &'static str, value: u64) -> Event {
+        self.facts.push((key, Fact::Number(value)));
+        self
+    }
+    pub fn flag(mut self, key: &'static str, value: bool) -> Event {
+        self.facts.push((key, Fact::Flag(value)));
+        self
+    }
+}
+
+/// Which of the three states a neighbour is in, as both sides of a conversation use the words.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum State {
+    /// A slot is free for it (or: it has one free for us).
+    Available,
+    /// It holds a slot and is served (or: we hold one).
+    Connected,
+    /// All slots are taken, or it cannot be reached.
+    Unavailable,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Available => "Available",
+            State::Connected => "Connected",
+            State::Unavailable => "Unavailable",
+        }
+    }
+}
+
+/// A complete picture of a role at one moment.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Snapshot {
+    /// What the role is doing, in a word or two: `hashing`, `downloading`, `seeding`, `tracking`.
+    pub phase: &'static str,
+    /// Why it is not getting on, when it is not; one line.
+    pub waiting: Option<String>,
+    /// The content at work, if the role has one.
+    pub transfer: Option<Transfer>,
+    /// The neighbours by name and state.
+    pub peers: Vec<PeerRow>,
+    /// The tracker's own figures, if the role is one.
+    pub tracker: Option<TrackerRow>,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Transfer {
+    pub name: String,
+    /// Bytes of the content.
+    pub size: u64,
+    /// Bytes hashed, or proven on disk.
+    pub done: u64,
+    /// Bytes a second over the last few seconds.
+    pub rate_down: u64,
+    pub rate_up: u64,
+    /// Bytes of payload since the start.
+    pub downloaded: u64,
+    pub uploaded: u64,
+    /// Sources by state: available, connected, unavailable.
+    pub sources: [u32; 3],
+}
+
+impl Transfer {
+    /// Time left at the present rate, when there is one.
+    pub fn eta(&self) -> Option<Span> {
+        let left = self.size.saturating_sub(self.done);
+        (self.rate_down > 0).then(|| Span::ms(left.saturating_mul(1000) / self.rate_down))
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct PeerRow {
+    pub addr: SocketAddr,
+    /// Client name or peer id prefix, made safe for a terminal.
+    pub client: String,
+    pub state: State,
+    /// Bytes of the content the peer says it has.
+    pub has: u64,
+    pub downloaded: u64,
+    pub uploaded: u64,
+    pub rate_down: u64,
+    pub rate_up: u64,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TrackerRow {
+    pub names: u64,
+    pub seeders: u64,
+    pub leechers: u64,
+    /// UDP requests answered since the start.
+    pub answered: u64,
+    /// Datagrams and connections dropped as malformed since the start.
+    pub dropped: u64,
+}
+
+/// Foreign text made safe for a terminal: no control, bidi or zero-width characters, at most 200
+/// characters. Everything from the network or a file name passes here once before it is shown.
+pub fn foreign(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut safe: String =
+        text.chars().take(201).map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect();
+    if safe.chars().count() > 200 {
+        safe = safe.chars().take(199).collect();
+        safe.push('\u{2026}');
+    }
+    safe
+}
+
+/// Foreign bytes as [`foreign`] text.
+pub fn foreign_bytes(bytes: &[u8]) -> String {
+    foreign(&String::from_utf8_lossy(bytes))
+}
+
+/// Bytes for people: `999 B`, `1.5 KiB`, `2.0 GiB`.
+pub fn bytes_text(n: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit < UNITS.len() - 1 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_a_terminal() {
+        assert_eq!(foreign("a\x1b[2Jb\u{202e}c\r\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\u{fffd}");
+        assert_eq!(foreign(&"x".repeat(500)).chars().count(), 200);
+        assert_eq!(foreign("größe 文件"), "größe 文件");
+    }
+
+    #[test]
+    fn sizes_read_as_a_person_would_write_them() {
+        let said: Vec<String> =
+            [0, 1023, 1536, 1 << 20, 1 << 31].iter().map(|n| bytes_text(*n)).collect();
+        assert_eq!(said, ["0 B", "1023 B", "1.5 KiB", "1.0 MiB", "2.0 GiB"]);
+    }
+}

@@ -1,0 +1,3 @@
+//! The node role: seeder or leecher.
+
+pub mod plan;

@@ -1,0 +1,93 @@
+//! What a node (seeder or leecher) is told at birth: every choice already made, every host name
+//! resolved, every path absolute.
+
+use crate::core::id::PeerId;
+use crate::core::time::Span;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodePlan {
+    pub job: Job,
+    /// The tracker, resolved.
+    pub tracker: SocketAddr,
+    /// The tracker as the user wrote it, for lines to type elsewhere.
+    pub tracker_text: String,
+    /// Where to listen for peers; `None` = loopback or all addresses, as the tracker is reached.
+    pub listen: Option<Listen>,
+    /// Addresses of this machine that others may use, loopback left out.
+    pub addresses: Vec<IpAddr>,
+    pub peer_id: PeerId,
+    /// Seed for everything that is random and no secret.
+    pub seed: u64,
+    /// 32 fresh bytes from the system: the node key unless `key_file` already holds one.
+    pub secret: [u8; 32],
+    /// Where the node key is kept between runs; `None` = nowhere.
+    pub key_file: Option<PathBuf>,
+    /// Slots for leechers: how many are served at once.
+    pub slots: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen {
+    pub ip: IpAddr,
+    /// First port tried, and the last one.
+    pub ports: (u16, u16),
+}
+
+impl Listen {
+    /// The ports tried when none is named: the customary ones of BitTorrent, then some.
+    pub const PORTS: (u16, u16) = (6881, 6999);
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Job {
+    Seed(SeedPlan),
+    Fetch(FetchPlan),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SeedPlan {
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// The bytes of its last path element: the `name` of the info dicts.
+    pub file_name: Vec<u8>,
+    /// `--as NAME`: published under this name in place of the file's own.
+    pub publish_as: Option<String>,
+    /// `--write-torrent FILE`.
+    pub torrent_out: Option<PathBuf>,
+    /// Directory of remembered hashes; `None` = hash every time.
+    pub hash_cache: Option<PathBuf>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetchPlan {
+    pub want: Want,
+    /// Directory that relative results go to: the working directory, absolute.
+    pub directory: PathBuf,
+    /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/` must
+    /// be a directory.
+    pub out: Option<PathBuf>,
+    pub out_must_be_directory: bool,
+    /// `--overwrite`: an existing target with other content is replaced.
+    pub overwrite: bool,
+    /// `--keep-seeding`: stay after completion.
+    pub keep_seeding: bool,
+    /// `--timeout`: give up when no source was there for so long; `None` = wait.
+    pub timeout: Option<Span>,
+}
+
+/// What is wanted: a name, and possibly which of several contents of that name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Want {
+    pub name: String,
+    pub pin: Option<Pin>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Pin {
+    /// 8 or more lower-case hex digits: the start of an info-hash, v2 or v1.
+    Hash(String),
+    /// The SHA-256 of the file itself.
+    Sha256([u8; 32]),
+}

@@ -1,0 +1,3 @@
+//! The tracker role.
+
+pub mod plan;
