@@ -1,1 +1,8 @@
-//! Stub.
+//! Floor 1: what the bytes are. Geometry, bitfields, hashes, merkle trees, metainfo, names, magnets.
+
+pub mod bitfield;
+pub mod digest;
+pub mod error;
+pub mod geometry;
+pub mod merkle;
+pub mod name;
