@@ -3,8 +3,8 @@
 //! with the proven tree before a byte of it goes to disk.
 
 use crate::content::digest;
-use crate::content::geometry::{Block, Geometry};
-use crate::content::merkle;
+use crate::content::geometry::{Block, Geometry, Piece};
+use crate::content::merkle::Shape;
 use crate::content::metainfo::V2;
 use crate::core::id::{ConnId, Hash32};
 use crate::core::io::Page;
@@ -31,7 +31,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Assembly {
     geometry: Geometry,
-    filling: BTreeMap<u32, Filling>,
+    filling: BTreeMap<Piece, Filling>,
     /// Pages that wait for use.
     spare: Vec<Page>,
     /// Pages that may exist, and those that do: filling, spare, or on their way to disk.
@@ -52,7 +52,7 @@ impl Assembly {
     }
 
     /// Makes sure that the piece of `block` has a page.
-    fn filling(&mut self, piece: u32) -> &mut Filling {
+    fn filling(&mut self, piece: Piece) -> &mut Filling {
         self.filling.entry(piece).or_insert_with(|| {
             let mut page = self.spare.pop().unwrap_or_else(|| {
                 self.pages += 1;
@@ -65,7 +65,7 @@ impl Assembly {
     }
 
     /// Opens a page for a piece that was begun.
-    pub fn begin(&mut self, piece: u32) {
+    pub fn begin(&mut self, piece: Piece) {
         self.filling(piece);
     }
 
@@ -92,10 +92,10 @@ impl Assembly {
     }
 
     /// All blocks of the piece came: does it fold to its node of the proven tree?
-    pub fn judge(&mut self, piece: u32, v2: &V2) -> Verdict {
+    pub fn judge(&mut self, piece: Piece, v2: &V2) -> Verdict {
         let Some(filling) = self.filling.remove(&piece) else { return Verdict::Broken(Vec::new()) };
-        let node = merkle::piece_node(&filling.leaves, &self.geometry);
-        if v2.piece_node(piece) == Some(node) {
+        let node = Shape::of(&self.geometry).map(|shape| shape.piece_node(&filling.leaves));
+        if node.is_some() && node == v2.piece_node(piece.index()) {
             return Verdict::Proven(filling.page);
         }
         self.spare.push(filling.page);

@@ -86,7 +86,7 @@ impl Link {
 
     /// Whether it owes us blocks and has been silent for too long.
     pub fn overdue(&self, now: Time) -> bool {
-        !self.asked.is_empty() && now.since(self.served) > SILENT
+        !self.silent && !self.asked.is_empty() && now.since(self.served) > SILENT
     }
 }
 

@@ -3,7 +3,7 @@
 //! the open ones in between are kept block by block. Rarest first.
 
 use crate::content::bitfield::Bitfield;
-use crate::content::geometry::{Block, Geometry};
+use crate::content::geometry::{Block, Geometry, Piece};
 use crate::core::id::ConnId;
 use crate::core::rng::Rng;
 use std::collections::BTreeMap;
@@ -32,9 +32,9 @@ struct Open {
 #[derive(Debug)]
 pub struct Picker {
     geometry: Geometry,
-    open: BTreeMap<u32, Open>,
+    open: BTreeMap<Piece, Open>,
     /// Pieces that nobody began, in an order of our own so that leechers differ.
-    untouched: Vec<u32>,
+    untouched: Vec<Piece>,
     /// Where a piece stands in `untouched`.
     place: Vec<u32>,
     /// How many of our sources have each piece.
@@ -48,11 +48,12 @@ const GONE: u32 = u32::MAX;
 impl Picker {
     pub fn new(geometry: Geometry, proven: Bitfield, rng: &mut Rng) -> Picker {
         let pieces = geometry.pieces();
-        let mut untouched: Vec<u32> = (0..pieces).filter(|piece| !proven.get(*piece)).collect();
+        let mut untouched: Vec<Piece> =
+            geometry.all_pieces().filter(|piece| !proven.get(piece.index())).collect();
         rng.shuffle(&mut untouched);
         let mut place = vec![GONE; pieces as usize];
         for (at, piece) in untouched.iter().enumerate() {
-            place[*piece as usize] = at as u32;
+            place[piece.index() as usize] = at as u32;
         }
         let sources = vec![0; pieces as usize];
         Picker { geometry, open: BTreeMap::new(), untouched, place, sources, proven }
@@ -68,11 +69,11 @@ impl Picker {
 
     /// Whether a source with these pieces has any that we lack.
     pub fn wants(&self, has: &Bitfield) -> bool {
-        has.has_more_than(&self.proven)
+        self.proven.lacks_any_of(has)
     }
 
-    pub fn lacks(&self, piece: u32) -> bool {
-        !self.proven.get(piece)
+    pub fn lacks(&self, piece: Piece) -> bool {
+        !self.proven.get(piece.index())
     }
 
     pub fn got_have(&mut self, piece: u32) {
@@ -125,13 +126,13 @@ impl Picker {
             let found = self
                 .open
                 .iter()
-                .find(|(piece, open)| open.missing > 0 && suits(open) && has.get(**piece));
+                .find(|(piece, open)| open.missing > 0 && suits(open) && has.get(piece.index()));
             let Some((piece, _)) = found else { return };
             self.take_from(*piece, conn, target, into);
         }
     }
 
-    fn take_from(&mut self, piece: u32, conn: ConnId, target: usize, into: &mut Vec<Block>) {
+    fn take_from(&mut self, piece: Piece, conn: ConnId, target: usize, into: &mut Vec<Block>) {
         let Some(open) = self.open.get_mut(&piece) else { return };
         for (index, state) in open.blocks.iter_mut().enumerate() {
             if into.len() >= target {
@@ -148,23 +149,22 @@ impl Picker {
     }
 
     /// A piece nobody began that the source has and few others have.
-    fn rarest(&self, has: &Bitfield) -> Option<u32> {
+    fn rarest(&self, has: &Bitfield) -> Option<Piece> {
         self.untouched
             .iter()
             .rev()
-            .filter(|piece| has.get(**piece))
+            .filter(|piece| has.get(piece.index()))
             .take(COMPARED)
-            .min_by_key(|piece| self.sources[**piece as usize])
+            .min_by_key(|piece| self.sources.get(piece.index() as usize).copied())
             .copied()
     }
 
-    fn begin(&mut self, piece: u32, owner: ConnId) {
-        let at = self.place[piece as usize] as usize;
+    fn begin(&mut self, piece: Piece, owner: ConnId) {
+        let at = std::mem::replace(&mut self.place[piece.index() as usize], GONE) as usize;
         self.untouched.swap_remove(at);
         if let Some(moved) = self.untouched.get(at) {
-            self.place[*moved as usize] = at as u32;
+            self.place[moved.index() as usize] = at as u32;
         }
-        self.place[piece as usize] = GONE;
         let blocks = self.geometry.blocks_in(piece);
         let open = Open {
             blocks: vec![BlockState::Missing; blocks as usize],
@@ -204,13 +204,13 @@ impl Picker {
     }
 
     /// The piece stands proven in the file.
-    pub fn got_proven(&mut self, piece: u32) {
+    pub fn got_proven(&mut self, piece: Piece) {
         self.open.remove(&piece);
-        self.proven.set(piece);
+        self.proven.set(piece.index());
     }
 
     /// The piece did not match: all its blocks are missing again.
-    pub fn got_broken(&mut self, piece: u32) {
+    pub fn got_broken(&mut self, piece: Piece) {
         if let Some(open) = self.open.get_mut(&piece) {
             open.blocks.fill(BlockState::Missing);
             open.missing = open.blocks.len() as u32;
@@ -220,7 +220,7 @@ impl Picker {
 
     /// Blocks by state: missing, asked, held, proven. Their sum is the content.
     pub fn census(&self) -> [u64; 4] {
-        let blocks = |piece: &u32| u64::from(self.geometry.blocks_in(*piece));
+        let blocks = |piece: &Piece| u64::from(self.geometry.blocks_in(*piece));
         let mut census = [0; 4];
         census[0] = self.untouched.iter().map(blocks).sum();
         for open in self.open.values() {
@@ -232,7 +232,7 @@ impl Picker {
                 }
             }
         }
-        census[3] = self.proven.ones().map(|piece| blocks(&piece)).sum();
+        census[3] = self.proven.ones().filter_map(|at| self.geometry.piece(at)).map(|p| blocks(&p)).sum();
         census
     }
 }
@@ -263,7 +263,7 @@ mod tests {
         picker.got_bitfield(&Bitfield::new(geometry.pieces()), &most);
         let mut blocks = Vec::new();
         picker.next(conn(0), &all, 4, 8, &mut blocks);
-        assert!(blocks.iter().all(|block| block.piece() == 5), "{blocks:?}");
+        assert!(blocks.iter().all(|block| block.piece().index() == 5), "{blocks:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a conversation tells: facts, checked against the content's geometry and the protocol's
 //! rules, in the past tense.
 
+use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::Hash32;
@@ -21,8 +22,8 @@ pub enum Heard<'a> {
     NotInterested,
     /// One more piece stands there.
     Has(Piece),
-    /// Its pieces were told in bulk.
-    HasMany,
+    /// Its pieces were told in bulk; this is what it had told until then.
+    HasMany(Bitfield),
     /// It asks for bytes of the content: in range, at most one block long.
     Asked(BlockRef),
     Cancelled(BlockRef),

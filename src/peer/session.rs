@@ -262,8 +262,8 @@ impl Session {
         }
         match message {
             Message::HaveAll => {
-                self.has = Bitfield::full(self.geometry.pieces());
-                Ok(Some(Heard::HasMany))
+                let all = Bitfield::full(self.geometry.pieces());
+                Ok(Some(Heard::HasMany(std::mem::replace(&mut self.has, all))))
             }
             // Sent after pieces were told, it would take them back: nothing is unlearned.
             Message::HaveNone if self.has.is_empty() => Ok(None),
@@ -334,11 +334,10 @@ impl Session {
         match std::mem::replace(&mut self.body, Body::None) {
             Body::Bits(loader) => {
                 let told = loader.finish()?;
-                if !self.has.is_subset_of(&told) {
+                if told.lacks_any_of(&self.has) {
                     return Err(Fault::peer("bitfield: takes back pieces it had told"));
                 }
-                self.has = told;
-                Ok(Some(Heard::HasMany))
+                Ok(Some(Heard::HasMany(std::mem::replace(&mut self.has, told))))
             }
             Body::Block => Ok(Some(Heard::BlockEnded)),
             Body::Extended { id, bytes } => self.got_extended(id, &bytes),
