@@ -439,6 +439,39 @@ fn message_vectors_are_read_and_written() {
     assert_eq!(seen, 18);
 }
 
+/// The range a merkle vector's name tells of: `..._b0_i512_l2_p9_...`.
+fn named(name: &str, root: Hash32) -> HashRange {
+    let number = |letter: char| {
+        let digits = name.split('_').find_map(|word| word.strip_prefix(letter)?.parse().ok());
+        digits.unwrap_or_else(|| panic!("{name}"))
+    };
+    let (base, index) = (number('b'), number('i'));
+    HashRange { root, base, index, length: number('l'), proof: number('p') }
+}
+
+#[test]
+fn hash_messages_exchanged_with_libtorrent_are_read_and_written() {
+    let mut seen = [0; 3];
+    for (name, bytes) in vectors("merkle/") {
+        let root = Hash32(bytes[5..37].try_into().unwrap());
+        let range = named(&name, root);
+        let said = after_greeting(&bytes);
+        if name.ends_with("_hashes.bin") {
+            let long = Long::Hashes { range, len: bytes.len() as u32 - 53 };
+            assert_eq!(said, [Said::Long(long, bytes[53..].to_vec(), bytes.len())], "{name}");
+            assert_eq!(head(long), bytes[..53], "{name}");
+            seen[2] += 1;
+        } else {
+            let request = name.ends_with("_req.bin");
+            let wrap = if request { Message::HashRequest } else { Message::HashReject };
+            assert_eq!(said, [Said::Message(wrap(range), 53)], "{name}");
+            assert_eq!(wrap(range).encode()[..], bytes, "{name}");
+            seen[usize::from(request)] += 1;
+        }
+    }
+    assert_eq!(seen, [4, 25, 21], "rejects, requests, hashes");
+}
+
 #[test]
 fn invalid_vectors_are_refused_or_left_to_the_session() {
     let block = |piece, begin, len| BlockRef { piece, begin, len };
