@@ -291,6 +291,8 @@ fn ids_of_a_later_handshake_add_to_the_first() {
     let known = Extension::ALL.map(|extension| ids.id(extension));
     assert_eq!(known, [None, None, None, None, Some(4), Some(1)]);
     assert_eq!(ids.extension(4), Some(Extension::UtMetadata));
+    ids.learn(&handshake(b"d1:md11:ut_metadatai0e6:ut_pexi0eee").ids);
+    assert_eq!(Extension::ALL.map(|extension| ids.id(extension)), [None; 6]);
     assert_eq!(ids.extension(0), None);
 }
 

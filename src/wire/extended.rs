@@ -1,6 +1,6 @@
-//! Payloads of the extension protocol (BEP 10): its handshake, `lmk_state`, metadata exchange (BEP 9),
-//! `lt_donthave` (BEP 54) and `upload_only` (BEP 21). A payload that cannot be read is `None`: the
-//! message is ignored.
+//! Payloads of the extension protocol (BEP 10): its handshake, `lt_donthave` (BEP 54) and
+//! `upload_only` (BEP 21) here, `lmk_state` and the metadata exchange (BEP 9) in files of their own.
+//! A payload that cannot be read is `None`: the message is ignored.
 
 pub use super::peer_metadata::{METADATA_BLOCK_BYTES, METADATA_BYTES_MAX, MetadataMessage};
 pub use super::peer_state::{Reason, UploadState};

@@ -1,5 +1,5 @@
-//! The words of the peer wire (BEP 3, 6, 10, 52) and how each is written. Reading a stream of them is
-//! [`Framer`]'s work. Integers are big-endian.
+//! The words of the peer wire (BEP 3, 6, 10, 52) and how each is written; [`Framer`] reads a stream
+//! of them. Integers are big-endian.
 
 pub use super::peer_framer::{Framer, Long, Part};
 
