@@ -1,1 +1,7 @@
-//! Stub.
+//! Floor 1: bytes <-> meaning, one file per format. Pure; nothing here knows a conversation.
+
+pub mod extended;
+pub mod peer;
+pub mod peer_framer;
+pub mod peer_metadata;
+pub mod peer_state;
