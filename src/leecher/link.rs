@@ -5,7 +5,7 @@ use crate::content::geometry::Block;
 use crate::core::meter::Meter;
 use crate::core::report::State;
 use crate::core::time::{Span, Time};
-use crate::wire::extended::UploadState;
+use crate::wire::peer_state::UploadState;
 use std::collections::VecDeque;
 
 /// A source that owes us blocks and sends none for so long is asked for nothing more.
@@ -93,7 +93,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::extended::Reason;
+    use crate::wire::peer_state::Reason;
 
     fn told(state: State) -> UploadState {
         let reason = Reason::None;

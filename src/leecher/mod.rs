@@ -16,7 +16,7 @@ use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::peer::Session;
-use crate::wire::extended::UploadState;
+use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{BlockRef, Message};
 use assembly::{Assembly, Verdict};
 use link::{Link, Receiving};

@@ -3,7 +3,8 @@
 use crate::content::bitfield::Bitfield;
 use crate::core::id::{ConnId, InfoHash, PeerId};
 use crate::core::io::Outbox;
-use crate::wire::extended::{ExtendedHandshake, UploadState};
+use crate::wire::extended::{ExtendedHandshake, Extension, ExtensionIds};
+use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{self, Handshake, Message, Reserved};
 use std::net::IpAddr;
 
@@ -50,9 +51,13 @@ impl Us {
         out: &mut Outbox,
     ) {
         let metadata_bytes = self.metadata_bytes[identity as usize];
+        let mut ids = ExtensionIds::default();
+        ids.set(Extension::LmkState, OUR_STATE_ID);
+        if metadata_bytes > 0 {
+            ids.set(Extension::Metadata, OUR_METADATA_ID);
+        }
         let words = ExtendedHandshake {
-            lmk_state: Some(OUR_STATE_ID),
-            ut_metadata: (metadata_bytes > 0).then_some(OUR_METADATA_ID),
+            ids,
             metadata_size: (metadata_bytes > 0).then_some(metadata_bytes),
             listen_port: (self.listen_port > 0).then_some(self.listen_port),
             client: Some(concat!("lmk/", env!("CARGO_PKG_VERSION")).as_bytes().to_vec()),
@@ -60,7 +65,6 @@ impl Us {
             reqq: Some(REQUESTS_QUEUED_MAX),
             upload_only: Some(complete),
             lmk: Some(state),
-            ..ExtendedHandshake::default()
         };
         let payload = words.encode();
         out.send(conn, &peer::extended_head(0, payload.len() as u32));

@@ -5,7 +5,8 @@ use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::Hash32;
-use crate::wire::extended::{MetadataMessage, UploadState};
+use crate::wire::peer_metadata::MetadataMessage;
+use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{BlockRef, HashRange};
 
 #[derive(Debug)]

@@ -10,7 +10,9 @@ use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Hash32, InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::core::time::Time;
-use crate::wire::extended::{ExtendedHandshake, MetadataMessage, UploadState};
+use crate::wire::extended::{ExtendedHandshake, Extension};
+use crate::wire::peer_metadata::MetadataMessage;
+use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{self, Framer, Handshake, HashRange, Long, Message, Part};
 use std::net::SocketAddr;
 
@@ -176,14 +178,19 @@ impl Session {
 
     /// Tells our upload state, if the peer understands it.
     pub fn tell_state(&mut self, state: UploadState, now: Time, out: &mut Outbox) {
-        let Some(id) = self.introduced.as_ref().and_then(|words| words.lmk_state) else { return };
+        let Some(id) = self.speaks(Extension::LmkState) else { return };
         self.extended(id, &state.encode(), now, out);
     }
 
     /// Sends a metadata message, if the peer understands it.
     pub fn tell_metadata(&mut self, message: &MetadataMessage, now: Time, out: &mut Outbox) {
-        let Some(id) = self.introduced.as_ref().and_then(|words| words.ut_metadata) else { return };
+        let Some(id) = self.speaks(Extension::Metadata) else { return };
         self.extended(id, &message.encode(), now, out);
+    }
+
+    /// The id under which the peer wants to hear an extension, if it knows it.
+    fn speaks(&self, extension: Extension) -> Option<u8> {
+        self.introduced.as_ref()?.ids.id(extension)
     }
 
     fn extended(&mut self, id: u8, payload: &[u8], now: Time, out: &mut Outbox) {
@@ -357,7 +364,7 @@ impl Session {
             0 => {
                 // A bad one is ignored, as everybody does; a later one adds to the earlier.
                 let Some(new) = ExtendedHandshake::decode(payload) else { return Ok(None) };
-                words.merge(new);
+                words.learn(new);
                 Some(Heard::Introduced)
             }
             greeting::OUR_STATE_ID => UploadState::decode(payload).map(Heard::Told),

@@ -6,7 +6,7 @@ use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::time::{Span, Time};
 use crate::peer::{Heard, Identity};
-use crate::wire::extended::MetadataMessage;
+use crate::wire::peer_metadata::MetadataMessage;
 
 /// How long a peer of ours that was met under v1 is not dialled under v1 again.
 const MET_UNDER_V1: Span = Span::secs(3600);
