@@ -1,5 +1,5 @@
 //! Payloads of the extension protocol (BEP 10): its handshake, `lt_donthave` (BEP 54) and
-//! `upload_only` (BEP 21) here, `lmk_state` and the metadata exchange (BEP 9) in files of their own.
+//! `upload_only` (BEP 21) here, `lmk_state` and the metadata exchange (BEP 9) in files apart.
 //! A payload that cannot be read is `None`: the message is ignored.
 
 pub use super::peer_metadata::{METADATA_BLOCK_BYTES, METADATA_BYTES_MAX, MetadataMessage};
