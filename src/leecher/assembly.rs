@@ -95,7 +95,7 @@ impl Assembly {
     pub fn judge(&mut self, piece: Piece, v2: &V2) -> Verdict {
         let Some(filling) = self.filling.remove(&piece) else { return Verdict::Broken(Vec::new()) };
         let node = Shape::of(&self.geometry).map(|shape| shape.piece_node(&filling.leaves));
-        if node.is_some() && node == v2.piece_node(piece.index()) {
+        if node.is_some() && node == v2.piece_node(&self.geometry, piece.index()) {
             return Verdict::Proven(filling.page);
         }
         self.spare.push(filling.page);

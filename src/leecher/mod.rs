@@ -270,7 +270,7 @@ impl Leecher {
             self.assembly.begin(block.piece());
             let (piece, begin) = (block.piece().index(), block.begin());
             let asked = BlockRef { piece, begin, len: self.content.geometry.block_len(*block) };
-            self.requests.extend_from_slice(Message::Request(asked).encode().as_ref());
+            self.requests.extend_from_slice(&Message::Request(asked).encode());
             link.asked.push_back(*block);
         }
         if !self.requests.is_empty() {

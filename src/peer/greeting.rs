@@ -36,7 +36,7 @@ pub const OUR_STATE_ID: u8 = 9;
 impl Us {
     /// The 68 bytes that open a conversation.
     pub fn handshake(&self, info_hash: InfoHash) -> [u8; 68] {
-        let reserved = Reserved::default().with_extended().with_fast();
+        let reserved = Reserved::new().with_extended().with_fast();
         Handshake { reserved, info_hash, peer_id: self.peer_id }.encode()
     }
 
@@ -54,7 +54,7 @@ impl Us {
         let mut ids = ExtensionIds::default();
         ids.set(Extension::LmkState, OUR_STATE_ID);
         if metadata_bytes > 0 {
-            ids.set(Extension::Metadata, OUR_METADATA_ID);
+            ids.set(Extension::UtMetadata, OUR_METADATA_ID);
         }
         let words = ExtendedHandshake {
             ids,
@@ -75,13 +75,25 @@ impl Us {
 /// Says which pieces we have, in the shortest legal form.
 pub fn tell_pieces(conn: ConnId, have: &Bitfield, fast: bool, out: &mut Outbox) {
     if fast && have.is_full() && !have.is_empty() {
-        out.send(conn, Message::HaveAll.encode().as_ref());
+        out.send(conn, &Message::HaveAll.encode());
     } else if have.is_empty() {
         if fast {
-            out.send(conn, Message::HaveNone.encode().as_ref());
+            out.send(conn, &Message::HaveNone.encode());
         }
     } else {
         out.send(conn, &peer::bitfield_head(have.as_bytes().len() as u32));
         out.send(conn, have.as_bytes());
     }
+}
+
+/// A later extension handshake adds to what the first said (BEP 10).
+pub fn learn(known: &mut ExtendedHandshake, later: ExtendedHandshake) {
+    known.ids.learn(&later.ids);
+    known.listen_port = later.listen_port.or(known.listen_port);
+    known.client = later.client.or(known.client.take());
+    known.yourip = later.yourip.or(known.yourip);
+    known.reqq = later.reqq.or(known.reqq);
+    known.metadata_size = later.metadata_size.or(known.metadata_size);
+    known.upload_only = later.upload_only.or(known.upload_only);
+    known.lmk = later.lmk.or(known.lmk);
 }

@@ -5,7 +5,6 @@ use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::Hash32;
-use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{BlockRef, HashRange};
 
@@ -41,8 +40,8 @@ pub enum Heard<'a> {
     HashesRejected(HashRange),
     /// What it tells of its upload side towards us.
     Told(UploadState),
-    /// Metadata exchange.
-    Metadata(MetadataMessage),
+    /// It asks for a part of the info dict.
+    AskedMetadata(u32),
 }
 
 /// What ends a conversation, or the next fact, or nothing until more bytes come.

@@ -172,7 +172,7 @@ impl Session {
             Message::NotInterested => self.wanting = false,
             _ => {}
         }
-        out.send(self.conn, message.encode().as_ref());
+        out.send(self.conn, &message.encode());
         self.spoke = now;
     }
 
@@ -183,8 +183,8 @@ impl Session {
     }
 
     /// Sends a metadata message, if the peer understands it.
-    pub fn tell_metadata(&mut self, message: &MetadataMessage, now: Time, out: &mut Outbox) {
-        let Some(id) = self.speaks(Extension::Metadata) else { return };
+    pub fn tell_metadata(&mut self, message: &MetadataMessage<'_>, now: Time, out: &mut Outbox) {
+        let Some(id) = self.speaks(Extension::UtMetadata) else { return };
         self.extended(id, &message.encode(), now, out);
     }
 
@@ -364,11 +364,14 @@ impl Session {
             0 => {
                 // A bad one is ignored, as everybody does; a later one adds to the earlier.
                 let Some(new) = ExtendedHandshake::decode(payload) else { return Ok(None) };
-                words.learn(new);
+                greeting::learn(words, new);
                 Some(Heard::Introduced)
             }
             greeting::OUR_STATE_ID => UploadState::decode(payload).map(Heard::Told),
-            greeting::OUR_METADATA_ID => MetadataMessage::decode(payload).map(Heard::Metadata),
+            greeting::OUR_METADATA_ID => match MetadataMessage::decode(payload) {
+                Some(MetadataMessage::Request { piece }) => Some(Heard::AskedMetadata(piece)),
+                _ => None,
+            },
             _ => None,
         };
         Ok(heard)

@@ -5,6 +5,7 @@ use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::core::chunk::FileSpan;
 use crate::core::id::FileId;
+use crate::peer::Identity;
 use crate::wire::peer::BlockRef;
 use std::rc::Rc;
 
@@ -23,6 +24,14 @@ impl Library {
 
     pub fn content(&self) -> &Rc<Content> {
         &self.content
+    }
+
+    /// The info dict of one identity; empty if the content has none.
+    pub fn info(&self, identity: Identity) -> &[u8] {
+        match identity {
+            Identity::V1 => self.content.v1.as_ref().map_or(&[], |v1| &v1.info),
+            Identity::V2 => self.content.v2.as_ref().map_or(&[], |v2| &v2.info),
+        }
     }
 
     pub fn file(&self) -> FileId {

@@ -11,7 +11,7 @@ use crate::core::io::{FileDone, Outbox};
 use crate::core::report::State;
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
-use crate::wire::peer_metadata::MetadataMessage;
+use crate::wire::peer_metadata::{METADATA_BLOCK_BYTES, MetadataMessage};
 use crate::wire::peer_state::{Reason, UploadState};
 use crate::wire::peer::{BlockRef, HashRange, Message};
 use library::Library;
@@ -19,9 +19,6 @@ use proofs::Proofs;
 use slots::{Place, Slots};
 use std::collections::BTreeMap;
 use upload::Upload;
-
-/// Bytes of the info dict in one metadata message (BEP 9).
-const METADATA_PART_BYTES: usize = 16 * 1024;
 
 /// What we keep of one leecher.
 #[derive(Debug)]
@@ -46,8 +43,8 @@ impl Seeder {
         Seeder {
             slots: Slots::new(slots),
             served: BTreeMap::new(),
+            proofs: Proofs::new(&library),
             library,
-            proofs: Proofs::default(),
             closing: false,
         }
     }
@@ -139,23 +136,16 @@ impl Seeder {
     }
 
     /// Serves a part of the info dict of the conversation's identity (BEP 9).
-    pub fn got_metadata(
+    pub fn got_metadata_request(
         &mut self,
         session: &mut Session,
-        message: MetadataMessage,
+        piece: u32,
         now: Time,
         out: &mut Outbox,
     ) {
-        let MetadataMessage::Request { piece } = message else { return };
-        let content = self.library.content();
-        let info = content.info(session.identity == crate::peer::Identity::V2).unwrap_or_default();
-        let part = info.chunks(METADATA_PART_BYTES).nth(piece as usize);
-        let answer = match part {
-            Some(part) => MetadataMessage::Data {
-                piece,
-                total_size: info.len() as u32,
-                bytes: part.to_vec(),
-            },
+        let info = self.library.info(session.identity);
+        let answer = match info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize) {
+            Some(block) => MetadataMessage::Data { piece, total_size: info.len() as u32, block },
             None => MetadataMessage::Reject { piece },
         };
         session.tell_metadata(&answer, now, out);

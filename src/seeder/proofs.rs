@@ -1,17 +1,17 @@
-//! Answers to hash requests (BEP 52). Nodes of the piece layer are at hand; leaves are hashed again
-//! from the file when they are asked for, one piece at a time, because nobody keeps 32 bytes for
-//! every block of a large content.
+//! Answers to hash requests (BEP 52). The tree from the piece layer up is kept; leaves are hashed
+//! again from the file when they are asked for, one piece at a time, because nobody keeps 32 bytes
+//! for every block of a large content.
 
 use super::library::Library;
 use crate::content::digest;
-use crate::content::merkle::{self, Answer};
+use crate::content::proof::{HashRange, Tree};
 use crate::core::id::{ConnId, Hash32, Ticket};
 use crate::core::io::{FileDone, FileOp, Outbox, Page};
-use crate::core::limits::BLOCK_BYTES;
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
-use crate::wire::peer::{self, HashRange, Message};
+use crate::wire::peer::{self, Message};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 /// Requests that wait for leaves; more are refused.
 const WAITING_MAX: usize = 64;
@@ -19,13 +19,23 @@ const WAITING_MAX: usize = 64;
 #[derive(Debug)]
 struct Waiting {
     conn: ConnId,
+    asked: peer::HashRange,
     range: HashRange,
-    /// Leaves read so far, by piece.
+    /// Pieces whose leaves the answer needs, and those read so far.
+    needs: Range<u32>,
     leaves: BTreeMap<u32, Vec<Hash32>>,
 }
 
-#[derive(Debug, Default)]
+impl Waiting {
+    /// The next piece to read.
+    fn next_piece(&self) -> Option<u32> {
+        self.needs.clone().find(|piece| !self.leaves.contains_key(piece))
+    }
+}
+
+#[derive(Debug)]
 pub struct Proofs {
+    tree: Option<Tree>,
     waiting: VecDeque<Waiting>,
     /// The read that is out, and the piece it is of.
     reading: Option<(Ticket, u32)>,
@@ -33,29 +43,51 @@ pub struct Proofs {
 }
 
 impl Proofs {
+    pub fn new(library: &Library) -> Proofs {
+        Proofs {
+            tree: library.content().tree(),
+            waiting: VecDeque::new(),
+            reading: None,
+            page: Page::new(),
+        }
+    }
+
     pub fn left(&mut self, conn: ConnId) {
         self.waiting.retain(|waiting| waiting.conn != conn);
     }
 
+    /// A request: refused if it is not of our tree, or needs leaves of a piece we have not proven.
     pub fn asked(
         &mut self,
         session: &mut Session,
-        range: HashRange,
+        asked: peer::HashRange,
         library: &Library,
         now: Time,
         out: &mut Outbox,
     ) {
-        let waiting = Waiting { conn: session.conn, range, leaves: BTreeMap::new() };
-        match compose(&waiting, library) {
-            Answer::Hashes(hashes) => send(session, range, &hashes, now, out),
-            Answer::NeedLeaves(_) if self.waiting.len() < WAITING_MAX => {
-                self.waiting.push_back(waiting);
-                self.read_next(library, out);
+        let peer::HashRange { root, base, index, length, proof } = asked;
+        let range = HashRange { base, index, length, proof };
+        let ours = library.content().v2.as_ref().is_some_and(|v2| v2.root == root);
+        let needs = self.tree.as_ref().filter(|_| ours).and_then(|tree| tree.needs(&range));
+        match needs {
+            Some(needs)
+                if self.waiting.len() < WAITING_MAX
+                    && needs.clone().all(|piece| library.have().get(piece)) =>
+            {
+                let (conn, leaves) = (session.conn, BTreeMap::new());
+                let waiting = Waiting { conn, asked, range, needs, leaves };
+                if waiting.next_piece().is_none() {
+                    self.answer(session, &waiting, now, out);
+                } else {
+                    self.waiting.push_back(waiting);
+                    self.read_next(library, out);
+                }
             }
-            _ => session.say(Message::HashReject(range), now, out),
+            _ => session.say(Message::HashReject(asked), now, out),
         }
     }
 
+    /// A read came back; hands back what is not ours.
     pub fn got_file(
         &mut self,
         ticket: Ticket,
@@ -69,38 +101,33 @@ impl Proofs {
             return Some(done);
         };
         let FileDone::Read { page, result } = done else { return None };
-        let got = result.unwrap_or(0) as usize;
         if let Some(first) = self.waiting.front_mut() {
-            let whole = got == library.content().geometry.piece_len(piece) as usize;
-            let data = page.get(..got).unwrap_or_default();
-            let leaves = data.chunks(BLOCK_BYTES as usize).map(digest::sha256).collect();
-            first.leaves.insert(piece, if whole { leaves } else { Vec::new() });
+            // A short read gives too few leaves, which the tree refuses.
+            let got = page.get(..result.unwrap_or(0) as usize).unwrap_or_default();
+            let mut leaves = Vec::new();
+            digest::leaves(got, &mut leaves);
+            first.leaves.insert(piece, leaves);
         }
         self.page = page;
-        self.answer_first(library, sessions, now, out);
+        if let Some(first) = self.waiting.pop_front_if(|first| first.next_piece().is_none())
+            && let Some(session) = sessions.get_mut(&first.conn)
+        {
+            self.answer(session, &first, now, out);
+        }
         self.read_next(library, out);
         None
     }
 
-    fn answer_first(
-        &mut self,
-        library: &Library,
-        sessions: &mut Sessions,
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        let Some(first) = self.waiting.front() else { return };
-        let answer = compose(first, library);
-        if matches!(answer, Answer::NeedLeaves(_)) {
-            return;
-        }
-        if let Some(session) = sessions.get_mut(&first.conn) {
-            match answer {
-                Answer::Hashes(hashes) => send(session, first.range, &hashes, now, out),
-                _ => session.say(Message::HashReject(first.range), now, out),
-            }
-        }
-        self.waiting.pop_front();
+    fn answer(&self, session: &mut Session, waiting: &Waiting, now: Time, out: &mut Outbox) {
+        let leaves_of = |piece: u32| waiting.leaves.get(&piece).cloned();
+        let hashes = self.tree.as_ref().and_then(|tree| tree.answer(&waiting.range, leaves_of));
+        let Some(hashes) = hashes else {
+            return session.say(Message::HashReject(waiting.asked), now, out);
+        };
+        out.send(session.conn, &peer::hashes_head(waiting.asked, hashes.len() as u32));
+        let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
+        out.send(session.conn, &bytes);
+        session.spoke = now;
     }
 
     /// Reads the next piece that the first waiting request needs.
@@ -108,35 +135,13 @@ impl Proofs {
         if self.reading.is_some() {
             return;
         }
-        let Some(first) = self.waiting.front() else { return };
-        let Answer::NeedLeaves(needed) = compose(first, library) else { return };
-        let Some(piece) = needed.into_iter().next() else { return };
+        let Some(index) = self.waiting.front().and_then(Waiting::next_piece) else { return };
         let geometry = library.content().geometry;
+        let Some(piece) = geometry.piece(index) else { return };
         let mut page = std::mem::take(&mut self.page);
         page.resize(geometry.piece_len(piece) as usize, 0);
         let offset = geometry.piece_offset(piece);
         let ticket = out.file(FileOp::Read { file: library.file(), offset, page });
-        self.reading = Some((ticket, piece));
+        self.reading = Some((ticket, index));
     }
-}
-
-/// The answer as far as it can be made from the content and the leaves read so far. Pieces we have
-/// not proven have no leaves to give.
-fn compose(waiting: &Waiting, library: &Library) -> Answer {
-    let Some(v2) = &library.content().v2 else { return Answer::Reject };
-    let leaves_of = |piece: u32| waiting.leaves.get(&piece).cloned();
-    let answer = merkle::answer(waiting.range, &library.content().geometry, v2, leaves_of);
-    match &answer {
-        Answer::NeedLeaves(pieces) if pieces.iter().any(|p| !library.have().get(*p)) => {
-            Answer::Reject
-        }
-        _ => answer,
-    }
-}
-
-fn send(session: &mut Session, range: HashRange, hashes: &[Hash32], now: Time, out: &mut Outbox) {
-    out.send(session.conn, &peer::hashes_head(range, hashes.len() as u32));
-    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
-    out.send(session.conn, &bytes);
-    session.spoke = now;
 }

@@ -6,7 +6,6 @@ use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::time::{Span, Time};
 use crate::peer::{Heard, Identity};
-use crate::wire::peer_metadata::MetadataMessage;
 
 /// How long a peer of ours that was met under v1 is not dialled under v1 again.
 const MET_UNDER_V1: Span = Span::secs(3600);
@@ -104,9 +103,7 @@ impl Swarm {
             Heard::Asked(block) => self.serve.got_request(session, block, now, out),
             Heard::Cancelled(block) => self.serve.got_cancel(session, block, now, out),
             Heard::AskedHashes(range) => self.serve.got_hash_request(session, range, now, out),
-            Heard::Metadata(message @ MetadataMessage::Request { .. }) => {
-                self.serve.got_metadata(session, message, now, out)
-            }
+            Heard::AskedMetadata(part) => self.serve.got_metadata_request(session, part, now, out),
             Heard::Choked => {
                 if let Some(fetch) = &mut self.fetch {
                     fetch.got_choke(session);
