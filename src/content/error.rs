@@ -1,12 +1,13 @@
 //! Why a content, its metainfo or its layers were not taken: one clear line each.
 
 use super::name::NameError;
+use crate::core::bencode::BencodeError;
 use std::fmt;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MetaError {
-    /// Not bencode, or not the canonical form; the text says where.
-    Bencode(String),
+    /// Not bencode, or not the canonical form.
+    Bencode(BencodeError),
     /// A key that must be there is not.
     Missing(&'static str),
     /// A key has a value it must not have: key, rule.
@@ -30,7 +31,7 @@ pub enum MetaError {
 impl fmt::Display for MetaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MetaError::Bencode(why) => write!(f, "bencode: {why}"),
+            MetaError::Bencode(why) => write!(f, "metainfo: {why}"),
             MetaError::Missing(key) => write!(f, "metainfo: `{key}` is missing"),
             MetaError::Bad(key, rule) => write!(f, "metainfo: `{key}` {rule}"),
             MetaError::TooManyPieces => {
@@ -55,5 +56,11 @@ impl std::error::Error for MetaError {}
 impl From<NameError> for MetaError {
     fn from(why: NameError) -> MetaError {
         MetaError::Name(why)
+    }
+}
+
+impl From<BencodeError> for MetaError {
+    fn from(why: BencodeError) -> MetaError {
+        MetaError::Bencode(why)
     }
 }

@@ -4,5 +4,8 @@ pub mod bitfield;
 pub mod digest;
 pub mod error;
 pub mod geometry;
+pub mod magnet;
 pub mod merkle;
+pub mod metainfo;
 pub mod name;
+pub mod proof;
