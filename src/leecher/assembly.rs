@@ -115,4 +115,3 @@ impl Assembly {
         self.pages - self.filling.len() - self.spare.len()
     }
 }
-

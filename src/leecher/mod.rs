@@ -16,8 +16,8 @@ use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::peer::Session;
-use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{BlockRef, Message};
+use crate::wire::peer_state::UploadState;
 use assembly::{Assembly, Verdict};
 use link::{Link, Receiving};
 use picker::Picker;
@@ -281,8 +281,12 @@ impl Leecher {
 
     /// Lets go of what sources owe for too long.
     pub fn tick(&mut self, now: Time) {
-        let overdue: Vec<ConnId> =
-            self.links.iter().filter(|(_, link)| link.overdue(now)).map(|(conn, _)| *conn).collect();
+        let overdue: Vec<ConnId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.overdue(now))
+            .map(|(conn, _)| *conn)
+            .collect();
         for conn in overdue {
             let Some(mut link) = self.links.remove(&conn) else { continue };
             link.silent = true;

@@ -232,7 +232,8 @@ impl Picker {
                 }
             }
         }
-        census[3] = self.proven.ones().filter_map(|at| self.geometry.piece(at)).map(|p| blocks(&p)).sum();
+        census[3] =
+            self.proven.ones().filter_map(|at| self.geometry.piece(at)).map(|p| blocks(&p)).sum();
         census
     }
 }

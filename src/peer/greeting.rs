@@ -4,8 +4,8 @@ use crate::content::bitfield::Bitfield;
 use crate::core::id::{ConnId, InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::wire::extended::{ExtendedHandshake, Extension, ExtensionIds};
-use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{self, Handshake, Message, Reserved};
+use crate::wire::peer_state::UploadState;
 use std::net::IpAddr;
 
 /// Which of a content's identities a conversation runs under. Both feed the same pieces; only under

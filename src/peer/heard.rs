@@ -5,8 +5,8 @@ use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::Hash32;
-use crate::wire::peer_state::UploadState;
 use crate::wire::peer::{BlockRef, HashRange};
+use crate::wire::peer_state::UploadState;
 
 #[derive(Debug)]
 pub enum Heard<'a> {

@@ -11,9 +11,9 @@ use crate::core::id::{ConnId, Hash32, InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::wire::extended::{ExtendedHandshake, Extension};
+use crate::wire::peer::{self, Framer, Handshake, HashRange, Long, Message, Part};
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
-use crate::wire::peer::{self, Framer, Handshake, HashRange, Long, Message, Part};
 use std::net::SocketAddr;
 
 /// Messages of unknown type taken before we hang up.

@@ -52,8 +52,7 @@ impl Library {
         if !self.have.get(asked.piece) {
             return None;
         }
-        let (offset, len) =
-            self.content.geometry.span(asked.piece, asked.begin, asked.len).ok()?;
+        let (offset, len) = self.content.geometry.span(asked.piece, asked.begin, asked.len).ok()?;
         Some(FileSpan { file: self.file, offset, len })
     }
 }

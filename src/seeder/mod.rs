@@ -11,9 +11,9 @@ use crate::core::io::{FileDone, Outbox};
 use crate::core::report::State;
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
+use crate::wire::peer::{BlockRef, HashRange, Message};
 use crate::wire::peer_metadata::{METADATA_BLOCK_BYTES, MetadataMessage};
 use crate::wire::peer_state::{Reason, UploadState};
-use crate::wire::peer::{BlockRef, HashRange, Message};
 use library::Library;
 use proofs::Proofs;
 use slots::{Place, Slots};
@@ -98,8 +98,7 @@ impl Seeder {
     ) {
         let Some(served) = self.served.get_mut(&session.conn) else { return };
         let holds_slot = matches!(self.slots.place(session.conn), Place::Active { .. });
-        let granted =
-            holds_slot && self.library.span(block).is_some() && served.upload.push(block);
+        let granted = holds_slot && self.library.span(block).is_some() && served.upload.push(block);
         if granted {
             self.slots.got_request(session.conn, now);
         } else if session.fast() {

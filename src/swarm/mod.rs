@@ -76,8 +76,8 @@ impl Swarm {
         rng: &mut Rng,
         now: Time,
     ) -> Swarm {
-        let fetch = (!have.is_full())
-            .then(|| Leecher::new(content.clone(), file, have.clone(), rng));
+        let fetch =
+            (!have.is_full()).then(|| Leecher::new(content.clone(), file, have.clone(), rng));
         Swarm {
             serve: Seeder::new(Library::new(content.clone(), file, have), slots),
             content,
@@ -310,7 +310,8 @@ impl Swarm {
                     let what = "sent a piece that does not match its hash";
                     let peer = self.sessions.get(&conn).map(|session| session.remote.to_string());
                     let peer = peer.unwrap_or_default();
-                    let line = format!("peer {peer}: piece {} does not match its hash", piece.index());
+                    let line =
+                        format!("peer {peer}: piece {} does not match its hash", piece.index());
                     out.tell(Event::warning("corrupt", line).text("peer", peer));
                     self.end(conn, Fault::peer(what), now, out);
                 }

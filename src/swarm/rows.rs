@@ -22,14 +22,14 @@ impl Swarm {
     /// Sources that we converse with.
     pub fn sources(&self) -> usize {
         let Some(fetch) = &self.fetch else { return 0 };
-        let useful = |session: &&Session| {
-            session.peer_id.is_some() && fetch.picker().wants(&session.has)
-        };
+        let useful =
+            |session: &&Session| session.peer_id.is_some() && fetch.picker().wants(&session.has);
         self.sessions.values().filter(useful).count()
     }
 
     pub fn downloaded(&self) -> u64 {
-        let of = |conn: &ConnId| self.fetch.as_ref().map_or(0, |f| f.downloaded(*conn, Time::ZERO).0);
+        let of =
+            |conn: &ConnId| self.fetch.as_ref().map_or(0, |f| f.downloaded(*conn, Time::ZERO).0);
         self.downloaded + self.sessions.keys().map(of).sum::<u64>()
     }
 
