@@ -122,17 +122,25 @@ impl Content {
         v2: Option<&[u8]>,
         layers: Option<&[u8]>,
     ) -> Result<Content, MetaError> {
-        match (v1, v2) {
-            (None, None) => Err(MetaError::Missing("info")),
-            (Some(info), None) | (None, Some(info)) => Content::from_info(info, layers),
-            (Some(v1), Some(v2)) => {
-                let (v1, v2) = (Content::from_info(v1, None)?, Content::from_info(v2, layers)?);
-                if v1.v2.is_some() || v2.v1.is_some() {
+        let content = match (v1, v2) {
+            (None, None) => return Err(MetaError::Missing("info")),
+            (Some(info), None) | (None, Some(info)) => Content::from_info(info, layers)?,
+            (Some(info), Some(other)) => {
+                let (one, two) =
+                    (Content::from_info(info, None)?, Content::from_info(other, layers)?);
+                if one.v2.is_some() || two.v1.is_some() {
                     return Err(MetaError::Bad("info", "is a hybrid and has a companion"));
                 }
-                Content::join(v1, v2)
+                Content::join(one, two)?
             }
+        };
+        if v1.is_some() && content.v1.is_none() {
+            return Err(MetaError::Missing("pieces"));
         }
+        if v2.is_some() && content.v2.is_none() {
+            return Err(MetaError::Missing("file tree"));
+        }
+        Ok(content)
     }
 
     /// Reads a whole .torrent of any form; a v2 one must bring its piece layers (BEP 52).
@@ -188,7 +196,7 @@ impl Content {
         Tree::new(shape, if self.geometry.pieces() == 1 { &root } else { &v2.layer })
     }
 
-    /// The bencoded `piece layers` dict: empty when no layer is needed, `None` when it is not known.
+    /// The bencoded `piece layers` dict: empty when no layer is needed, `None` while it is unknown.
     pub fn piece_layers(&self) -> Option<Vec<u8>> {
         let v2 = self.v2.as_ref()?;
         v2.has_layer(&self.geometry).then(|| layers::write(v2))

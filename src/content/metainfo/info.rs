@@ -22,13 +22,13 @@ struct Common<'a> {
 }
 
 /// What the v1 part says.
-enum Listed<'d, 'a> {
+enum FileList<'d, 'a> {
     One(u64),
     Several(Vec<ListedFile<'d, 'a>>),
 }
 
 /// What the v2 part says.
-struct Planted {
+struct FileTree {
     files: Vec<TreeFile>,
     /// The only file, when it stands at the top under the name of the torrent.
     alone: bool,
@@ -52,30 +52,30 @@ pub fn content(info: Value, piece_layers: Option<Value>) -> Result<Content, Meta
         Some(listed) => piece_hashes(info, &common, listed)?,
         None => Vec::new(),
     };
-    let planted = if v2 { Some(planted(info, &common, listed.as_ref())?) } else { None };
-    if let (Some(planted), Some(dict)) = (&planted, piece_layers) {
-        layers::check_all(dict, &planted.files, common.piece_length)?;
+    let tree = if v2 { Some(file_tree(info, &common, listed.as_ref())?) } else { None };
+    if let (Some(tree), Some(dict)) = (&tree, piece_layers) {
+        layers::check_all(dict, &tree.files, common.piece_length)?;
     }
-    let several = matches!(listed, Some(Listed::Several(_)));
-    if several || planted.as_ref().is_some_and(|planted| !planted.alone) {
+    let several = matches!(listed, Some(FileList::Several(_)));
+    if several || tree.as_ref().is_some_and(|tree| !tree.alone) {
         return Err(MetaError::SeveralFiles);
     }
-    single(info, &common, listed, hashes, planted, piece_layers)
+    single(info, &common, listed, hashes, tree, piece_layers)
 }
 
 /// The content of a dict that passed, of one file.
 fn single(
     info: Value,
     common: &Common,
-    listed: Option<Listed>,
+    listed: Option<FileList>,
     hashes: Vec<[u8; 20]>,
-    planted: Option<Planted>,
+    tree: Option<FileTree>,
     piece_layers: Option<Value>,
 ) -> Result<Content, MetaError> {
     let raw = info.raw();
-    let file = planted.and_then(|planted| planted.files.first().copied());
+    let file = tree.and_then(|tree| tree.files.first().copied());
     let size = match (&listed, file) {
-        (Some(Listed::One(size)), _) => *size,
+        (Some(FileList::One(size)), _) => *size,
         (_, Some(file)) => file.length,
         _ => return Err(MetaError::Missing("length")),
     };
@@ -123,19 +123,23 @@ fn common<'a>(info: Value<'_, 'a>) -> Result<Common<'a>, MetaError> {
     Ok(Common { name, piece_length, private })
 }
 
-fn listed<'d, 'a>(info: Value<'d, 'a>) -> Result<Listed<'d, 'a>, MetaError> {
+fn listed<'d, 'a>(info: Value<'d, 'a>) -> Result<FileList<'d, 'a>, MetaError> {
     match (info.get(b"length"), info.get(b"files")) {
         (Some(_), Some(_)) => Err(MetaError::Bad("files", "stands beside `length`")),
-        (_, None) => Ok(Listed::One(files::length(info)?)),
-        (None, Some(list)) => Ok(Listed::Several(files::listed(list)?)),
+        (_, None) => Ok(FileList::One(files::length(info)?)),
+        (None, Some(list)) => Ok(FileList::Several(files::listed(list)?)),
     }
 }
 
 /// The SHA-1 of each piece: as many as the lengths ask for.
-fn piece_hashes(info: Value, common: &Common, listed: &Listed) -> Result<Vec<[u8; 20]>, MetaError> {
+fn piece_hashes(
+    info: Value,
+    common: &Common,
+    listed: &FileList,
+) -> Result<Vec<[u8; 20]>, MetaError> {
     let total = match listed {
-        Listed::One(length) => *length,
-        Listed::Several(list) => files::total(list.iter().map(|file| file.length))?,
+        FileList::One(length) => *length,
+        FileList::Several(list) => files::total(list.iter().map(|file| file.length))?,
     };
     let geometry = Geometry::new(total, common.piece_length)?;
     let pieces = info.get(b"pieces").ok_or(MetaError::Missing("pieces"))?;
@@ -151,7 +155,11 @@ fn piece_hashes(info: Value, common: &Common, listed: &Listed) -> Result<Vec<[u8
 }
 
 /// The files of the tree; in a hybrid each is compared with its twin of the v1 part.
-fn planted(info: Value, common: &Common, listed: Option<&Listed>) -> Result<Planted, MetaError> {
+fn file_tree(
+    info: Value,
+    common: &Common,
+    listed: Option<&FileList>,
+) -> Result<FileTree, MetaError> {
     if !common.piece_length.is_power_of_two() || common.piece_length < BLOCK_BYTES {
         return Err(PIECE_LENGTH_V2);
     }
@@ -174,12 +182,12 @@ fn planted(info: Value, common: &Common, listed: Option<&Listed>) -> Result<Plan
         twins.end()?;
     }
     files::total(found.iter().map(|file| file.length))?;
-    Ok(Planted { alone: found.len() == 1 && at_top, files: found })
+    Ok(FileTree { alone: found.len() == 1 && at_top, files: found })
 }
 
 /// The v1 part of a hybrid, gone through beside its tree.
 struct Twins<'l, 'd, 'a> {
-    listed: &'l Listed<'d, 'a>,
+    listed: &'l FileList<'d, 'a>,
     common: Common<'a>,
     /// Entries of the v1 part passed, and bytes in them.
     passed: usize,
@@ -187,14 +195,14 @@ struct Twins<'l, 'd, 'a> {
 }
 
 impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
-    fn new(listed: &'l Listed<'d, 'a>, common: &Common<'a>) -> Twins<'l, 'd, 'a> {
+    fn new(listed: &'l FileList<'d, 'a>, common: &Common<'a>) -> Twins<'l, 'd, 'a> {
         Twins { listed, common: *common, passed: 0, offset: 0 }
     }
 
     fn compare(&mut self, path: &[&[u8]], file: &TreeFile) -> Result<(), MetaError> {
         let (same_path, length) = match self.listed {
-            Listed::One(length) => (self.passed == 0 && path == [self.common.name], *length),
-            Listed::Several(list) => {
+            FileList::One(length) => (self.passed == 0 && path == [self.common.name], *length),
+            FileList::Several(list) => {
                 self.pass_pads(list);
                 let twin = list.get(self.passed).ok_or(MetaError::Disagree("number of files"))?;
                 let same =
@@ -226,8 +234,8 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
     /// After the last file only the pad that fills its piece may follow.
     fn end(&mut self) -> Result<(), MetaError> {
         let count = match self.listed {
-            Listed::One(_) => 1,
-            Listed::Several(list) => {
+            FileList::One(_) => 1,
+            FileList::Several(list) => {
                 let data = self.offset;
                 self.pass_pads(list);
                 let grid = u64::from(self.common.piece_length);
