@@ -239,14 +239,16 @@ mod tests {
 
     /// A frame with mostly legal fields.
     fn frame() -> impl Strategy<Value = Vec<u8>> {
-        (0u8..3, 0u8..4, 0u16..2, 0usize..40, 0u8..20).prop_map(|(kind, flags, stream, len, odd)| {
-            let mut out = Vec::new();
-            write_frame(kind, flags | FIN * (odd & 1), stream, &vec![kind; len], &mut out);
-            if odd == 7 {
-                out[3] = 3;
-            }
-            out
-        })
+        (0u8..3, 0u8..4, 0u16..2, 0usize..40, 0u8..20).prop_map(
+            |(kind, flags, stream, len, odd)| {
+                let mut out = Vec::new();
+                write_frame(kind, flags | (odd & FIN), stream, &vec![kind; len], &mut out);
+                if odd == 7 {
+                    out[3] = 3;
+                }
+                out
+            },
+        )
     }
 
     proptest! {

@@ -1,9 +1,9 @@
 //! The opening of a catalogue connection: the client's hello and the tracker's reply
 //! (`docs/wire.md`), both sides.
 
+use crate::core::fault::Fault;
 use crate::wire::control::Status;
 use crate::wire::read::Fields;
-use crate::core::fault::Fault;
 use sha2::{Digest, Sha256};
 
 /// First eight bytes of both.
