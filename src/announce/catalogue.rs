@@ -166,8 +166,7 @@ impl CatalogueClient {
         if let State::HelloSent(_) = self.state {
             heard.extend(self.got_reply(&mut bytes, out));
         }
-        loop {
-            let State::Ready(reader) = &mut self.state else { break };
+        while let State::Ready(reader) = &mut self.state {
             let next = match reader.next(&mut bytes) {
                 Ok(None) => break,
                 Ok(Some(message)) => self.got_message(message),

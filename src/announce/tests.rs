@@ -215,6 +215,8 @@ fn strangers_wrong_transactions_and_repeated_answers_are_ignored() {
     let announce = world.announce();
     assert_eq!(announce.cid, 5);
     world.got(good);
+    world.got(Response::Connect { tid: announce.tid, cid: 6 });
+    world.got(Response::Scrape { tid: announce.tid, rows: Vec::new() });
     world.answer(tid, 10, &[]);
     assert!(world.heard.is_empty());
     world.answer(announce.tid, 10, &[]);
@@ -239,7 +241,9 @@ fn an_id_error_connects_anew_once_and_then_counts_as_an_error() {
     world.answer(third.tid, 10, &[]);
     let fourth = world.announce();
     world.got(error(fourth.tid));
-    assert_eq!(world.connect(3).event, Event::None, "an answer forgives the error before it");
+    let before = world.now;
+    assert_eq!(world.connect(3).event, Event::None);
+    assert_eq!(world.now, before, "an answer forgives the error before it");
 }
 
 #[test]
@@ -285,6 +289,18 @@ fn completed_is_said_once_at_once_and_only_after_started() {
     world.answer(again.tid, 10, &[]);
     world.announcer.completed(world.now);
     assert_eq!(world.announce().event, Event::None);
+}
+
+#[test]
+fn a_refused_start_is_said_again_before_completed() {
+    let mut world = World::new(STATS);
+    let first = world.connect(1);
+    world.announcer.completed(world.now);
+    world.got(Response::Error { tid: first.tid, text: "try later".into() });
+    let again = world.announce();
+    assert_eq!(again.event, Event::Started);
+    world.answer(again.tid, 10, &[]);
+    assert_eq!(world.announce().event, Event::Completed);
 }
 
 #[test]
@@ -648,6 +664,7 @@ fn answers_that_fit_nothing_break_the_connection_once() {
         let heard = catalogue.tell(&[bytes.clone(), bytes].concat());
         let broken = heard.iter().filter(|h| matches!(h, catalogue::Heard::Broken(_))).count();
         assert_eq!(broken, 1, "{what}: {heard:?}");
+        assert_eq!(heard.len(), if what == "unasked" { 2 } else { 1 }, "{what}: {heard:?}");
         assert!(catalogue.is_closed(), "{what}");
     }
 }
