@@ -109,9 +109,4 @@ impl Assembly {
     pub fn give_back(&mut self, page: Page) {
         self.spare.push(page);
     }
-
-    /// Pages that are neither filling nor spare: on their way to disk.
-    pub fn pages_out(&self) -> usize {
-        self.pages - self.filling.len() - self.spare.len()
-    }
 }

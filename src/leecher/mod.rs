@@ -130,7 +130,8 @@ impl Leecher {
         }
     }
 
-    fn review_interest(&self, session: &mut Session, now: Time, out: &mut Outbox) {
+    /// Pieces are proven meanwhile: is the source still one?
+    pub fn review_interest(&self, session: &mut Session, now: Time, out: &mut Outbox) {
         match (self.picker.wants(&session.has), session.wanting) {
             (true, false) => session.say(Message::Interested, now, out),
             (false, true) => session.say(Message::NotInterested, now, out),

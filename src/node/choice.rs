@@ -22,7 +22,8 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
             Err(Fatal { ending: Ending::NotFound, line })
         }
         0 => {
-            let line = format!("no content is named {name}; is it spelled as the seeder printed it?");
+            let line =
+                format!("no content is named {name}; is it spelled as the seeder printed it?");
             Err(Fatal { ending: Ending::NotFound, line })
         }
         1 => Ok(fitting.remove(0)),
@@ -48,7 +49,8 @@ fn newest_of_each_owner(fitting: &mut Vec<Listed>, pinned: bool) {
     fitting.sort_by_key(|listed| std::cmp::Reverse(listed.generation));
     let mut kept: Vec<Listed> = Vec::new();
     for listed in fitting.drain(..) {
-        let same_content = |k: &Listed| (k.entry.v1, k.entry.v2) == (listed.entry.v1, listed.entry.v2);
+        let same_content =
+            |k: &Listed| (k.entry.v1, k.entry.v2) == (listed.entry.v1, listed.entry.v2);
         let older = |k: &Listed| !pinned && k.owner.is_some() && k.owner == listed.owner;
         if !kept.iter().any(|k| same_content(k) || older(k)) {
             kept.push(listed);

@@ -31,14 +31,22 @@ const HAND_OVER: Span = Span::secs(2);
 enum Phase {
     /// No catalogue connection yet.
     Reaching,
-    LookingUp { number: u64 },
+    LookingUp {
+        number: u64,
+    },
     /// The metainfo comes in two answers.
-    Learning { listed: Box<Listed>, info: (u64, Option<Vec<u8>>), layers: (u64, Option<Vec<u8>>) },
+    Learning {
+        listed: Box<Listed>,
+        info: (u64, Option<Vec<u8>>),
+        layers: (u64, Option<Vec<u8>>),
+    },
     Placing(Box<Target>),
     Downloading(Box<Target>),
     Finishing(Box<Target>),
     /// Complete; others may still be owed blocks.
-    HandingOver { until: Time },
+    HandingOver {
+        until: Time,
+    },
     Seeding,
 }
 
@@ -175,9 +183,8 @@ impl Fetch {
         let listed = choice::choose(&self.plan.want, entries)?;
         let hash = swarm_hash(&listed)?;
         self.size = listed.entry.size;
-        let mut ask = |what| {
-            shared.ties.ask(Request::Fetch { hash, what, offset: 0 }, now, out).unwrap_or(0)
-        };
+        let mut ask =
+            |what| shared.ties.ask(Request::Fetch { hash, what, offset: 0 }, now, out).unwrap_or(0);
         let info = (ask(What::V2Info), None);
         // A content of one piece has no piece layer.
         let layered = listed.entry.size > u64::from(listed.entry.piece_bytes);
@@ -209,12 +216,7 @@ impl Fetch {
     }
 
     /// The metainfo is what its hash says: where does the file go?
-    fn place(
-        &mut self,
-        content: Content,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
+    fn place(&mut self, content: Content, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         let file_name = name::target_file_name(&self.plan.want.name).map_err(|why| Fatal {
             ending: Ending::Refused,
             line: format!("{}: {why}; not written", foreign(&self.plan.want.name)),
@@ -365,14 +367,7 @@ impl Fetch {
         self.stay_or_go(shared, now, out);
     }
 
-    fn tell_complete(
-        &self,
-        shared: &Shared,
-        line: &str,
-        path: &str,
-        took: Span,
-        out: &mut Outbox,
-    ) {
+    fn tell_complete(&self, shared: &Shared, line: &str, path: &str, took: Span, out: &mut Outbox) {
         let hash = shared.swarm.as_ref().and_then(|swarm| swarm.content().v2.as_ref());
         out.tell(
             Event::result("complete", line)
@@ -478,4 +473,3 @@ fn unexpected(answer: &Answer) -> Fatal {
     };
     Fatal { ending: Ending::Network, line: format!("the tracker cannot serve the list: {why}") }
 }
-

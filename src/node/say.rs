@@ -40,7 +40,9 @@ fn receiver_line(shared: &Shared, name: &str) -> String {
     let plan = &shared.plan;
     let here = shared.tracker_open == Some(false);
     let tracker = others_tracker(plan, here);
-    let want = if name.starts_with('-') { format!("--want={}", quoted(name)) } else {
+    let want = if name.starts_with('-') {
+        format!("--want={}", quoted(name))
+    } else {
         format!("--want {}", quoted(name))
     };
     match tracker == "127.0.0.1:6969" {

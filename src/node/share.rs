@@ -161,9 +161,8 @@ impl Share {
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         let meta = self.file.map(|(_, meta)| meta);
-        let content = bytes
-            .zip(meta)
-            .and_then(|(bytes, meta)| memory::read(&bytes, &meta, self.info_name()));
+        let content =
+            bytes.zip(meta).and_then(|(bytes, meta)| memory::read(&bytes, &meta, self.info_name()));
         match content {
             Some(content) => {
                 let line = format!("hashes of {} are remembered", foreign(&self.name));

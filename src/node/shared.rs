@@ -4,14 +4,14 @@ use super::lobby::{Announced, Lobby};
 use super::plan::{Listen, NodePlan};
 use super::ties::{Tie, Ties};
 use crate::announce::udp::Stats;
+use crate::content::bitfield::Bitfield;
+use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{ConnId, FileId, Ticket};
 use crate::core::io::{Listening, NetError, Outbox};
 use crate::core::report::{Ending, Event};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
-use crate::content::bitfield::Bitfield;
-use crate::content::metainfo::Content;
 use crate::peer::{Identity, Us};
 use crate::swarm::Swarm;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -122,7 +122,8 @@ impl Shared {
             Some(listen) => (listen.ip.to_string(), listen.ports),
             None => ("this machine".into(), Listen::PORTS),
         };
-        let ports = if first == last { format!("port {first}") } else { format!("ports {first}-{last}") };
+        let ports =
+            if first == last { format!("port {first}") } else { format!("ports {first}-{last}") };
         let reason = match error {
             NetError::InUse => "in use by another program".to_owned(),
             NetError::Denied => "not allowed for this user".to_owned(),
@@ -134,13 +135,7 @@ impl Shared {
     }
 
     /// Begins the swarm of a content whose pieces `have` stand in `file`.
-    pub fn begin_swarm(
-        &mut self,
-        content: Rc<Content>,
-        file: FileId,
-        have: Bitfield,
-        now: Time,
-    ) {
+    pub fn begin_swarm(&mut self, content: Rc<Content>, file: FileId, have: Bitfield, now: Time) {
         let bytes = |info: Option<&Vec<u8>>| info.map_or(0, |info| info.len() as u32);
         let us = Us {
             peer_id: self.plan.peer_id,
@@ -180,7 +175,7 @@ impl Shared {
                     swarm.got_named(*identity, peers, now, out);
                 }
             }
-            Tie::Silent { .. } => {
+            Tie::Silent => {
                 let line = format!("tracker {tracker} does not answer; trying again");
                 out.tell(Event::warning("tracker_silent", line));
             }
@@ -201,13 +196,7 @@ impl Shared {
     }
 
     /// Bytes of a connection that has not said yet what it is about.
-    pub fn got_guest_bytes(
-        &mut self,
-        conn: ConnId,
-        mut bytes: &[u8],
-        now: Time,
-        out: &mut Outbox,
-    ) {
+    pub fn got_guest_bytes(&mut self, conn: ConnId, mut bytes: &[u8], now: Time, out: &mut Outbox) {
         let announced = match self.lobby.hear(conn, &mut bytes) {
             Ok(None) => return,
             Ok(Some(announced)) => announced,

@@ -59,9 +59,14 @@ pub enum Placed {
     /// The next step is under way.
     Waiting,
     /// The part file is open, locked and large enough; `have` of it is proven.
-    Ready { file: FileId, have: Bitfield },
+    Ready {
+        file: FileId,
+        have: Bitfield,
+    },
     /// The target stands there already, complete.
-    Already { file: FileId },
+    Already {
+        file: FileId,
+    },
     /// The part has become the target, durably.
     Complete,
     Failed(Fatal),
@@ -238,9 +243,7 @@ impl Target {
                 let step = if meta.size > 0 { Step::CheckPart } else { Step::LockPart };
                 self.ask(step, FileOp::Lock { file }, out)
             }
-            Err(error) => {
-                fatal(Ending::Disk, format!("{}: {}", show(&self.part), error.reason()))
-            }
+            Err(error) => fatal(Ending::Disk, format!("{}: {}", show(&self.part), error.reason())),
         }
     }
 

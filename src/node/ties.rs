@@ -27,16 +27,24 @@ const RETRY_MAX_S: u64 = 30;
 #[derive(Debug)]
 pub enum Tie {
     /// The tracker answered; `open` if it serves a network.
-    Ready { open: bool },
+    Ready {
+        open: bool,
+    },
     /// The catalogue takes requests.
     Opened,
-    Answered { number: u64, answer: Answer },
+    Answered {
+        number: u64,
+        answer: Answer,
+    },
     /// The catalogue connection ended; it is tied again by itself.
     Lost(String),
     /// An announce was answered.
-    Named { identity: Identity, peers: Vec<SocketAddr> },
+    Named {
+        identity: Identity,
+        peers: Vec<SocketAddr>,
+    },
     /// The tracker is silent, told once an outage.
-    Silent { tries: u32 },
+    Silent,
     Back,
     /// The tracker will not have us; it is asked again later.
     Refused(String),
@@ -191,9 +199,9 @@ impl Ties {
     /// Several conversations notice one outage: it is told once.
     fn got_health(&mut self, health: Health) {
         match (health, self.silent) {
-            (Health::NotAnswering { tries }, false) => {
+            (Health::NotAnswering { .. }, false) => {
                 self.silent = true;
-                self.news.push(Tie::Silent { tries });
+                self.news.push(Tie::Silent);
             }
             (Health::Back, true) => {
                 self.silent = false;
@@ -263,13 +271,7 @@ impl Ties {
         ours
     }
 
-    pub fn got_bytes(
-        &mut self,
-        conn: ConnId,
-        bytes: &[u8],
-        now: Time,
-        out: &mut Outbox,
-    ) -> bool {
+    pub fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) -> bool {
         if !self.is_catalogue(conn) {
             return false;
         }

@@ -391,7 +391,10 @@ impl Swarm {
         self.look_after_sessions(now, out);
         if let Some(fetch) = &mut self.fetch {
             fetch.tick(now);
-            self.sessions.values_mut().for_each(|session| fetch.fill(session, now, out));
+            for session in self.sessions.values_mut().filter(|session| session.peer_id.is_some()) {
+                fetch.review_interest(session, now, out);
+                fetch.fill(session, now, out);
+            }
         }
         self.serve.tick(&mut self.sessions, now, out);
         self.dial_due(now, out);

@@ -165,11 +165,6 @@ impl Neighbours {
         }
     }
 
-    /// Whether any address is known that may still become a source.
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
-    }
-
     /// How many are away or were never reached.
     pub fn unreached(&self) -> u32 {
         self.known.values().filter(|n| matches!(n.reach, Reach::Away { .. })).count() as u32
