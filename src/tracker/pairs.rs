@@ -1,7 +1,7 @@
 //! Which two info-hashes are one content (a v1 companion and a v2 identity), and how many nodes that
 //! content has under either, each counted once.
 
-use super::swarms::Counts;
+use super::counts::Counts;
 use crate::core::id::InfoHash;
 use slab::Slab;
 use std::collections::BTreeMap;

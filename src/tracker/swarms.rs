@@ -1,15 +1,17 @@
 //! The table of swarms: who announced what. Counters are kept as peers come and go, never recounted,
 //! and a node that announces one content under two info-hashes is counted once.
 
+use super::counts::{Counts, Standing};
 use super::interval::{self, Asker as Rhythm};
 use super::pairs::{Pair, Pairs};
+use super::source::public_source;
 use super::swarm::{Asker, Peer, PeerKey, Swarm};
 use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Peers in all swarms together: about 100 bytes each.
 pub const PEERS_MAX: usize = 4_000_000;
@@ -19,49 +21,6 @@ pub const SWARM_PEERS_MAX: usize = 20_000;
 pub const ADDRESS_ENTRIES_MAX: u32 = 4096;
 /// Peers of one public address in one swarm.
 pub const ADDRESS_PEERS_MAX: usize = 8;
-
-/// What a peer is to a content, under whichever of its info-hashes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Standing {
-    #[default]
-    Absent,
-    Incomplete,
-    Complete,
-}
-
-impl Standing {
-    /// From what the peer is in each of the two swarms, if it is there at all.
-    pub fn of(one: Option<bool>, other: Option<bool>) -> Standing {
-        match (one, other) {
-            (Some(true), _) | (_, Some(true)) => Standing::Complete,
-            (None, None) => Standing::Absent,
-            _ => Standing::Incomplete,
-        }
-    }
-}
-
-/// How many have it all, and how many not yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
-    pub complete: u32,
-    pub incomplete: u32,
-}
-
-impl Counts {
-    /// One peer's way from one standing to another.
-    pub fn moved(&mut self, before: Standing, after: Standing) {
-        match before {
-            Standing::Absent => {}
-            Standing::Incomplete => self.incomplete = self.incomplete.saturating_sub(1),
-            Standing::Complete => self.complete = self.complete.saturating_sub(1),
-        }
-        match after {
-            Standing::Absent => {}
-            Standing::Incomplete => self.incomplete = self.incomplete.saturating_add(1),
-            Standing::Complete => self.complete = self.complete.saturating_add(1),
-        }
-    }
-}
 
 /// One announce, as far as the table cares.
 #[derive(Clone, Copy, Debug)]
@@ -89,8 +48,44 @@ pub struct Moved {
     pub counts: Counts,
 }
 
+/// The answer to an announce.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced {
+    pub moved: Moved,
+    /// Who gave way, where the swarm was full.
+    pub replaced: Option<Moved>,
+    /// Seconds until the next announce.
+    pub interval_s: u64,
+}
+
+/// Most peers of the table and of one swarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    pub peers: usize,
+    pub swarm_peers: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { peers: PEERS_MAX, swarm_peers: SWARM_PEERS_MAX }
+    }
+}
+
+enum Room {
+    Free,
+    Replace(PeerKey),
+    /// The newcomer is answered and not listed.
+    None,
+}
+
+fn refuse(what: &'static str) -> Refusal {
+    // An error of BEP 15 has no code.
+    Refusal { code: 0, what }
+}
+
 #[derive(Debug)]
 pub struct Swarms {
+    bounds: Bounds,
     table: BTreeMap<InfoHash, Swarm>,
     pairs: Pairs,
     /// Entries per public address.
@@ -104,8 +99,9 @@ pub struct Swarms {
 }
 
 impl Swarms {
-    pub fn new(rng: Rng) -> Swarms {
+    pub fn new(rng: Rng, bounds: Bounds) -> Swarms {
         Swarms {
+            bounds,
             table: BTreeMap::new(),
             pairs: Pairs::default(),
             entries: BTreeMap::new(),
@@ -195,8 +191,8 @@ impl Swarms {
         Some(self.table.get(&hash?)?.get(key)?.complete)
     }
 
-    /// Takes an announce: what became of the peer and the interval to give it, in seconds.
-    pub fn announce(&mut self, now: Time, news: &Announce) -> Result<(Moved, u64), Refusal> {
+    /// Takes an announce.
+    pub fn announce(&mut self, now: Time, news: &Announce) -> Result<Announced, Refusal> {
         let here = self.table.get(&news.hash).and_then(|swarm| swarm.get(news.key));
         let before = here.map(|peer| peer.complete);
         let (age, size) = match self.table.get(&news.hash) {
@@ -206,11 +202,17 @@ impl Swarms {
         let rhythm = Rhythm { lmk: news.id.is_lmk(), complete: news.complete };
         let seconds = interval::interval_s(rhythm, age, size, self.peers as u64);
         let expires = now + interval::expiry(rhythm.lmk, seconds);
+        let mut replaced = None;
+        let done = |moved, replaced| Ok(Announced { moved, replaced, interval_s: seconds });
         if news.stopped {
-            return Ok((self.remove(news.hash, news.key), seconds));
+            return done(self.remove(news.hash, news.key), replaced);
         }
-        if before.is_none() && !self.admit(news)? {
-            return Ok((self.unmoved(news.hash, news.key), seconds));
+        if before.is_none() {
+            match self.admit(news)? {
+                Room::Free => {}
+                Room::Replace(key) => replaced = Some(self.remove(news.hash, key)),
+                Room::None => return done(self.unmoved(news.hash, news.key), replaced),
+            }
         }
         let swarm = self.table.entry(news.hash).or_insert_with(|| Swarm::new(now));
         let sources = swarm.complete();
@@ -227,7 +229,7 @@ impl Swarms {
         let source_changed = (sources == 0) != (swarm.complete() == 0);
         let mut moved = self.moved(news.hash, news.key, before, Some(news.complete));
         (moved.finished, moved.source_changed) = (finished, source_changed);
-        Ok((moved, seconds))
+        done(moved, replaced)
     }
 
     /// Offers live peers to an asker until `take` has what it wants.
@@ -274,8 +276,9 @@ impl Swarms {
         while slots > 0 && rounds > 0 {
             let from = self.sweep_at.unwrap_or((InfoHash([0; 20]), 0));
             let Some((&hash, swarm)) = self.table.range(from.0..).next() else {
-                self.sweep_at = None;
-                rounds = rounds.min(1) - 1;
+                if self.sweep_at.take().is_none() {
+                    break;
+                }
                 continue;
             };
             let first = if hash == from.0 { from.1 } else { 0 };
@@ -292,30 +295,27 @@ impl Swarms {
         }
     }
 
-    /// Whether a peer that is not in the swarm may enter; a full swarm makes room by replacing one
-    /// that has not settled, or answers without listing the newcomer.
-    fn admit(&mut self, news: &Announce) -> Result<bool, Refusal> {
+    /// Whether a peer that is not in the swarm may enter. A full swarm makes room by replacing one
+    /// that has not settled.
+    fn admit(&mut self, news: &Announce) -> Result<Room, Refusal> {
         let swarm = self.table.get(&news.hash);
         if let Some(source) = public_source(news.key.ip()) {
             if self.entries.get(&source).copied().unwrap_or(0) >= ADDRESS_ENTRIES_MAX {
-                return Err(Refusal { code: 0, what: "too many torrents from your address" });
+                return Err(refuse("too many torrents from your address"));
             }
             let there = swarm.map(|s| s.of_address(news.key.ip(), ADDRESS_PEERS_MAX));
             if there.unwrap_or(0) >= ADDRESS_PEERS_MAX {
-                return Err(Refusal { code: 0, what: "too many peers from your address" });
+                return Err(refuse("too many peers from your address"));
             }
         }
-        let full = self.peers >= PEERS_MAX;
-        if !full && swarm.is_none_or(|swarm| swarm.len() < SWARM_PEERS_MAX) {
-            return Ok(true);
+        let full = self.peers >= self.bounds.peers;
+        if !full && swarm.is_none_or(|swarm| swarm.len() < self.bounds.swarm_peers) {
+            return Ok(Room::Free);
         }
         match swarm.and_then(|swarm| swarm.replaceable(&mut self.rng)) {
-            Some(key) => {
-                self.remove(news.hash, key);
-                Ok(true)
-            }
-            None if full => Err(Refusal { code: 0, what: "tracker is full, try later" }),
-            None => Ok(false),
+            Some(key) => Ok(Room::Replace(key)),
+            None if full => Err(refuse("tracker is full, try later")),
+            None => Ok(Room::None),
         }
     }
 
@@ -354,21 +354,6 @@ impl Swarms {
         match self.pairs.twin(hash) {
             Some(twin) => self.pairs.of(hash, twin).map(|pair| pair.counts).unwrap_or_default(),
             None => self.scrape(hash).0,
-        }
-    }
-}
-
-/// The address that limits per address count for: none for loopback and private sources, the /64 for
-/// other IPv6 ones.
-pub fn public_source(ip: IpAddr) -> Option<IpAddr> {
-    match ip {
-        IpAddr::V4(v4) => {
-            (!v4.is_loopback() && !v4.is_private() && !v4.is_link_local()).then_some(ip)
-        }
-        IpAddr::V6(v6) => {
-            let near = v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local();
-            let [a, b, c, d, ..] = v6.segments();
-            (!near).then_some(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
         }
     }
 }
