@@ -1,5 +1,7 @@
 //! Every bound in one place: the unit stands last in the name, the reason in the comment.
 
+use super::time::Span;
+
 /// Bytes in one block: the unit of a request (BEP 3 practice) and of a merkle leaf (BEP 52).
 pub const BLOCK_BYTES: u32 = 16 * 1024;
 
@@ -43,3 +45,10 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const DATAGRAMS_PER_TURN: usize = 256;
 /// Bytes of one file operation: larger ones are cut so that a turn stays short.
 pub const FILE_STEP_BYTES: usize = 1024 * 1024;
+
+/// Leechers served at once when `--slots` says nothing.
+pub const SLOTS_DEFAULT: u32 = 8;
+/// Most slots that `--slots` takes: each may hold a write buffer.
+pub const SLOTS_MAX: u32 = 1024;
+/// How long a name without a source stays listed when `--keep-names` says nothing.
+pub const KEEP_NAMES: Span = Span::secs(24 * 3600);
