@@ -1,6 +1,10 @@
 //! What the command line needs to know of this machine before the loop starts: time, random bytes,
 //! environment, addresses, name service. Read once, here.
-#![allow(clippy::disallowed_methods, reason = "the one place before the loop that asks the system")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place before the loop that asks the system"
+)]
 
 use crate::core::fault::Fatal;
 use crate::core::report::Ending;
