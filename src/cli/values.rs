@@ -157,6 +157,7 @@ mod tests {
         for bad in
             ["", ":6969", "h:", "h:x", "h:+1", "h:65536", "[::1", "[h]:1", "[::1]x", "a:b:1", "h/x"]
         {
+            assert!(host_port(bad).is_err(), "{bad:?}: {:?}", host_port(bad));
         }
     }
 
