@@ -1,5 +1,5 @@
-//! Writing to a standard stream that may be gone: after the first failed write (a closed pipe, a full
-//! disk) the stream stays silent and the program goes on.
+//! Writing to a standard stream that may be gone: after the first failed write (a closed pipe, a
+//! full disk) the stream stays silent and the program goes on.
 
 use std::io::Write;
 
