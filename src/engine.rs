@@ -11,12 +11,13 @@
 //! }
 //! ```
 
-use self::stub::{Handle, Node, Options, Reactor, Tracker};
+use self::stub::{Node, Tracker};
 use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
 use crate::node::plan::NodePlan;
+use crate::reactor::{Handle, Options, Reactor};
 use crate::tracker::plan::TrackerPlan;
 use crate::view::View;
 
@@ -30,6 +31,8 @@ pub enum Plan {
 /// One role on one event loop. Nothing happens between turns.
 pub struct Engine {
     reactor: Reactor<Part>,
+    /// Events of the turn under way.
+    events: Vec<Event>,
 }
 
 impl Engine {
@@ -39,7 +42,7 @@ impl Engine {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
         };
-        Ok(Engine { reactor: Reactor::new(part, Options::default())? })
+        Ok(Engine { reactor: Reactor::new(part, Options::default())?, events: Vec::new() })
     }
 
     /// One turn of the loop; waits at most `wait_max` for news. Events of the turn go to `on_event`
@@ -49,11 +52,13 @@ impl Engine {
         wait_max: Span,
         on_event: &mut dyn FnMut(Time, &Event),
     ) -> Result<Option<Ending>, Fatal> {
-        let now = self.reactor.now();
-        self.reactor.turn(wait_max, &mut |event| {
+        let Engine { reactor, events } = self;
+        let turned = reactor.turn(wait_max, &mut |event| events.push(event));
+        for event in self.events.drain(..) {
             record(&event);
-            on_event(now, &event);
-        })
+            on_event(self.reactor.now(), &event);
+        }
+        turned
     }
 
     /// Turns until the role ends, and shows it in `view`.
@@ -81,7 +86,7 @@ impl Engine {
         }
     }
 
-    /// Time on the engine's clock: since it was made.
+    /// Time since the engine was made, as of its last turn.
     pub fn now(&self) -> Time {
         self.reactor.now()
     }
@@ -91,7 +96,7 @@ impl Engine {
         self.reactor.role().snapshot(self.now())
     }
 
-    /// A way to ask the role something from another thread or a signal handler.
+    /// A way to ask the role something from another thread.
     pub fn handle(&self) -> Handle {
         self.reactor.handle()
     }
@@ -138,39 +143,10 @@ impl Role for Part {
     }
 }
 
-/// Stands in until the loop and the roles are there: a role that ends at once.
+/// Stands in until the roles are there: a role that ends at once.
 mod stub {
     use super::*;
 
-    #[derive(Default)]
-    pub struct Options {
-        _none: (),
-    }
-    #[derive(Clone)]
-    pub struct Handle;
-    pub struct Reactor<R> {
-        role: R,
-        out: Outbox,
-    }
-    impl<R: Role> Reactor<R> {
-        pub fn new(role: R, _: Options) -> Result<Reactor<R>, Fatal> {
-            Ok(Reactor { role, out: Outbox::default() })
-        }
-        pub fn turn(&mut self, _: Span, _: &mut dyn FnMut(Event)) -> Result<Option<Ending>, Fatal> {
-            self.role.on(Time::ZERO, Input::Born, &mut self.out);
-            let line = String::from("the event loop is not there yet");
-            Err(Fatal { ending: Ending::Internal, line })
-        }
-        pub fn role(&self) -> &R {
-            &self.role
-        }
-        pub fn now(&self) -> Time {
-            Time::ZERO
-        }
-        pub fn handle(&self) -> Handle {
-            Handle
-        }
-    }
     macro_rules! role {
         ($name:ident, $plan:ty) => {
             pub struct $name;
@@ -180,7 +156,10 @@ mod stub {
                 }
             }
             impl Role for $name {
-                fn on(&mut self, _: Time, _: Input<'_>, _: &mut Outbox) {}
+                fn on(&mut self, _: Time, _: Input<'_>, out: &mut Outbox) {
+                    out.tell(Event::error("stub", "this role is not there yet"));
+                    out.end(Ending::Internal);
+                }
                 fn deadline(&self) -> Time {
                     Time::NEVER
                 }

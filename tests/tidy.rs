@@ -139,9 +139,10 @@ const BESIDE: [(&str, &[&str]); 2] = [
 ];
 
 /// Arrows that go up or sideways all the same: (from, to, why).
-const ARROWS: [(&str, &str, &str); 2] = [
+const ARROWS: [(&str, &str, &str); 3] = [
     ("engine", "view", "`Engine::run` paints into the trait `View`"),
     ("engine", "reactor", "the one place where a role and a reactor meet"),
+    ("cli", "reactor", "the date of the start, for the plan"),
 ];
 
 fn room_of(path: &str) -> &str {

@@ -1,13 +1,10 @@
 //! What the command line needs to know of this machine before the loop starts: time, random bytes,
 //! environment, addresses, name service. Read once, here.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the one place before the loop that asks the system"
-)]
+#![allow(clippy::disallowed_methods, reason = "the one place before the loop that asks the system")]
 
 use crate::core::fault::Fatal;
 use crate::core::report::Ending;
+use crate::reactor;
 use nix::net::if_::InterfaceFlags;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::collections::BTreeSet;
@@ -15,7 +12,6 @@ use std::env;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts of one start.
 #[derive(Clone, Debug)]
@@ -60,7 +56,7 @@ impl Machine {
             state: place("XDG_STATE_HOME", ".local/state"),
             cache: place("XDG_CACHE_HOME", ".cache"),
             addresses: addresses(),
-            wall_start_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            wall_start_s: reactor::wall_seconds(),
             random: random()?,
             terminal_err: std::io::stderr().is_terminal()
                 && env::var_os("TERM").is_none_or(|term| term != "dumb"),
