@@ -113,3 +113,16 @@ fn a_host_nobody_knows_is_a_network_matter() {
     assert_eq!(ran.status.code(), Some(5));
     assert!(text(&ran.stderr).contains("no-such-host.invalid"), "{}", text(&ran.stderr));
 }
+
+#[test]
+fn the_readme_has_every_exit_code_and_every_flag() {
+    let readme = include_str!("../README.md");
+    for (_, code, meaning) in lmk::cli::exit::CODES {
+        assert!(readme.contains(&format!("| {code} | {meaning} |\n")), "exit code {code}");
+    }
+    for flag in lmk::cli::flags::FLAGS.iter().filter(|flag| flag.on != ["limits"]) {
+        let short = flag.short.map(|short| format!("`-{short}`"));
+        let named = readme.contains(&format!("`--{}", flag.name));
+        assert!(named || short.is_some_and(|short| readme.contains(&short)), "--{}", flag.name);
+    }
+}
