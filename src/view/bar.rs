@@ -72,9 +72,11 @@ fn message(snapshot: &Snapshot) -> String {
         (None, Some(tracker)) => progress::tracking(tracker),
         (None, None) => String::new(),
     };
-    if let Some(waiting) = &snapshot.waiting {
+    let fetching = snapshot.transfer.as_ref().filter(|transfer| progress::unfinished(transfer));
+    let sources = fetching.and_then(progress::sources);
+    for line in snapshot.waiting.iter().chain(&sources) {
         said.push_str("\n  ");
-        said.push_str(waiting);
+        said.push_str(line);
     }
     let size = snapshot.transfer.as_ref().map_or(0, |transfer| transfer.size);
     let mut peers: Vec<_> = snapshot.peers.iter().collect();

@@ -21,19 +21,21 @@ pub fn unfinished(transfer: &Transfer) -> bool {
     transfer.done < transfer.size
 }
 
-/// Rate, sources by state and time left: what stands beside the bar.
+/// Rate and time left: what stands beside the bar.
 pub fn beside_bar(transfer: &Transfer) -> String {
+    let rate = format!("{}/s", bytes_text(transfer.rate_down));
+    match transfer.eta() {
+        Some(left) => format!("{rate}  ETA {left}"),
+        None => rate,
+    }
+}
+
+/// Sources by state; `None` while no source is known.
+pub fn sources(transfer: &Transfer) -> Option<String> {
     let [available, connected, unavailable] = transfer.sources;
-    let mut said = format!("{}/s", bytes_text(transfer.rate_down));
-    if transfer.sources != [0, 0, 0] {
-        said.push_str(&format!(
-            "  sources: {connected} connected, {available} available, {unavailable} unavailable"
-        ));
-    }
-    if let Some(left) = transfer.eta() {
-        said.push_str(&format!("  ETA {left}"));
-    }
-    said
+    (transfer.sources != [0, 0, 0]).then(|| {
+        format!("sources: {connected} connected, {available} available, {unavailable} unavailable")
+    })
 }
 
 /// What a complete source says of itself.
@@ -83,7 +85,8 @@ impl Pace {
         Some(if busy {
             let (done, size) = (bytes_text(transfer.done), bytes_text(transfer.size));
             let beside = beside_bar(transfer);
-            format!("{} {percent:>3} %  {done} of {size}  {beside}", snapshot.phase)
+            let sources = sources(transfer).map_or(String::new(), |said| format!("  {said}"));
+            format!("{} {percent:>3} %  {done} of {size}  {beside}{sources}", snapshot.phase)
         } else {
             format!("{}  {}", snapshot.phase, serving(transfer))
         })
@@ -132,10 +135,12 @@ mod tests {
             sources: [1, 2, 3],
             ..Transfer::default()
         };
-        assert_eq!(percent(&transfer), 25);
+        let snapshot =
+            Snapshot { phase: "downloading", transfer: Some(transfer), ..Snapshot::default() };
         assert_eq!(
-            beside_bar(&transfer),
-            "1.0 KiB/s  sources: 2 connected, 1 available, 3 unavailable  ETA 3.0 s"
+            Pace::default().line(secs(1), &snapshot).unwrap(),
+            "downloading  25 %  1.0 KiB of 4.0 KiB  1.0 KiB/s  ETA 3.0 s  \
+             sources: 2 connected, 1 available, 3 unavailable"
         );
     }
 
