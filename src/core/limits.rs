@@ -37,9 +37,31 @@ pub const READ_QUOTA_BYTES: usize = 1024 * 1024;
 pub const WRITE_QUOTA_BYTES: usize = 1024 * 1024;
 /// Bytes gathered for one write: eight blocks and their heads measured fastest.
 pub const WRITE_GATHER_BYTES: usize = 256 * 1024;
+/// From this length on a file span goes by `sendfile`; shorter ones leave framed with their heads.
+pub const SENDFILE_BYTES: u32 = 128 * 1024;
+/// Bytes read from, and bytes written to, all connections together in one turn: 5 ms at 4 GB/s, so
+/// that datagrams and deadlines do not wait behind a thousand busy connections.
+pub const TURN_BYTES: usize = 16 * 1024 * 1024;
 /// Connections taken from the backlog in one turn.
 pub const ACCEPTS_PER_TURN: usize = 64;
+/// Pause of the listener after the system refused a descriptor.
+pub const ACCEPT_BACKOFF_MS: u64 = 100;
 /// Datagrams taken in one turn.
 pub const DATAGRAMS_PER_TURN: usize = 256;
+/// Receive queue asked for datagrams: the default holds only 256 of them, 1 ms of load.
+pub const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// Datagrams kept while the system takes none; later ones are dropped.
+pub const DATAGRAM_RESEND_MAX: usize = 64;
+/// Time between two attempts to send kept datagrams.
+pub const DATAGRAM_RESEND_MS: u64 = 5;
+/// A connection that is closed after its queue left gets this long without any progress.
+pub const FLUSH_IDLE_MS: u64 = 10_000;
+/// After the last byte we wait this long for the other side's end: closing while it still sends
+/// would reset the connection and destroy what it has not read yet.
+pub const LINGER_MS: u64 = 1_000;
+/// Descriptors asked of the system at most.
+pub const DESCRIPTORS_MAX: u64 = 65_536;
+/// Bytes of file operations applied in one turn; the rest waits, in order, for the next.
+pub const FILE_TURN_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of one file operation: larger ones are cut so that a turn stays short.
 pub const FILE_STEP_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,245 @@
+//! Open files and the work on them. Operations wait in the order they were wished for and are
+//! applied in bounded portions; each answer is told in a later turn.
+
+use super::paths;
+use crate::core::chunk::FileSpan;
+use crate::core::id::{FileId, Ticket};
+use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Page};
+use crate::core::limits::FILE_TURN_BYTES;
+use crate::core::slots::Slots;
+use mio::net::TcpStream;
+use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+use std::collections::VecDeque;
+use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use super::queue::FileFailed;
+
+/// What a sync counts for in a turn's portion: it may wait for a disk.
+const SYNC_COST_BYTES: usize = 4 * 1024 * 1024;
+/// What a small operation counts for.
+const SMALL_COST_BYTES: usize = 16 * 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    open: Slots<FileId, OwnedFd>,
+    waiting: VecDeque<(Ticket, FileOp)>,
+}
+
+impl Files {
+    pub fn push(&mut self, ticket: Ticket, op: FileOp) {
+        self.waiting.push_back((ticket, op));
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Applies waiting operations in order: one turn's portion, or (`all`) every one.
+    pub fn work(&mut self, all: bool, mut done: impl FnMut(Ticket, FileDone)) {
+        let mut cost = 0;
+        while all || cost < FILE_TURN_BYTES {
+            let Some((ticket, op)) = self.waiting.pop_front() else { return };
+            cost += cost_bytes(&op);
+            done(ticket, self.apply(op));
+        }
+    }
+
+    fn apply(&mut self, op: FileOp) -> FileDone {
+        match op {
+            FileOp::Open { path, mode } => FileDone::Opened(self.open(&path, mode)),
+            FileOp::Stat { path } => FileDone::Meta(paths::stat(&path)),
+            FileOp::StatOpen { file } => FileDone::Meta(self.on(file, |fd| {
+                let stat = rustix::fs::fstat(fd)?;
+                Ok(meta(&stat))
+            })),
+            FileOp::Read { file, offset, mut page } => {
+                let result = self.on(file, |fd| read(fd, offset, &mut page));
+                FileDone::Read { page, result }
+            }
+            FileOp::Write { file, offset, page } => {
+                let result = self.on(file, |fd| write(fd, offset, &page));
+                FileDone::Wrote { page, result }
+            }
+            FileOp::Sync { file, meta } => FileDone::Done(self.on(file, |fd| {
+                retry_on_intr(|| match meta {
+                    true => rustix::fs::fsync(fd),
+                    false => rustix::fs::fdatasync(fd),
+                })
+            })),
+            FileOp::SyncDir { path } => FileDone::Done(paths::sync_dir(&path)),
+            FileOp::SetLen { file, len } => {
+                FileDone::Done(self.on(file, |fd| retry_on_intr(|| rustix::fs::ftruncate(fd, len))))
+            }
+            FileOp::Rename { from, to, replace } => {
+                FileDone::Done(paths::rename(&from, &to, replace))
+            }
+            FileOp::Remove { path } => {
+                FileDone::Done(rustix::fs::unlink(&path).map_err(file_error))
+            }
+            FileOp::Close { file } => FileDone::Done(match self.open.remove(file) {
+                Some(_) => Ok(()),
+                None => Err(file_error(Errno::BADF)),
+            }),
+            FileOp::FreeSpace { path } => FileDone::Free(paths::free_space(&path)),
+            FileOp::Load { path, bytes_max } => FileDone::Loaded(paths::load(&path, bytes_max)),
+            FileOp::Save { path, bytes } => FileDone::Done(paths::save(&path, &bytes)),
+            FileOp::Lock { file } => FileDone::Done(self.on(file, |fd| {
+                retry_on_intr(|| rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
+            })),
+        }
+    }
+
+    /// Works on an open file; an id that is not open is the system's EBADF.
+    fn on<T>(
+        &self,
+        file: FileId,
+        work: impl FnOnce(&OwnedFd) -> Result<T, Errno>,
+    ) -> Result<T, FileError> {
+        self.open.get(file).ok_or(Errno::BADF).and_then(work).map_err(file_error)
+    }
+
+    fn open(&mut self, path: &Path, mode: OpenMode) -> Result<(FileId, Meta), FileError> {
+        let (fd, meta) = open_regular(path, mode)?;
+        Ok((self.open.insert(fd), meta))
+    }
+
+    /// Reads one stretch of a file into several places, `len` bytes in all, or fails.
+    pub fn read_parts(
+        &self,
+        file: FileId,
+        offset: u64,
+        mut parts: &mut [IoSliceMut<'_>],
+        len: u64,
+    ) -> Result<(), FileFailed> {
+        let fd = self.open.get(file).ok_or(FileFailed)?;
+        let mut got = 0;
+        while got < len {
+            let at = offset.checked_add(got).ok_or(FileFailed)?;
+            let n = retry_on_intr(|| rustix::io::preadv(fd, parts, at)).unwrap_or(0);
+            if n == 0 {
+                return Err(FileFailed);
+            }
+            got += n as u64;
+            IoSliceMut::advance_slices(&mut parts, n);
+        }
+        Ok(())
+    }
+
+    /// Sends the first bytes of a span without reading them here. -> bytes the socket took; 0 at
+    /// the end of the file.
+    pub fn send(&self, stream: &TcpStream, span: &FileSpan, len: usize) -> Result<usize, Errno> {
+        let fd = self.open.get(span.file).ok_or(Errno::BADF)?;
+        let mut offset = span.offset;
+        retry_on_intr(|| rustix::fs::sendfile(stream, fd, Some(&mut offset), len))
+    }
+}
+
+fn cost_bytes(op: &FileOp) -> usize {
+    match op {
+        FileOp::Read { page, .. } | FileOp::Write { page, .. } => page.len().max(SMALL_COST_BYTES),
+        FileOp::Sync { .. } | FileOp::SyncDir { .. } | FileOp::Load { .. } => SYNC_COST_BYTES,
+        FileOp::Save { bytes, .. } => bytes.len().saturating_add(SYNC_COST_BYTES),
+        _ => SMALL_COST_BYTES,
+    }
+}
+
+/// Opens a regular file and nothing else. It is looked at before, because to open a device may do
+/// something, and after, because it may have been exchanged meanwhile; O_NONBLOCK keeps a FIFO that
+/// slipped in from stopping the loop.
+pub(super) fn open_regular(path: &Path, mode: OpenMode) -> Result<(OwnedFd, Meta), FileError> {
+    let (found, flags) = match mode {
+        OpenMode::Read => (rustix::fs::stat(path), OFlags::RDONLY),
+        OpenMode::Update => {
+            (rustix::fs::lstat(path), OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW)
+        }
+        OpenMode::CreateNew => {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+            (Err(Errno::NOENT), flags)
+        }
+    };
+    if let Ok(stat) = found {
+        regular(&stat)?;
+    }
+    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mode = Mode::from_raw_mode(0o666);
+    let fd = retry_on_intr(|| rustix::fs::open(path, flags, mode)).map_err(file_error)?;
+    let stat = rustix::fs::fstat(&fd).map_err(file_error)?;
+    Ok((fd, regular(&stat)?))
+}
+
+fn regular(stat: &Stat) -> Result<Meta, FileError> {
+    let meta = meta(stat);
+    match meta.kind {
+        FileKind::Regular => Ok(meta),
+        FileKind::Directory => Err(FileError::IsDirectory),
+        FileKind::Special | FileKind::Symlink => Err(FileError::NotRegular),
+    }
+}
+
+/// Fills the page. -> bytes got; fewer only at the end of the file.
+pub(super) fn read(fd: &OwnedFd, offset: u64, page: &mut Page) -> Result<u32, Errno> {
+    let mut got = 0;
+    while let Some(rest) = page.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        let at = offset.checked_add(got as u64).ok_or(Errno::INVAL)?;
+        match rustix::io::pread(fd, rest, at) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    u32::try_from(got).map_err(|_| Errno::INVAL)
+}
+
+/// Writes all bytes.
+pub(super) fn write(fd: &OwnedFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        let at = offset.checked_add(done as u64).ok_or(Errno::INVAL)?;
+        match rustix::io::pwrite(fd, rest, at) {
+            // A regular file that takes nothing will take nothing the next time either.
+            Ok(0) => return Err(Errno::IO),
+            Ok(n) => done += n,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// What the role may know of a file.
+pub(super) fn meta(stat: &Stat) -> Meta {
+    use rustix::fs::FileType;
+    let ns = |secs: i64, ns: i128| i128::from(secs) * 1_000_000_000 + ns;
+    Meta {
+        kind: match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => FileKind::Regular,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink,
+            _ => FileKind::Special,
+        },
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        mtime_ns: ns(stat.st_mtime, i128::from(stat.st_mtime_nsec)),
+        ctime_ns: ns(stat.st_ctime, i128::from(stat.st_ctime_nsec)),
+    }
+}
+
+/// The system's refusal in the role's words.
+pub(super) fn file_error(errno: Errno) -> FileError {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => FileError::NotFound,
+        Errno::EXIST => FileError::Exists,
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => FileError::Denied,
+        Errno::NOSPC | Errno::DQUOT => FileError::NoSpace,
+        Errno::ISDIR => FileError::IsDirectory,
+        // The last element is a symbolic link that must not be followed, or a socket.
+        Errno::LOOP | Errno::NXIO => FileError::NotRegular,
+        Errno::AGAIN => FileError::Busy,
+        other => FileError::Other(other.raw_os_error()),
+    }
+}

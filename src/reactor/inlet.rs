@@ -1,0 +1,257 @@
+//! Input: connections come in, dials are answered, bytes are read into one buffer for all and lent
+//! to the role.
+
+use super::conns::{Conn, Phase};
+use super::dial::{self, Answer};
+use super::door::Door;
+use super::{canonical, descriptors};
+use crate::core::id::ConnId;
+use crate::core::io::{Closed, Input, Role};
+use crate::core::limits::{
+    ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN, DESCRIPTORS_MAX, READ_QUOTA_BYTES, TURN_BYTES,
+};
+use crate::core::report::Event;
+use crate::core::time::{Span, Time};
+use mio::Registry;
+use mio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
+
+/// Bytes of the buffer that all connections are read into: fewer and longer reads are faster than
+/// anything done with more buffers.
+const BUFFER_BYTES: usize = 1024 * 1024;
+/// Time between two lines about missing descriptors.
+const COMPLAINT_SECS: u64 = 60;
+
+#[derive(Debug)]
+pub(super) struct Inlet {
+    buffer: Vec<u8>,
+    pub listener: Option<TcpListener>,
+    /// The poll said that somebody waits in the backlog.
+    pub acceptable: bool,
+    /// No accept before this time.
+    backoff_until: Time,
+    /// A descriptor to give up when there is none left, so that a waiting connection can be taken
+    /// and dropped instead of waking us for ever.
+    reserve: Option<File>,
+    conns_max: usize,
+    complaint_due: Time,
+}
+
+impl Inlet {
+    /// `conns_max`: connections held at one time; others are dropped on arrival.
+    pub fn new(conns_max: usize) -> Inlet {
+        Inlet {
+            buffer: vec![0; BUFFER_BYTES],
+            listener: None,
+            acceptable: false,
+            backoff_until: Time::ZERO,
+            reserve: reserve(),
+            conns_max,
+            complaint_due: Time::ZERO,
+        }
+    }
+
+    pub fn full(&self, conns: usize) -> bool {
+        conns >= self.conns_max
+    }
+
+    /// When accepting goes on; `NEVER` if nobody waits.
+    pub fn deadline(&self) -> Time {
+        if self.acceptable && self.listener.is_some() { self.backoff_until } else { Time::NEVER }
+    }
+
+    /// Takes connections from the backlog, up to the turn's quota.
+    pub fn accept<R: Role>(
+        &mut self,
+        door: &mut Door<R>,
+        registry: &Registry,
+        events: &mut Vec<Event>,
+    ) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.acceptable || self.backoff_until > door.now {
+                return;
+            }
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, remote)) if !self.full(door.conns.len()) => {
+                    // A socket that broke since it was made is dropped: the role never knew it.
+                    if admit(door, registry, stream, remote).is_err() {
+                        door.counters.accepts_refused += 1;
+                    }
+                }
+                Ok(_) => {
+                    door.counters.accepts_refused += 1;
+                    self.complain(door.now, events);
+                }
+                Err(e) => match e.kind() {
+                    ErrorKind::WouldBlock => self.acceptable = false,
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
+                    _ => {
+                        door.counters.accepts_refused += 1;
+                        self.shed(&e, door.now, events);
+                    }
+                },
+            }
+        }
+    }
+
+    /// The system refused an accept: get rid of the connection that waits, then pause.
+    fn shed(&mut self, error: &io::Error, now: Time, events: &mut Vec<Event>) {
+        self.backoff_until = now + Span::ms(ACCEPT_BACKOFF_MS);
+        if !matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+            return;
+        }
+        self.complain(now, events);
+        self.reserve = None;
+        if let Some(listener) = &self.listener {
+            drop(listener.accept());
+        }
+        self.reserve = reserve();
+    }
+
+    fn complain(&mut self, now: Time, events: &mut Vec<Event>) {
+        if now < self.complaint_due {
+            return;
+        }
+        self.complaint_due = now + Span::secs(COMPLAINT_SECS);
+        let limit = descriptors::limit();
+        let line = format!(
+            "too many open files (limit {limit}): new connections are dropped; raise the limit \
+             with `ulimit -n {DESCRIPTORS_MAX}`"
+        );
+        events.push(Event::warning("too_many_files", line).number("limit", limit));
+    }
+
+    /// Reads every connection that is ready: each up to its quota, all up to the turn's; who comes
+    /// too late is first in the next turn.
+    pub fn read<R: Role>(&mut self, door: &mut Door<R>) {
+        let mut budget = TURN_BYTES;
+        for _ in 0..door.conns.ready_len() {
+            if budget == 0 {
+                return;
+            }
+            let Some(id) = door.conns.next_ready() else { return };
+            let taken = if establish(id, door) { self.read_one(id, door) } else { 0 };
+            budget = budget.saturating_sub(taken);
+            door.conns.list_ready(id);
+        }
+    }
+
+    fn read_one<R: Role>(&mut self, id: ConnId, door: &mut Door<R>) -> usize {
+        let mut taken = 0;
+        while taken < READ_QUOTA_BYTES {
+            let Some(conn) = door.conns.get_mut(id) else { break };
+            if !wants_read(conn) {
+                break;
+            }
+            let room = self.buffer.len().min(READ_QUOTA_BYTES - taken);
+            let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+            match conn.stream.read(buffer) {
+                Ok(0) => end(id, door),
+                Ok(n) => {
+                    // Fewer bytes than asked for: that was all. An end that was announced is still
+                    // to be read.
+                    conn.readable = n == room || conn.read_closed || conn.write_failed;
+                    let hushed = conn.hushed;
+                    taken += n;
+                    door.counters.bytes_in += n as u64;
+                    if let (false, Some(bytes)) = (hushed, self.buffer.get(..n)) {
+                        door.tell(Input::Bytes { conn: id, bytes });
+                    }
+                }
+                Err(e) => match e.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock => {
+                        conn.readable = false;
+                        if conn.write_failed {
+                            door.conns.mark(id, Closed::Reset);
+                        }
+                    }
+                    _ => {
+                        let asked = conn.phase == Phase::Lingering;
+                        let why = if asked { Closed::ByUs } else { Closed::Reset };
+                        door.conns.mark(id, why);
+                    }
+                },
+            }
+        }
+        taken
+    }
+}
+
+/// A connection that the role wished closed in this very turn waits for its close, unread; one that
+/// is flushed or lingers is read on, unheard.
+fn wants_read(conn: &Conn) -> bool {
+    let heard = !conn.hushed || conn.closing_until.is_some();
+    let alive = matches!(conn.phase, Phase::Open | Phase::Lingering);
+    conn.readable && !conn.paused && heard && alive
+}
+
+/// The other side ended its half of the stream.
+fn end<R: Role>(id: ConnId, door: &mut Door<R>) {
+    let Some(conn) = door.conns.get_mut(id) else { return };
+    conn.readable = false;
+    conn.read_closed = true;
+    match (conn.phase, conn.closing_until) {
+        (Phase::Lingering, _) => door.conns.mark(id, Closed::ByUs),
+        // It may still take what we have for it.
+        (_, Some(_)) => {}
+        (_, None) if conn.write_failed => door.conns.mark(id, Closed::Reset),
+        (_, None) => door.conns.mark(id, Closed::ByPeer),
+    }
+}
+
+/// Looks after a dial that was answered. -> whether the connection is established.
+fn establish<R: Role>(id: ConnId, door: &mut Door<R>) -> bool {
+    let Some(conn) = door.conns.get_mut(id) else { return false };
+    if conn.phase != Phase::Dialling {
+        return true;
+    }
+    match dial::answer(&conn.stream) {
+        Answer::None => {
+            (conn.readable, conn.writable) = (false, false);
+            false
+        }
+        Answer::Failed(why) => {
+            door.conns.mark(id, why);
+            false
+        }
+        Answer::Established(local) => {
+            conn.phase = Phase::Open;
+            conn.writable = true;
+            let hushed = conn.hushed;
+            door.conns.list_flush(id);
+            if !hushed {
+                door.tell(Input::Connected { conn: id, local });
+            }
+            true
+        }
+    }
+}
+
+/// Makes a stream from the backlog a connection of the role.
+fn admit<R: Role>(
+    door: &mut Door<R>,
+    registry: &Registry,
+    stream: TcpStream,
+    remote: SocketAddr,
+) -> io::Result<()> {
+    let local = canonical(stream.local_addr()?);
+    let remote = canonical(remote);
+    stream.set_nodelay(true)?;
+    let conn = door.out.conns.insert(());
+    if let Err(e) = door.conns.insert(registry, conn, stream, Phase::Open) {
+        door.out.conns.remove(conn);
+        return Err(e);
+    }
+    door.counters.accepted += 1;
+    door.tell(Input::Accepted { conn, remote, local });
+    Ok(())
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}

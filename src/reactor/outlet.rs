@@ -1,0 +1,180 @@
+//! Output: what stands in the queues of the connections leaves, in few and long writes.
+
+use super::Counters;
+use super::conns::{Conn, Conns, Phase};
+use super::files::Files;
+use super::queue::{FileFailed, Front};
+use crate::core::id::ConnId;
+use crate::core::io::Closed;
+use crate::core::limits::{
+    FLUSH_IDLE_MS, LINGER_MS, TURN_BYTES, WRITE_GATHER_BYTES, WRITE_QUOTA_BYTES,
+};
+use crate::core::time::{Span, Time};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use std::net::Shutdown;
+
+/// Buffers of drained connections kept for the next one that blocks.
+const SPARES_MAX: usize = 4;
+
+/// Why a connection takes no more.
+enum Stop {
+    Full,
+    Broken,
+    FileFailed,
+}
+
+impl From<FileFailed> for Stop {
+    fn from(_: FileFailed) -> Stop {
+        Stop::FileFailed
+    }
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Stop {
+        match errno {
+            Errno::AGAIN => Stop::Full,
+            _ => Stop::Broken,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Outlet {
+    buffer: Vec<u8>,
+    spares: Vec<Vec<u8>>,
+}
+
+impl Outlet {
+    pub fn new() -> Outlet {
+        Outlet { buffer: vec![0; WRITE_GATHER_BYTES], spares: Vec::new() }
+    }
+
+    /// Writes to every connection that has output and room for it: each up to its quota, all up to
+    /// the turn's; who comes too late is first in the next turn.
+    pub fn flush(&mut self, conns: &mut Conns, files: &Files, now: Time, counters: &mut Counters) {
+        let mut budget = TURN_BYTES;
+        for _ in 0..conns.flush_len() {
+            if budget == 0 {
+                return;
+            }
+            let Some(id) = conns.next_flush() else { return };
+            let left = self.flush_one(id, conns, files, now);
+            budget = budget.saturating_sub(left);
+            counters.bytes_out += left as u64;
+        }
+    }
+
+    fn flush_one(&mut self, id: ConnId, conns: &mut Conns, files: &Files, now: Time) -> usize {
+        let Some(conn) = conns.get_mut(id) else { return 0 };
+        if !conn.takes_output() {
+            return 0;
+        }
+        let mut left = 0;
+        let mut stop = None;
+        while conn.writable && left < WRITE_QUOTA_BYTES && !conn.queue.is_empty() {
+            match self.write_front(conn, files, WRITE_QUOTA_BYTES - left) {
+                Ok(n) => left += n,
+                Err(reason) => {
+                    conn.writable = false;
+                    stop = Some(reason);
+                }
+            }
+        }
+        if left > 0 && conn.closing_until.is_some() {
+            conn.closing_until = Some(now + Span::ms(FLUSH_IDLE_MS));
+        }
+        match stop {
+            None | Some(Stop::Full) => end_of_stream(conn, now),
+            Some(Stop::FileFailed) => conns.mark(id, Closed::FileFailed),
+            Some(Stop::Broken) => broken(id, conns),
+        }
+        if left > 0 {
+            conns.note_sent(id, left as u64);
+        }
+        conns.list_flush(id);
+        conns.list_ready(id);
+        left
+    }
+
+    /// One write of what stands first. -> bytes that left. Less than asked for leaves the
+    /// connection unwritable: the poll tells when there is room again.
+    fn write_front(&mut self, conn: &mut Conn, files: &Files, quota: usize) -> Result<usize, Stop> {
+        let (asked, n) = match conn.queue.front() {
+            Front::Empty => return Ok(0),
+            Front::Bytes(bytes) => {
+                let bytes = bytes.get(..quota).unwrap_or(bytes);
+                let n = send(conn, bytes, false)?;
+                let asked = bytes.len();
+                conn.queue.left(n);
+                self.keep_spare(conn.queue.take_drained());
+                (asked, n)
+            }
+            Front::Span(span) => {
+                let asked = (span.len as usize).min(quota);
+                let n = match files.send(&conn.stream, &span, asked) {
+                    // The end of the file where bytes were promised.
+                    Ok(0) | Err(Errno::BADF | Errno::IO | Errno::INVAL) => {
+                        return Err(Stop::FileFailed);
+                    }
+                    sent => sent?,
+                };
+                conn.queue.left(n);
+                // Short of `asked` may mean a full socket or a file that shrank meanwhile: the
+                // next call tells which.
+                (n, n)
+            }
+            Front::Mixed => {
+                let room = self.buffer.len().min(quota);
+                let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+                let (asked, more) = conn.queue.gather(buffer, files)?;
+                let gathered = self.buffer.get(..asked).unwrap_or_default();
+                let sent = send(conn, gathered, more);
+                let n = match &sent {
+                    Ok(n) => *n,
+                    Err(_) => 0,
+                };
+                let spare = if n < asked { self.spares.pop() } else { None };
+                conn.queue.gathered_left(gathered, n, spare);
+                (asked, sent?)
+            }
+        };
+        conn.writable = n >= asked;
+        Ok(n)
+    }
+
+    fn keep_spare(&mut self, buffer: Option<Vec<u8>>) {
+        if self.spares.len() < SPARES_MAX {
+            self.spares.extend(buffer);
+        }
+    }
+}
+
+/// One write; `more` if the rest of a message follows at once by another call.
+fn send(conn: &Conn, bytes: &[u8], more: bool) -> Result<usize, Errno> {
+    let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+    rustix::io::retry_on_intr(|| rustix::net::send(&conn.stream, bytes, flags))
+}
+
+/// The queue has left and the role wished to close then: our half of the stream ends here.
+fn end_of_stream(conn: &mut Conn, now: Time) {
+    if conn.phase == Phase::Open && conn.closing_until.is_some() && conn.queue.is_empty() {
+        // An error here is told by the read that follows.
+        let _ = conn.stream.shutdown(Shutdown::Write);
+        conn.phase = Phase::Lingering;
+        conn.closing_until = Some(now + Span::ms(LINGER_MS));
+        conn.readable |= conn.read_closed;
+    }
+}
+
+/// The other side takes nothing more. What it said before that is still read, unless nobody wants
+/// to hear it.
+fn broken(id: ConnId, conns: &mut Conns) {
+    let Some(conn) = conns.get_mut(id) else { return };
+    conn.queue.clear();
+    conn.write_failed = true;
+    conn.readable = true;
+    if conn.paused || conn.closing_until.is_some() {
+        conns.mark(id, Closed::Reset);
+    }
+}
