@@ -9,9 +9,12 @@ mod suite;
 use lmk::core::io::Role;
 use lmk::core::report::Ending;
 use lmk::core::time::{Span, Time};
+use lmk::reactor::{Options, Reactor};
+use lmk::sim::laws::Watched;
 use lmk::sim::{NodeId, Weather, World};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use suite::{Stage, Thing};
 
 /// The simulated world: all roles on one machine.
@@ -73,6 +76,66 @@ impl Stage for Simulated {
     }
 }
 
+/// The real loop on this machine: one reactor for each role, turned in one thread by turns.
+struct Real {
+    folder: PathBuf,
+}
+
+impl Real {
+    fn new(scene: &str) -> Real {
+        let name = format!("lmk-same-world-{}-{scene}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Real { folder }
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+impl Stage for Real {
+    fn folder(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
+    fn make(&mut self, thing: Thing<'_>, path: &Path) {
+        match thing {
+            Thing::File(bytes) => std::fs::write(path, bytes).unwrap(),
+            Thing::Directory => std::fs::create_dir(path).unwrap(),
+            Thing::Fifo => {
+                let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+                assert!(made.success());
+            }
+            Thing::Symlink(to) => std::os::unix::fs::symlink(to, path).unwrap(),
+        }
+    }
+
+    fn get(&mut self, path: &Path) -> Option<Vec<u8>> {
+        std::fs::read(path).ok()
+    }
+
+    fn play(&mut self, roles: Vec<Box<dyn Role>>) {
+        let options = Options { signals: false, ..Options::default() };
+        let reactor = |role| Some(Reactor::new(Watched::new(role), options).unwrap());
+        let mut reactors: Vec<_> = roles.into_iter().map(reactor).collect();
+        let start = Instant::now();
+        while reactors.iter().any(Option::is_some) {
+            for place in &mut reactors {
+                let Some(reactor) = place else { continue };
+                match reactor.turn(Span::ms(1), &mut |_| {}).unwrap() {
+                    Some(Ending::Done) => *place = None,
+                    Some(other) => panic!("a role ended with {other:?}"),
+                    None => {}
+                }
+            }
+            assert!(start.elapsed().as_secs() < 60, "not all roles ended in time");
+        }
+    }
+}
+
 fn simulated(scene: fn(&mut dyn Stage)) {
     scene(&mut Simulated::new(0, Weather::calm()));
     for seed in 1..24 {
@@ -84,6 +147,11 @@ macro_rules! same_world {
     ($($scene:ident),* $(,)?) => {
         mod simulator {
             $(#[test] fn $scene() { super::simulated(super::suite::$scene) })*
+        }
+        mod reactor {
+            $(#[test] fn $scene() {
+                super::suite::$scene(&mut super::Real::new(stringify!($scene)));
+            })*
         }
     };
 }

@@ -29,7 +29,7 @@ impl World {
         if let Some(conn) = closed {
             process.out.conns.remove(conn);
         }
-        let verdict = verdict.and_then(|()| process.watch.effects(&process.out));
+        let verdict = verdict.and_then(|()| process.watch.effects(&process.out, 0));
         let verdict = verdict.and_then(|()| match process.wakes_in_a_row > WAKES_IN_A_ROW_MAX {
             true => Err("the role only wakes, again and again".into()),
             false => Ok(()),
