@@ -11,13 +11,14 @@
 //! }
 //! ```
 
-use self::stub::{Node, Tracker};
 use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
+use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
+use crate::tracker::Tracker;
 use crate::tracker::plan::TrackerPlan;
 use crate::view::View;
 
@@ -141,34 +142,4 @@ impl Role for Part {
     fn snapshot(&self, now: Time) -> Snapshot {
         self.role().snapshot(now)
     }
-}
-
-/// Stands in until the roles are there: a role that ends at once.
-mod stub {
-    use super::*;
-
-    macro_rules! role {
-        ($name:ident, $plan:ty) => {
-            pub struct $name;
-            impl $name {
-                pub fn new(_: $plan) -> $name {
-                    $name
-                }
-            }
-            impl Role for $name {
-                fn on(&mut self, _: Time, _: Input<'_>, out: &mut Outbox) {
-                    out.tell(Event::error("stub", "this role is not there yet"));
-                    out.end(Ending::Internal);
-                }
-                fn deadline(&self) -> Time {
-                    Time::NEVER
-                }
-                fn snapshot(&self, _: Time) -> Snapshot {
-                    Snapshot::default()
-                }
-            }
-        };
-    }
-    role!(Tracker, TrackerPlan);
-    role!(Node, NodePlan);
 }
