@@ -48,9 +48,8 @@ fn an_announce_that_stops_removes_the_peer_at_once_and_only_that_peer() {
     assert_eq!((answer.seeders, answer.peers.len()), (1, 0));
     assert_eq!(
         world.told("left"),
-        [
-            "left: 127.0.0.1:7001, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa (1 with all of it, 0 downloading)"
-        ]
+        ["left: 127.0.0.1:7001, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa \
+             (1 with all of it, 0 downloading)"]
     );
 }
 

@@ -72,7 +72,8 @@ fn a_missing_key_file_is_made_and_a_bad_one_is_told() {
         let [Effect::File { ticket, .. }] = effects[..] else { panic!("{effects:?}") };
         let effects = world.on(Input::File { ticket, done: FileDone::Loaded(result) });
         let saved = effects.iter().any(|effect| {
-            matches!(effect, Effect::File { op: FileOp::Save { bytes, .. }, .. } if *bytes == secret)
+            let Effect::File { op: FileOp::Save { bytes, .. }, .. } = effect else { return false };
+            *bytes == secret
         });
         assert_eq!(saved, saves);
         assert_eq!(world.told("key").len(), usize::from(warns));
