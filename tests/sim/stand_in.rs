@@ -167,6 +167,7 @@ impl Leecher {
 
 impl Role for Leecher {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        let waking = matches!(input, Input::Wake);
         match input {
             Input::Born => listen(&self.plan, out),
             Input::Datagram { bytes, .. } => {
@@ -202,10 +203,12 @@ impl Role for Leecher {
                 self.heard_at = now;
                 out.close(conn);
             }
-            None if !self.whole() => out.datagram(self.plan.tracker, ANY, b"who"),
+            None if waking && !self.whole() => out.datagram(self.plan.tracker, ANY, b"who"),
             _ => {}
         }
-        self.deadline = now + Span::secs(1);
+        if waking || self.deadline == Time::NEVER {
+            self.deadline = now + Span::secs(1);
+        }
     }
 
     fn deadline(&self) -> Time {

@@ -267,6 +267,29 @@ fn an_idle_year_costs_nothing_and_a_role_that_spins_is_caught() {
 }
 
 #[test]
+fn two_roles_that_answer_each_other_without_end_are_caught() {
+    let mut world = World::new(1, Weather { latency: Span::ZERO, ..Weather::calm() });
+    for n in [1, 2] {
+        world.add_node(ip(n), move |_| {
+            role(move |_, input, out| {
+                match input {
+                    Input::Born => {
+                        out.listen(SocketAddr::new(ANY, PORT), PORT, false, true);
+                    }
+                    Input::Listening { .. } => {
+                        out.datagram(SocketAddr::new(ip(3 - n), PORT), ANY, b"x")
+                    }
+                    Input::Datagram { from, to, .. } => out.datagram(from, to, b"you too"),
+                    _ => {}
+                }
+                Time::NEVER
+            })
+        });
+    }
+    assert!(!world.run(at(2)), "a storm went unnoticed");
+}
+
+#[test]
 fn planted_bugs_of_the_world_are_caught() {
     for planted in [Planted::ForgottenSent, Planted::ClosedTwice, Planted::ByteTwice] {
         let caught = |seed| {
