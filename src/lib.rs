@@ -3,6 +3,8 @@
 //! The crate is a house of floors; a room imports only from floors below its own. `ARCHITECTURE.md`
 //! names every room and the four walks through it.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("lmk runs on Linux 5.6 or newer, on x86_64 and aarch64.");
 

@@ -1,3 +1,8 @@
 //! Parse, run, exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lmk::cli::panic_is_one_line();
+    lmk::cli::run(std::env::args_os()).into()
+}

@@ -1,1 +1,71 @@
-//! Stub.
+//! Floor 7: from the words typed to a plan, from an ending to an exit code. Routing only.
+
+pub mod exit;
+pub mod flags;
+pub mod limits;
+pub mod logging;
+pub mod machine;
+pub mod planned;
+pub mod typed;
+pub mod values;
+
+use crate::core::fault::Fatal;
+use crate::core::report::Ending;
+use crate::engine::Engine;
+use crate::view::{self, json::Json, output::Output, plain::Plain};
+use std::ffi::OsString;
+use typed::{Common, Typed};
+
+/// Does what the command line asks and returns the exit code of the process. `args` includes the
+/// name of the program.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    match typed::read(args) {
+        Err(line) => complain(&Fatal { ending: Ending::Usage, line }),
+        Ok(Typed::Text(text)) => say(&text),
+        Ok(Typed::Limits { markdown: false }) => say(&limits::plain()),
+        Ok(Typed::Limits { markdown: true }) => say(&limits::markdown()),
+        Ok(Typed::Work { wish, common }) => match work(*wish, &common) {
+            Ok(ending) => exit::code(ending),
+            Err(fatal) => complain(&fatal),
+        },
+    }
+}
+
+fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
+    let machine = machine::Machine::look()?;
+    logging::start(common, &machine)?;
+    let plan = planned::plan(wish, &machine, machine::resolve)?;
+    let mut engine = Engine::new(plan)?;
+    let showing = view::Showing {
+        quiet: common.quiet,
+        verbose: common.verbose > 0,
+        bar: !common.quiet && common.verbose < 2 && machine.terminal_err,
+        colour: machine.terminal_err && !common.no_color && !machine.no_color,
+    };
+    let (out, err) = (Output::stdout(), Output::stderr());
+    Ok(match common.json {
+        true => engine.run(&mut Json::new(out, showing)),
+        false => engine.run(&mut Plain::new(out, err, showing)),
+    })
+}
+
+fn say(text: &str) -> u8 {
+    Output::stdout().write(text);
+    exit::code(Ending::Done)
+}
+
+fn complain(fatal: &Fatal) -> u8 {
+    Output::stderr().write(&format!("lmk: {}\n", fatal.line));
+    exit::code(fatal.ending)
+}
+
+/// A panic is a mistake of ours: one line that can be reported, and the exit code that says so.
+pub fn panic_is_one_line() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or(String::new(), |at| format!(" at {at}"));
+        let what = info.payload_as_str().unwrap_or("a panic");
+        let line = format!("internal error: {what}{place}; please report this line");
+        complain(&Fatal { ending: Ending::Internal, line: line.replace(['\n', '\r'], " ") });
+        std::process::exit(i32::from(exit::code(Ending::Internal)));
+    }));
+}

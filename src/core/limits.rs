@@ -1,5 +1,7 @@
 //! Every bound in one place: the unit stands last in the name, the reason in the comment.
 
+use super::time::Span;
+
 /// Bytes in one block: the unit of a request (BEP 3 practice) and of a merkle leaf (BEP 52).
 pub const BLOCK_BYTES: u32 = 16 * 1024;
 
@@ -65,3 +67,16 @@ pub const DESCRIPTORS_MAX: u64 = 65_536;
 pub const FILE_TURN_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of one file operation: larger ones are cut so that a turn stays short.
 pub const FILE_STEP_BYTES: usize = 1024 * 1024;
+
+/// Bytes of pieces held in memory while they fill and are written: two full request pipelines.
+pub const PAGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Pieces that may always be open, however large they are (16 MiB each at the most).
+pub const PAGES_MIN: u64 = 3;
+/// Blocks asked of one source at a time: 4 MiB on the way.
+pub const REQUESTS_OUT_MAX: usize = 256;
+/// Leechers served at once when `--slots` says nothing.
+pub const SLOTS_DEFAULT: u32 = 8;
+/// Most slots that `--slots` takes: each may hold a write buffer.
+pub const SLOTS_MAX: u32 = 1024;
+/// How long a name without a source stays listed when `--keep-names` says nothing.
+pub const KEEP_NAMES: Span = Span::secs(24 * 3600);

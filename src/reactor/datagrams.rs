@@ -213,6 +213,7 @@ fn send_one(
             let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: from, ipi_addr: any };
             sendmsg(fd, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&to))
         }
+        IpAddr::V6(_) if !ipv6 => return Err(Errno::EAFNOSUPPORT),
         from => {
             let from = match from {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),

@@ -4,7 +4,7 @@
 use super::conns::{Conn, Phase};
 use super::dial::{self, Answer};
 use super::door::Door;
-use super::{canonical, descriptors};
+use super::{Counters, canonical, descriptors};
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Input, Role};
 use crate::core::limits::{
@@ -89,17 +89,20 @@ impl Inlet {
                 Err(e) => match e.kind() {
                     ErrorKind::WouldBlock => self.acceptable = false,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ => {
-                        door.counters.accepts_refused += 1;
-                        self.shed(&e, door.now, events);
-                    }
+                    _ => self.shed(&e, door.now, &mut door.counters, events),
                 },
             }
         }
     }
 
-    /// The system refused an accept: get rid of the connection that waits, then pause.
-    fn shed(&mut self, error: &io::Error, now: Time, events: &mut Vec<Event>) {
+    /// The system refused an accept: get rid of those that wait, then pause.
+    fn shed(
+        &mut self,
+        error: &io::Error,
+        now: Time,
+        counters: &mut Counters,
+        events: &mut Vec<Event>,
+    ) {
         self.backoff_until = now + Span::ms(ACCEPT_BACKOFF_MS);
         if !matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
             return;
@@ -107,7 +110,9 @@ impl Inlet {
         self.complain(now, events);
         self.reserve = None;
         if let Some(listener) = &self.listener {
-            drop(listener.accept());
+            // The place of the reserve serves one after the other.
+            let dropped = (0..ACCEPTS_PER_TURN).take_while(|_| listener.accept().is_ok()).count();
+            counters.accepts_refused += dropped as u64;
         }
         self.reserve = reserve();
     }

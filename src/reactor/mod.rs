@@ -182,7 +182,8 @@ impl<R: Role> Reactor<R> {
         self.door.free_marked();
         self.events.drain(..).for_each(on_event);
         self.door.counters.turns += 1;
-        Ok(self.door.ending)
+        // An end wished for in step 10 still has its effects to be applied.
+        Ok(self.door.ending.filter(|_| self.door.out.effects.is_empty()))
     }
 
     /// Time since the start, as of the last turn.

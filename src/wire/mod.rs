@@ -1,1 +1,12 @@
-//! Stub.
+//! Floor 1: bytes <-> meaning, one file per format. Pure; nothing here knows a conversation.
+
+pub mod catalogue;
+pub mod control;
+pub mod extended;
+pub mod options;
+pub mod peer;
+pub mod peer_framer;
+pub mod peer_metadata;
+pub mod peer_state;
+pub mod read;
+pub mod udp;

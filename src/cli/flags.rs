@@ -1,0 +1,178 @@
+//! One table of commands and flags; the parser and every help text are made from it.
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, Command};
+
+/// What a flag takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takes {
+    /// Nothing: it is there or not.
+    Nothing,
+    /// Nothing, and may be repeated for more of it.
+    Count,
+    /// One value, shown under this name.
+    Value(&'static str),
+    /// One value that must be given.
+    Needed(&'static str),
+}
+
+pub struct Flag {
+    pub name: &'static str,
+    pub short: Option<char>,
+    pub takes: Takes,
+    pub help: &'static str,
+    /// The commands that know it.
+    pub on: &'static [&'static str],
+}
+
+pub struct CommandRow {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub examples: &'static str,
+}
+
+const PEERS: &[&str] = &["seeder", "leecher"];
+const ROLES: &[&str] = &["tracker", "seeder", "leecher"];
+
+#[rustfmt::skip]
+pub const FLAGS: &[Flag] = &[
+    Flag { name: "bind", short: None, takes: Takes::Value("ADDR[:PORT]"), on: &["tracker"],
+        help: "Where to listen [default: 127.0.0.1:6969]; 0.0.0.0 or [::] opens it to the network" },
+    Flag { name: "keep-names", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
+        help: "How long a name without a source stays listed [default: 24h]" },
+    Flag { name: "file", short: None, takes: Takes::Needed("FILE"), on: &["seeder"],
+        help: "The file to offer" },
+    Flag { name: "as", short: None, takes: Takes::Value("NAME"), on: &["seeder"],
+        help: "Publish under this name instead of the file's own" },
+    Flag { name: "slots", short: None, takes: Takes::Value("N"), on: &["seeder"],
+        help: "How many leechers are served at once [default: 8]" },
+    Flag { name: "write-torrent", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
+        help: "Also write a .torrent for stock BitTorrent clients" },
+    Flag { name: "want", short: None, takes: Takes::Needed("NAME[@PIN]"), on: &["leecher"],
+        help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
+    Flag { name: "out", short: None, takes: Takes::Value("DIR|FILE"), on: &["leecher"],
+        help: "Where to write it [default: the working directory, under its own name]" },
+    Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["leecher"],
+        help: "Replace an existing file that has other content" },
+    Flag { name: "keep-seeding", short: None, takes: Takes::Nothing, on: &["leecher"],
+        help: "Stay after completion and serve others" },
+    Flag { name: "timeout", short: None, takes: Takes::Value("DURATION"), on: &["leecher"],
+        help: "Give up after so long without a source [default: wait]" },
+    Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: PEERS,
+        help: "The tracker [default: 127.0.0.1:6969]" },
+    Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
+        help: "Where to take connections [default: the first free port of 6881-6999]" },
+    Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,
+        help: "Show results and errors only" },
+    Flag { name: "verbose", short: Some('v'), takes: Takes::Count, on: ROLES,
+        help: "Show more; twice: what the event loop does, too" },
+    Flag { name: "json", short: None, takes: Takes::Nothing, on: ROLES,
+        help: "Write events to standard output, one JSON object a line" },
+    Flag { name: "log-file", short: None, takes: Takes::Value("FILE"), on: ROLES,
+        help: "Append a log with times to FILE" },
+    Flag { name: "no-color", short: None, takes: Takes::Nothing, on: ROLES,
+        help: "No colours (so does the environment variable NO_COLOR)" },
+    Flag { name: "markdown", short: None, takes: Takes::Nothing, on: &["limits"],
+        help: "Print them as the document docs/limits.md" },
+];
+
+pub const COMMANDS: &[CommandRow] = &[
+    CommandRow {
+        name: "tracker",
+        about: "Tells machines about names and about each other",
+        examples: "Examples:
+  lmk tracker                        for this machine alone
+  lmk tracker --bind 0.0.0.0         for the network, port 6969
+  lmk tracker --bind '[::1]:7000'    IPv6, another port",
+    },
+    CommandRow {
+        name: "seeder",
+        about: "Offers a file under its name",
+        examples: "Examples:
+  lmk seeder --file big.zip
+  lmk seeder --file big.zip --tracker 192.168.1.5
+  lmk seeder --file build/out.img --as nightly.img --slots 16
+  lmk seeder --file big.zip --write-torrent big.torrent",
+    },
+    CommandRow {
+        name: "leecher",
+        about: "Fetches a file by name and verifies every byte",
+        examples: "Examples:
+  lmk leecher --want big.zip
+  lmk leecher --want big.zip --tracker 192.168.1.5 --out /data/
+  lmk leecher --want big.zip@3f2a9c01 --out copy.zip --overwrite
+  lmk leecher --want big.zip --keep-seeding --timeout 10m",
+    },
+    CommandRow {
+        name: "limits",
+        about: "Prints every built-in limit and its reason",
+        examples: "Examples:
+  lmk limits",
+    },
+];
+
+/// The parser of the whole command line. Values stay raw: `typed` reads them.
+pub fn command() -> Command {
+    let root = Command::new("lmk")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Puts a file on 2 to 2,000 machines as fast as one copy, by name")
+        .after_help(
+            "Examples, each in its own terminal:
+  lmk tracker
+  lmk seeder --file big.zip
+  lmk leecher --want big.zip",
+        )
+        .subcommand_required(true)
+        .disable_help_subcommand(true);
+    COMMANDS.iter().fold(root, |root, row| root.subcommand(subcommand(row)))
+}
+
+fn subcommand(row: &'static CommandRow) -> Command {
+    let bare = Command::new(row.name).about(row.about).after_help(row.examples);
+    FLAGS.iter().filter(|flag| flag.on.contains(&row.name)).fold(bare, |made, flag| {
+        let arg = Arg::new(flag.name).long(flag.name).help(flag.help);
+        let arg = flag.short.into_iter().fold(arg, Arg::short);
+        made.arg(match flag.takes {
+            Takes::Nothing => arg.action(ArgAction::SetTrue),
+            Takes::Count => arg.action(ArgAction::Count),
+            Takes::Value(shown) => value(arg, shown),
+            Takes::Needed(shown) => value(arg, shown).required(true),
+        })
+    })
+}
+
+fn value(arg: Arg, shown: &'static str) -> Arg {
+    arg.action(ArgAction::Set).value_name(shown).value_parser(ValueParser::os_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_makes_a_sound_parser() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_belongs_to_commands_that_exist() {
+        for flag in FLAGS {
+            assert!(!flag.on.is_empty(), "--{} belongs to no command", flag.name);
+            for on in flag.on {
+                assert!(COMMANDS.iter().any(|row| row.name == *on), "--{}: {on}?", flag.name);
+            }
+        }
+    }
+
+    #[test]
+    fn help_of_each_command_shows_examples_that_parse() {
+        for row in COMMANDS {
+            for line in row.examples.lines().skip(1) {
+                let typed = line.trim().split("   ").next().unwrap_or_default().replace('\'', "");
+                let words = typed.split_whitespace();
+                let read = crate::cli::typed::read(words.map(std::ffi::OsString::from));
+                assert!(read.is_ok(), "{line}: {read:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
+
+use super::flags;
+use super::values::{self, HostPort};
+use crate::core::limits;
+use crate::core::report::foreign;
+use crate::core::time::Span;
+use crate::node::plan::Want;
+use clap::ArgMatches;
+use clap::error::{ContextKind, ErrorKind};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// One command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Typed {
+    /// Help or version: print it and be done.
+    Text(String),
+    Limits {
+        markdown: bool,
+    },
+    Work {
+        wish: Box<Wish>,
+        common: Common,
+    },
+}
+
+/// Flags that every role takes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Common {
+    pub quiet: bool,
+    pub verbose: u8,
+    pub json: bool,
+    pub log_file: Option<PathBuf>,
+    pub no_color: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wish {
+    Track { bind: HostPort, keep_names: Span },
+    Seed { seed: Seed, peer: Peer },
+    Fetch { fetch: Fetch, peer: Peer },
+}
+
+/// Flags of both kinds of peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Peer {
+    pub tracker: HostPort,
+    /// The tracker as it was typed.
+    pub tracker_text: String,
+    pub listen: Option<HostPort>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seed {
+    pub file: PathBuf,
+    pub publish_as: Option<String>,
+    pub slots: u32,
+    pub write_torrent: Option<PathBuf>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetch {
+    pub want: Want,
+    pub out: Option<PathBuf>,
+    pub overwrite: bool,
+    pub keep_seeding: bool,
+    pub timeout: Option<Span>,
+}
+
+/// Where a tracker is when nothing is said: this machine, the customary port.
+pub const TRACKER_DEFAULT: &str = "127.0.0.1:6969";
+
+/// Reads a command line (`args` includes the program's name) or says in one line what is wrong.
+pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
+    let matches = match flags::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return refused(&error),
+    };
+    let Some((command, given)) = matches.subcommand() else {
+        return Err("no command; try 'lmk --help'".into());
+    };
+    let read = match command {
+        "limits" => Ok(Typed::Limits { markdown: given.get_flag("markdown") }),
+        "tracker" => track(given),
+        "seeder" => seed(given),
+        _ => fetch(given),
+    };
+    read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
+}
+
+fn track(given: &ArgMatches) -> Result<Typed, String> {
+    let bind = text(given, "bind")?.unwrap_or(TRACKER_DEFAULT);
+    let bind = values::host_port(bind).map_err(|why| format!("--bind: {why}"))?;
+    let keep_names = duration(given, "keep-names")?.unwrap_or(limits::KEEP_NAMES);
+    Ok(Typed::Work { wish: Box::new(Wish::Track { bind, keep_names }), common: common(given)? })
+}
+
+fn seed(given: &ArgMatches) -> Result<Typed, String> {
+    let slots = match text(given, "slots")? {
+        None => limits::SLOTS_DEFAULT,
+        Some(n) => values::count(n, limits::SLOTS_MAX).map_err(|why| format!("--slots: {why}"))?,
+    };
+    let publish_as = match text(given, "as")? {
+        None => None,
+        Some(name) => Some(values::name(name).map_err(|why| format!("--as: {why}"))?),
+    };
+    let seed = Seed {
+        file: path(given, "file")?.ok_or("--file is missing")?,
+        publish_as,
+        slots,
+        write_torrent: path(given, "write-torrent")?,
+    };
+    Ok(Typed::Work {
+        wish: Box::new(Wish::Seed { seed, peer: peer(given)? }),
+        common: common(given)?,
+    })
+}
+
+fn fetch(given: &ArgMatches) -> Result<Typed, String> {
+    let want = text(given, "want")?.ok_or("--want is missing")?;
+    let fetch = Fetch {
+        want: values::want(want).map_err(|why| format!("--want '{}': {why}", foreign(want)))?,
+        out: path(given, "out")?,
+        overwrite: given.get_flag("overwrite"),
+        keep_seeding: given.get_flag("keep-seeding"),
+        timeout: duration(given, "timeout")?,
+    };
+    Ok(Typed::Work {
+        wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
+        common: common(given)?,
+    })
+}
+
+fn peer(given: &ArgMatches) -> Result<Peer, String> {
+    let tracker_text = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT).to_owned();
+    let tracker = values::host_port(&tracker_text).map_err(|why| format!("--tracker: {why}"))?;
+    if tracker.port == Some(0) {
+        return Err("--tracker: port 0 is nobody's".into());
+    }
+    let listen = match text(given, "listen")? {
+        None => None,
+        Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
+    };
+    Ok(Peer { tracker, tracker_text, listen })
+}
+
+fn common(given: &ArgMatches) -> Result<Common, String> {
+    Ok(Common {
+        quiet: given.get_flag("quiet"),
+        verbose: given.get_count("verbose"),
+        json: given.get_flag("json"),
+        log_file: path(given, "log-file")?,
+        no_color: given.get_flag("no-color"),
+    })
+}
+
+fn duration(given: &ArgMatches, flag: &'static str) -> Result<Option<Span>, String> {
+    let Some(text) = text(given, flag)? else { return Ok(None) };
+    values::duration(text).map(Some).map_err(|why| format!("--{flag}: {why}"))
+}
+
+fn raw<'a>(given: &'a ArgMatches, flag: &str) -> Option<&'a OsStr> {
+    given.get_one::<OsString>(flag).map(OsString::as_os_str)
+}
+
+fn text<'a>(given: &'a ArgMatches, flag: &'static str) -> Result<Option<&'a str>, String> {
+    let Some(value) = raw(given, flag) else { return Ok(None) };
+    value.to_str().map(Some).ok_or_else(|| format!("--{flag}: the value is not UTF-8"))
+}
+
+/// A path may be any bytes but none and NUL, which no system call takes.
+fn path(given: &ArgMatches, flag: &'static str) -> Result<Option<PathBuf>, String> {
+    let Some(value) = raw(given, flag) else { return Ok(None) };
+    match value.as_bytes() {
+        [] => Err(format!("--{flag}: the path is empty")),
+        bytes if bytes.contains(&0) => Err(format!("--{flag}: the path contains a NUL byte")),
+        _ => Ok(Some(PathBuf::from(value))),
+    }
+}
+
+/// What clap refuses, as one line; help and version are no refusals.
+fn refused(error: &clap::Error) -> Result<Typed, String> {
+    let rendered = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
+        ErrorKind::MissingSubcommand => {
+            return Err(
+                "a command is missing: tracker, seeder, leecher or limits; try 'lmk --help'".into(),
+            );
+        }
+        _ => {}
+    }
+    let said: Vec<&str> = rendered.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();
+    let said = said.join(" ");
+    let mut line = foreign(said.strip_prefix("error: ").unwrap_or(&said));
+    for near in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
+        if let Some(suggestion) = error.get(near) {
+            line.push_str(&format!("; did you mean '{suggestion}'?"));
+        }
+    }
+    Err(format!("{line} (see 'lmk --help')"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::plan::Pin;
+
+    fn typed(line: &str) -> Result<Typed, String> {
+        read(line.split_whitespace().map(OsString::from))
+    }
+
+    fn wish(line: &str) -> Wish {
+        match typed(line) {
+            Ok(Typed::Work { wish, .. }) => *wish,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn three_commands_work_with_nothing_else_said() {
+        let here = HostPort { host: "127.0.0.1".into(), port: Some(6969) };
+        let Wish::Track { bind, keep_names } = wish("lmk tracker") else { panic!() };
+        assert_eq!((bind, keep_names), (here.clone(), Span::secs(86400)));
+        let Wish::Seed { seed, peer } = wish("lmk seeder --file big.zip") else { panic!() };
+        assert_eq!((seed.slots, seed.file), (8, PathBuf::from("big.zip")));
+        assert_eq!((peer.tracker, peer.listen), (here.clone(), None));
+        let Wish::Fetch { fetch, peer } = wish("lmk leecher --want big.zip") else { panic!() };
+        assert_eq!((fetch.want.name.as_str(), fetch.timeout), ("big.zip", None));
+        assert_eq!(peer.tracker_text, TRACKER_DEFAULT);
+    }
+
+    #[test]
+    fn every_flag_is_read() {
+        let Wish::Fetch { fetch, peer } = wish(
+            "lmk leecher --want a@12345678 --out d/ --overwrite --keep-seeding --timeout 5m \
+             --tracker [::1]:7 --listen 0.0.0.0:8",
+        ) else {
+            panic!()
+        };
+        assert_eq!(fetch.want.pin, Some(Pin::Hash("12345678".into())));
+        assert!(fetch.overwrite && fetch.keep_seeding);
+        assert_eq!(fetch.timeout, Some(Span::secs(300)));
+        assert_eq!(peer.tracker, HostPort { host: "::1".into(), port: Some(7) });
+        let Ok(Typed::Work { common, .. }) = typed("lmk tracker -q -vv --json --log-file l") else {
+            panic!()
+        };
+        assert_eq!((common.quiet, common.verbose, common.json), (true, 2, true));
+    }
+
+    #[test]
+    fn a_path_may_be_any_bytes() {
+        let odd = OsStr::from_bytes(b"caf\xe9.zip").to_owned();
+        let args = ["lmk".into(), "seeder".into(), "--file".into(), odd.clone()];
+        let Ok(Typed::Work { wish, .. }) = read(args) else { panic!() };
+        let Wish::Seed { seed, .. } = *wish else { panic!() };
+        assert_eq!(seed.file, PathBuf::from(odd));
+    }
+
+    #[test]
+    fn every_mistake_is_one_line_that_names_the_flag() {
+        for (line, names) in [
+            ("lmk", "command is missing"),
+            ("lmk seedr", "did you mean"),
+            ("lmk seeder", "--file"),
+            ("lmk seeder --file", "--file"),
+            ("lmk seeder --file=", "--file"),
+            ("lmk seeder --file x --slots 0", "--slots"),
+            ("lmk seeder --file x --as a/b", "--as"),
+            ("lmk leecher", "--want"),
+            ("lmk leecher --want ../../x", "--want"),
+            ("lmk leecher --want x --timeout soon", "--timeout"),
+            ("lmk leecher --want x --tracker h:0", "--tracker"),
+            ("lmk leecher --want x --want y", "--want"),
+            ("lmk leecher --want x --over-write", "--overwrite"),
+            ("lmk tracker --bind ::1:x", "--bind"),
+            ("lmk tracker --file x", "--file"),
+            ("lmk tracker extra", "extra"),
+        ] {
+            let said = typed(line).expect_err(line);
+            assert!(said.contains(names), "{line}: {said}");
+            assert!(!said.contains('\n'), "{line}: {said}");
+        }
+    }
+}

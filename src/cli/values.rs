@@ -1,0 +1,211 @@
+//! Values of flags, read from text: durations, addresses, wants, counts. Errors are the second half
+//! of a line that begins with the flag.
+
+use crate::core::limits;
+use crate::core::time::Span;
+use crate::node::plan::{Pin, Want};
+use std::net::{IpAddr, Ipv6Addr};
+
+/// A host with or without a port, as typed. An IPv6 address has lost its brackets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostPort {
+    pub host: String,
+    pub port: Option<u16>,
+}
+
+/// `30s`, `5m`, `2h`, `1d`, or a plain number of seconds.
+pub fn duration(text: &str) -> Result<Span, String> {
+    let wrong = || format!("'{text}' is no duration; write 30s, 5m, 2h or a number of seconds");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_s = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return Err(wrong()),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    Ok(Span::secs(count.saturating_mul(unit_s)))
+}
+
+/// `HOST`, `HOST:PORT`, `[v6]`, `[v6]:PORT` or a bare IPv6 address.
+pub fn host_port(text: &str) -> Result<HostPort, String> {
+    let wrong = |why: &str| format!("'{text}' is no address ({why}); write HOST or HOST:PORT");
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']').ok_or_else(|| wrong("']' is missing"))?;
+        let bare = inside.split('%').next().unwrap_or_default();
+        if bare.parse::<Ipv6Addr>().is_err() {
+            return Err(wrong("between [ and ] stands no IPv6 address"));
+        }
+        match after.strip_prefix(':') {
+            Some(port) => (inside, Some(port)),
+            None if after.is_empty() => (inside, None),
+            None => return Err(wrong("after ']' comes :PORT or nothing")),
+        }
+    } else if text.parse::<IpAddr>().is_ok() {
+        (text, None)
+    } else {
+        match text.rsplit_once(':') {
+            Some((host, _)) if host.contains(':') => {
+                return Err(wrong("an IPv6 address with a port is written [ADDR]:PORT"));
+            }
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+    if host.is_empty() || host.contains(odd) {
+        return Err(wrong("the host is missing or is not one"));
+    }
+    let port = match port {
+        None => None,
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            Some(port.parse().map_err(|_| wrong("a port is a number from 0 to 65535"))?)
+        }
+        Some(_) => return Err(wrong("a port is a number from 0 to 65535")),
+    };
+    Ok(HostPort { host: host.to_owned(), port })
+}
+
+/// A count from 1 to `most`.
+pub fn count(text: &str, most: u32) -> Result<u32, String> {
+    match text.parse() {
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => Err(format!("'{text}' is no number from 1 to {most}")),
+    }
+}
+
+/// `NAME`, `NAME@PIN` or `./NAME`; a pin is 8 to 64 hex digits or `sha256:` and 64 of them.
+pub fn want(text: &str) -> Result<Want, String> {
+    if let Some(literal) = text.strip_prefix("./") {
+        return Ok(Want { name: name(literal)?, pin: None });
+    }
+    if let Some((before, pin)) = text.rsplit_once('@') {
+        if let Some(hex) = pin.strip_prefix("sha256:") {
+            let bytes = bytes_of(hex).ok_or("after 'sha256:' come 64 hex digits")?;
+            return Ok(Want { name: name(before)?, pin: Some(Pin::Sha256(bytes)) });
+        }
+        if pin.len() >= 8 && pin.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if pin.len() > 64 {
+                return Err("a pin has at most 64 hex digits".into());
+            }
+            let pin = Some(Pin::Hash(pin.to_ascii_lowercase()));
+            return Ok(Want { name: name(before)?, pin });
+        }
+    }
+    Ok(Want { name: name(text)?, pin: None })
+}
+
+/// A name as a catalogue may carry it, as far as that can be said of any text.
+pub fn name(text: &str) -> Result<String, String> {
+    let why = if text.is_empty() {
+        "the name is empty"
+    } else if text.len() > limits::NAME_BYTES_MAX {
+        "a name has at most 255 bytes"
+    } else if text.contains(['/', '\\']) || text == "." || text == ".." {
+        "a name is one word of a path: no '/', no '\\', not '.' or '..'"
+    } else if text.contains(char::is_control) {
+        "a name has no control characters"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(why.into())
+}
+
+fn bytes_of(hex: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        let digit = |at: usize| char::from(*pair.get(at)?).to_digit(16);
+        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_have_units_and_nothing_else() {
+        assert_eq!(duration("90"), Ok(Span::secs(90)));
+        assert_eq!(duration("30s"), Ok(Span::secs(30)));
+        assert_eq!(duration("5m"), Ok(Span::secs(300)));
+        assert_eq!(duration("2h"), Ok(Span::secs(7200)));
+        assert_eq!(duration("0"), Ok(Span::ZERO));
+        for bad in ["", "s", "-1", "+1", "1.5h", "5 m", "5ms", "99999999999999999999", "5é", "h5"]
+        {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_come_in_every_customary_form() {
+        let made = |host: &str, port| Ok(HostPort { host: host.into(), port });
+        assert_eq!(host_port("10.0.0.1"), made("10.0.0.1", None));
+        assert_eq!(host_port("10.0.0.1:7000"), made("10.0.0.1", Some(7000)));
+        assert_eq!(host_port("[::1]:6969"), made("::1", Some(6969)));
+        assert_eq!(host_port("[::1]"), made("::1", None));
+        assert_eq!(host_port("fe80::1"), made("fe80::1", None));
+        assert_eq!(host_port("box.local:0"), made("box.local", Some(0)));
+        for bad in
+            ["", ":6969", "h:", "h:x", "h:+1", "h:65536", "[::1", "[h]:1", "[::1]x", "a:b:1", "h/x"]
+        {
+            assert!(host_port(bad).is_err(), "{bad:?}: {:?}", host_port(bad));
+        }
+    }
+
+    #[test]
+    fn a_want_may_carry_a_pin() {
+        let plain = |name: &str| Ok(Want { name: name.into(), pin: None });
+        let pinned = |name: &str, hex: &str| {
+            Ok(Want { name: name.into(), pin: Some(Pin::Hash(hex.into())) })
+        };
+        assert_eq!(want("big.zip"), plain("big.zip"));
+        assert_eq!(want("big.zip@3F2A9C01"), pinned("big.zip", "3f2a9c01"));
+        assert_eq!(want("me@home"), plain("me@home"));
+        assert_eq!(want("a@1234567"), plain("a@1234567"));
+        assert_eq!(want("a@b@12345678"), pinned("a@b", "12345678"));
+        assert_eq!(want("./big.zip@3f2a9c01"), plain("big.zip@3f2a9c01"));
+        let digest = format!("a@sha256:{}", "0f".repeat(32));
+        assert_eq!(want(&digest), Ok(Want { name: "a".into(), pin: Some(Pin::Sha256([15; 32])) }));
+    }
+
+    #[test]
+    fn a_want_that_cannot_be_a_name_is_refused() {
+        let long = "x".repeat(256);
+        let digits = format!("a@{}", "0".repeat(65));
+        for bad in [
+            "",
+            "../../x",
+            "/etc/passwd",
+            "a\\b",
+            "..",
+            "./",
+            "./..",
+            "a\nb",
+            "@12345678",
+            "a@sha256:00",
+            "a@sha256:",
+            &long,
+            &digits,
+        ] {
+            assert!(want(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_them_panic(text in any::<String>(), tail in "[0-9a-zé@:\\[\\]%./-]{0,70}") {
+            for text in [text, tail] {
+                let _ = (duration(&text), host_port(&text), want(&text), count(&text, 9));
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Reading one info dict of any form: v1, v2, or hybrid, whose two parts must tell one story.
+
+use super::files::{self, ListedFile, TreeFile};
+use super::{Content, V1, V2, layers};
+use crate::content::error::MetaError;
+use crate::content::geometry::Geometry;
+use crate::content::{digest, name};
+use crate::core::bencode::Value;
+use crate::core::id::InfoHash;
+use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
+
+/// The rule of BEP 52 for piece lengths.
+pub const PIECE_LENGTH_V2: MetaError =
+    MetaError::Bad("piece length", "is not a power of two of at least 16384");
+
+/// What every info dict says.
+#[derive(Clone, Copy)]
+struct Common<'a> {
+    name: &'a [u8],
+    piece_length: u32,
+    private: bool,
+}
+
+/// What the v1 part says.
+enum FileList<'d, 'a> {
+    One(u64),
+    Several(Vec<ListedFile<'d, 'a>>),
+}
+
+/// What the v2 part says.
+struct FileTree {
+    files: Vec<TreeFile>,
+    /// The only file, when it stands at the top under the name of the torrent.
+    alone: bool,
+}
+
+/// The content of an info dict. Checks everything the form asks for, then refuses what is a folder.
+pub fn content(info: Value, piece_layers: Option<Value>) -> Result<Content, MetaError> {
+    if !info.is_dict() {
+        return Err(MetaError::Bad("info", "is not a dictionary"));
+    }
+    let has = |key: &[u8]| info.get(key).is_some();
+    // The version comes first: of a newer one nothing else can be judged.
+    let v2 = has(b"meta version") || has(b"file tree");
+    if v2 {
+        check_version(info)?;
+    }
+    let common = common(info)?;
+    let v1 = !v2 || has(b"pieces") || has(b"length") || has(b"files");
+    let listed = if v1 { Some(listed(info)?) } else { None };
+    let hashes = match &listed {
+        Some(listed) => piece_hashes(info, &common, listed)?,
+        None => Vec::new(),
+    };
+    let tree = if v2 { Some(file_tree(info, &common, listed.as_ref())?) } else { None };
+    if let (Some(tree), Some(dict)) = (&tree, piece_layers) {
+        layers::check_all(dict, &tree.files, common.piece_length)?;
+    }
+    let several = matches!(listed, Some(FileList::Several(_)));
+    if several || tree.as_ref().is_some_and(|tree| !tree.alone) {
+        return Err(MetaError::SeveralFiles);
+    }
+    single(info, &common, listed, hashes, tree, piece_layers)
+}
+
+/// The content of a dict that passed, of one file.
+fn single(
+    info: Value,
+    common: &Common,
+    listed: Option<FileList>,
+    hashes: Vec<[u8; 20]>,
+    tree: Option<FileTree>,
+    piece_layers: Option<Value>,
+) -> Result<Content, MetaError> {
+    let raw = info.raw();
+    let file = tree.and_then(|tree| tree.files.first().copied());
+    let size = match (&listed, file) {
+        (Some(FileList::One(size)), _) => *size,
+        (_, Some(file)) => file.length,
+        _ => return Err(MetaError::Missing("length")),
+    };
+    let geometry = Geometry::new(size, common.piece_length)?;
+    let v1 =
+        listed.map(|_| V1 { info_hash: InfoHash(digest::sha1(raw)), info: raw.to_vec(), hashes });
+    let v2 = match file {
+        Some(file) => {
+            let bytes = piece_layers.and_then(|dict| dict.get(&file.root.0)?.bytes());
+            let layer = layers::hashes(bytes.unwrap_or_default())?;
+            let info_hash = digest::sha256(raw);
+            Some(V2 { info_hash, info: raw.to_vec(), root: file.root, layer })
+        }
+        None => None,
+    };
+    Ok(Content { name: common.name.to_vec(), geometry, private: common.private, v1, v2 })
+}
+
+fn check_version(info: Value) -> Result<(), MetaError> {
+    let version = info.get(b"meta version").ok_or(MetaError::Missing("meta version"))?;
+    match version.int() {
+        Some(2) => Ok(()),
+        Some(newer) if newer > 2 => {
+            Err(MetaError::Bad("meta version", "is newer than this program reads"))
+        }
+        _ => Err(MetaError::Bad("meta version", "is not 2")),
+    }
+}
+
+fn common<'a>(info: Value<'_, 'a>) -> Result<Common<'a>, MetaError> {
+    let name = info.get(b"name").ok_or(MetaError::Missing("name"))?;
+    let name = name.bytes().ok_or(MetaError::Bad("name", "is not a string"))?;
+    name::element(name)?;
+    let length = info.get(b"piece length").ok_or(MetaError::Missing("piece length"))?;
+    let piece_length = length
+        .int()
+        .and_then(|length| u32::try_from(length).ok())
+        .ok_or(MetaError::Bad("piece length", "is not a number of bytes below 4 GiB"))?;
+    // Refuses a piece length no content can have, whatever its size.
+    Geometry::new(0, piece_length)?;
+    let private = match info.get(b"private") {
+        Some(flag) => flag.int().ok_or(MetaError::Bad("private", "is not a number"))? == 1,
+        None => false,
+    };
+    Ok(Common { name, piece_length, private })
+}
+
+fn listed<'d, 'a>(info: Value<'d, 'a>) -> Result<FileList<'d, 'a>, MetaError> {
+    match (info.get(b"length"), info.get(b"files")) {
+        (Some(_), Some(_)) => Err(MetaError::Bad("files", "stands beside `length`")),
+        (_, None) => Ok(FileList::One(files::length(info)?)),
+        (None, Some(list)) => Ok(FileList::Several(files::listed(list)?)),
+    }
+}
+
+/// The SHA-1 of each piece: as many as the lengths ask for.
+fn piece_hashes(
+    info: Value,
+    common: &Common,
+    listed: &FileList,
+) -> Result<Vec<[u8; 20]>, MetaError> {
+    let total = match listed {
+        FileList::One(length) => *length,
+        FileList::Several(list) => files::total(list.iter().map(|file| file.length))?,
+    };
+    let geometry = Geometry::new(total, common.piece_length)?;
+    let pieces = info.get(b"pieces").ok_or(MetaError::Missing("pieces"))?;
+    let bytes = pieces.bytes().ok_or(MetaError::Bad("pieces", "is not a string"))?;
+    let (hashes, rest) = bytes.as_chunks::<20>();
+    if !rest.is_empty() {
+        return Err(MetaError::Bad("pieces", "is not a multiple of 20 bytes"));
+    }
+    if hashes.len() != geometry.pieces() as usize {
+        return Err(MetaError::Bad("pieces", "has not one hash for each piece"));
+    }
+    Ok(hashes.to_vec())
+}
+
+/// The files of the tree; in a hybrid each is compared with its twin of the v1 part.
+fn file_tree(
+    info: Value,
+    common: &Common,
+    listed: Option<&FileList>,
+) -> Result<FileTree, MetaError> {
+    if !common.piece_length.is_power_of_two() || common.piece_length < BLOCK_BYTES {
+        return Err(PIECE_LENGTH_V2);
+    }
+    let tree = info.get(b"file tree").ok_or(MetaError::Missing("file tree"))?;
+    let mut twins = listed.map(|listed| Twins::new(listed, common));
+    let (mut found, mut at_top, mut pieces) = (Vec::new(), false, 0u64);
+    files::walk(tree, |path, file| {
+        if let Some(twins) = &mut twins {
+            twins.compare(path, &file)?;
+        }
+        at_top = path == [common.name];
+        pieces += file.length.div_ceil(u64::from(common.piece_length));
+        if pieces > u64::from(PIECES_MAX) {
+            return Err(MetaError::TooManyPieces);
+        }
+        found.push(file);
+        Ok(())
+    })?;
+    if let Some(mut twins) = twins {
+        twins.end()?;
+    }
+    files::total(found.iter().map(|file| file.length))?;
+    Ok(FileTree { alone: found.len() == 1 && at_top, files: found })
+}
+
+/// The v1 part of a hybrid, gone through beside its tree.
+struct Twins<'l, 'd, 'a> {
+    listed: &'l FileList<'d, 'a>,
+    common: Common<'a>,
+    /// Entries of the v1 part passed, and bytes in them.
+    passed: usize,
+    offset: u64,
+}
+
+impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
+    fn new(listed: &'l FileList<'d, 'a>, common: &Common<'a>) -> Twins<'l, 'd, 'a> {
+        Twins { listed, common: *common, passed: 0, offset: 0 }
+    }
+
+    fn compare(&mut self, path: &[&[u8]], file: &TreeFile) -> Result<(), MetaError> {
+        let (same_path, length) = match self.listed {
+            FileList::One(length) => (self.passed == 0 && path == [self.common.name], *length),
+            FileList::Several(list) => {
+                self.pass_pads(list);
+                let twin = list.get(self.passed).ok_or(MetaError::Disagree("number of files"))?;
+                let same =
+                    twin.path.is_some_and(|twin| files::elements(twin).eq(path.iter().copied()));
+                (same, twin.length)
+            }
+        };
+        if !same_path {
+            return Err(MetaError::Disagree("names"));
+        }
+        if length != file.length {
+            return Err(MetaError::Disagree("sizes"));
+        }
+        if length > 0 && !self.offset.is_multiple_of(u64::from(self.common.piece_length)) {
+            return Err(MetaError::Disagree("alignment"));
+        }
+        self.offset = self.offset.saturating_add(length);
+        self.passed += 1;
+        Ok(())
+    }
+
+    fn pass_pads(&mut self, list: &[ListedFile]) {
+        while let Some(pad) = list.get(self.passed).filter(|file| file.pad) {
+            self.offset = self.offset.saturating_add(pad.length);
+            self.passed += 1;
+        }
+    }
+
+    /// After the last file only the pad that fills its piece may follow.
+    fn end(&mut self) -> Result<(), MetaError> {
+        let count = match self.listed {
+            FileList::One(_) => 1,
+            FileList::Several(list) => {
+                let data = self.offset;
+                self.pass_pads(list);
+                let grid = u64::from(self.common.piece_length);
+                if self.offset != data && self.offset != data.next_multiple_of(grid) {
+                    return Err(MetaError::Disagree("alignment"));
+                }
+                list.len()
+            }
+        };
+        if self.passed == count { Ok(()) } else { Err(MetaError::Disagree("number of files")) }
+    }
+}

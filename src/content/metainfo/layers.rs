@@ -1,0 +1,74 @@
+//! `piece layers` of BEP 52: a dict from root to the nodes of its pieces, for each file of more
+//! than one piece.
+
+use super::V2;
+use super::files::TreeFile;
+use crate::content::error::MetaError;
+use crate::content::geometry::Geometry;
+use crate::content::merkle::Shape;
+use crate::core::bencode::{Value, Writer};
+use crate::core::id::Hash32;
+use std::collections::BTreeMap;
+
+/// Checks the whole dict against the files of a torrent: no layer lacks, none is there beyond need,
+/// each folds to its root.
+pub fn check_all(dict: Value, files: &[TreeFile], piece_length: u32) -> Result<(), MetaError> {
+    if !dict.is_dict() {
+        return Err(MetaError::Bad("piece layers", "is not a dictionary"));
+    }
+    let mut given = BTreeMap::new();
+    for (key, value) in dict.entries() {
+        let root = <[u8; 32]>::try_from(key).map_err(|_| MetaError::Layers("a key is no root"))?;
+        let layer = value.bytes().ok_or(MetaError::Layers("a layer is not a string"))?;
+        given.insert(Hash32(root), layer);
+    }
+    // Equal files share one layer, which is folded once.
+    let mut used = BTreeMap::new();
+    for file in files.iter().filter(|file| file.length > u64::from(piece_length)) {
+        let geometry = Geometry::new(file.length, piece_length)?;
+        if used.get(&file.root) == Some(&geometry.pieces()) {
+            continue;
+        }
+        let Some(layer) = given.get(&file.root) else {
+            return Err(MetaError::Layers("the layer of a file lacks"));
+        };
+        check(&geometry, &file.root, &hashes(layer)?)?;
+        used.insert(file.root, geometry.pieces());
+    }
+    if given.len() != used.len() {
+        return Err(MetaError::Layers("a layer belongs to no file of several pieces"));
+    }
+    Ok(())
+}
+
+/// Checks that `layer` has one node for each piece, without padding, and folds to `root`.
+pub fn check(geometry: &Geometry, root: &Hash32, layer: &[Hash32]) -> Result<(), MetaError> {
+    if layer.len() != geometry.pieces() as usize {
+        return Err(MetaError::Layers("a layer has not one hash for each piece"));
+    }
+    match Shape::of(geometry) {
+        Some(shape) if shape.root(layer) == *root => Ok(()),
+        _ => Err(MetaError::Layers("a layer does not fold to its root")),
+    }
+}
+
+/// The nodes in the bytes of one layer.
+pub fn hashes(bytes: &[u8]) -> Result<Vec<Hash32>, MetaError> {
+    let (hashes, rest) = bytes.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(MetaError::Layers("a layer is not a multiple of 32 bytes"));
+    }
+    Ok(hashes.iter().copied().map(Hash32).collect())
+}
+
+/// The dict of one file; empty when the file needs no layer.
+pub fn write(v2: &V2) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.begin_dict();
+    if !v2.layer.is_empty() {
+        let nodes: Vec<u8> = v2.layer.iter().flat_map(|node| node.0).collect();
+        w.key(&v2.root.0).bytes(&nodes);
+    }
+    w.end();
+    w.finish()
+}

@@ -1,0 +1,66 @@
+//! Writing bencode.
+
+/// Writes bencode. The caller keeps to the grammar: keys in ascending order, each `begin` ended.
+#[derive(Clone, Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    pub fn new() -> Writer {
+        Writer::default()
+    }
+
+    pub fn int(&mut self, value: i64) -> &mut Writer {
+        self.number(value < 0, value.unsigned_abs())
+    }
+
+    /// Readers of ours take numbers up to `i64::MAX`.
+    pub fn uint(&mut self, value: u64) -> &mut Writer {
+        self.number(false, value)
+    }
+
+    pub fn bytes(&mut self, value: &[u8]) -> &mut Writer {
+        self.digits(value.len() as u64);
+        self.out.push(b':');
+        self.raw(value)
+    }
+
+    pub fn begin_dict(&mut self) -> &mut Writer {
+        self.raw(b"d")
+    }
+
+    /// The key of the value that is written next.
+    pub fn key(&mut self, key: &[u8]) -> &mut Writer {
+        self.bytes(key)
+    }
+
+    pub fn begin_list(&mut self) -> &mut Writer {
+        self.raw(b"l")
+    }
+
+    /// Ends the innermost list or dictionary.
+    pub fn end(&mut self) -> &mut Writer {
+        self.raw(b"e")
+    }
+
+    /// A value that is bencoded already.
+    pub fn raw(&mut self, value: &[u8]) -> &mut Writer {
+        self.out.extend_from_slice(value);
+        self
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        self.out
+    }
+
+    fn number(&mut self, negative: bool, value: u64) -> &mut Writer {
+        self.raw(if negative { b"i-" } else { b"i" });
+        self.digits(value);
+        self.raw(b"e")
+    }
+
+    fn digits(&mut self, value: u64) {
+        self.out.extend_from_slice(value.to_string().as_bytes());
+    }
+}

@@ -1,0 +1,311 @@
+//! The UDP side: one datagram in, executed, at most one datagram out, never longer than the request
+//! to an address that has not shown an id it was given.
+
+use super::connection_id::{ConnectionIds, Standing};
+use super::registry::Registry;
+use super::source::{answerable, handed};
+use super::swarm::{Asker, PeerKey};
+use super::swarms::Announce;
+use super::ticket::{LIFETIME_S, READ, Tickets, WRITE};
+use crate::core::io::Outbox;
+use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use crate::core::time::Time;
+use crate::wire::catalogue::LIST_PAGE_MAX;
+use crate::wire::control::{
+    ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
+};
+use crate::wire::udp::{
+    AnnounceRequest, AnnounceResponse, BadRequest, Event, Request, Response, ScrapeRow,
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// Peers of an answer when the client leaves it to us, and the most it may ask for.
+const PEERS_DEFAULT: usize = 50;
+const PEERS_MAX: usize = 200;
+/// Bytes of an announce answer before its peers.
+const ANNOUNCE_HEAD_BYTES: usize = 20;
+/// When a client that has the newest list should ask again.
+const POLL_S: u32 = 30;
+
+/// A datagram as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    pub from: SocketAddr,
+    pub to: IpAddr,
+    pub bytes: &'a [u8],
+}
+
+/// What datagrams may touch besides the desk's own state.
+pub struct World<'a> {
+    pub registry: &'a mut Registry,
+    pub tickets: &'a mut Tickets,
+    /// TCP connections that are open, and the most there may be.
+    pub open: usize,
+    pub open_max: usize,
+}
+
+#[derive(Debug)]
+pub struct Datagrams {
+    ids: ConnectionIds,
+    /// Where we listen, once we do: nothing that comes from there is answered.
+    listening: Option<SocketAddr>,
+    /// Our addresses on the network.
+    ours: Vec<IpAddr>,
+    pub answered: u64,
+    pub dropped: u64,
+    /// Reused from answer to answer.
+    answer: Vec<u8>,
+    peers: Vec<SocketAddr>,
+}
+
+/// Nothing to say.
+struct Silence;
+
+impl Datagrams {
+    pub fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
+        Datagrams {
+            ids,
+            listening: None,
+            ours,
+            answered: 0,
+            dropped: 0,
+            answer: Vec::new(),
+            peers: Vec::new(),
+        }
+    }
+
+    pub fn listens(&mut self, at: SocketAddr) {
+        self.listening = Some(at);
+    }
+
+    /// Answers one datagram or stays silent.
+    pub fn got(&mut self, now: Time, news: Datagram<'_>, world: &mut World<'_>, out: &mut Outbox) {
+        self.answer.clear();
+        let said = match answerable(news.from) && !self.is_ourselves(news.from) {
+            true => self.execute(now, news, world, out),
+            false => Err(Silence),
+        };
+        match said {
+            Ok(()) => {
+                self.answered += 1;
+                out.datagram(news.from, news.to, &self.answer);
+            }
+            Err(Silence) => self.dropped += 1,
+        }
+    }
+
+    fn is_ourselves(&self, from: SocketAddr) -> bool {
+        let Some(at) = self.listening else { return false };
+        let ip = from.ip().to_canonical();
+        let all = at.ip().is_unspecified();
+        let own = ip == at.ip() || (all && (ip.is_loopback() || self.ours.contains(&ip)));
+        own && from.port() == at.port()
+    }
+
+    fn execute(
+        &mut self,
+        now: Time,
+        news: Datagram<'_>,
+        world: &mut World<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Silence> {
+        if ControlRequest::is_one(news.bytes) {
+            return self.control(now, news, world);
+        }
+        let unix_s = world.registry.unix_s(now);
+        let ip = news.from.ip().to_canonical();
+        match Request::decode(news.bytes) {
+            Ok(Request::Connect { tid }) => {
+                let cid = self.ids.give(ip, unix_s);
+                self.say(news, &Response::Connect { tid, cid })
+            }
+            Ok(Request::Announce(request)) => {
+                if self.knows(request.cid, request.tid, unix_s, news)? {
+                    self.announce(now, news, &request, world, out)?;
+                }
+                Ok(())
+            }
+            Ok(Request::Scrape { cid, tid, hashes }) => {
+                if self.knows(cid, tid, unix_s, news)? {
+                    let rows = hashes.iter().map(|hash| {
+                        let (counts, completed) = world.registry.swarms.scrape(*hash);
+                        let (seeders, leechers) = (counts.complete, counts.incomplete);
+                        ScrapeRow { seeders, completed, leechers }
+                    });
+                    let rows = rows.collect();
+                    self.say(news, &Response::Scrape { tid, rows })?;
+                }
+                Ok(())
+            }
+            Err(BadRequest::Refuse { cid, tid, text }) => {
+                if self.knows(cid, tid, unix_s, news)? {
+                    self.refuse(news, tid, text)?;
+                }
+                Ok(())
+            }
+            Err(BadRequest::Drop) => Err(Silence),
+        }
+    }
+
+    /// Whether the id is good; an expired one is answered here, an unknown one with silence.
+    fn knows(
+        &mut self,
+        cid: u64,
+        tid: u32,
+        unix_s: u64,
+        news: Datagram<'_>,
+    ) -> Result<bool, Silence> {
+        match self.ids.judge(cid, news.from.ip().to_canonical(), unix_s) {
+            Standing::Valid => Ok(true),
+            Standing::Expired => {
+                self.refuse(news, tid, "connection id expired")?;
+                Ok(false)
+            }
+            Standing::Unknown => Err(Silence),
+        }
+    }
+
+    /// An error, unless it would be longer than the request.
+    fn refuse(&mut self, news: Datagram<'_>, tid: u32, text: &str) -> Result<(), Silence> {
+        if text.len() + 8 > news.bytes.len() {
+            return Err(Silence);
+        }
+        self.say(news, &Response::Error { tid, text: text.to_owned() })
+    }
+
+    fn say(&mut self, news: Datagram<'_>, response: &Response) -> Result<(), Silence> {
+        response.encode(news.from.ip().to_canonical().is_ipv6(), &mut self.answer);
+        Ok(())
+    }
+
+    fn announce(
+        &mut self,
+        now: Time,
+        news: Datagram<'_>,
+        request: &AnnounceRequest,
+        world: &mut World<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Silence> {
+        let tid = request.tid;
+        if request.port == 0 {
+            return self.refuse(news, tid, "port 0 cannot be reached");
+        }
+        let addr = SocketAddr::new(news.from.ip().to_canonical(), request.port);
+        let heard = Announce {
+            hash: request.info_hash,
+            key: PeerKey::new(addr),
+            id: request.peer_id,
+            complete: request.left == 0,
+            stopped: request.event == Event::Stopped,
+        };
+        let announced = match world.registry.announce(now, &heard, out) {
+            Ok(announced) => announced,
+            Err(refusal) => return self.refuse(news, tid, refusal.what),
+        };
+        self.choose(now, news, request, &heard, world);
+        // The numbers of this swarm, as every client of BEP 15 expects them.
+        let (counts, _) = world.registry.swarms.scrape(request.info_hash);
+        let response = Response::Announce(AnnounceResponse {
+            tid,
+            interval_s: announced.interval_s as u32,
+            leechers: counts.incomplete,
+            seeders: counts.complete,
+            peers: std::mem::take(&mut self.peers),
+        });
+        self.say(news, &response)?;
+        if let Response::Announce(AnnounceResponse { peers, .. }) = response {
+            self.peers = peers;
+        }
+        Ok(())
+    }
+
+    /// Puts the peers to hand to an asker into `self.peers`.
+    fn choose(
+        &mut self,
+        now: Time,
+        news: Datagram<'_>,
+        request: &AnnounceRequest,
+        heard: &Announce,
+        world: &mut World<'_>,
+    ) {
+        self.peers.clear();
+        let wanted = usize::try_from(request.num_want).unwrap_or(PEERS_DEFAULT).min(PEERS_MAX);
+        if heard.stopped || wanted == 0 {
+            return;
+        }
+        let ip = heard.key.ip();
+        let peer_bytes = if ip.is_ipv4() { 6 } else { 18 };
+        let room = (DATAGRAM_BYTES_MAX - ANNOUNCE_HEAD_BYTES) / peer_bytes;
+        let asker = Asker {
+            key: heard.key,
+            id: heard.id,
+            complete: heard.complete,
+            v4: ip.is_ipv4(),
+            want: wanted.min(room),
+        };
+        let (peers, ours) = (&mut self.peers, &self.ours);
+        world.registry.swarms.sample(now, heard.hash, &asker, &mut |peer| {
+            let Some(addr) = handed(peer.key.addr(), ip, news.to, ours) else { return false };
+            let itself = addr == heard.key.addr();
+            if !itself {
+                peers.push(addr);
+            }
+            !itself
+        });
+    }
+
+    fn control(
+        &mut self,
+        now: Time,
+        news: Datagram<'_>,
+        world: &mut World<'_>,
+    ) -> Result<(), Silence> {
+        let request = ControlRequest::decode(news.bytes).ok_or(Silence)?;
+        let unix_s = world.registry.unix_s(now);
+        if !self.knows(request.cid, request.tid, unix_s, news)? {
+            return Ok(());
+        }
+        let response = self.ready(&request, news, unix_s, world);
+        response.encode(&mut self.answer);
+        Ok(())
+    }
+
+    fn ready(
+        &self,
+        request: &ControlRequest,
+        news: Datagram<'_>,
+        unix_s: u64,
+        world: &mut World<'_>,
+    ) -> ControlResponse {
+        let Some(version) = common_version((VERSION, VERSION), request.versions) else {
+            return ControlResponse::bare(request.tid, 0, Status::BadVersion);
+        };
+        let names = &world.registry.names;
+        let open = self.listening.is_some_and(|at| !at.ip().is_loopback());
+        let answer = ControlResponse {
+            generation: names.generation(),
+            names: names.listed(),
+            caps: caps::WRITE | caps::METAINFO | caps::PREFIX | if open { caps::OPEN } else { 0 },
+            max_frame: CATALOGUE_FRAME_BYTES_MAX,
+            max_page: LIST_PAGE_MAX,
+            ..ControlResponse::bare(request.tid, version, Status::Ready)
+        };
+        let rights = match request.op {
+            Op::Hello => return answer,
+            Op::Other(_) => return ControlResponse { status: Status::BadOp, ..answer },
+            Op::Read if request.since != 0 && request.since == answer.generation => {
+                return ControlResponse { status: Status::NotModified, seconds: POLL_S, ..answer };
+            }
+            Op::Read => READ,
+            Op::Write => READ | WRITE,
+        };
+        let reserved = world.tickets.reserved(unix_s);
+        if world.open + reserved as usize >= world.open_max {
+            let seconds = 1 + reserved / LIFETIME_S as u32;
+            return ControlResponse { status: Status::Busy, seconds, ..answer };
+        }
+        let ip = news.from.ip().to_canonical();
+        let ticket = world.tickets.give(ip, &request.nonce, rights, unix_s);
+        ControlResponse { seconds: LIFETIME_S as u32, ticket, ..answer }
+    }
+}

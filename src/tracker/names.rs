@@ -1,0 +1,388 @@
+//! The catalogue: which names there are, what they stand for, and who says so. A name may carry
+//! several contents; equal bytes published by several owners under one name are one entry.
+
+use super::metainfo::Metainfo;
+use crate::core::fault::Refusal;
+use crate::core::id::InfoHash;
+use crate::core::time::{Span, Time};
+use crate::wire::catalogue::code;
+use crate::wire::catalogue::entry::{Entry, flag};
+use crate::wire::catalogue::hello::Owner;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Entries in all: some 500 bytes each without metainfo.
+pub const NAMES_MAX: usize = 2_000_000;
+/// Contents under one name: more than any honest list a person chooses from.
+pub const NAME_CONTENTS_MAX: usize = 32;
+/// Versions kept of one owner under one name; the oldest goes first.
+pub const OWNER_VERSIONS_MAX: usize = 8;
+/// Owners of one entry that are remembered.
+pub const ENTRY_OWNERS_MAX: usize = 64;
+/// Names that stand for one content: what a first source costs at most.
+pub const CONTENT_NAMES_MAX: usize = 64;
+/// Entries of one owner that comes from a public address.
+pub const OWNER_ENTRIES_MAX: u32 = 10_000;
+/// Metainfo kept in all; what is published beyond is listed without.
+pub const METAINFO_BYTES_MAX: usize = 1 << 30;
+/// How long a new entry waits for its first source.
+pub const PENDING: Span = Span::secs(60);
+
+/// Where an entry stands in the order of the catalogue: its name, then the order of publishing.
+pub type Place = (Arc<str>, u64);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// Hidden from all but its owners until a source announces, or the time is over.
+    Pending { until: Time },
+    /// Seen by all; `alone` is since when it has no source.
+    Listed { alone: Option<Time> },
+}
+
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub entry: Entry,
+    /// Whoever published it and did not take it back; the first is shown. Never empty.
+    pub owners: Vec<Owner>,
+    /// Generation and Unix second of its last change.
+    pub generation: u64,
+    pub time_s: u64,
+    pub life: Life,
+    pub metainfo: Metainfo,
+}
+
+impl Record {
+    pub fn is_seen_by(&self, viewer: Option<Owner>) -> bool {
+        matches!(self.life, Life::Listed { .. })
+            || viewer.is_some_and(|viewer| self.owners.contains(&viewer))
+    }
+
+    /// What the publisher said and the tracker knows.
+    pub fn flags(&self) -> u32 {
+        let stored = if self.metainfo.is_empty() { 0 } else { flag::METAINFO };
+        let pending = if matches!(self.life, Life::Pending { .. }) { flag::PENDING } else { 0 };
+        self.entry.flags | stored | pending
+    }
+
+    fn is_same(&self, entry: &Entry) -> bool {
+        (self.entry.v1, self.entry.v2) == (entry.v1, entry.v2)
+    }
+
+    fn has_source(&self) -> bool {
+        matches!(self.life, Life::Listed { alone: None })
+    }
+}
+
+/// A publishing that passed its checks.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub entry: Entry,
+    pub metainfo: Metainfo,
+    pub owner: Owner,
+    pub time_s: u64,
+    /// Whether a complete peer is in its swarm already.
+    pub has_source: bool,
+    /// Whether limits per owner count.
+    pub public: bool,
+}
+
+#[derive(Debug)]
+pub struct Names {
+    records: BTreeMap<Place, Record>,
+    by_hash: BTreeMap<InfoHash, Vec<Place>>,
+    by_owner: BTreeMap<Owner, u32>,
+    generation: u64,
+    next: u64,
+    listed: u64,
+    metainfo_bytes: usize,
+    keep: Span,
+    sweep_at: Option<Place>,
+}
+
+impl Names {
+    /// An empty catalogue. It counts its changes from `generation`, which must be above what any
+    /// earlier run reached, so that clients who kept an old list notice.
+    pub fn new(generation: u64, keep: Span) -> Names {
+        Names {
+            records: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            by_owner: BTreeMap::new(),
+            generation,
+            next: 0,
+            listed: 0,
+            metainfo_bytes: 0,
+            keep,
+            sweep_at: None,
+        }
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Entries that all see.
+    pub fn listed(&self) -> u64 {
+        self.listed
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// All entries of a name, in the order they were published.
+    pub fn of_name(&self, name: &str) -> impl Iterator<Item = (&Place, &Record)> {
+        let name: Arc<str> = name.into();
+        self.records.range((name.clone(), 0)..=(name, u64::MAX))
+    }
+
+    /// Entries in order: after `after`, and with names from `prefix` on.
+    pub fn from(
+        &self,
+        after: Option<Place>,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&Place, &Record)> {
+        let first: Place = (prefix.into(), 0);
+        let start = match after {
+            Some(after) if after >= first => Bound::Excluded(after),
+            _ => Bound::Included(first),
+        };
+        self.records.range((start, Bound::Unbounded))
+    }
+
+    /// The entries of a content.
+    pub fn of_hash(&self, hash: InfoHash) -> impl Iterator<Item = &Record> {
+        let places = self.by_hash.get(&hash).into_iter().flatten();
+        places.filter_map(|place| self.records.get(place))
+    }
+
+    /// Takes a publishing: where it stands now, whether it is new, and what had to go for it.
+    pub fn publish(&mut self, now: Time, news: News) -> Result<Published, Refusal> {
+        let same = self.of_name(&news.entry.name).find(|(_, record)| record.is_same(&news.entry));
+        let (place, new, gone) = match same.map(|(place, _)| place.clone()) {
+            Some(place) => {
+                self.again(&place, news);
+                (place, false, Vec::new())
+            }
+            None => {
+                let gone = self.make_room(&news)?;
+                (self.insert(now, news), true, gone)
+            }
+        };
+        Ok(Published { place, new, gone })
+    }
+
+    pub fn get(&self, place: &Place) -> Option<&Record> {
+        self.records.get(place)
+    }
+
+    /// The newest entry of an owner under a name.
+    pub fn newest(&self, name: &str, owner: Owner) -> Option<&Place> {
+        let own = self.of_name(name).filter(|(_, record)| record.owners.contains(&owner));
+        own.max_by_key(|(_, record)| record.generation).map(|(place, _)| place)
+    }
+
+    /// An owner takes an entry back. What is removed, if nobody else owns it.
+    pub fn unpublish(
+        &mut self,
+        name: &str,
+        hash: InfoHash,
+        owner: Owner,
+    ) -> Result<Option<Record>, Refusal> {
+        let found = || self.of_name(name).filter(|(_, record)| record.entry.has_hash(hash));
+        let own = found().find(|(_, record)| record.owners.contains(&owner));
+        let Some(place) = own.map(|(place, _)| place.clone()) else {
+            return Err(match found().next() {
+                Some(_) => Refusal { code: code::FORBIDDEN, what: "another owner's entry" },
+                None => Refusal { code: code::NOT_FOUND, what: "no such entry" },
+            });
+        };
+        Ok(self.disown(&place, owner))
+    }
+
+    /// A source came to the swarm of `hash`. Gives the names that all see from now on.
+    pub fn got_source(&mut self, hash: InfoHash, time_s: u64) -> Vec<Place> {
+        let mut shown = Vec::new();
+        let (records, generation) = (&mut self.records, &mut self.generation);
+        for place in self.by_hash.get(&hash).into_iter().flatten() {
+            let Some(record) = records.get_mut(place) else { continue };
+            if matches!(record.life, Life::Pending { .. }) {
+                *generation += 1;
+                (record.generation, record.time_s) = (*generation, time_s);
+                self.listed += 1;
+                shown.push(place.clone());
+            }
+            record.life = Life::Listed { alone: None };
+        }
+        shown
+    }
+
+    /// The swarm of `hash` has no source any more; `still` says whether an entry has one elsewhere.
+    pub fn lost_source(&mut self, hash: InfoHash, now: Time, still: impl Fn(&Entry) -> bool) {
+        for place in self.by_hash.get(&hash).into_iter().flatten() {
+            if let Some(record) = self.records.get_mut(place)
+                && record.has_source()
+                && !still(&record.entry)
+            {
+                record.life = Life::Listed { alone: Some(now) };
+            }
+        }
+    }
+
+    /// Looks at up to `count` entries and removes those whose time is over.
+    pub fn sweep(&mut self, now: Time, count: usize) -> Vec<Record> {
+        let keep = self.keep;
+        let over = |life: Life| match life {
+            Life::Pending { until } => until <= now,
+            Life::Listed { alone: Some(since) } => since + keep <= now,
+            Life::Listed { alone: None } => false,
+        };
+        let mut last = None;
+        let mut seen = 0;
+        let mut gone = Vec::new();
+        for (place, record) in self.from(self.sweep_at.clone(), "").take(count) {
+            if over(record.life) {
+                gone.push(place.clone());
+            }
+            (last, seen) = (Some(place), seen + 1);
+        }
+        self.sweep_at = if seen < count { None } else { last.cloned() };
+        gone.iter().filter_map(|place| self.remove(place)).collect()
+    }
+
+    fn insert(&mut self, now: Time, news: News) -> Place {
+        self.next += 1;
+        let place: Place = (news.entry.name.as_str().into(), self.next);
+        for hash in news.entry.swarm_hashes() {
+            let places = self.by_hash.entry(hash).or_default();
+            if !places.contains(&place) {
+                places.push(place.clone());
+            }
+        }
+        *self.by_owner.entry(news.owner).or_default() += 1;
+        let life = match news.has_source {
+            true => Life::Listed { alone: None },
+            false => Life::Pending { until: now + PENDING },
+        };
+        self.listed += u64::from(news.has_source);
+        self.generation += 1;
+        let mut record = Record {
+            entry: news.entry,
+            owners: vec![news.owner],
+            generation: self.generation,
+            time_s: news.time_s,
+            life,
+            metainfo: Metainfo::default(),
+        };
+        self.store(&mut record, news.metainfo);
+        self.records.insert(place.clone(), record);
+        place
+    }
+
+    /// Keeps metainfo with a record that has none yet, while there is room.
+    fn store(&mut self, record: &mut Record, metainfo: Metainfo) {
+        let bytes = metainfo.bytes();
+        if record.metainfo.is_empty() && self.metainfo_bytes + bytes <= METAINFO_BYTES_MAX {
+            self.metainfo_bytes += bytes;
+            record.metainfo = metainfo;
+        }
+    }
+
+    /// An entry is published once more: by a further owner, or as the newest of its owner again.
+    fn again(&mut self, place: &Place, news: News) {
+        let newest = self.newest(&news.entry.name, news.owner) == Some(place);
+        let Some(mut record) = self.records.remove(place) else { return };
+        if !record.owners.contains(&news.owner) && record.owners.len() < ENTRY_OWNERS_MAX {
+            record.owners.push(news.owner);
+            *self.by_owner.entry(news.owner).or_default() += 1;
+        } else if !newest {
+            self.generation += 1;
+            (record.generation, record.time_s) = (self.generation, news.time_s);
+        }
+        self.store(&mut record, news.metainfo);
+        self.records.insert(place.clone(), record);
+    }
+
+    /// Checks the limits for a new entry and removes what gives way to it: the owner's oldest
+    /// version, or the oldest entry of the name that has no source.
+    fn make_room(&mut self, news: &News) -> Result<Vec<Record>, Refusal> {
+        let quota = |what| Err(Refusal { code: code::QUOTA, what });
+        let own = self.by_owner.get(&news.owner).copied().unwrap_or(0);
+        if news.public && own >= OWNER_ENTRIES_MAX {
+            return quota("too many names of one owner");
+        }
+        if self.records.len() >= NAMES_MAX {
+            return quota("the catalogue is full");
+        }
+        let of = |hash| self.by_hash.get(&hash).map_or(0, Vec::len);
+        if news.entry.swarm_hashes().any(|hash| of(hash) >= CONTENT_NAMES_MAX) {
+            return quota("too many names of one content");
+        }
+        let there: Vec<_> = self.of_name(&news.entry.name).collect();
+        let own = || there.iter().filter(|(_, record)| record.owners.contains(&news.owner));
+        let oldest = if own().count() >= OWNER_VERSIONS_MAX {
+            own().min_by_key(|(_, record)| record.generation)
+        } else if there.len() >= NAME_CONTENTS_MAX {
+            let idle = there.iter().filter(|(_, record)| !record.has_source());
+            let idle = idle.min_by_key(|(_, record)| record.generation);
+            if idle.is_none() {
+                return quota("too many contents under one name");
+            }
+            idle
+        } else {
+            None
+        };
+        let Some(place) = oldest.map(|(place, _)| Place::clone(place)) else {
+            return Ok(Vec::new());
+        };
+        Ok(self.remove(&place).into_iter().collect())
+    }
+
+    fn disown(&mut self, place: &Place, owner: Owner) -> Option<Record> {
+        let record = self.records.get_mut(place)?;
+        if record.owners.len() == 1 {
+            return self.remove(place);
+        }
+        record.owners.retain(|other| *other != owner);
+        self.forget(owner);
+        None
+    }
+
+    fn remove(&mut self, place: &Place) -> Option<Record> {
+        let record = self.records.remove(place)?;
+        for hash in record.entry.swarm_hashes() {
+            if let Some(places) = self.by_hash.get_mut(&hash) {
+                places.retain(|other| other != place);
+                if places.is_empty() {
+                    self.by_hash.remove(&hash);
+                }
+            }
+        }
+        for owner in &record.owners {
+            self.forget(*owner);
+        }
+        if matches!(record.life, Life::Listed { .. }) {
+            self.listed = self.listed.saturating_sub(1);
+            self.generation += 1;
+        }
+        self.metainfo_bytes = self.metainfo_bytes.saturating_sub(record.metainfo.bytes());
+        Some(record)
+    }
+
+    fn forget(&mut self, owner: Owner) {
+        if let Some(count) = self.by_owner.get_mut(&owner) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_owner.remove(&owner);
+            }
+        }
+    }
+}
+
+/// What a publishing came to.
+#[derive(Debug)]
+pub struct Published {
+    pub place: Place,
+    pub new: bool,
+    pub gone: Vec<Record>,
+}

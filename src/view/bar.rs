@@ -1,0 +1,132 @@
+//! The living part at the bottom of a terminal: a bar with its figures, and a row per neighbour.
+
+use super::{progress, rows};
+use crate::core::report::Snapshot;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Rows shown under the bar; the rest is counted.
+const ROWS_MAX: usize = 8;
+const WITH_BAR: &str = "{prefix} [{bar:24}] {percent:>3} %  {msg}";
+const WITHOUT_BAR: &str = "{prefix}  {msg}";
+
+/// Drawn only when told to: nothing here ticks by itself.
+pub struct Bar {
+    bar: ProgressBar,
+    shows_bar: Option<bool>,
+}
+
+impl Bar {
+    /// On standard error.
+    pub fn new() -> Bar {
+        Bar::on(ProgressDrawTarget::stderr())
+    }
+
+    fn on(target: ProgressDrawTarget) -> Bar {
+        Bar { bar: ProgressBar::with_draw_target(Some(0), target), shows_bar: None }
+    }
+
+    pub fn draw(&mut self, snapshot: &Snapshot) {
+        let transfer = snapshot.transfer.as_ref();
+        let unfinished = transfer.filter(|transfer| progress::unfinished(transfer));
+        self.shape(unfinished.is_some());
+        if let Some(transfer) = unfinished {
+            self.bar.set_length(transfer.size);
+            self.bar.set_position(transfer.done);
+        }
+        self.bar.set_prefix(snapshot.phase);
+        self.bar.set_message(message(snapshot));
+        self.bar.tick();
+    }
+
+    /// Takes the display away while `write` prints lines above it.
+    pub fn aside(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
+    }
+
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn shape(&mut self, bar: bool) {
+        if self.shows_bar != Some(bar) {
+            self.shows_bar = Some(bar);
+            let template = if bar { WITH_BAR } else { WITHOUT_BAR };
+            let plain = ProgressStyle::default_bar();
+            let style = plain.clone().template(template).unwrap_or(plain);
+            self.bar.set_style(style.progress_chars("=> "));
+        }
+    }
+}
+
+impl Default for Bar {
+    fn default() -> Bar {
+        Bar::new()
+    }
+}
+
+/// The figures, what is waited for, and a row per neighbour, busiest first.
+fn message(snapshot: &Snapshot) -> String {
+    let mut said = match (&snapshot.transfer, &snapshot.tracker) {
+        (Some(transfer), _) if progress::unfinished(transfer) => progress::beside_bar(transfer),
+        (Some(transfer), _) => progress::serving(transfer),
+        (None, Some(tracker)) => progress::tracking(tracker),
+        (None, None) => String::new(),
+    };
+    let fetching = snapshot.transfer.as_ref().filter(|transfer| progress::unfinished(transfer));
+    let sources = fetching.and_then(progress::sources);
+    for line in snapshot.waiting.iter().chain(&sources) {
+        said.push_str("\n  ");
+        said.push_str(line);
+    }
+    let size = snapshot.transfer.as_ref().map_or(0, |transfer| transfer.size);
+    let mut peers: Vec<_> = snapshot.peers.iter().collect();
+    peers.sort_by_key(|row| std::cmp::Reverse(row.rate_down.saturating_add(row.rate_up)));
+    for row in peers.iter().take(ROWS_MAX) {
+        said.push_str("\n  ");
+        said.push_str(&rows::text(row, size));
+    }
+    if peers.len() > ROWS_MAX {
+        said.push_str(&format!("\n  and {} more", peers.len() - ROWS_MAX));
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::report::{PeerRow, State, Transfer};
+    use std::net::SocketAddr;
+
+    #[test]
+    fn the_templates_are_ones_the_library_takes() {
+        for template in [WITH_BAR, WITHOUT_BAR] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn the_busiest_neighbours_are_shown_and_the_others_counted() {
+        let row = |port: u16| PeerRow {
+            addr: SocketAddr::new("127.0.0.1".parse().unwrap(), port),
+            client: "lmk".into(),
+            state: State::Connected,
+            has: 0,
+            downloaded: 0,
+            uploaded: 0,
+            rate_down: u64::from(port),
+            rate_up: 0,
+        };
+        let snapshot = Snapshot {
+            transfer: Some(Transfer { size: 100, ..Transfer::default() }),
+            peers: (1..=10).map(row).collect(),
+            waiting: Some("for the tracker".into()),
+            ..Snapshot::default()
+        };
+        let said = message(&snapshot);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), 2 + ROWS_MAX + 1);
+        assert_eq!(lines[1], "  for the tracker");
+        assert!(lines[2].starts_with("  127.0.0.1:10 "), "{said}");
+        assert_eq!(lines.last(), Some(&"  and 2 more"));
+    }
+}

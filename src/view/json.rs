@@ -1,0 +1,255 @@
+//! Newline-delimited JSON on standard output: one object a line for every event and, every second,
+//! one for progress. Keys `event`, `level`, `text` and `t_ms` are on every event; facts add theirs.
+
+use super::output::Output;
+use super::{NEVER, Showing, View};
+use crate::core::report::{Ending, Event, Fact, Level, Snapshot};
+use crate::core::time::{Span, Time};
+
+const PROGRESS_EVERY: Span = Span::secs(1);
+
+pub struct Json {
+    out: Output,
+    showing: Showing,
+    /// The last picture written: one that says nothing new is left out.
+    last: Option<Snapshot>,
+}
+
+impl Json {
+    pub fn new(out: Output, showing: Showing) -> Json {
+        Json { out, showing, last: None }
+    }
+}
+
+impl View for Json {
+    fn event(&mut self, now: Time, event: &Event) {
+        if !self.showing.shows(event.level) {
+            return;
+        }
+        let mut object = Object::new(event.kind, event.level, now).text("text", &event.line);
+        for (key, fact) in &event.facts {
+            if matches!(*key, "event" | "level" | "text" | "t_ms") {
+                continue;
+            }
+            object = match fact {
+                Fact::Text(text) => object.text(key, text),
+                Fact::Number(number) => object.raw(key, &number.to_string()),
+                Fact::Flag(flag) => object.raw(key, &flag.to_string()),
+            };
+        }
+        self.out.line(&object.end());
+    }
+
+    fn frame(&mut self, now: Time, snapshot: &Snapshot) {
+        if self.last.as_ref() == Some(snapshot) {
+            return;
+        }
+        self.last = Some(snapshot.clone());
+        self.out.line(&picture(now, snapshot));
+    }
+
+    fn frame_every(&self) -> Span {
+        if self.showing.quiet { NEVER } else { PROGRESS_EVERY }
+    }
+
+    fn finish(&mut self, now: Time, snapshot: &Snapshot, _: Ending) {
+        if !self.showing.quiet {
+            self.frame(now, snapshot);
+        }
+    }
+}
+
+fn picture(now: Time, snapshot: &Snapshot) -> String {
+    let mut object = Object::new("progress", Level::Info, now).text("phase", snapshot.phase);
+    if let Some(waiting) = &snapshot.waiting {
+        object = object.text("waiting", waiting);
+    }
+    if let Some(at) = &snapshot.transfer {
+        let [available, connected, unavailable] = at.sources.map(u64::from);
+        object = object.text("name", &at.name).numbers(&[
+            ("size", at.size),
+            ("done", at.done),
+            ("rate_down", at.rate_down),
+            ("rate_up", at.rate_up),
+            ("downloaded", at.downloaded),
+            ("uploaded", at.uploaded),
+            ("sources_available", available),
+            ("sources_connected", connected),
+            ("sources_unavailable", unavailable),
+        ]);
+    }
+    if let Some(row) = &snapshot.tracker {
+        object = object.numbers(&[
+            ("names", row.names),
+            ("seeders", row.seeders),
+            ("leechers", row.leechers),
+            ("answered", row.answered),
+            ("dropped", row.dropped),
+        ]);
+    }
+    let peers: Vec<String> = snapshot.peers.iter().map(peer).collect();
+    object.raw("peers", &format!("[{}]", peers.join(","))).end()
+}
+
+fn peer(row: &crate::core::report::PeerRow) -> String {
+    let object = Object { made: String::from("{") };
+    let object = object.text("addr", &row.addr.to_string()).text("client", &row.client);
+    let object = object.text("state", row.state.name()).numbers(&[
+        ("has", row.has),
+        ("downloaded", row.downloaded),
+        ("uploaded", row.uploaded),
+        ("rate_down", row.rate_down),
+        ("rate_up", row.rate_up),
+    ]);
+    object.end()
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Result => "result",
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Info => "info",
+        Level::Detail => "detail",
+    }
+}
+
+/// One JSON object in the making.
+struct Object {
+    made: String,
+}
+
+impl Object {
+    fn new(event: &str, level: Level, now: Time) -> Object {
+        let object = Object { made: String::from("{") };
+        let object = object.text("event", event).text("level", level_name(level));
+        object.raw("t_ms", &(now.0 / 1_000_000).to_string())
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.made.len() > 1 {
+            self.made.push(',');
+        }
+        quote(&mut self.made, key);
+        self.made.push(':');
+    }
+
+    fn text(mut self, key: &str, value: &str) -> Object {
+        self.key(key);
+        quote(&mut self.made, value);
+        self
+    }
+
+    fn raw(mut self, key: &str, value: &str) -> Object {
+        self.key(key);
+        self.made.push_str(value);
+        self
+    }
+
+    fn numbers(self, pairs: &[(&str, u64)]) -> Object {
+        pairs.iter().fold(self, |object, (key, value)| object.raw(key, &value.to_string()))
+    }
+
+    fn end(mut self) -> String {
+        self.made.push('}');
+        self.made
+    }
+}
+
+/// A JSON string (RFC 8259, section 7).
+fn quote(made: &mut String, text: &str) {
+    made.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => made.push_str("\\\""),
+            '\\' => made.push_str("\\\\"),
+            '\n' => made.push_str("\\n"),
+            '\r' => made.push_str("\\r"),
+            '\t' => made.push_str("\\t"),
+            c if c < ' ' => made.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => made.push(c),
+        }
+    }
+    made.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::tests::Sheet;
+    use super::*;
+    use crate::core::report::{PeerRow, State, TrackerRow, Transfer};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn lines(showing: Showing, tell: impl Fn(&mut Json)) -> Vec<Value> {
+        let sheet = Sheet::default();
+        tell(&mut Json::new(Output::to(sheet.clone()), showing));
+        sheet.text().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    #[test]
+    fn an_event_is_one_object_with_its_facts() {
+        let event = Event::info("joined", "a \"b\"\n").text("name", "x").number("size", 7);
+        let said = lines(Showing::default(), |view| {
+            view.event(Time(5_000_000), &event.clone().flag("new", true).text("level", "no"));
+        });
+        assert_eq!(
+            said,
+            [json!({"event": "joined", "level": "info", "t_ms": 5, "text": "a \"b\"\n",
+                "name": "x", "size": 7, "new": true})]
+        );
+    }
+
+    #[test]
+    fn a_picture_is_told_once_until_it_changes() {
+        let peer = PeerRow {
+            addr: "[::1]:7".parse().unwrap(),
+            client: "lmk".into(),
+            state: State::Connected,
+            has: 1,
+            downloaded: 2,
+            uploaded: 3,
+            rate_down: 4,
+            rate_up: 5,
+        };
+        let snapshot = Snapshot {
+            phase: "downloading",
+            transfer: Some(Transfer { name: "n".into(), size: 9, done: 1, ..Default::default() }),
+            tracker: Some(TrackerRow::default()),
+            peers: vec![peer],
+            ..Snapshot::default()
+        };
+        let said = lines(Showing::default(), |view| {
+            view.frame(Time::ZERO, &snapshot);
+            view.frame(Time::ZERO, &snapshot);
+            view.finish(Time::ZERO, &Snapshot::default(), Ending::Done);
+        });
+        assert_eq!(said.len(), 2);
+        assert_eq!(said[0]["size"], 9);
+        assert_eq!(said[0]["peers"][0]["state"], "Connected");
+        assert_eq!(said[1]["peers"], json!([]));
+    }
+
+    #[test]
+    fn quiet_leaves_results_and_errors() {
+        let quiet = Showing { quiet: true, ..Showing::default() };
+        let said = lines(quiet, |view| {
+            view.event(Time::ZERO, &Event::info("joined", "x"));
+            view.event(Time::ZERO, &Event::result("complete", "y"));
+            view.finish(Time::ZERO, &Snapshot::default(), Ending::Done);
+        });
+        assert_eq!(said.len(), 1);
+        assert_eq!(said[0]["event"], "complete");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_the_journey(text in any::<String>()) {
+            let event = Event::info("k", text.clone()).text("fact", text.clone());
+            let said = lines(Showing::default(), |view| view.event(Time::ZERO, &event));
+            prop_assert_eq!(said.len(), 1);
+            prop_assert_eq!(said[0]["text"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(said[0]["fact"].as_str(), Some(text.as_str()));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Progress in words, and when a plain line of it is due.
+
+use crate::core::report::{Snapshot, TrackerRow, Transfer, bytes_text};
+use crate::core::time::{Span, Time};
+
+/// A line at least this often while something moves.
+const LINE_EVERY: Span = Span::secs(2);
+/// And a line whenever so much more is done.
+const LINE_PERCENT: u64 = 10;
+
+/// Whole percent done; a content without bytes is done.
+pub fn percent(transfer: &Transfer) -> u64 {
+    match transfer.size {
+        0 => 100,
+        size => (u128::from(transfer.done.min(size)) * 100 / u128::from(size)) as u64,
+    }
+}
+
+/// Whether something of the content is still missing.
+pub fn unfinished(transfer: &Transfer) -> bool {
+    transfer.done < transfer.size
+}
+
+/// Rate and time left: what stands beside the bar.
+pub fn beside_bar(transfer: &Transfer) -> String {
+    let rate = format!("{}/s", bytes_text(transfer.rate_down));
+    match transfer.eta() {
+        Some(left) => format!("{rate}  ETA {left}"),
+        None => rate,
+    }
+}
+
+/// Sources by state; `None` while no source is known.
+pub fn sources(transfer: &Transfer) -> Option<String> {
+    let [available, connected, unavailable] = transfer.sources;
+    (transfer.sources != [0, 0, 0]).then(|| {
+        format!("sources: {connected} connected, {available} available, {unavailable} unavailable")
+    })
+}
+
+/// What a complete source says of itself.
+pub fn serving(transfer: &Transfer) -> String {
+    format!("{}/s up, {} sent so far", bytes_text(transfer.rate_up), bytes_text(transfer.uploaded))
+}
+
+/// What a tracker says of itself.
+pub fn tracking(row: &TrackerRow) -> String {
+    format!(
+        "{} names, {} seeders, {} leechers; {} requests answered, {} dropped",
+        row.names, row.seeders, row.leechers, row.answered, row.dropped
+    )
+}
+
+/// Decides when a progress line is printed where no bar can be.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Time, percent and bytes of the last line.
+    last: Option<(Time, u64, u64)>,
+    phase: &'static str,
+}
+
+impl Pace {
+    /// The line that is due now, if one is.
+    pub fn line(&mut self, now: Time, snapshot: &Snapshot) -> Option<String> {
+        let transfer = snapshot.transfer.as_ref()?;
+        if snapshot.phase != self.phase {
+            self.phase = snapshot.phase;
+            self.last = None;
+        }
+        let busy = unfinished(transfer);
+        let moved = if busy { transfer.done } else { transfer.uploaded };
+        let percent = percent(transfer);
+        let due = match self.last {
+            // Where nothing has moved yet there is nothing to say.
+            None => moved > 0 && (busy || transfer.rate_up > 0),
+            Some((at, before, moved_before)) => {
+                let more = busy && percent >= before.saturating_add(LINE_PERCENT);
+                more || (moved > moved_before && now.since(at) >= LINE_EVERY)
+            }
+        };
+        if !due {
+            return None;
+        }
+        self.last = Some((now, percent, moved));
+        Some(if busy {
+            let (done, size) = (bytes_text(transfer.done), bytes_text(transfer.size));
+            let beside = beside_bar(transfer);
+            let sources = sources(transfer).map_or(String::new(), |said| format!("  {said}"));
+            format!("{} {percent:>3} %  {done} of {size}  {beside}{sources}", snapshot.phase)
+        } else {
+            format!("{}  {}", snapshot.phase, serving(transfer))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(phase: &'static str, done: u64, uploaded: u64) -> Snapshot {
+        let transfer = Transfer { size: 1000, done, uploaded, rate_up: 1, ..Transfer::default() };
+        Snapshot { phase, transfer: Some(transfer), ..Snapshot::default() }
+    }
+
+    fn secs(n: u64) -> Time {
+        Time::ZERO + Span::secs(n)
+    }
+
+    #[test]
+    fn a_line_comes_every_two_seconds_or_ten_percent() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.line(secs(0), &at("downloading", 0, 0)), None);
+        assert!(pace.line(secs(1), &at("downloading", 1, 0)).is_some());
+        assert_eq!(pace.line(secs(2), &at("downloading", 99, 0)), None);
+        assert!(pace.line(secs(2), &at("downloading", 100, 0)).is_some());
+        assert!(pace.line(secs(4), &at("downloading", 101, 0)).is_some());
+        assert_eq!(pace.line(secs(9), &at("downloading", 101, 0)), None, "it stands still");
+    }
+
+    #[test]
+    fn a_source_speaks_only_while_it_sends() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.line(secs(1), &at("seeding", 1000, 0)), None);
+        let line = pace.line(secs(2), &at("seeding", 1000, 2048)).unwrap();
+        assert_eq!(line, "seeding  1 B/s up, 2.0 KiB sent so far");
+        assert_eq!(pace.line(secs(9), &at("seeding", 1000, 2048)), None);
+    }
+
+    #[test]
+    fn the_line_has_percent_rate_sources_and_time_left() {
+        let transfer = Transfer {
+            size: 4096,
+            done: 1024,
+            rate_down: 1024,
+            sources: [1, 2, 3],
+            ..Transfer::default()
+        };
+        let snapshot =
+            Snapshot { phase: "downloading", transfer: Some(transfer), ..Snapshot::default() };
+        assert_eq!(
+            Pace::default().line(secs(1), &snapshot).unwrap(),
+            "downloading  25 %  1.0 KiB of 4.0 KiB  1.0 KiB/s  ETA 3.0 s  \
+             sources: 2 connected, 1 available, 3 unavailable"
+        );
+    }
+
+    #[test]
+    fn percent_is_100_only_when_all_is_there() {
+        let of = |size, done| percent(&Transfer { size, done, ..Transfer::default() });
+        assert_eq!((of(0, 0), of(1000, 999), of(u64::MAX, u64::MAX)), (100, 99, 100));
+        assert_eq!(of(10, 20), 100);
+    }
+}

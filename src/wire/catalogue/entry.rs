@@ -1,0 +1,239 @@
+//! One entry of the catalogue: what a publisher says of a content, and what the tracker adds.
+
+use super::code;
+use super::hello::Owner;
+use super::keys::{Keys, bad};
+use crate::core::bencode::Writer;
+use crate::core::fault::Refusal;
+use crate::core::id::{Hash32, InfoHash};
+use crate::core::limits::NAME_BYTES_MAX;
+use unicode_normalization::is_nfc;
+
+/// Bits of `f`.
+pub mod flag {
+    pub const V1: u32 = 1;
+    pub const V2: u32 = 2;
+    pub const PRIVATE: u32 = 4;
+    /// Set by the tracker: FETCH gives metainfo.
+    pub const METAINFO: u32 = 8;
+    pub const MULTI_FILE: u32 = 16;
+    /// Set by the tracker: not confirmed by an announce yet, hidden from others.
+    pub const PENDING: u32 = 32;
+    /// Both hashes are of one hybrid info dict; without it they are companions.
+    pub const HYBRID: u32 = 64;
+    /// What a publisher may set; the rest is ignored.
+    pub const PUBLISHERS: u32 = V1 | V2 | PRIVATE | MULTI_FILE | HYBRID;
+}
+
+/// What a publisher says of a content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// See [`check_name`].
+    pub name: String,
+    /// v1 info-hash, if there is one.
+    pub v1: Option<InfoHash>,
+    /// v2 info-hash, if there is one. At least one of the two is there.
+    pub v2: Option<Hash32>,
+    /// Bytes, all files together.
+    pub size: u64,
+    /// Piece length, bytes.
+    pub piece_bytes: u32,
+    /// Bits of [`flag`]. V1 and V2 say the same as the hashes.
+    pub flags: u32,
+    /// SHA-256 of the content, if it is a single file and was asked for.
+    pub sha256: Option<Hash32>,
+}
+
+/// An entry as the tracker lists it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    pub entry: Entry,
+    /// Generation of its last change.
+    pub generation: u64,
+    /// Unix seconds of its last change.
+    pub time_s: u64,
+    pub owner: Option<Owner>,
+    /// Sources that have all of it.
+    pub complete: u32,
+    /// Peers that do not.
+    pub incomplete: u32,
+    /// Sources with a free slot.
+    pub available: u32,
+}
+
+/// A line of a LIST page.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    Listed(Listed),
+    /// The name was removed (only with `y`).
+    Gone {
+        name: String,
+        generation: u64,
+    },
+}
+
+/// The rule for names: UTF-8 in NFC, 1 to 255 bytes, none of `/ \`, no control or bidirectional
+/// formatting character, no white space at either end, not `.` or `..`. The error says what is
+/// wrong, to follow "the name".
+pub fn check_name(bytes: &[u8]) -> Result<&str, &'static str> {
+    let Ok(name) = std::str::from_utf8(bytes) else { return Err("is not UTF-8") };
+    if name.is_empty() {
+        return Err("is empty");
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err("is longer than 255 bytes");
+    }
+    if name == "." || name == ".." {
+        return Err("is a directory's");
+    }
+    if name.contains(['/', '\\']) {
+        return Err("contains a slash or backslash");
+    }
+    if name.contains(char::is_control) {
+        return Err("contains a control character");
+    }
+    if name.contains(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')) {
+        return Err("contains a bidirectional formatting character");
+    }
+    if name.trim() != name {
+        return Err("begins or ends with white space");
+    }
+    if !is_nfc(name) {
+        return Err("is not in Unicode's composed form (NFC)");
+    }
+    Ok(name)
+}
+
+/// [`check_name`] with the refusal a bad name earns.
+pub(super) fn read_name(bytes: &[u8]) -> Result<String, Refusal> {
+    check_name(bytes).map(str::to_owned).map_err(|_| BAD_NAME)
+}
+
+const BAD_NAME: Refusal = Refusal {
+    code: code::BAD_NAME,
+    what: "the name is empty, too long or has characters that are not allowed",
+};
+
+impl Entry {
+    /// The hashes under which the content's swarm is announced (BEP 3, BEP 52).
+    pub fn swarm_hashes(&self) -> impl Iterator<Item = InfoHash> {
+        self.v1.into_iter().chain(self.v2.map(Hash32::truncated))
+    }
+
+    /// Whether one of the entry's swarm hashes is `hash`.
+    pub fn has_hash(&self, hash: InfoHash) -> bool {
+        self.swarm_hashes().any(|own| own == hash)
+    }
+
+    /// Reads the entry of a PUBLISH or UPDATE: keys of the tracker are not allowed in it.
+    pub(super) fn read_published(keys: Keys<'_, '_>) -> Result<Entry, Refusal> {
+        if b"gtociaz".iter().any(|key| keys.value(*key).is_some()) {
+            return Err(bad("the entry has a key that only the tracker sets"));
+        }
+        let mut entry = Entry::read(keys)?;
+        entry.flags &= flag::PUBLISHERS;
+        Ok(entry)
+    }
+
+    fn read(keys: Keys<'_, '_>) -> Result<Entry, Refusal> {
+        let entry = Entry {
+            name: read_name(keys.bytes(b'n')?)?,
+            v1: keys.array_maybe(b'h')?.map(InfoHash),
+            v2: keys.hash32_maybe(b'H')?,
+            size: keys.uint(b's')?,
+            piece_bytes: keys.count(b'p')?,
+            flags: keys.count(b'f')?,
+            sha256: keys.hash32_maybe(b'x')?,
+        };
+        let says = (entry.flags & flag::V1 != 0, entry.flags & flag::V2 != 0);
+        let has = (entry.v1.is_some(), entry.v2.is_some());
+        if says != has || has == (false, false) {
+            return Err(bad("the hashes of the entry do not fit its flags"));
+        }
+        if entry.flags & flag::HYBRID != 0 && has != (true, true) {
+            return Err(bad("a hybrid entry without both hashes"));
+        }
+        if entry.piece_bytes == 0 {
+            return Err(bad("a piece length of 0"));
+        }
+        Ok(entry)
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        write_entry(self, None, writer);
+    }
+}
+
+impl Item {
+    pub(super) fn read(keys: Keys<'_, '_>) -> Result<Item, Refusal> {
+        if keys.count(b'z')? == 0 {
+            return Listed::read(keys).map(Item::Listed);
+        }
+        Ok(Item::Gone { name: read_name(keys.bytes(b'n')?)?, generation: keys.uint(b'g')? })
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        match self {
+            Item::Listed(listed) => listed.write(writer),
+            Item::Gone { name, generation } => {
+                writer.begin_dict();
+                writer.key(b"g").uint(*generation);
+                writer.key(b"n").bytes(name.as_bytes());
+                writer.key(b"z").uint(1).end();
+            }
+        }
+    }
+}
+
+impl Listed {
+    pub(super) fn read(keys: Keys<'_, '_>) -> Result<Listed, Refusal> {
+        Ok(Listed {
+            entry: Entry::read(keys)?,
+            generation: keys.uint(b'g')?,
+            time_s: keys.uint(b't')?,
+            owner: keys.array_maybe(b'o')?.map(Owner),
+            complete: keys.count(b'c')?,
+            incomplete: keys.count(b'i')?,
+            available: keys.count(b'a')?,
+        })
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        write_entry(&self.entry, Some(self), writer);
+    }
+}
+
+/// All keys in their order; those of the tracker only where it lists.
+fn write_entry(entry: &Entry, listed: Option<&Listed>, writer: &mut Writer) {
+    writer.begin_dict();
+    if let Some(hash) = entry.v2 {
+        writer.key(b"H").bytes(&hash.0);
+    }
+    if let Some(listed) = listed {
+        writer.key(b"a").uint(listed.available.into());
+        writer.key(b"c").uint(listed.complete.into());
+    }
+    writer.key(b"f").uint(entry.flags.into());
+    if let Some(listed) = listed {
+        writer.key(b"g").uint(listed.generation);
+    }
+    if let Some(hash) = entry.v1 {
+        writer.key(b"h").bytes(&hash.0);
+    }
+    if let Some(listed) = listed {
+        writer.key(b"i").uint(listed.incomplete.into());
+    }
+    writer.key(b"n").bytes(entry.name.as_bytes());
+    if let Some(owner) = listed.and_then(|listed| listed.owner) {
+        writer.key(b"o").bytes(&owner.0);
+    }
+    writer.key(b"p").uint(entry.piece_bytes.into());
+    writer.key(b"s").uint(entry.size);
+    if let Some(listed) = listed {
+        writer.key(b"t").uint(listed.time_s);
+    }
+    if let Some(hash) = entry.sha256 {
+        writer.key(b"x").bytes(&hash.0);
+    }
+    writer.end();
+}

@@ -1,0 +1,10 @@
+//! Contents against the published vectors of `tests/vectors`, and against plain definitions.
+
+mod hostile;
+mod magnet;
+mod making;
+mod merkle;
+mod metainfo;
+mod names;
+mod proofs;
+mod vectors;
