@@ -88,6 +88,11 @@ impl Watch {
                 law(*why != Closed::ByUs || state.closing, || {
                     format!("Closed {conn:?} ByUs without a wish")
                 })?;
+                let flushed = *why == Closed::ByUs && !state.dropped && state.up;
+                law(!flushed || state.left == state.queued, || {
+                    let (left, all) = (state.left, state.queued);
+                    format!("Closed {conn:?} after its flush, but {left} of {all} bytes were Sent")
+                })?;
                 self.conns.remove(conn);
             }
         }

@@ -17,6 +17,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Unix seconds at the birth of every world: 2030-01-01.
 pub const WALL_START_S: u64 = 1_893_456_000;
+/// More events in one virtual second than any honest work of a small world makes.
+const EVENTS_PER_SECOND_MAX: u64 = 1_000_000;
 /// The shortest time between two turns of a role: a turn takes time, so that a deadline that never
 /// moves does not stop the world.
 pub(super) const TURN: Span = Span::us(10);
@@ -115,6 +117,8 @@ pub struct World {
     pub(super) last_stream: u64,
     agenda: BTreeMap<(Time, u64), Happening>,
     last_sequence: u64,
+    /// The present virtual second and the events in it.
+    busy: (u64, u64),
     pub(super) trace: Trace,
     breach: Option<String>,
 }
@@ -143,6 +147,7 @@ impl World {
             last_stream: 0,
             agenda: BTreeMap::new(),
             last_sequence: 0,
+            busy: (0, 0),
             trace: Trace::new(print),
             breach: None,
         }
@@ -269,6 +274,7 @@ impl World {
         }
         let Some(((at, _), happening)) = self.agenda.pop_first() else { return false };
         self.now = at;
+        self.count_busy();
         match happening {
             Happening::Act(node, act) => self.act(node, act),
             Happening::Wake { node, life, at } => self.wake(node, life, at),
@@ -309,6 +315,15 @@ impl World {
     pub(super) fn later(&mut self, at: Time, happening: Happening) {
         self.last_sequence += 1;
         self.agenda.insert((at.max(self.now), self.last_sequence), happening);
+    }
+
+    /// Roles that answer each other without end never let the time go on.
+    fn count_busy(&mut self) {
+        let before = if self.busy.0 == self.now.secs() { self.busy.1 } else { 0 };
+        self.busy = (self.now.secs(), before + 1);
+        if before == EVENTS_PER_SECOND_MAX {
+            self.broken(format!("{before} events within one second"));
+        }
     }
 
     /// Whether a fault that happens with `per_mille` happens now.
