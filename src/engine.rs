@@ -11,13 +11,14 @@
 //! }
 //! ```
 
-use self::stub::{Node, Tracker};
+use self::stub::Node;
 use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
+use crate::tracker::Tracker;
 use crate::tracker::plan::TrackerPlan;
 use crate::view::View;
 
@@ -63,7 +64,8 @@ impl Engine {
 
     /// Turns until the role ends, and shows it in `view`.
     pub fn run(&mut self, view: &mut dyn View) -> Ending {
-        let mut frame_due = self.now();
+        // The first picture is of a role that has had its first turns.
+        let mut frame_due = self.now() + view.frame_every();
         loop {
             let now = self.now();
             if now >= frame_due {
@@ -143,32 +145,26 @@ impl Role for Part {
     }
 }
 
-/// Stands in until the roles are there: a role that ends at once.
+/// Stands in until the node is there: a role that ends at once.
 mod stub {
     use super::*;
 
-    macro_rules! role {
-        ($name:ident, $plan:ty) => {
-            pub struct $name;
-            impl $name {
-                pub fn new(_: $plan) -> $name {
-                    $name
-                }
-            }
-            impl Role for $name {
-                fn on(&mut self, _: Time, _: Input<'_>, out: &mut Outbox) {
-                    out.tell(Event::error("stub", "this role is not there yet"));
-                    out.end(Ending::Internal);
-                }
-                fn deadline(&self) -> Time {
-                    Time::NEVER
-                }
-                fn snapshot(&self, _: Time) -> Snapshot {
-                    Snapshot::default()
-                }
-            }
-        };
+    pub struct Node;
+    impl Node {
+        pub fn new(_: NodePlan) -> Node {
+            Node
+        }
     }
-    role!(Tracker, TrackerPlan);
-    role!(Node, NodePlan);
+    impl Role for Node {
+        fn on(&mut self, _: Time, _: Input<'_>, out: &mut Outbox) {
+            out.tell(Event::error("stub", "this role is not there yet"));
+            out.end(Ending::Internal);
+        }
+        fn deadline(&self) -> Time {
+            Time::NEVER
+        }
+        fn snapshot(&self, _: Time) -> Snapshot {
+            Snapshot::default()
+        }
+    }
 }

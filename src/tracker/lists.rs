@@ -95,8 +95,7 @@ impl Lists {
             }
         };
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        let connection =
-            Connection { source, local, opened: now, active: now, queued: 0, phase };
+        let connection = Connection { source, local, opened: now, active: now, queued: 0, phase };
         self.conns.insert(conn, connection);
     }
 
@@ -312,15 +311,14 @@ impl Connection {
 
     /// Not a hello: a browser gets a line to read, everyone else the end.
     fn other_protocol(&mut self, conn: ConnId, out: &mut Outbox) -> Verdict {
-        const METHODS: [&str; 7] = ["GET ", "HEAD ", "POST ", "PUT ", "OPTIONS ", "DELETE ", "PATCH "];
+        const METHODS: [&str; 7] =
+            ["GET ", "HEAD ", "POST ", "PUT ", "OPTIONS ", "DELETE ", "PATCH "];
         let Phase::Opening(so_far) = &self.phase else { return Verdict::Go };
         let is = |method: &str| so_far.starts_with(method.as_bytes());
         let may_be = |method: &str| method.as_bytes().starts_with(so_far);
         if METHODS.into_iter().any(is) {
-            let body = format!(
-                "lmk tracker: use lmk leecher --want NAME --tracker {}\n",
-                self.local
-            );
+            let body =
+                format!("lmk tracker: use lmk leecher --want NAME --tracker {}\n", self.local);
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\
                  Content-Length: {}\r\nConnection: close\r\n\r\n",

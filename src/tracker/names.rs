@@ -61,8 +61,7 @@ impl Record {
     /// What the publisher said and the tracker knows.
     pub fn flags(&self) -> u32 {
         let stored = if self.metainfo.is_empty() { 0 } else { flag::METAINFO };
-        let pending =
-            if matches!(self.life, Life::Pending { .. }) { flag::PENDING } else { 0 };
+        let pending = if matches!(self.life, Life::Pending { .. }) { flag::PENDING } else { 0 };
         self.entry.flags | stored | pending
     }
 

@@ -36,7 +36,10 @@ pub struct Client {
 pub enum Reply {
     Answer(Answer),
     /// Bytes from `skip` on, in parts to be sent as RAW frames.
-    Stream { parts: Vec<Arc<[u8]>>, skip: u64 },
+    Stream {
+        parts: Vec<Arc<[u8]>>,
+        skip: u64,
+    },
 }
 
 /// Executes one request.

@@ -80,7 +80,8 @@ pub fn cannot_listen(at: SocketAddr, error: NetError) -> Event {
         }
         NetError::Other(errno) => {
             let why = std::io::Error::from_raw_os_error(errno);
-            let line = format!("cannot listen on {at}: {why}; choose another with --bind ADDR:PORT");
+            let line =
+                format!("cannot listen on {at}: {why}; choose another with --bind ADDR:PORT");
             return Event::error("listening", line).text("address", at.to_string());
         }
     };
