@@ -365,3 +365,27 @@ fn contents_of_one_name_may_fall_on_two_pages_and_a_prefix_narrows_the_list() {
     let list = List { limit: 2, cursor: None, prefix: None, since: Some(5) };
     assert_eq!(refused(world.ask(&mut client, &Request::List(list))), code::RESYNC);
 }
+
+#[test]
+fn a_content_with_a_source_under_either_hash_is_not_alone() {
+    let mut plan = super::world::plan("127.0.0.1:6969");
+    plan.keep_names_s = 100;
+    let mut world = World::new(plan);
+    let content = content("big.zip", &[7; 3000]);
+    let v1 = content.v1.as_ref().unwrap().info_hash;
+    let v2 = content.v2.as_ref().unwrap().info_hash.truncated();
+    let owner = world.client(addr(SEEDER), Some(1));
+    let mut bytes = Vec::new();
+    Request::Publish(publish("big.zip", &content)).encode(1, 1 << 20, &mut bytes);
+    world.bytes(owner.conn, &bytes);
+    world.announce(&Peer::new(SEEDER, 0).hash(v1));
+    world.announce(&Peer::new(SEEDER, 0).hash(v2));
+    world.announce(&Peer::new(SEEDER, 0).hash(v1).event(Event::Stopped));
+    for _ in 0..10 {
+        world.announce(&Peer::new(SEEDER, 0).hash(v2));
+        world.pass(Span::secs(20));
+    }
+    assert_eq!(world.row().names, 1);
+    world.pass(Span::secs(140));
+    assert_eq!(world.row().names, 0);
+}

@@ -186,3 +186,31 @@ fn a_full_table_refuses_and_takes_again_when_there_is_room() {
     swarms.announce(Time::ZERO, &news(99, false)).unwrap();
     assert_eq!(swarms.peers(), 10);
 }
+
+#[test]
+fn a_sample_leaves_out_the_asker_under_any_name_and_whoever_is_over() {
+    let mut swarms = Swarms::new(Rng::new(1), Bounds::default());
+    let key = |port: u16| PeerKey::new(([10, 0, 0, 1], port).into());
+    let news = |port: u16| Announce {
+        hash: HASHES[0],
+        key: key(port),
+        id: PeerId([port as u8; 20]),
+        complete: false,
+        stopped: false,
+    };
+    swarms.announce(Time::ZERO, &news(1)).unwrap();
+    let mut count = |now, port, id| {
+        let id = PeerId([id; 20]);
+        let asker = Asker { key: key(port), id, complete: false, v4: true, want: 9 };
+        let mut count = 0;
+        swarms.sample(now, HASHES[0], &asker, &mut |_| {
+            count += 1;
+            true
+        });
+        count
+    };
+    assert_eq!(count(Time::ZERO, 2, 2), 1);
+    assert_eq!(count(Time::ZERO, 1, 2), 0, "same address, new id");
+    assert_eq!(count(Time::ZERO, 2, 1), 0, "same id, other address");
+    assert_eq!(count(Time::ZERO + Span::secs(660), 2, 2), 0, "not swept yet");
+}
