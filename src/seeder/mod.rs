@@ -98,7 +98,8 @@ impl Seeder {
         out: &mut Outbox,
     ) {
         let Some(served) = self.served.get_mut(&session.conn) else { return };
-        let holds_slot = matches!(self.slots.place(session.conn), Place::Active { .. });
+        let holds_slot =
+            !self.closing && matches!(self.slots.place(session.conn), Place::Active { .. });
         let granted = holds_slot && self.library.span(block).is_some() && served.upload.push(block);
         if granted {
             self.slots.got_request(session.conn, now);

@@ -232,4 +232,14 @@ impl Swarm {
     pub fn busy(&self) -> bool {
         self.serve.busy()
     }
+
+    /// Ends every conversation once what it was promised has left.
+    pub fn hang_up(&mut self, out: &mut Outbox) {
+        self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
+    }
+
+    /// Whether nobody is connected or being dialled.
+    pub fn is_alone(&self) -> bool {
+        self.sessions.is_empty() && self.dials.is_empty()
+    }
 }
