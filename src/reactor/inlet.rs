@@ -158,8 +158,8 @@ impl Inlet {
             match conn.stream.read(buffer) {
                 Ok(0) => end(id, door),
                 Ok(n) => {
-                    // Fewer bytes than asked for: that was all. An end that the poll told of is still
-                    // to be read.
+                    // Fewer bytes than asked for: that was all. An end that the poll told of is
+                    // still to be read.
                     conn.readable = n == room || conn.read_closed || conn.write_failed;
                     let hushed = conn.hushed;
                     taken += n;
