@@ -76,6 +76,10 @@ fn copy(file: &str, target: &str, hash: bool) -> std::io::Result<()> {
     feeder.wait()?;
     let wall = started.elapsed().as_secs_f64();
     let gib = offset as f64 / (1u64 << 30) as f64;
-    println!("floor bytes={offset} wall_s={wall:.3} s_per_gib={:.3} sum={:02x}", wall / gib, sum[0]);
+    println!(
+        "floor bytes={offset} wall_s={wall:.3} s_per_gib={:.3} sum={:02x}",
+        wall / gib,
+        sum[0]
+    );
     Ok(())
 }
