@@ -1,6 +1,7 @@
 //! Lives of processes and machines: started, ended, killed, cut off from power.
 
 use super::laws::Watch;
+use super::net::Bound;
 use super::world::{Act, NodeEnv, Process, WALL_START_S, World};
 use crate::core::io::{Input, Outbox};
 use crate::core::time::Time;
@@ -39,7 +40,7 @@ impl World {
             watch: Watch::default(),
             born: self.now,
             conns: BTreeMap::new(),
-            bound: None,
+            bound: Bound::default(),
             wake_at: Time::NEVER,
             files_after: Time::ZERO,
             wakes_in_a_row: 0,

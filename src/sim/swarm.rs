@@ -8,7 +8,9 @@ use crate::core::io::Role;
 use crate::core::report::Ending;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
+use crate::node::Node;
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, Want};
+use crate::tracker::Tracker;
 use crate::tracker::plan::TrackerPlan;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -27,6 +29,16 @@ const RATE_PATIENCE: u64 = 10;
 pub struct Cast {
     pub tracker: fn(TrackerPlan) -> Box<dyn Role>,
     pub node: fn(NodePlan) -> Box<dyn Role>,
+}
+
+impl Cast {
+    /// The roles of this program.
+    pub fn real() -> Cast {
+        Cast {
+            tracker: |plan| Box::new(Tracker::new(plan)),
+            node: |plan| Box::new(Node::new(plan)),
+        }
+    }
 }
 
 /// What a seed says about the swarm itself.

@@ -90,7 +90,7 @@ pub(super) struct Process {
     pub born: Time,
     /// Its connections: stream and side.
     pub conns: BTreeMap<ConnId, (u64, usize)>,
-    pub bound: Option<Bound>,
+    pub bound: Bound,
     pub wake_at: Time,
     /// Completions of file operations come no earlier than this, if they come in order.
     pub files_after: Time,
