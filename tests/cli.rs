@@ -126,3 +126,32 @@ fn the_readme_has_every_exit_code_and_every_flag() {
         assert!(named || short.is_some_and(|short| readme.contains(&short)), "--{}", flag.name);
     }
 }
+
+#[test]
+fn a_signal_ends_the_tracker_with_its_customary_code() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::{BufRead, BufReader};
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 143)] {
+        let mut tracker = lmk()
+            .args(["tracker", "--bind", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(tracker.stdout.take().unwrap()).lines();
+        let listens = lines.any(|line| line.unwrap().contains("\"event\":\"listening\""));
+        assert!(listens, "it ended before it listened");
+        kill_process(Pid::from_child(&tracker), signal).unwrap();
+        assert_eq!(tracker.wait().unwrap().code(), Some(code), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let holder = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = holder.local_addr().unwrap().to_string();
+    let ran = lmk().args(["tracker", "--bind", &at]).output().unwrap();
+    assert_eq!(ran.status.code(), Some(5));
+    let said = text(&ran.stderr);
+    assert!(said.contains(&at) && said.contains("error: "), "{said}");
+}
