@@ -11,11 +11,11 @@
 //! }
 //! ```
 
-use self::stub::Node;
 use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
+use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
 use crate::tracker::Tracker;
@@ -64,8 +64,7 @@ impl Engine {
 
     /// Turns until the role ends, and shows it in `view`.
     pub fn run(&mut self, view: &mut dyn View) -> Ending {
-        // The first picture is of a role that has had its first turns.
-        let mut frame_due = self.now() + view.frame_every();
+        let mut frame_due = self.now();
         loop {
             let now = self.now();
             if now >= frame_due {
@@ -142,29 +141,5 @@ impl Role for Part {
     }
     fn snapshot(&self, now: Time) -> Snapshot {
         self.role().snapshot(now)
-    }
-}
-
-/// Stands in until the node is there: a role that ends at once.
-mod stub {
-    use super::*;
-
-    pub struct Node;
-    impl Node {
-        pub fn new(_: NodePlan) -> Node {
-            Node
-        }
-    }
-    impl Role for Node {
-        fn on(&mut self, _: Time, _: Input<'_>, out: &mut Outbox) {
-            out.tell(Event::error("stub", "this role is not there yet"));
-            out.end(Ending::Internal);
-        }
-        fn deadline(&self) -> Time {
-            Time::NEVER
-        }
-        fn snapshot(&self, _: Time) -> Snapshot {
-            Snapshot::default()
-        }
     }
 }

@@ -10,8 +10,10 @@ use lmk::wire::catalogue::request::{Request as Asked, What};
 use lmk::wire::catalogue::{code, kind};
 use lmk::wire::control::{ControlRequest, ControlResponse, Op, Status, caps, common_version};
 use lmk::wire::udp::{BadRequest, Event, Request, Response, SCRAPE_HASHES_MAX};
+use proptest::prelude::*;
 use serde_json::Value;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 fn read(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
@@ -616,4 +618,79 @@ fn names_are_judged_by_the_rule() {
     }
     assert!(check_name("x".repeat(256).as_bytes()).is_err());
     assert!(check_name(b"\xff").is_err());
+}
+
+/// Everything that reads bytes of strangers. What it understands it must be able to say again.
+fn read_everything(bytes: &[u8]) {
+    if let Ok(request) = Request::decode(bytes) {
+        assert_eq!(Request::decode(&encoded(&request)), Ok(request));
+    }
+    for ipv6 in [false, true] {
+        if let Some(response) = Response::decode(bytes, ipv6) {
+            let mut out = Vec::new();
+            response.encode(ipv6, &mut out);
+            assert!(Response::decode(&out, ipv6).is_some());
+        }
+    }
+    if let Some(request) = ControlRequest::decode(bytes) {
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        assert_eq!(ControlRequest::decode(&out), Some(request));
+    }
+    ControlResponse::decode(bytes);
+    if let Ok(Some((hello, len))) = Hello::decode(bytes) {
+        assert!(len <= bytes.len() && hello.token.len() <= 512);
+    }
+    let _ = HelloReply::decode(bytes);
+    if bytes.is_empty() {
+        return;
+    }
+    for message in messages(bytes, FrameLimits::TRACKER).0 {
+        if let Ok(request) = Asked::decode(&message) {
+            let mut out = Vec::new();
+            request.encode(message.stream, 4096, &mut out);
+            assert_eq!(asked(&out), Ok(request));
+        }
+    }
+    for message in messages(bytes, FrameLimits::CLIENT).0 {
+        if let Ok(answer) = Answer::decode(message) {
+            let mut out = Vec::new();
+            answer.encode(1, 4096, &mut out);
+            assert_eq!(answered(&out), answer);
+        }
+    }
+}
+
+/// The bytes of every valid vector that this file reads.
+static GOOD_BYTES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let old = ["udp/", "lmk/announce_", "lmk/ctl_", "lmk/tcp_", "lmk/frame_"];
+    let old = old.iter().flat_map(|prefix| vectors(prefix)).map(|(_, _, bytes)| bytes);
+    old.chain(newer().keys().map(|name| read(&format!("lmk2/{name}")))).collect()
+});
+
+#[test]
+fn any_cut_of_a_good_message_is_survived() {
+    for bytes in GOOD_BYTES.iter() {
+        (0..=bytes.len()).for_each(|cut| read_everything(&bytes[..cut]));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        read_everything(&bytes);
+    }
+
+    #[test]
+    fn good_messages_with_wrong_bytes_in_them_are_survived(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = which.get(&GOOD_BYTES).clone();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        read_everything(&bytes);
+    }
 }

@@ -111,11 +111,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_fold_to_the_root_of_the_whole_tree(blocks in 1u64..150, rest in 0u64..16384, shift in 0u32..6) {
+        fn pieces_fold_to_the_root_of_the_whole_tree(
+            blocks in 1u64..150, rest in 0u64..16384, shift in 0u32..6,
+        ) {
             let size = blocks * 16384 - rest;
             let geometry = Geometry::new(size, 16384 << shift).unwrap();
             let shape = Shape::of(&geometry).unwrap();
-            let leaves: Vec<Hash32> = (0..blocks).map(|i| digest::sha256(&i.to_be_bytes())).collect();
+            let leaf = |i: u64| digest::sha256(&i.to_be_bytes());
+            let leaves: Vec<Hash32> = (0..blocks).map(leaf).collect();
             let rows = naive(&leaves);
             prop_assert_eq!(rows.len() as u8, shape.root_layer + 1);
             let nodes: Vec<Hash32> =

@@ -196,7 +196,7 @@ impl Content {
         Tree::new(shape, if self.geometry.pieces() == 1 { &root } else { &v2.layer })
     }
 
-    /// The bencoded `piece layers` dict: empty when no layer is needed, `None` when it is not known.
+    /// The bencoded `piece layers` dict: empty when no layer is needed, `None` while it is unknown.
     pub fn piece_layers(&self) -> Option<Vec<u8>> {
         let v2 = self.v2.as_ref()?;
         v2.has_layer(&self.geometry).then(|| layers::write(v2))

@@ -1,4 +1,4 @@
-//! Floor 1: what the bytes are. Geometry, bitfields, hashes, merkle trees, metainfo, names, magnets.
+//! Floor 1: what the bytes are. Geometry, bitfields, hashes, trees, metainfo, names, magnets.
 
 pub mod bitfield;
 pub mod digest;

@@ -1,8 +1,8 @@
 //! Hash requests of BEP 52: answering them from the piece layer, and proving what others answer.
 //!
 //! Layers count from the leaves (0) to the root. A range of 2^m nodes at `base` is followed by the
-//! siblings of its ancestors, bottom-up, from the root of the range itself up to `proof` layers above
-//! `base`; layers inside the range are implied.
+//! siblings of its ancestors, bottom-up, from the root of the range itself up to `proof` layers
+//! above `base`; layers inside the range are implied.
 
 use super::digest::parent;
 use super::merkle::{Shape, fold, pad, row_above};
@@ -106,8 +106,8 @@ pub struct Tree {
 type PieceRows = Vec<Vec<Hash32>>;
 
 impl Tree {
-    /// The tree over the nodes of all pieces; `None` if that is not their number. Whether it ends at
-    /// the right root is for the caller to ask.
+    /// The tree over the nodes of all pieces; `None` if that is not their number. Whether it ends
+    /// at the right root is for the caller to ask.
     pub fn new(shape: Shape, piece_nodes: &[Hash32]) -> Option<Tree> {
         if piece_nodes.len() != shape.pieces as usize {
             return None;

@@ -68,6 +68,12 @@ pub const FILE_TURN_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of one file operation: larger ones are cut so that a turn stays short.
 pub const FILE_STEP_BYTES: usize = 1024 * 1024;
 
+/// Bytes of pieces held in memory while they fill and are written: two full request pipelines.
+pub const PAGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Pieces that may always be open, however large they are (16 MiB each at the most).
+pub const PAGES_MIN: u64 = 3;
+/// Blocks asked of one source at a time: 4 MiB on the way.
+pub const REQUESTS_OUT_MAX: usize = 256;
 /// Leechers served at once when `--slots` says nothing.
 pub const SLOTS_DEFAULT: u32 = 8;
 /// Most slots that `--slots` takes: each may hold a write buffer.

@@ -1,1 +1,152 @@
-//! Stub.
+//! The fetching half of a peer: links to sources, the picker, the assembly of pieces and their way
+//! to disk. It routes; picker and assembly decide.
+
+mod asking;
+mod assembly;
+pub mod link;
+pub mod picker;
+mod receiving;
+
+use crate::content::bitfield::Bitfield;
+use crate::content::geometry::{Block, Piece};
+use crate::content::metainfo::Content;
+use crate::core::id::{ConnId, FileId, Ticket};
+use crate::core::io::{FileError, Outbox};
+use crate::core::report::State;
+use crate::core::rng::Rng;
+use crate::core::time::Time;
+use crate::peer::Session;
+use crate::wire::peer::Message;
+use crate::wire::peer_state::UploadState;
+use assembly::Assembly;
+use link::Link;
+use picker::Picker;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What the swarm must know or do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    /// A piece is proven and stands in the file.
+    Stored(Piece),
+    /// A piece did not match, and all of it came from this source.
+    Lied(ConnId, Piece),
+    /// A piece did not match; several sources sent parts of it.
+    Broken(Piece),
+    DiskFailed(FileError),
+}
+
+#[derive(Debug)]
+pub struct Leecher {
+    content: Rc<Content>,
+    file: FileId,
+    picker: Picker,
+    assembly: Assembly,
+    links: BTreeMap<ConnId, Link>,
+    /// Pieces on their way to disk.
+    writes: BTreeMap<Ticket, Piece>,
+    misplaced: BTreeMap<ConnId, u32>,
+    news: Vec<News>,
+    /// Reused: blocks picked, and their requests as bytes.
+    picked: Vec<Block>,
+    requests: Vec<u8>,
+}
+
+impl Leecher {
+    /// Fetches what is not in `proven` into `file`.
+    pub fn new(content: Rc<Content>, file: FileId, proven: Bitfield, rng: &mut Rng) -> Leecher {
+        let geometry = content.geometry;
+        Leecher {
+            content,
+            file,
+            picker: Picker::new(geometry, proven, rng),
+            assembly: Assembly::new(geometry),
+            links: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            misplaced: BTreeMap::new(),
+            news: Vec::new(),
+            picked: Vec::new(),
+            requests: Vec::new(),
+        }
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.picker.is_complete()
+    }
+
+    pub fn proven(&self) -> &Bitfield {
+        self.picker.proven()
+    }
+
+    pub fn picker(&self) -> &Picker {
+        &self.picker
+    }
+
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    pub fn joined(&mut self, conn: ConnId, now: Time) {
+        self.links.insert(conn, Link::new(now));
+    }
+
+    pub fn left(&mut self, session: &Session) {
+        if let Some(mut link) = self.links.remove(&session.conn) {
+            self.forget_asked(session.conn, &mut link);
+        }
+        self.misplaced.remove(&session.conn);
+        self.picker.lost_source(&session.has);
+    }
+
+    /// The source told of pieces: `before` is what it had told until now.
+    pub fn got_pieces(
+        &mut self,
+        session: &mut Session,
+        before: &Bitfield,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        self.picker.got_bitfield(before, &session.has);
+        self.review_interest(session, now, out);
+    }
+
+    pub fn got_have(&mut self, session: &mut Session, piece: Piece, now: Time, out: &mut Outbox) {
+        self.picker.got_have(piece.index());
+        if !session.wanting && self.picker.lacks(piece) {
+            session.say(Message::Interested, now, out);
+        }
+    }
+
+    /// Pieces are proven meanwhile: is the source still one?
+    pub fn review_interest(&self, session: &mut Session, now: Time, out: &mut Outbox) {
+        match (self.picker.wants(&session.has), session.wanting) {
+            (true, false) => session.say(Message::Interested, now, out),
+            (false, true) => session.say(Message::NotInterested, now, out),
+            _ => {}
+        }
+    }
+
+    pub fn got_state(&mut self, conn: ConnId, told: UploadState) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.got_state(told);
+        }
+    }
+
+    pub fn got_unchoke(&mut self, conn: ConnId, now: Time) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.got_unchoke();
+            link.served = now;
+        }
+    }
+
+    /// The state of a source towards us, if we converse.
+    pub fn state(&self, conn: ConnId) -> Option<State> {
+        self.links.get(&conn).map(Link::state)
+    }
+
+    /// Bytes of payload a source sent, and its rate in bytes a second.
+    pub fn downloaded(&self, conn: ConnId, now: Time) -> (u64, u64) {
+        let meter = self.links.get(&conn).map(|link| &link.meter);
+        meter.map_or((0, 0), |meter| (meter.total, meter.rate(now)))
+    }
+}

@@ -1,1 +1,16 @@
-//! Stub.
+//! Floor 2: one conversation with one peer: what may be said when, in both directions.
+
+mod greeting;
+mod heard;
+mod session;
+
+pub use greeting::Identity;
+pub use greeting::Us;
+pub use heard::Heard;
+pub use session::Session;
+
+use crate::core::id::ConnId;
+use std::collections::BTreeMap;
+
+/// The conversations of a swarm, by connection.
+pub type Sessions = BTreeMap<ConnId, Session>;

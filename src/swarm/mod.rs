@@ -1,1 +1,235 @@
-//! Stub.
+//! One content: its conversations, its two halves and its neighbours. It routes facts from the
+//! conversations to the halves; it decides nothing about pieces or slots.
+
+mod dials;
+mod facts;
+mod files;
+mod neighbours;
+mod partings;
+mod rows;
+
+use crate::content::bitfield::Bitfield;
+use crate::content::metainfo::Content;
+use crate::core::fault::Fault;
+use crate::core::id::{ConnId, FileId, InfoHash};
+use crate::core::io::{Closed, FileError, Outbox};
+use crate::core::report::State;
+use crate::core::rng::Rng;
+use crate::core::time::{Span, Time};
+use crate::leecher::Leecher;
+use crate::peer::{Identity, Session, Sessions, Us};
+use crate::seeder::Seeder;
+use crate::seeder::library::Library;
+use crate::wire::peer::{Framer, Handshake};
+use neighbours::Neighbours;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// How often the swarm looks after timeouts, rates and dials.
+const TICK: Span = Span::ms(250);
+/// What the node must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Happened {
+    /// Every piece is proven and written.
+    Complete,
+    DiskFailed(FileError),
+    /// The last source we could take from is gone.
+    NoSource,
+}
+
+#[derive(Debug)]
+pub struct Swarm {
+    content: Rc<Content>,
+    us: Us,
+    sessions: Sessions,
+    /// Dials on their way, with the identity they are made under.
+    dials: BTreeMap<ConnId, (SocketAddr, Identity)>,
+    serve: Seeder,
+    fetch: Option<Leecher>,
+    neighbours: Neighbours,
+    /// The state each neighbour was shown with last.
+    shown: BTreeMap<ConnId, State>,
+    happened: Vec<Happened>,
+    next_tick: Time,
+    /// Payload that came, conversations that ended included.
+    downloaded: u64,
+    uploaded: u64,
+    leaving: bool,
+}
+
+impl Swarm {
+    /// A swarm whose pieces `have` stand proven in `file`. What is missing is fetched.
+    pub fn new(
+        content: Rc<Content>,
+        us: Us,
+        (file, have): (FileId, Bitfield),
+        slots: u32,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Swarm {
+        let fetch =
+            (!have.is_full()).then(|| Leecher::new(content.clone(), file, have.clone(), rng));
+        Swarm {
+            serve: Seeder::new(Library::new(content.clone(), file, have), slots),
+            content,
+            us,
+            sessions: Sessions::new(),
+            dials: BTreeMap::new(),
+            fetch,
+            neighbours: Neighbours::default(),
+            shown: BTreeMap::new(),
+            happened: Vec::new(),
+            next_tick: now,
+            downloaded: 0,
+            uploaded: 0,
+            leaving: false,
+        }
+    }
+
+    pub fn content(&self) -> &Rc<Content> {
+        &self.content
+    }
+
+    /// The identities this swarm answers to.
+    pub fn identities(&self) -> impl Iterator<Item = (Identity, InfoHash)> {
+        let v1 = self.content.v1.as_ref().map(|v1| (Identity::V1, v1.info_hash));
+        let v2 = self.content.v2.as_ref().map(|v2| (Identity::V2, v2.info_hash.truncated()));
+        v1.into_iter().chain(v2)
+    }
+
+    pub fn identity_of(&self, info_hash: InfoHash) -> Option<Identity> {
+        self.identities().find(|(_, hash)| *hash == info_hash).map(|(identity, _)| identity)
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.serve.library.have().is_full()
+    }
+
+    /// Bytes that are proven and written.
+    pub fn done_bytes(&self) -> u64 {
+        let have = self.serve.library.have();
+        if have.is_full() {
+            return self.content.geometry.size();
+        }
+        let geometry = &self.content.geometry;
+        let last = geometry.pieces().wrapping_sub(1);
+        let short = match geometry.piece(last) {
+            Some(piece) if have.get(last) => geometry.piece_length() - geometry.piece_len(piece),
+            _ => 0,
+        };
+        u64::from(have.count()) * u64::from(geometry.piece_length()) - u64::from(short)
+    }
+
+    pub fn take_happened(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.happened)
+    }
+
+    pub fn deadline(&self) -> Time {
+        self.next_tick
+    }
+
+    /// The listening port is known (or changed).
+    pub fn listens_on(&mut self, port: u16) {
+        self.us.listen_port = port;
+    }
+
+    /// A peer dialled us and shook hands for this content.
+    pub fn got_accepted(
+        &mut self,
+        (conn, remote): (ConnId, SocketAddr),
+        (framer, handshake): (Framer, Handshake),
+        identity: Identity,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        let geometry = self.content.geometry;
+        let read = (framer, handshake);
+        let session = Session::accepted(conn, remote, read, identity, geometry, now);
+        self.sessions.insert(conn, session);
+        if let Err(fault) = self.greeted(conn, now, out) {
+            self.end(conn, fault, now, out);
+        }
+    }
+
+    /// Bytes of a conversation; `false` if it is not ours.
+    pub fn got_bytes(
+        &mut self,
+        conn: ConnId,
+        mut bytes: &[u8],
+        now: Time,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(&conn) else { return false };
+        session.heard = now;
+        if let Err(fault) = self.hear(conn, &mut bytes, now, out) {
+            self.end(conn, fault, now, out);
+        } else if let Some(session) = self.sessions.get_mut(&conn) {
+            self.serve.pump(conn, now, out);
+            if let Some(fetch) = &mut self.fetch {
+                fetch.fill(session, now, out);
+            }
+        }
+        self.take_news(now, out);
+        true
+    }
+
+    /// What left a connection; `false` if it is not ours.
+    pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) -> bool {
+        let ours = self.sessions.contains_key(&conn);
+        if ours {
+            self.serve.got_sent(conn, queued, now, out);
+        }
+        ours
+    }
+
+    /// The end of a connection. Conversations we ended ourselves are forgotten already.
+    pub fn got_closed(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) -> bool {
+        if let Some((addr, _)) = self.dials.remove(&conn) {
+            self.dial_failed(conn, addr, why, now, out);
+            return true;
+        }
+        if !self.sessions.contains_key(&conn) {
+            return false;
+        }
+        let what = match why {
+            Closed::FileFailed => "the file could not be read",
+            Closed::Reset => "the connection was reset",
+            _ => "it hung up",
+        };
+        self.forget(conn, Fault::nobody(what), now, out);
+        true
+    }
+
+    pub fn tick(&mut self, now: Time, out: &mut Outbox) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        for conn in self.neighbours.overdue(now) {
+            out.close(conn);
+        }
+        self.look_after_sessions(now, out);
+        if let Some(fetch) = &mut self.fetch {
+            fetch.tick(now);
+            for session in self.sessions.values_mut().filter(|session| session.peer_id.is_some()) {
+                fetch.review_interest(session, now, out);
+                fetch.fill(session, now, out);
+            }
+        }
+        self.serve.tick(&mut self.sessions, now, out);
+        self.dial_due(now, out);
+        self.tell_states(now, out);
+    }
+
+    /// Leaves: everyone is told, nobody is dialled any more.
+    pub fn leave(&mut self, now: Time, out: &mut Outbox) {
+        self.leaving = true;
+        self.serve.close(&mut self.sessions, now, out);
+    }
+
+    /// Whether blocks that were asked of us are still on their way.
+    pub fn busy(&self) -> bool {
+        self.serve.busy()
+    }
+}

@@ -1,7 +1,12 @@
-//! Bytes to meaning and back: the formats of the tracker's and the peers' side, without I/O.
+//! Floor 1: bytes <-> meaning, one file per format. Pure; nothing here knows a conversation.
 
 pub mod catalogue;
 pub mod control;
+pub mod extended;
 pub mod options;
+pub mod peer;
+pub mod peer_framer;
+pub mod peer_metadata;
+pub mod peer_state;
 pub mod read;
 pub mod udp;

@@ -1,6 +1,6 @@
 //! Metainfo that was broken on purpose: each a typed refusal, never a panic, never taken.
 
-use crate::vectors::folder;
+use crate::vectors::{folder, read};
 use lmk::content::error::MetaError;
 use lmk::content::metainfo::Content;
 use proptest::prelude::*;
@@ -79,6 +79,19 @@ fn strange_trees_are_refused() {
     {
         assert_eq!(tree(&folder), Err(MetaError::SeveralFiles), "{folder}");
     }
+}
+
+#[test]
+fn a_hybrid_folder_may_end_with_the_pad_that_fills_its_piece_and_no_other() {
+    let with_tail_pad = |len: &str| {
+        let mut bytes = read("metainfo/multi.hybrid.torrent");
+        let pad = b"lengthi16383e4:path";
+        let at = bytes.windows(pad.len()).position(|part| part == pad).unwrap();
+        bytes[at + 7..at + 12].copy_from_slice(len.as_bytes());
+        Content::from_torrent(&bytes)
+    };
+    assert_eq!(with_tail_pad("16383"), Err(MetaError::SeveralFiles));
+    assert_eq!(with_tail_pad("16382"), Err(MetaError::Disagree("alignment")));
 }
 
 proptest! {

@@ -5,5 +5,6 @@ mod magnet;
 mod making;
 mod merkle;
 mod metainfo;
+mod names;
 mod proofs;
 mod vectors;

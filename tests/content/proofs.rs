@@ -71,7 +71,8 @@ proptest! {
         let naive = Naive::new(blocks, shift);
         let (tree, shape) = (naive.tree(), &naive.shape);
         let width = shape.width(base as u8) as u32;
-        let range = HashRange { base, index: (index % (width + 2)) >> m << m, length: 1 << m, proof };
+        let first = (index % (width + 2)) >> m << m;
+        let range = HashRange { base, index: first, length: 1 << m, proof };
         let answer = tree.answer(&range, |piece| naive.leaves_of(piece));
         let fits = base < u32::from(shape.root_layer)
             && range.index + range.length <= width
@@ -117,7 +118,8 @@ proptest! {
         let mut layer = Vec::new();
         for range in HashRange::layer_requests(shape) {
             let answer = tree.answer(&range, |_| None).unwrap();
-            layer.extend(verify(shape, &range, &answer, naive.known(shape.root_layer.into())).unwrap());
+            let proven = verify(shape, &range, &answer, naive.known(shape.root_layer.into()));
+            layer.extend(proven.unwrap());
         }
         if shape.pieces > 1 {
             layer.truncate(shape.pieces as usize);
@@ -152,4 +154,17 @@ fn a_request_that_would_read_many_pieces_is_rejected() {
     assert_eq!(naive.tree().needs(&wide), None);
     assert_eq!(naive.tree().needs(&HashRange { length: 512, ..wide }), Some(0..256));
     assert_eq!(naive.tree().needs(&HashRange { base: 1, ..wide }), Some(0..0));
+}
+
+#[test]
+fn one_node_without_its_sibling_proves_nothing_and_nobody_is_to_blame() {
+    let naive = Naive::new(5, 0);
+    for (index, proven) in [(0, false), (1, false), (4, true), (5, false)] {
+        let range = HashRange { base: 0, index, length: 1, proof: 2 };
+        let answer = naive.tree().answer(&range, |_| None).unwrap();
+        match verify(&naive.shape, &range, &answer, naive.known(3)) {
+            Ok(nodes) => assert!(proven && nodes == answer[..1], "{index}"),
+            Err(fault) => assert!(!proven && fault.blame == Blame::Nobody, "{index}"),
+        }
+    }
 }

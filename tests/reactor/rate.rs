@@ -1,4 +1,5 @@
-//! Rates, printed and never judged: `cargo test --release --test reactor -- --ignored rate --nocapture`.
+//! Rates, printed and never judged: `cargo test --release --test reactor -- --ignored rate
+//! --nocapture`.
 
 use crate::world::{Dir, pattern};
 use lmk::core::chunk::{Chunk, FileSpan, Head};
@@ -102,6 +103,27 @@ fn mill(path: PathBuf, block: u32, peer: fn(SocketAddr)) -> (f64, f64, u64) {
     (gb / wall, gb / cpu, counters.turns)
 }
 
+/// The floor: a loop that only reads 128 KiB of the file and writes them. -> as `mill`.
+fn floor(path: PathBuf, peer: fn(SocketAddr)) -> (f64, f64) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::open(path).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let peer = std::thread::spawn(move || peer(addr));
+    let (mut stream, _) = listener.accept().unwrap();
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let mut block = vec![0; 128 << 10];
+    for at in (0..TOTAL_BYTES).step_by(block.len()) {
+        file.read_exact_at(&mut block, at % FILE_BYTES).unwrap();
+        stream.write_all(&block).unwrap();
+    }
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    drop(stream);
+    peer.join().unwrap();
+    let gb = TOTAL_BYTES as f64 / 1e9;
+    (gb / wall, gb / cpu)
+}
+
 /// Reads and throws away.
 fn drain(addr: SocketAddr) {
     let mut stream = TcpStream::connect(addr).unwrap();
@@ -141,6 +163,10 @@ fn rate() {
         ("serve 1 MiB blocks (sendfile) to a reader", 1 << 20, "content", drain),
         ("receive and discard", 16 << 10, "none", pour),
     ];
+    for (what, peer) in [("a reader", drain as fn(SocketAddr)), ("a discarder", discard)] {
+        let (wall, cpu) = floor(dir.path("content"), peer);
+        println!("floor, to {what}: {wall:.2} GB/s, {cpu:.2} GB per CPU second");
+    }
     for (what, block, name, peer) in runs {
         for _ in 0..3 {
             let (wall, cpu, turns) = mill(dir.path(name), block, peer);

@@ -1,5 +1,5 @@
-//! `piece layers` of BEP 52: a dict from root to the nodes of its pieces, for each file of more than
-//! one piece.
+//! `piece layers` of BEP 52: a dict from root to the nodes of its pieces, for each file of more
+//! than one piece.
 
 use super::V2;
 use super::files::TreeFile;

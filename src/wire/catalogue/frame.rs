@@ -79,8 +79,8 @@ impl FrameReader {
     }
 
     /// Takes from the front of `bytes` up to the end of the next message and gives that message;
-    /// `Ok(None)` = all taken, no message complete. A refusal breaks the framing: the error goes out
-    /// on stream 0 and the connection is closed.
+    /// `Ok(None)` = all taken, no message complete. A refusal breaks the framing: the error goes
+    /// out on stream 0 and the connection is closed.
     pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Message>, Refusal> {
         if let Some(refusal) = self.refused {
             return Err(refusal);
@@ -117,7 +117,7 @@ impl FrameReader {
         }
     }
 
-    /// Takes head bytes; true once all eight are there. The length is judged as soon as it is whole.
+    /// Takes head bytes; true once all eight are there. The length is judged once it is whole.
     fn take_head(&mut self, bytes: &mut &[u8]) -> Result<bool, Refusal> {
         while self.head_len < FRAME_HEAD_BYTES {
             let Some((byte, rest)) = bytes.split_first() else { return Ok(false) };

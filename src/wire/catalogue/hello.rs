@@ -133,7 +133,7 @@ pub struct HelloReply {
 }
 
 impl HelloReply {
-    /// Reads a reply from the front of what has come; `Ok(None)` = not all of its 32 bytes are here.
+    /// Reads a reply from the front of what has come; `Ok(None)` = not all 32 bytes are here.
     pub fn decode(bytes: &[u8]) -> Result<Option<HelloReply>, Fault> {
         if !Hello::begins(bytes) {
             return Err(Fault::peer("catalogue reply: wrong magic"));

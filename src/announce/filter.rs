@@ -1,0 +1,99 @@
+//! Which of the addresses a tracker names are worth a dial. A tracker may be wrong or hostile: it
+//! must not make a peer knock on its own machine or send to a group.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+/// Most peers kept of one answer.
+pub const PEERS_PER_ANSWER_MAX: usize = 200;
+
+/// The peers of an answer without doubles and without: port 0, unspecified, multicast and broadcast
+/// addresses, those in `own`; loopback unless the tracker is on loopback, link-local unless the
+/// tracker is link-local. IPv4-mapped addresses become IPv4. At most 200, in the tracker's order.
+pub fn keep(peers: &[SocketAddr], tracker: SocketAddr, own: &[SocketAddr]) -> Vec<SocketAddr> {
+    let tracker = tracker.ip().to_canonical();
+    let own: Vec<SocketAddr> = own.iter().map(canonical).collect();
+    let mut seen = BTreeSet::new();
+    peers
+        .iter()
+        .map(canonical)
+        .filter(|peer| peer.port() != 0 && is_dialable(peer.ip(), tracker) && !own.contains(peer))
+        .filter(|peer| seen.insert(*peer))
+        .take(PEERS_PER_ANSWER_MAX)
+        .collect()
+}
+
+fn canonical(addr: &SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+fn is_dialable(ip: IpAddr, tracker: IpAddr) -> bool {
+    let nobody = match ip {
+        IpAddr::V4(v4) => v4.octets().starts_with(&[0]) || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unspecified(),
+    };
+    !nobody
+        && !ip.is_multicast()
+        && (!ip.is_loopback() || tracker.is_loopback())
+        && (!is_link_local(ip) || is_link_local(tracker))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(peers: &[&str], tracker: &str, own: &[&str]) -> Vec<String> {
+        let addrs = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let kept = keep(&addrs(peers), tracker.parse().unwrap(), &addrs(own));
+        kept.iter().map(|peer| peer.to_string()).collect()
+    }
+
+    #[test]
+    fn addresses_nobody_can_be_dialled_at_are_dropped() {
+        let garbage = [
+            "0.0.0.0:80",
+            "0.1.2.3:80",
+            "255.255.255.255:80",
+            "224.0.0.1:80",
+            "10.0.0.9:0",
+            "[::]:80",
+            "[ff02::1]:80",
+            "[::ffff:0.0.0.0]:80",
+        ];
+        assert!(kept(&garbage, "127.0.0.1:6969", &[]).is_empty());
+    }
+
+    #[test]
+    fn loopback_and_link_local_need_such_a_tracker() {
+        let near = ["127.0.0.1:22", "[::1]:22", "[::ffff:127.0.0.1]:23"];
+        assert!(kept(&near, "10.0.0.1:6969", &[]).is_empty());
+        assert_eq!(
+            kept(&near, "127.0.0.1:6969", &[]),
+            ["127.0.0.1:22", "[::1]:22", "127.0.0.1:23"]
+        );
+        let link = ["169.254.169.254:80", "[fe80::1]:80"];
+        assert!(kept(&link, "10.0.0.1:6969", &[]).is_empty());
+        assert_eq!(kept(&link, "169.254.1.1:6969", &[]).len(), 2);
+    }
+
+    #[test]
+    fn self_and_doubles_are_dropped_and_the_rest_bounded_in_order() {
+        let own = ["10.0.0.2:6881"];
+        let peers = ["10.0.0.3:1", "[::ffff:10.0.0.2]:6881", "10.0.0.2:6882", "10.0.0.3:1"];
+        assert_eq!(kept(&peers, "10.0.0.1:6969", &own), ["10.0.0.3:1", "10.0.0.2:6882"]);
+
+        let many: Vec<SocketAddr> =
+            (1..=5000).map(|port| SocketAddr::from(([10, 0, 0, 9], port))).collect();
+        let kept = keep(&many, "10.0.0.1:6969".parse().unwrap(), &[]);
+        assert_eq!(kept, many[..PEERS_PER_ANSWER_MAX]);
+    }
+}

@@ -1,0 +1,689 @@
+//! The clients against a scripted tracker: bytes in and out through the outbox, virtual time.
+
+use super::catalogue::{self, CatalogueClient};
+use super::control::{self, Control, News};
+use super::session::Health;
+use super::udp::{Announcer, Heard, Identity, Stats};
+use crate::core::id::{InfoHash, PeerId};
+use crate::core::io::{Closed, Effect, Outbox};
+use crate::core::time::{Span, Time};
+use crate::wire::catalogue::answer::{Answer, Refused, Stat};
+use crate::wire::catalogue::frame::{FrameLimits, FrameReader};
+use crate::wire::catalogue::hello::{Hello, HelloReply, NodeKey};
+use crate::wire::catalogue::request::{Request as Asked, What};
+use crate::wire::control::{ControlRequest, ControlResponse, Op, Status, caps};
+use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Request, Response};
+use std::net::SocketAddr;
+
+const TRACKER: &str = "10.0.0.1:6969";
+const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881 };
+const DONE: Stats = Stats { left: 0, ..STATS };
+
+fn tracker() -> SocketAddr {
+    TRACKER.parse().unwrap()
+}
+
+fn at(ms: u64) -> Time {
+    Time::ZERO + Span::ms(ms)
+}
+
+/// The datagrams of this turn, all of them to the tracker.
+fn sent(out: &mut Outbox) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for effect in &out.effects {
+        let Effect::Datagram { to, start, len, .. } = effect else { panic!("{effect:?}") };
+        assert_eq!(*to, tracker());
+        all.push(out.bytes(*start, *len).to_vec());
+    }
+    *out = Outbox::default();
+    all
+}
+
+fn bytes(response: Response) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    response.encode(false, &mut bytes);
+    bytes
+}
+
+/// An announcer, the time and what it reported.
+struct World {
+    announcer: Announcer,
+    now: Time,
+    stats: Stats,
+    health: Vec<Health>,
+    heard: Vec<Heard>,
+    out: Outbox,
+}
+
+impl World {
+    fn new(stats: Stats) -> World {
+        let identity = Identity {
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId(*b"-LM0100-ABCDEFGHIJKL"),
+            key: 9,
+            own: vec!["10.0.0.7:6881".parse().unwrap()],
+        };
+        let mut announcer = Announcer::new(tracker(), identity, 7);
+        announcer.start(at(0));
+        let (health, heard) = (Vec::new(), Vec::new());
+        World { announcer, now: at(0), stats, health, heard, out: Outbox::default() }
+    }
+
+    /// What it sends now.
+    fn poll(&mut self) -> Vec<Request> {
+        self.health.extend(self.announcer.poll(self.now, self.stats, &mut self.out));
+        sent(&mut self.out).iter().map(|bytes| Request::decode(bytes).unwrap()).collect()
+    }
+
+    /// Goes to the deadline and gives what is sent there.
+    fn wake(&mut self) -> Vec<Request> {
+        self.now = self.now.max(self.announcer.deadline());
+        self.poll()
+    }
+
+    fn got(&mut self, response: Response) {
+        let heard = self.announcer.got_datagram(self.now, tracker(), &bytes(response));
+        self.heard.extend(heard);
+    }
+
+    /// Answers a connect and gives the announce that follows at once.
+    fn connect(&mut self, cid: u64) -> AnnounceRequest {
+        let [Request::Connect { tid }] = self.wake()[..] else { panic!("no connect") };
+        self.got(Response::Connect { tid, cid });
+        let announce = self.announce();
+        assert_eq!(announce.cid, cid);
+        announce
+    }
+
+    /// The announce sent at the deadline.
+    fn announce(&mut self) -> AnnounceRequest {
+        match self.wake().pop() {
+            Some(Request::Announce(announce)) => announce,
+            other => panic!("no announce but {other:?}"),
+        }
+    }
+
+    fn answer(&mut self, tid: u32, interval_s: u32, peers: &[&str]) {
+        let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
+        let answer = AnnounceResponse { tid, interval_s, leechers: 2, seeders: 1, peers };
+        self.got(Response::Announce(answer));
+    }
+
+    /// Started, answered with an interval of 10 s.
+    fn running(stats: Stats) -> World {
+        let mut world = World::new(stats);
+        let first = world.connect(1);
+        world.answer(first.tid, 10, &[]);
+        world
+    }
+
+    fn interval(&self) -> Span {
+        match self.heard.last() {
+            Some(Heard::Peers { interval, .. }) => *interval,
+            other => panic!("no peers but {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_first_announce_says_started_and_its_peers_are_filtered() {
+    let mut world = World::new(STATS);
+    let first = world.connect(77);
+    assert_eq!((first.event, first.port, first.key, first.num_want), (Event::Started, 6881, 9, -1));
+    assert_eq!((first.downloaded, first.left, first.uploaded), (1, 100, 3));
+    world.answer(first.tid, 10, &["10.0.0.7:6881", "10.0.0.8:6881", "127.0.0.1:22"]);
+    let Some(Heard::Peers { peers, seeders: 1, leechers: 2, .. }) = world.heard.pop() else {
+        panic!()
+    };
+    assert_eq!(peers, ["10.0.0.8:6881".parse().unwrap()]);
+    let second = world.announce();
+    assert_eq!(second.event, Event::None);
+    assert_ne!(second.tid, first.tid);
+}
+
+#[test]
+fn a_connection_id_serves_sixty_seconds_and_not_longer() {
+    let mut world = World::running(STATS);
+    let mut announces = 0;
+    loop {
+        match world.wake().pop() {
+            Some(Request::Announce(announce)) => {
+                assert!(world.now <= at(60_000) && announce.cid == 1);
+                world.answer(announce.tid, 10, &[]);
+                announces += 1;
+            }
+            Some(Request::Connect { .. }) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(world.now > at(60_000) && world.now < at(72_000), "{:?}", world.now);
+    assert!(announces >= 5, "{announces}");
+}
+
+#[test]
+fn a_silent_tracker_is_asked_again_and_again_and_reported_once() {
+    let mut world = World::new(STATS);
+    let (mut times, mut tids) = (Vec::new(), Vec::new());
+    for _ in 0..8 {
+        let [Request::Connect { tid }] = world.wake()[..] else { panic!() };
+        times.push(world.now);
+        tids.push(tid);
+    }
+    for (gap, want_ms) in times.windows(2).zip([1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]) {
+        let gap_ms = gap[1].since(gap[0]).as_ms();
+        assert!(gap_ms.abs_diff(want_ms) <= want_ms / 10, "{gap_ms} for {want_ms}");
+    }
+    tids.sort();
+    tids.dedup();
+    assert_eq!(tids.len(), 8, "a transaction id was used twice");
+    assert_eq!(world.health, [Health::NotAnswering { tries: 2 }]);
+
+    let announce = world.connect(3);
+    assert_eq!(world.health.len(), 1, "a connect alone is not yet an answer");
+    world.answer(announce.tid, 10, &[]);
+    world.poll();
+    assert_eq!(world.health, [Health::NotAnswering { tries: 2 }, Health::Back]);
+}
+
+#[test]
+fn a_tracker_that_answers_connects_alone_is_called_silent() {
+    let mut world = World::new(STATS);
+    for cid in 0..4 {
+        let announce = world.connect(cid);
+        assert_eq!(announce.event, Event::Started);
+    }
+    assert_eq!(world.health, [Health::NotAnswering { tries: 2 }]);
+    assert!(world.now > at(6000), "connects reset the waits: {:?}", world.now);
+}
+
+#[test]
+fn strangers_wrong_transactions_and_repeated_answers_are_ignored() {
+    let mut world = World::new(STATS);
+    let [Request::Connect { tid }] = world.wake()[..] else { panic!() };
+    let good = Response::Connect { tid, cid: 5 };
+    let stranger: SocketAddr = "10.0.0.1:6970".parse().unwrap();
+    let connect = bytes(good.clone());
+    assert_eq!(world.announcer.got_datagram(world.now, stranger, &connect), None);
+    world.got(Response::Connect { tid: tid ^ 1, cid: 6 });
+    world.answer(tid, 10, &["10.0.0.9:1"]);
+    for junk in [&[][..], &[0; 7], &connect[..12]] {
+        assert_eq!(world.announcer.got_datagram(world.now, tracker(), junk), None);
+    }
+    assert!(world.poll().is_empty() && world.heard.is_empty(), "one of them was taken");
+
+    world.got(good.clone());
+    let announce = world.announce();
+    assert_eq!(announce.cid, 5);
+    world.got(good);
+    world.got(Response::Connect { tid: announce.tid, cid: 6 });
+    world.got(Response::Scrape { tid: announce.tid, rows: Vec::new() });
+    world.answer(tid, 10, &[]);
+    assert!(world.heard.is_empty());
+    world.answer(announce.tid, 10, &[]);
+    world.answer(announce.tid, 10, &[]);
+    assert_eq!(world.heard.len(), 1, "an answer counted twice");
+}
+
+#[test]
+fn an_id_error_connects_anew_once_and_then_counts_as_an_error() {
+    let mut world = World::new(STATS);
+    let error = |tid| Response::Error { tid, text: "Connection ID expired".into() };
+    let first = world.connect(1);
+    world.got(error(first.tid));
+    let second = world.connect(2);
+    assert_eq!((world.now, second.event), (at(0), Event::Started));
+    assert!(world.heard.is_empty());
+    world.got(error(second.tid));
+    assert_eq!(world.heard, [Heard::Refused("Connection ID expired".into())]);
+    assert!(world.poll().is_empty());
+    let third = world.announce();
+    assert!(world.now >= at(27_000) && third.event == Event::Started, "{:?}", world.now);
+    world.answer(third.tid, 10, &[]);
+    let fourth = world.announce();
+    world.got(error(fourth.tid));
+    let before = world.now;
+    assert_eq!(world.connect(3).event, Event::None);
+    assert_eq!(world.now, before, "an answer forgives the error before it");
+}
+
+#[test]
+fn a_tracker_that_forgot_its_key_is_connected_to_after_one_timeout() {
+    let mut world = World::running(STATS);
+    world.announce();
+    assert!(matches!(world.wake()[..], [Request::Connect { .. }]));
+}
+
+#[test]
+fn intervals_are_clamped_and_jittered() {
+    for (asked, want_s) in [(0, 5), (1, 5), (120, 120), (u32::MAX, 3600)] {
+        let mut world = World::new(STATS);
+        let first = world.connect(1);
+        world.answer(first.tid, asked, &[]);
+        let interval = world.interval();
+        let want = Span::secs(want_s);
+        assert!(interval.0.abs_diff(want.0) <= want.0 / 10, "{interval:?} for {asked}");
+        assert_eq!(world.announcer.deadline(), world.now + interval);
+    }
+    let mut world = World::running(STATS);
+    let one = world.interval();
+    let next = world.announce();
+    world.answer(next.tid, 10, &[]);
+    assert_ne!(world.interval(), one, "no jitter");
+}
+
+#[test]
+fn completed_is_said_once_at_once_and_only_after_started() {
+    let mut world = World::new(STATS);
+    let first = world.connect(1);
+    world.announcer.completed(world.now);
+    world.stats = DONE;
+    assert!(world.poll().is_empty(), "started is not overtaken");
+    world.answer(first.tid, 10, &[]);
+    let second = world.announce();
+    assert_eq!((second.event, second.left, world.now), (Event::Completed, 0, at(0)));
+    world.announcer.completed(world.now);
+    let Some(Request::Connect { tid }) = world.wake().pop() else { panic!() };
+    world.got(Response::Connect { tid, cid: 2 });
+    let again = world.announce();
+    assert_eq!(again.event, Event::Completed, "unheard, it is said again");
+    world.answer(again.tid, 10, &[]);
+    world.announcer.completed(world.now);
+    assert_eq!(world.announce().event, Event::None);
+}
+
+#[test]
+fn a_refused_start_is_said_again_before_completed() {
+    let mut world = World::new(STATS);
+    let first = world.connect(1);
+    world.announcer.completed(world.now);
+    world.got(Response::Error { tid: first.tid, text: "try later".into() });
+    let again = world.announce();
+    assert_eq!(again.event, Event::Started);
+    world.answer(again.tid, 10, &[]);
+    assert_eq!(world.announce().event, Event::Completed);
+}
+
+#[test]
+fn completed_overtakes_a_regular_announce() {
+    let mut world = World::running(STATS);
+    assert_eq!(world.announce().event, Event::None);
+    world.stats = DONE;
+    world.announcer.completed(world.now);
+    let before = world.now;
+    assert_eq!((world.announce().event, world.now), (Event::Completed, before));
+}
+
+#[test]
+fn a_seeder_never_says_completed() {
+    let mut world = World::running(DONE);
+    world.announcer.completed(world.now);
+    assert_eq!(world.announce().event, Event::None);
+}
+
+#[test]
+fn hurry_announces_early_but_not_in_a_stream() {
+    let mut world = World::new(STATS);
+    let first = world.connect(1);
+    world.answer(first.tid, 3000, &[]);
+    for _ in 0..3 {
+        world.announcer.hurry(world.now);
+        let before = world.now;
+        let announce = world.announce();
+        assert_eq!(world.now.since(before), Span::secs(5));
+        world.answer(announce.tid, 3000, &[]);
+    }
+    world.now = world.now + Span::secs(40);
+    world.announcer.hurry(world.now);
+    assert_eq!(world.poll().len(), 1);
+}
+
+#[test]
+fn stopped_leaves_at_once_and_is_repeated_until_heard() {
+    let mut world = World::running(STATS);
+    // Long after the id stopped being good for anything else.
+    world.now = at(100_000);
+    world.announcer.stop(world.now, world.stats, &mut world.out);
+    let [Request::Announce(stopped)] = &world.poll()[..] else { panic!() };
+    assert_eq!((stopped.event, stopped.cid, stopped.num_want), (Event::Stopped, 1, 0));
+    world.got(Response::Error { tid: stopped.tid, text: "connection id expired".into() });
+    let again = world.connect(2);
+    assert_eq!(again.event, Event::Stopped);
+    world.answer(again.tid, 10, &[]);
+    assert_eq!(world.heard.last(), Some(&Heard::Stopped));
+    assert_eq!((world.poll().len(), world.announcer.deadline()), (0, Time::NEVER));
+}
+
+#[test]
+fn what_was_never_announced_is_not_stopped() {
+    let mut world = World::new(STATS);
+    assert!(matches!(world.wake()[..], [Request::Connect { .. }]));
+    world.announcer.stop(world.now, world.stats, &mut world.out);
+    assert_eq!((world.poll().len(), world.announcer.deadline()), (0, Time::NEVER));
+}
+
+#[test]
+fn a_short_answer_is_a_refusal() {
+    let mut world = World::new(STATS);
+    let first = world.connect(1);
+    let mut short = vec![0, 0, 0, 1];
+    short.extend(first.tid.to_be_bytes());
+    let heard = world.announcer.got_datagram(world.now, tracker(), &short);
+    assert!(matches!(heard, Some(Heard::Refused(_))));
+    assert!(world.announcer.deadline() >= at(27_000));
+}
+
+#[test]
+fn with_three_of_ten_datagrams_lost_every_announce_is_answered_in_the_end() {
+    for seed in 0..50 {
+        let mut rng = crate::core::rng::Rng::new(seed);
+        let mut world = World::new(STATS);
+        while world.heard.len() < 5 {
+            for request in world.wake() {
+                if rng.chance(300) || rng.chance(300) {
+                    continue;
+                }
+                match request {
+                    Request::Connect { tid } => world.got(Response::Connect { tid, cid: 1 }),
+                    Request::Announce(announce) => world.answer(announce.tid, 10, &[]),
+                    Request::Scrape { .. } => panic!("seed {seed}"),
+                }
+            }
+            assert!(world.now < at(600_000), "seed {seed}: {:?}", world.heard);
+        }
+    }
+}
+
+/// A control conversation up to its request.
+fn controlled(op: Op, give_up_at: Option<Time>) -> (Control, Outbox, ControlRequest) {
+    let mut control = Control::new(at(0), tracker(), op, give_up_at, 7);
+    let mut out = Outbox::default();
+    assert_eq!(control.poll(at(0), &mut out), None);
+    let connect = sent(&mut out).remove(0);
+    let Ok(Request::Connect { tid }) = Request::decode(&connect) else { panic!() };
+    let answer = bytes(Response::Connect { tid, cid: 8 });
+    assert_eq!(control.got_datagram(at(0), tracker(), &answer), None);
+    assert_eq!(control.deadline(), at(0));
+    control.poll(at(0), &mut out);
+    let request = ControlRequest::decode(&sent(&mut out)[0]).unwrap();
+    assert_eq!((request.cid, request.op, request.versions), (8, op, (1, 1)));
+    (control, out, request)
+}
+
+fn control_bytes(response: ControlResponse) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    response.encode(&mut bytes);
+    bytes
+}
+
+#[test]
+fn a_control_request_yields_the_ticket_with_its_nonce() {
+    let (mut control, _, request) = controlled(Op::Write, None);
+    let answer = control_bytes(ControlResponse {
+        tcp_port: 7000,
+        seconds: 20,
+        ticket: [3; 24],
+        generation: 42,
+        names: 5,
+        caps: caps::WRITE | caps::OPEN,
+        max_frame: 1 << 20,
+        max_page: 100,
+        ..ControlResponse::bare(request.tid, 1, Status::Ready)
+    });
+    let cut = control.got_datagram(at(1), tracker(), &answer[..71]);
+    assert_eq!(cut, None, "a cut answer ends nothing");
+    let Some(control::Heard::Ready(ready)) = control.got_datagram(at(1), tracker(), &answer) else {
+        panic!()
+    };
+    assert_eq!((ready.ticket, ready.nonce), ([3; 24], request.nonce));
+    assert_eq!(ready.catalogue, "10.0.0.1:7000".parse().unwrap());
+    assert_eq!(ready.until, at(20_001));
+    assert!(ready.is_open() && control.is_over());
+    assert_eq!(control.deadline(), Time::NEVER);
+    assert_eq!(control.connection().unwrap().cid, 8);
+}
+
+#[test]
+fn a_busy_tracker_is_asked_again_when_it_said() {
+    let (mut control, mut out, request) = controlled(Op::Read, None);
+    let busy =
+        ControlResponse { seconds: 3, ..ControlResponse::bare(request.tid, 1, Status::Busy) };
+    let heard = control.got_datagram(at(0), tracker(), &control_bytes(busy));
+    assert_eq!(heard, Some(control::Heard::Busy { seconds: 3 }));
+    assert!(!control.is_over());
+    assert_eq!(control.deadline(), at(3000));
+    control.poll(at(2999), &mut out);
+    assert!(sent(&mut out).is_empty());
+    control.poll(at(3000), &mut out);
+    let again = ControlRequest::decode(&sent(&mut out)[0]).unwrap();
+    assert_ne!(again.tid, request.tid);
+
+    for (status, version) in [(Status::Disabled, 1), (Status::Ready, 2)] {
+        let (mut control, _, request) = controlled(Op::Read, None);
+        let no = control_bytes(ControlResponse::bare(request.tid, version, status));
+        let heard = control.got_datagram(at(0), tracker(), &no);
+        let want = if status == Status::Ready { Status::BadVersion } else { status };
+        assert_eq!(heard, Some(control::Heard::Refused(want)));
+        assert!(control.is_over());
+    }
+}
+
+#[test]
+fn an_error_of_a_stock_tracker_ends_the_control_conversation() {
+    let (mut control, _, request) = controlled(Op::Hello, None);
+    let error = bytes(Response::Error { tid: request.tid, text: "unknown action".into() });
+    let heard = control.got_datagram(at(0), tracker(), &error);
+    assert_eq!(heard, Some(control::Heard::Stock("unknown action".into())));
+    assert!(control.is_over());
+}
+
+#[test]
+fn a_silent_tracker_is_reported_once_and_given_up_when_told() {
+    let mut control = Control::new(at(0), tracker(), Op::Read, Some(at(5000)), 7);
+    let (mut out, mut news, mut now) = (Outbox::default(), Vec::new(), at(0));
+    let mut sendings = 0;
+    while !control.is_over() {
+        news.extend(control.poll(now, &mut out));
+        sendings += sent(&mut out).len();
+        now = control.deadline();
+    }
+    let silent = News::Health(Health::NotAnswering { tries: 3 });
+    assert_eq!(news, [silent, News::GaveUp]);
+    assert_eq!((sendings, now), (5, Time::NEVER));
+}
+
+/// The other end of a catalogue client: what it was sent, and the bytes for it.
+struct Catalogue {
+    client: CatalogueClient,
+    out: Outbox,
+    reader: FrameReader,
+    hello: Option<Hello>,
+}
+
+impl Catalogue {
+    fn dialled() -> Catalogue {
+        let ready = control::Ready {
+            ticket: [3; 24],
+            nonce: [4; 8],
+            until: at(20_000),
+            catalogue: tracker(),
+            caps: 0,
+            generation: 1,
+            names: 1,
+            max_frame: 1 << 20,
+            max_page: 10,
+        };
+        let mut out = Outbox::default();
+        let key = Some(NodeKey([5; 32]));
+        let client = CatalogueClient::dial(at(0), &ready, key, &mut out);
+        let dialled = out.effects.remove(0);
+        assert!(matches!(dialled, Effect::Dial { to, conn, .. }
+            if to == tracker() && conn == client.conn()));
+        Catalogue { client, out, reader: FrameReader::new(FrameLimits::TRACKER), hello: None }
+    }
+
+    /// Connected, the hello taken.
+    fn open() -> Catalogue {
+        let mut catalogue = Catalogue::dialled();
+        catalogue.client.got_connected(at(0), &mut catalogue.out);
+        assert!(catalogue.requests().is_empty());
+        assert_eq!(catalogue.hello.as_ref().unwrap().node_key, Some(NodeKey([5; 32])));
+        let heard = catalogue.tell(&reply(1, Status::Ready));
+        assert_eq!(heard, [catalogue::Heard::Opened { generation: 9, time_s: 10 }]);
+        catalogue
+    }
+
+    fn tell(&mut self, bytes: &[u8]) -> Vec<catalogue::Heard> {
+        self.client.got_bytes(at(0), bytes, &mut self.out)
+    }
+
+    /// What the client sent since last looked: (stream, request).
+    fn requests(&mut self) -> Vec<(u16, Asked)> {
+        let mut bytes = Vec::new();
+        for effect in std::mem::take(&mut self.out.effects) {
+            match effect {
+                Effect::Send { chunk: crate::core::chunk::Chunk::Head(head), .. } => {
+                    bytes.extend_from_slice(head.bytes());
+                }
+                Effect::Send { chunk: crate::core::chunk::Chunk::Arena { start, len }, .. } => {
+                    bytes.extend_from_slice(self.out.bytes(start, len));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut rest = &bytes[..];
+        if self.hello.is_none() && !rest.is_empty() {
+            let (hello, len) = Hello::decode(rest).unwrap().unwrap();
+            self.hello = Some(hello);
+            rest = &rest[len..];
+        }
+        let mut requests = Vec::new();
+        while let Some(message) = self.reader.next(&mut rest).unwrap() {
+            requests.push((message.stream, Asked::decode(&message).unwrap()));
+        }
+        requests
+    }
+
+    fn is_closed(&self) -> bool {
+        self.out.effects.iter().any(|effect| matches!(effect, Effect::Close { .. }))
+    }
+}
+
+fn reply(version: u8, status: Status) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    HelloReply { version, status, max_frame: 4096, generation: 9, time_s: 10 }.encode(&mut bytes);
+    bytes
+}
+
+fn answer(stream: u16, answer: &Answer) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    answer.encode(stream, 4096, &mut bytes);
+    bytes
+}
+
+const STAT: Answer =
+    Answer::Stat(Stat { names: 1, generation: 2, time_s: 3, seeders: 4, leechers: 5 });
+
+#[test]
+fn requests_wait_for_the_reply_and_are_answered_in_order_in_any_cutting() {
+    let data = Answer::Data((0..20_000u32).map(|n| n as u8).collect());
+    let no = Answer::Refused(Refused { code: 3, text: "no such name".into(), retry_s: None });
+    for step in [1, 7, 4096, usize::MAX] {
+        let mut catalogue = Catalogue::dialled();
+        let fetch = Asked::Fetch { hash: InfoHash([1; 20]), what: What::V1Info, offset: 0 };
+        let lookup = Asked::Lookup { names: vec!["big.zip".into()] };
+        let asked = [Asked::Stat, Asked::Ping, fetch, lookup];
+        for request in asked.clone() {
+            catalogue.client.ask(at(0), request, &mut catalogue.out);
+        }
+        assert!(catalogue.requests().is_empty());
+        catalogue.client.got_connected(at(0), &mut catalogue.out);
+        assert!(catalogue.requests().is_empty(), "sent before the reply");
+
+        catalogue.tell(&reply(1, Status::Ready));
+        let requests = catalogue.requests();
+        assert!(requests.iter().map(|(_, request)| request).eq(&asked));
+        let answers = [STAT, Answer::Pong, data.clone(), no.clone()];
+        let stream: Vec<u8> =
+            requests.iter().zip(&answers).flat_map(|((s, _), a)| answer(*s, a)).collect();
+        let heard: Vec<_> =
+            stream.chunks(step.min(stream.len())).flat_map(|part| catalogue.tell(part)).collect();
+        let want: Vec<_> = (0..4)
+            .zip(answers)
+            .map(|(number, answer)| catalogue::Heard::Answered { number, answer })
+            .collect();
+        assert_eq!(heard, want);
+        assert!(catalogue.client.is_idle() && !catalogue.is_closed());
+        assert_eq!(catalogue.client.deadline(), Time::NEVER);
+    }
+}
+
+#[test]
+fn no_more_than_32_requests_are_unanswered() {
+    let mut catalogue = Catalogue::open();
+    for _ in 0..40 {
+        catalogue.client.ask(at(0), Asked::Stat, &mut catalogue.out);
+    }
+    let first = catalogue.requests();
+    assert_eq!(first.len(), 32);
+    catalogue.tell(&answer(first[0].0, &STAT));
+    assert_eq!(catalogue.requests().len(), 1);
+}
+
+#[test]
+fn a_hello_that_is_not_taken_ends_the_connection() {
+    let cases = [
+        (reply(0, Status::BadTicket), catalogue::Heard::Refused(Status::BadTicket)),
+        (reply(2, Status::Ready), catalogue::Heard::Refused(Status::BadVersion)),
+    ];
+    for (bytes, want) in cases {
+        let mut catalogue = Catalogue::dialled();
+        catalogue.client.got_connected(at(0), &mut catalogue.out);
+        let heard: Vec<_> = bytes.iter().flat_map(|byte| catalogue.tell(&[*byte])).collect();
+        assert_eq!(heard, [want]);
+        assert!(catalogue.is_closed());
+        assert_eq!(catalogue.client.lost(Closed::ByUs), None);
+    }
+}
+
+#[test]
+fn answers_that_fit_nothing_break_the_connection_once() {
+    let error = Answer::Refused(Refused { code: 7, text: "too large".into(), retry_s: None });
+    let stray: [(&str, Vec<u8>); 7] = [
+        ("unasked", [answer(1, &STAT), answer(1, &STAT)].concat()),
+        ("other stream", answer(2, &STAT)),
+        ("other type", answer(1, &Answer::Unpublished { generation: 1 })),
+        ("connection error", answer(0, &error)),
+        ("not bencode", vec![0, 0, 0, 5, 0x87, 1, 0, 1, b'x']),
+        ("frame too long", vec![0xff; 8]),
+        ("no catalogue", b"HTTP/1.1 400 Bad Request\r\n".to_vec()),
+    ];
+    for (what, bytes) in stray {
+        let mut catalogue = Catalogue::open();
+        catalogue.client.ask(at(0), Asked::Stat, &mut catalogue.out);
+        catalogue.requests();
+        let heard = catalogue.tell(&[bytes.clone(), bytes].concat());
+        let broken = heard.iter().filter(|h| matches!(h, catalogue::Heard::Broken(_))).count();
+        assert_eq!(broken, 1, "{what}: {heard:?}");
+        assert_eq!(heard.len(), if what == "unasked" { 2 } else { 1 }, "{what}: {heard:?}");
+        assert!(catalogue.is_closed(), "{what}");
+    }
+}
+
+#[test]
+fn a_silent_or_lost_catalogue_is_told_once() {
+    let mut catalogue = Catalogue::dialled();
+    assert_eq!(catalogue.client.poll(at(9_999), &mut catalogue.out), None);
+    let heard = catalogue.client.poll(at(10_000), &mut catalogue.out);
+    assert_eq!(heard, Some(catalogue::Heard::Silent));
+    assert!(catalogue.is_closed());
+    assert_eq!(catalogue.client.lost(Closed::ByUs), None);
+    assert_eq!(catalogue.client.poll(at(50_000), &mut catalogue.out), None);
+
+    let mut catalogue = Catalogue::open();
+    assert_eq!(catalogue.client.poll(at(50_000), &mut catalogue.out), None, "idle is not silent");
+    catalogue.client.ask(at(50_000), Asked::Stat, &mut catalogue.out);
+    assert_eq!(catalogue.client.deadline(), at(60_000));
+    let heard = catalogue.client.lost(Closed::Reset);
+    assert_eq!(heard, Some(catalogue::Heard::Lost(Closed::Reset)));
+    assert_eq!(catalogue.client.lost(Closed::Reset), None);
+}

@@ -1,0 +1,137 @@
+//! Which of the entries under a name is meant. Two different contents under one name are never
+//! chosen between silently: a name is no identity.
+
+use super::plan::{Pin, Want};
+use crate::core::fault::Fatal;
+use crate::core::id::Hash32;
+use crate::core::report::{Ending, bytes_text, foreign};
+use crate::wire::catalogue::entry::Listed;
+
+/// The one entry that `want` means.
+pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
+    let name = foreign(&want.name);
+    let named = entries.iter().any(|listed| listed.entry.name == want.name);
+    let mut fitting: Vec<Listed> = entries
+        .into_iter()
+        .filter(|listed| listed.entry.name == want.name && fits(listed, want.pin.as_ref()))
+        .collect();
+    newest_of_each_owner(&mut fitting, want.pin.is_some());
+    match fitting.len() {
+        0 if named => {
+            let line = format!("{name} is there, but no version of it fits the pin after @");
+            Err(Fatal { ending: Ending::NotFound, line })
+        }
+        0 => {
+            let line =
+                format!("no content is named {name}; is it spelled as the seeder printed it?");
+            Err(Fatal { ending: Ending::NotFound, line })
+        }
+        1 => Ok(fitting.remove(0)),
+        n => Err(Fatal { ending: Ending::Ambiguous, line: ambiguous(&name, n, &fitting) }),
+    }
+}
+
+fn fits(listed: &Listed, pin: Option<&Pin>) -> bool {
+    let starts = |hash: Option<String>, digits: &str| hash.is_some_and(|h| h.starts_with(digits));
+    match pin {
+        None => true,
+        Some(Pin::Hash(digits)) => {
+            starts(listed.entry.v2.map(|hash| hash.to_string()), digits)
+                || starts(listed.entry.v1.map(|hash| hash.to_string()), digits)
+        }
+        Some(Pin::Sha256(hash)) => listed.entry.sha256 == Some(Hash32(*hash)),
+    }
+}
+
+/// An owner's newest version stands for its older ones, unless a pin asks for one of them. Equal
+/// contents of several owners are one.
+fn newest_of_each_owner(fitting: &mut Vec<Listed>, pinned: bool) {
+    fitting.sort_by_key(|listed| std::cmp::Reverse(listed.generation));
+    let mut kept: Vec<Listed> = Vec::new();
+    for listed in fitting.drain(..) {
+        let same_content =
+            |k: &Listed| (k.entry.v1, k.entry.v2) == (listed.entry.v1, listed.entry.v2);
+        let older = |k: &Listed| !pinned && k.owner.is_some() && k.owner == listed.owner;
+        if !kept.iter().any(|k| same_content(k) || older(k)) {
+            kept.push(listed);
+        }
+    }
+    *fitting = kept;
+}
+
+fn ambiguous(name: &str, n: usize, fitting: &[Listed]) -> String {
+    let each: Vec<String> = fitting
+        .iter()
+        .map(|listed| {
+            let hash = listed.entry.v2.map(|hash| hash.to_string());
+            let hash = hash.or_else(|| listed.entry.v1.map(|hash| hash.to_string()));
+            let digits: String = hash.unwrap_or_default().chars().take(8).collect();
+            let sources = listed.complete;
+            format!("{name}@{digits} ({}, {sources} sources)", bytes_text(listed.entry.size))
+        })
+        .collect();
+    format!("{n} different contents are named {name}: {}; want one of these", each.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::catalogue::entry::Entry;
+    use crate::wire::catalogue::hello::Owner;
+
+    fn listed(hash: u8, owner: u8, generation: u64) -> Listed {
+        Listed {
+            entry: Entry {
+                name: "big.zip".into(),
+                v1: None,
+                v2: Some(Hash32([hash; 32])),
+                size: 1000,
+                piece_bytes: 16384,
+                flags: 2,
+                sha256: None,
+            },
+            generation,
+            time_s: 0,
+            owner: Some(Owner([owner; 8])),
+            complete: 1,
+            incomplete: 0,
+            available: 0,
+        }
+    }
+
+    fn want(pin: Option<&str>) -> Want {
+        Want { name: "big.zip".into(), pin: pin.map(|digits| Pin::Hash(digits.into())) }
+    }
+
+    #[test]
+    fn two_owners_with_different_contents_are_never_chosen_between() {
+        let fatal = choose(&want(None), vec![listed(1, 1, 1), listed(2, 2, 2)]).unwrap_err();
+        assert_eq!(fatal.ending, Ending::Ambiguous);
+        for said in ["big.zip@01010101", "big.zip@02020202", "1000 B", "1 sources"] {
+            assert!(fatal.line.contains(said), "{}", fatal.line);
+        }
+        let chosen = choose(&want(Some("01010101")), vec![listed(1, 1, 1), listed(2, 2, 2)]);
+        assert_eq!(chosen.unwrap().entry.v2, Some(Hash32([1; 32])));
+    }
+
+    #[test]
+    fn the_same_owners_newest_version_is_meant_and_an_older_one_by_its_pin() {
+        let both = || vec![listed(1, 1, 1), listed(2, 1, 2)];
+        assert_eq!(choose(&want(None), both()).unwrap().entry.v2, Some(Hash32([2; 32])));
+        let older = choose(&want(Some("01010101")), both()).unwrap();
+        assert_eq!(older.entry.v2, Some(Hash32([1; 32])));
+    }
+
+    #[test]
+    fn equal_contents_of_two_owners_are_one() {
+        assert!(choose(&want(None), vec![listed(1, 1, 1), listed(1, 2, 2)]).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found() {
+        assert_eq!(choose(&want(None), vec![]).unwrap_err().ending, Ending::NotFound);
+        let pinned = choose(&want(Some("ffffffff")), vec![listed(1, 1, 1)]).unwrap_err();
+        assert_eq!(pinned.ending, Ending::NotFound);
+        assert!(pinned.line.contains("pin"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Connections that came in and have not said yet which content they are about.
+
+use crate::core::fault::Fault;
+use crate::core::id::ConnId;
+use crate::core::time::{Span, Time};
+use crate::wire::peer::{Framer, Handshake, Part};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Connections that may wait here; more are closed at once.
+const WAITING_MAX: usize = 64;
+/// A handshake that is not complete after so long will not be.
+const HANDSHAKE: Span = Span::secs(10);
+
+#[derive(Debug)]
+struct Guest {
+    remote: SocketAddr,
+    since: Time,
+    framer: Framer,
+}
+
+#[derive(Debug, Default)]
+pub struct Lobby {
+    guests: BTreeMap<ConnId, Guest>,
+}
+
+/// A guest whose handshake is complete.
+#[derive(Debug)]
+pub struct Announced {
+    pub remote: SocketAddr,
+    pub framer: Framer,
+    pub handshake: Handshake,
+}
+
+impl Lobby {
+    /// Takes in a connection; `false` when the lobby is full.
+    pub fn enter(&mut self, conn: ConnId, remote: SocketAddr, now: Time) -> bool {
+        let room = self.guests.len() < WAITING_MAX;
+        if room {
+            self.guests.insert(conn, Guest { remote, since: now, framer: Framer::new() });
+        }
+        room
+    }
+
+    pub fn holds(&self, conn: ConnId) -> bool {
+        self.guests.contains_key(&conn)
+    }
+
+    /// Bytes of a guest: its handshake once it is complete. It leaves the lobby with it, and with a
+    /// fault.
+    pub fn hear(&mut self, conn: ConnId, bytes: &mut &[u8]) -> Result<Option<Announced>, Fault> {
+        let Some(mut guest) = self.guests.remove(&conn) else { return Ok(None) };
+        match guest.framer.next(bytes)? {
+            Some(Part::Handshake(handshake)) => {
+                let Guest { remote, framer, .. } = guest;
+                Ok(Some(Announced { remote, framer, handshake }))
+            }
+            Some(_) => Err(Fault::peer("no handshake")),
+            None => {
+                self.guests.insert(conn, guest);
+                Ok(None)
+            }
+        }
+    }
+
+    pub fn left(&mut self, conn: ConnId) -> bool {
+        self.guests.remove(&conn).is_some()
+    }
+
+    /// Those who took too long; they are out.
+    pub fn expire(&mut self, now: Time) -> Vec<ConnId> {
+        let late = |guest: &Guest| now.since(guest.since) >= HANDSHAKE;
+        let expired: Vec<ConnId> =
+            self.guests.iter().filter(|(_, guest)| late(guest)).map(|(conn, _)| *conn).collect();
+        expired.iter().for_each(|conn| drop(self.guests.remove(conn)));
+        expired
+    }
+
+    pub fn deadline(&self) -> Time {
+        self.guests.values().map(|guest| guest.since + HANDSHAKE).min().unwrap_or(Time::NEVER)
+    }
+}

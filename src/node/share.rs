@@ -1,0 +1,341 @@
+//! The seeder's work: open the file, remember or make its hashes, publish it, announce it, and say
+//! the line that a receiver types.
+
+use super::hashing::{Hashing, Step};
+use super::memory;
+use super::plan::SeedPlan;
+use super::say;
+use super::shared::Shared;
+use super::target::show;
+use super::ties::Tie;
+use crate::content::bitfield::Bitfield;
+use crate::content::metainfo::Content;
+use crate::content::name;
+use crate::core::fault::Fatal;
+use crate::core::id::{FileId, Ticket};
+use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
+use crate::core::limits::TORRENT_BYTES_MAX;
+use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
+use crate::core::time::Time;
+use crate::peer::Identity;
+use crate::wire::catalogue::answer::Answer;
+use crate::wire::catalogue::entry::{Entry, flag};
+use crate::wire::catalogue::request::{Publish, Request};
+use std::rc::Rc;
+
+#[derive(Debug)]
+enum Phase {
+    Opening(Ticket),
+    Remembering(Ticket),
+    Hashing(Hashing),
+    /// Was the file changed while it was hashed?
+    Looking(Ticket, Box<Content>),
+    /// The content is known; the rest depends on the tracker.
+    Sharing,
+}
+
+#[derive(Debug)]
+pub struct Share {
+    plan: SeedPlan,
+    /// The name in the catalogue.
+    name: String,
+    phase: Option<Phase>,
+    file: Option<(FileId, Meta)>,
+    /// The request to publish that waits for its answer.
+    publishing: Option<u64>,
+    /// The catalogue lists it.
+    published: bool,
+    /// Identities that the tracker has heard of.
+    announced: Vec<Identity>,
+    told: bool,
+}
+
+impl Share {
+    /// The work, or why the file cannot be published under its name.
+    pub fn new(plan: SeedPlan) -> Result<Share, Fatal> {
+        let named = match &plan.publish_as {
+            Some(name) => name::check(name.as_bytes()).map(str::to_owned),
+            None => name::from_file_name(&plan.file_name),
+        };
+        let name = named.map_err(|why| {
+            let line = format!(
+                "{} cannot be published under this name: {why}; give another with --as NAME",
+                show(&plan.path)
+            );
+            Fatal { ending: Ending::Usage, line }
+        })?;
+        Ok(Share {
+            plan,
+            name,
+            phase: None,
+            file: None,
+            publishing: None,
+            published: false,
+            announced: Vec::new(),
+            told: false,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn start(&mut self, out: &mut Outbox) {
+        let path = self.plan.path.clone();
+        self.phase = Some(Phase::Opening(out.file(FileOp::Open { path, mode: OpenMode::Read })));
+    }
+
+    /// The name in the info dicts: the one given with `--as`, else the file's own bytes.
+    fn info_name(&self) -> &[u8] {
+        self.plan.publish_as.as_ref().map_or(&self.plan.file_name, |name| name.as_bytes())
+    }
+
+    fn cannot(&self, error: FileError) -> Fatal {
+        let line = format!("{}: {}", show(&self.plan.path), error.reason());
+        Fatal { ending: Ending::Disk, line }
+    }
+
+    /// A file operation came back; hands back what is not ours.
+    pub fn got_file(
+        &mut self,
+        shared: &mut Shared,
+        (ticket, done): (Ticket, FileDone),
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<Option<FileDone>, Fatal> {
+        match (self.phase.take(), done) {
+            (Some(Phase::Opening(ours)), FileDone::Opened(opened)) if ours == ticket => {
+                self.opened(opened.map_err(|error| self.cannot(error))?, now, out)?;
+            }
+            (Some(Phase::Remembering(ours)), FileDone::Loaded(loaded)) if ours == ticket => {
+                self.remembered(shared, loaded.ok(), now, out)?;
+            }
+            (Some(Phase::Hashing(mut hashing)), done) => {
+                match hashing.got_file(ticket, done, now, out) {
+                    Ok(step) => self.hashed(hashing, step, out)?,
+                    Err(done) => {
+                        self.phase = Some(Phase::Hashing(hashing));
+                        return Ok(Some(done));
+                    }
+                }
+            }
+            (Some(Phase::Looking(ours, content)), FileDone::Meta(meta)) if ours == ticket => {
+                let meta = meta.map_err(|error| self.cannot(error))?;
+                if Some(meta) != self.file.map(|(_, before)| before) {
+                    return Err(self.changed());
+                }
+                self.remember(&meta, &content, out);
+                self.know(shared, *content, now, out);
+            }
+            (phase, done) => {
+                self.phase = phase;
+                return Ok(Some(done));
+            }
+        }
+        Ok(None)
+    }
+
+    fn opened(
+        &mut self,
+        (file, meta): (FileId, Meta),
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        self.file = Some((file, meta));
+        match &self.plan.hash_cache {
+            Some(directory) => {
+                let path = memory::path(directory, &meta);
+                let op = FileOp::Load { path, bytes_max: TORRENT_BYTES_MAX as u64 };
+                self.phase = Some(Phase::Remembering(out.file(op)));
+            }
+            None => self.hash(now, out)?,
+        }
+        Ok(())
+    }
+
+    fn remembered(
+        &mut self,
+        shared: &mut Shared,
+        bytes: Option<Vec<u8>>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        let meta = self.file.map(|(_, meta)| meta);
+        let content =
+            bytes.zip(meta).and_then(|(bytes, meta)| memory::read(&bytes, &meta, self.info_name()));
+        match content {
+            Some(content) => {
+                let line = format!("hashes of {} are remembered", foreign(&self.name));
+                out.tell(Event::info("remembered", line));
+                self.know(shared, content, now, out);
+                Ok(())
+            }
+            None => self.hash(now, out),
+        }
+    }
+
+    fn hash(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+        let Some((file, meta)) = self.file else { return Ok(()) };
+        let line = format!("hashing {} ({})", foreign(&self.name), bytes_text(meta.size));
+        out.tell(Event::info("hashing", line).number("size", meta.size));
+        let hashing = Hashing::start(file, meta.size, self.info_name(), now, out)
+            .map_err(|error| self.refused(&error.to_string()))?;
+        self.phase = Some(Phase::Hashing(hashing));
+        Ok(())
+    }
+
+    fn refused(&self, why: &str) -> Fatal {
+        let line = format!("{}: {why}; another name may do: --as NAME", show(&self.plan.path));
+        Fatal { ending: Ending::Usage, line }
+    }
+
+    fn changed(&self) -> Fatal {
+        let path = show(&self.plan.path);
+        let line = format!("{path} changed while it was hashed, not published; start again");
+        Fatal { ending: Ending::Disk, line }
+    }
+
+    fn hashed(&mut self, hashing: Hashing, step: Step, out: &mut Outbox) -> Result<(), Fatal> {
+        let Some((file, _)) = self.file else { return Ok(()) };
+        self.phase = Some(match step {
+            Step::More => Phase::Hashing(hashing),
+            Step::Whole(content) => {
+                Phase::Looking(out.file(FileOp::StatOpen { file }), Box::new(content))
+            }
+            Step::Failed(error) => return Err(self.cannot(error)),
+            Step::Changed => return Err(self.changed()),
+            Step::Refused(error) => return Err(self.refused(&error.to_string())),
+        });
+        Ok(())
+    }
+
+    fn remember(&self, meta: &Meta, content: &Content, out: &mut Outbox) {
+        let cache = self.plan.hash_cache.as_ref();
+        if let Some((directory, bytes)) = cache.zip(memory::write(meta, content)) {
+            out.file(FileOp::Save { path: memory::path(directory, meta), bytes });
+        }
+    }
+
+    /// The content is known: a swarm begins, and the tracker may hear of it.
+    fn know(&mut self, shared: &mut Shared, content: Content, now: Time, out: &mut Outbox) {
+        self.phase = Some(Phase::Sharing);
+        let Some((file, _)) = self.file else { return };
+        let have = Bitfield::full(content.geometry.pieces());
+        if let Some(path) = self.plan.torrent_out.clone() {
+            let urls = [say::announce_url(&shared.plan)];
+            if let Some(bytes) = content.write_torrent_v1(&urls) {
+                out.file(FileOp::Save { path, bytes });
+            }
+        }
+        shared.begin_swarm(Rc::new(content), file, have, now);
+        self.publish(shared, now, out);
+    }
+
+    fn publish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+        let Some(swarm) = &shared.swarm else { return };
+        let content = swarm.content();
+        let flags = content.v1.as_ref().map_or(0, |_| flag::V1)
+            | content.v2.as_ref().map_or(0, |_| flag::V2);
+        let publish = Publish {
+            entry: Entry {
+                name: self.name.clone(),
+                v1: content.v1.as_ref().map(|v1| v1.info_hash),
+                v2: content.v2.as_ref().map(|v2| v2.info_hash),
+                size: content.geometry.size(),
+                piece_bytes: content.geometry.piece_length(),
+                flags,
+                sha256: None,
+            },
+            v1_info: content.v1.as_ref().map(|v1| v1.info.clone()),
+            v2_info: content.v2.as_ref().map(|v2| v2.info.clone()),
+            layers: content.piece_layers().filter(|layers| layers.len() > 2),
+            same_ok: true,
+        };
+        self.publishing = shared.ties.ask(Request::Publish(publish), now, out);
+    }
+
+    /// News of the tracker.
+    pub fn got_tie(
+        &mut self,
+        shared: &mut Shared,
+        tie: Tie,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        match tie {
+            Tie::Opened => self.publish(shared, now, out),
+            Tie::Answered { number, answer } if self.publishing == Some(number) => {
+                self.publishing = None;
+                self.got_published(shared, answer, now, out)?;
+            }
+            // The list is gone with the connection: perhaps the tracker restarted.
+            Tie::Lost(_) => self.published = false,
+            Tie::Named { identity, .. } => {
+                if !self.announced.contains(&identity) {
+                    self.announced.push(identity);
+                }
+                self.tell(shared, out);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn got_published(
+        &mut self,
+        shared: &mut Shared,
+        answer: Answer,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        if let Answer::Refused(refused) = answer {
+            let name = foreign(&self.name);
+            let line = format!("the tracker refuses {name}: {}; try --as NAME", refused.text);
+            return Err(Fatal { ending: Ending::Refused, line });
+        }
+        self.published = true;
+        if shared.listens_at.is_some() {
+            shared.announce(&[Identity::V1, Identity::V2], now, out);
+        }
+        self.tell(shared, out);
+        Ok(())
+    }
+
+    /// The listener is open: what waited for its port goes on.
+    pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+        if self.published {
+            shared.announce(&[Identity::V1, Identity::V2], now, out);
+        }
+    }
+
+    /// Once it can be had: the lines that say so.
+    fn tell(&mut self, shared: &Shared, out: &mut Outbox) {
+        let Some(swarm) = &shared.swarm else { return };
+        let all = swarm.identities().count();
+        if self.told || !self.published || self.announced.len() < all {
+            return;
+        }
+        self.told = true;
+        say::seeding(shared, &self.name, out);
+    }
+
+    pub fn phase(&self) -> &'static str {
+        match &self.phase {
+            Some(Phase::Hashing(_)) => "hashing",
+            Some(Phase::Sharing) if self.told => "seeding",
+            Some(Phase::Sharing) => "publishing",
+            _ => "opening",
+        }
+    }
+
+    /// The transfer row before there is a swarm.
+    pub fn transfer(&self, now: Time) -> Option<Transfer> {
+        let (_, meta) = self.file?;
+        let (done, rate) = match &self.phase {
+            Some(Phase::Hashing(hashing)) => (hashing.hashed_bytes(), hashing.meter.rate(now)),
+            _ => (0, 0),
+        };
+        let (name, size) = (self.name.clone(), meta.size);
+        Some(Transfer { name, size, done, rate_down: rate, ..Transfer::default() })
+    }
+}

@@ -1,0 +1,214 @@
+//! What both works of a node use: the plan, the ties to the tracker, the listener, the swarm.
+
+use super::lobby::{Announced, Lobby};
+use super::plan::{Listen, NodePlan};
+use super::ties::{Tie, Ties};
+use crate::announce::udp::Stats;
+use crate::content::bitfield::Bitfield;
+use crate::content::metainfo::Content;
+use crate::core::fault::Fatal;
+use crate::core::id::{ConnId, FileId, Ticket};
+use crate::core::io::{Listening, NetError, Outbox};
+use crate::core::report::{Ending, Event};
+use crate::core::rng::Rng;
+use crate::core::time::Time;
+use crate::peer::{Identity, Us};
+use crate::swarm::Swarm;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+
+#[derive(Debug)]
+pub struct Shared {
+    pub plan: NodePlan,
+    pub ties: Ties,
+    pub swarm: Option<Swarm>,
+    pub lobby: Lobby,
+    pub rng: Rng,
+    /// The wish for a peer listener, and where it listens.
+    listening: Option<Ticket>,
+    pub listens_at: Option<SocketAddr>,
+    /// Whether the tracker serves a network, once it said so.
+    pub tracker_open: Option<bool>,
+    /// Why nothing moves, for the snapshot.
+    pub waiting: Option<String>,
+    pub ended: bool,
+}
+
+impl Shared {
+    pub fn new(plan: NodePlan, ties: Ties, rng: Rng) -> Shared {
+        Shared {
+            plan,
+            ties,
+            swarm: None,
+            lobby: Lobby::default(),
+            rng,
+            listening: None,
+            listens_at: None,
+            tracker_open: None,
+            waiting: None,
+            ended: false,
+        }
+    }
+
+    /// Says why, and ends the process.
+    pub fn fail(&mut self, fatal: Fatal, now: Time, out: &mut Outbox) {
+        out.tell(Event::error("failed", fatal.line));
+        self.end(fatal.ending, now, out);
+    }
+
+    /// Ends the process: the tracker is told that we go.
+    pub fn end(&mut self, ending: Ending, now: Time, out: &mut Outbox) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.ties.stop(self.stats(), now, out);
+        out.end(ending);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.listens_at.map_or(0, |addr| addr.port())
+    }
+
+    /// The figures for announces.
+    pub fn stats(&self) -> Stats {
+        let Some(swarm) = &self.swarm else { return Stats { left: u64::MAX, ..Stats::default() } };
+        Stats {
+            downloaded: swarm.downloaded(),
+            left: swarm.content().geometry.size() - swarm.done_bytes(),
+            uploaded: swarm.uploaded(),
+            port: self.port(),
+        }
+    }
+
+    /// Opens the listener for peers: on loopback if the tracker is reached there and serves nobody
+    /// else, unless the user said where.
+    pub fn listen(&mut self, out: &mut Outbox) {
+        if self.listening.is_some() || self.listens_at.is_some() {
+            return;
+        }
+        let here = self.plan.tracker.ip().is_loopback() && self.tracker_open == Some(false);
+        let listen = self.plan.listen.unwrap_or(Listen {
+            ip: match (self.plan.tracker.ip(), here) {
+                (ip, true) => ip,
+                (IpAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
+                (IpAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
+            },
+            ports: Listen::PORTS,
+        });
+        let at = SocketAddr::new(listen.ip, listen.ports.0);
+        self.listening = Some(out.listen(at, listen.ports.1, true, false));
+    }
+
+    /// The listener's fate; `Ok(false)` if the ticket is not ours.
+    pub fn got_listening(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Listening, NetError>,
+    ) -> Result<bool, Fatal> {
+        if self.listening != Some(ticket) {
+            return Ok(false);
+        }
+        self.listens_at = result.map_err(|error| self.cannot_listen(error))?.tcp;
+        let port = self.port();
+        if let Some(swarm) = &mut self.swarm {
+            swarm.listens_on(port);
+        }
+        Ok(true)
+    }
+
+    fn cannot_listen(&self, error: NetError) -> Fatal {
+        let (ip, (first, last)) = match self.plan.listen {
+            Some(listen) => (listen.ip.to_string(), listen.ports),
+            None => ("this machine".into(), Listen::PORTS),
+        };
+        let ports =
+            if first == last { format!("port {first}") } else { format!("ports {first}-{last}") };
+        let reason = match error {
+            NetError::InUse => "in use by another program".to_owned(),
+            NetError::Denied => "not allowed for this user".to_owned(),
+            NetError::NotOurs => "not an address of this machine".to_owned(),
+            NetError::Other(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+        };
+        let line = format!("cannot listen on {ip}, {ports}: {reason}; name another with --listen");
+        Fatal { ending: Ending::Network, line }
+    }
+
+    /// Begins the swarm of a content whose pieces `have` stand in `file`.
+    pub fn begin_swarm(&mut self, content: Rc<Content>, file: FileId, have: Bitfield, now: Time) {
+        let bytes = |info: Option<&Vec<u8>>| info.map_or(0, |info| info.len() as u32);
+        let us = Us {
+            peer_id: self.plan.peer_id,
+            listen_port: self.port(),
+            metadata_bytes: [
+                bytes(content.v1.as_ref().map(|v1| &v1.info)),
+                bytes(content.v2.as_ref().map(|v2| &v2.info)),
+            ],
+        };
+        let mut rng = self.rng.fork(0x5a);
+        let swarm = Swarm::new(content, us, (file, have), self.plan.slots, &mut rng, now);
+        self.swarm = Some(swarm);
+    }
+
+    /// Announces the identities given that are not announced yet.
+    pub fn announce(&mut self, which: &[Identity], now: Time, out: &mut Outbox) {
+        let Some(swarm) = &self.swarm else { return };
+        let identities: Vec<_> = swarm
+            .identities()
+            .filter(|(identity, _)| which.contains(identity))
+            .filter(|(identity, _)| !self.ties.is_announcing(*identity))
+            .collect();
+        let stats = self.stats();
+        self.ties.announce(&identities, self.plan.peer_id, stats, now, out);
+    }
+
+    /// What concerns every node in the news of the tracker.
+    pub fn got_tie(&mut self, tie: &Tie, now: Time, out: &mut Outbox) {
+        let tracker = &self.plan.tracker_text;
+        match tie {
+            Tie::Ready { open } => {
+                self.tracker_open = Some(*open);
+                self.listen(out);
+            }
+            Tie::Named { identity, peers } => {
+                if let Some(swarm) = &mut self.swarm {
+                    swarm.got_named(*identity, peers, now, out);
+                }
+            }
+            Tie::Silent => {
+                let line = format!("tracker {tracker} does not answer; trying again");
+                out.tell(Event::warning("tracker_silent", line));
+            }
+            Tie::Back => {
+                let line = format!("tracker {tracker} answers again");
+                out.tell(Event::info("tracker_back", line));
+            }
+            Tie::Lost(why) => {
+                let line = format!("tracker {tracker}: {why}; trying again");
+                out.tell(Event::info("tracker_lost", line));
+            }
+            Tie::Refused(text) => {
+                let line = format!("tracker {tracker} refuses: {text}");
+                out.tell(Event::warning("tracker_refuses", line));
+            }
+            Tie::Opened | Tie::Answered { .. } => {}
+        }
+    }
+
+    /// Bytes of a connection that has not said yet what it is about.
+    pub fn got_guest_bytes(&mut self, conn: ConnId, mut bytes: &[u8], now: Time, out: &mut Outbox) {
+        let announced = match self.lobby.hear(conn, &mut bytes) {
+            Ok(None) => return,
+            Ok(Some(announced)) => announced,
+            Err(_) => return out.close(conn),
+        };
+        let Announced { remote, framer, handshake } = announced;
+        let swarm = self.swarm.as_mut();
+        let found = swarm.and_then(|swarm| {
+            swarm.identity_of(handshake.info_hash).map(|identity| (swarm, identity))
+        });
+        let Some((swarm, identity)) = found else { return out.close(conn) };
+        swarm.got_accepted((conn, remote), (framer, handshake), identity, now, out);
+        swarm.got_bytes(conn, bytes, now, out);
+    }
+}

@@ -1,0 +1,100 @@
+//! The first words on both sides: handshake (BEP 3), extension handshake (BEP 10), and what we
+//! have.
+
+use crate::content::bitfield::Bitfield;
+use crate::core::id::{ConnId, InfoHash, PeerId};
+use crate::core::io::Outbox;
+use crate::wire::extended::{ExtendedHandshake, Extension, ExtensionIds};
+use crate::wire::peer::{self, Handshake, Message, Reserved};
+use crate::wire::peer_state::UploadState;
+use std::net::IpAddr;
+
+/// Which of a content's identities a conversation runs under. Both feed the same pieces; only under
+/// v2 may hashes be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Identity {
+    V1,
+    V2,
+}
+
+/// What we say of ourselves in every greeting.
+#[derive(Clone, Debug)]
+pub struct Us {
+    pub peer_id: PeerId,
+    /// Port we listen on for peers; 0 = none.
+    pub listen_port: u16,
+    /// Bytes of the info dict we can serve, v1 and v2; 0 = none.
+    pub metadata_bytes: [u32; 2],
+}
+
+/// Requests we queue for one peer before we drop some.
+pub const REQUESTS_QUEUED_MAX: u32 = 500;
+
+/// Extension ids under which we want to be spoken to.
+pub const OUR_METADATA_ID: u8 = 2;
+pub const OUR_STATE_ID: u8 = 9;
+
+impl Us {
+    /// The 68 bytes that open a conversation.
+    pub fn handshake(&self, info_hash: InfoHash) -> [u8; 68] {
+        let reserved = Reserved::new().with_extended().with_fast();
+        Handshake { reserved, info_hash, peer_id: self.peer_id }.encode()
+    }
+
+    /// Says who we are in extension words.
+    pub fn introduce(
+        &self,
+        conn: ConnId,
+        identity: Identity,
+        their_ip: IpAddr,
+        state: UploadState,
+        complete: bool,
+        out: &mut Outbox,
+    ) {
+        let metadata_bytes = self.metadata_bytes[identity as usize];
+        let mut ids = ExtensionIds::default();
+        ids.set(Extension::LmkState, OUR_STATE_ID);
+        if metadata_bytes > 0 {
+            ids.set(Extension::UtMetadata, OUR_METADATA_ID);
+        }
+        let words = ExtendedHandshake {
+            ids,
+            metadata_size: (metadata_bytes > 0).then_some(metadata_bytes),
+            listen_port: (self.listen_port > 0).then_some(self.listen_port),
+            client: Some(concat!("lmk/", env!("CARGO_PKG_VERSION")).as_bytes().to_vec()),
+            yourip: Some(their_ip),
+            reqq: Some(REQUESTS_QUEUED_MAX),
+            upload_only: Some(complete),
+            lmk: Some(state),
+        };
+        let payload = words.encode();
+        out.send(conn, &peer::extended_head(0, payload.len() as u32));
+        out.send(conn, &payload);
+    }
+}
+
+/// Says which pieces we have, in the shortest legal form.
+pub fn tell_pieces(conn: ConnId, have: &Bitfield, fast: bool, out: &mut Outbox) {
+    if fast && have.is_full() && !have.is_empty() {
+        out.send(conn, &Message::HaveAll.encode());
+    } else if have.is_empty() {
+        if fast {
+            out.send(conn, &Message::HaveNone.encode());
+        }
+    } else {
+        out.send(conn, &peer::bitfield_head(have.as_bytes().len() as u32));
+        out.send(conn, have.as_bytes());
+    }
+}
+
+/// A later extension handshake adds to what the first said (BEP 10).
+pub fn learn(known: &mut ExtendedHandshake, later: ExtendedHandshake) {
+    known.ids.learn(&later.ids);
+    known.listen_port = later.listen_port.or(known.listen_port);
+    known.client = later.client.or(known.client.take());
+    known.yourip = later.yourip.or(known.yourip);
+    known.reqq = later.reqq.or(known.reqq);
+    known.metadata_size = later.metadata_size.or(known.metadata_size);
+    known.upload_only = later.upload_only.or(known.upload_only);
+    known.lmk = later.lmk.or(known.lmk);
+}

@@ -1,0 +1,379 @@
+//! One conversation with one peer: the decoder, the four choke and interest flags, and the rules of
+//! who may say what when. It decides nothing: it turns bytes into facts and keeps both sides legal.
+
+use super::Heard;
+use super::greeting::{self, Identity, Us};
+use super::heard::Hearing;
+use crate::content::bitfield::{Bitfield, Loader};
+use crate::content::geometry::Geometry;
+use crate::core::fault::Fault;
+use crate::core::id::{ConnId, Hash32, InfoHash, PeerId};
+use crate::core::io::Outbox;
+use crate::core::time::Time;
+use crate::wire::extended::{ExtendedHandshake, Extension};
+use crate::wire::peer::{self, Framer, Handshake, HashRange, Long, Message, Part};
+use crate::wire::peer_metadata::MetadataMessage;
+use crate::wire::peer_state::UploadState;
+use std::net::SocketAddr;
+
+/// Messages of unknown type taken before we hang up.
+const UNKNOWN_MESSAGES_MAX: u8 = 64;
+
+#[derive(Debug)]
+pub struct Session {
+    pub conn: ConnId,
+    pub remote: SocketAddr,
+    pub identity: Identity,
+    /// Whether we dialled.
+    pub outgoing: bool,
+    info_hash: InfoHash,
+    framer: Framer,
+    geometry: Geometry,
+    body: Body,
+    /// Their id, once the handshake came.
+    pub peer_id: Option<PeerId>,
+    fast: bool,
+    /// They choke us, we choke them; they want of us, we want of them.
+    pub choked: bool,
+    pub choking: bool,
+    pub interested: bool,
+    pub wanting: bool,
+    /// The pieces they have.
+    pub has: Bitfield,
+    /// Their last extension handshake.
+    pub introduced: Option<ExtendedHandshake>,
+    unknown_messages: u8,
+    /// When the conversation began, when they last spoke, when we last spoke.
+    pub began: Time,
+    pub heard: Time,
+    pub spoke: Time,
+}
+
+/// The long message that is coming in.
+#[derive(Debug)]
+enum Body {
+    None,
+    Bits(Loader),
+    Block,
+    Extended { id: u8, bytes: Vec<u8> },
+    Hashes { range: HashRange, bytes: Vec<u8> },
+    Skipped,
+}
+
+impl Session {
+    /// A conversation we opened: speaks first.
+    pub fn dialled(
+        conn: ConnId,
+        remote: SocketAddr,
+        identity: Identity,
+        info_hash: InfoHash,
+        geometry: Geometry,
+        now: Time,
+    ) -> Session {
+        Session {
+            conn,
+            remote,
+            identity,
+            outgoing: true,
+            info_hash,
+            framer: Framer::new(),
+            geometry,
+            body: Body::None,
+            peer_id: None,
+            fast: false,
+            choked: true,
+            choking: true,
+            interested: false,
+            wanting: false,
+            has: Bitfield::new(geometry.pieces()),
+            introduced: None,
+            unknown_messages: 0,
+            began: now,
+            heard: now,
+            spoke: now,
+        }
+    }
+
+    /// A conversation that was opened to us and whose handshake `framer` has already read.
+    pub fn accepted(
+        conn: ConnId,
+        remote: SocketAddr,
+        (framer, handshake): (Framer, Handshake),
+        identity: Identity,
+        geometry: Geometry,
+        now: Time,
+    ) -> Session {
+        let mut session =
+            Session::dialled(conn, remote, identity, handshake.info_hash, geometry, now);
+        session.outgoing = false;
+        session.framer = framer;
+        session.take_handshake(handshake);
+        session
+    }
+
+    fn take_handshake(&mut self, theirs: Handshake) {
+        self.peer_id = Some(theirs.peer_id);
+        self.fast = theirs.reserved.fast();
+        if theirs.reserved.extended() {
+            self.introduced = Some(ExtendedHandshake::default());
+        }
+    }
+
+    /// Opens the conversation towards a peer we dialled.
+    pub fn open(&mut self, us: &Us, now: Time, out: &mut Outbox) {
+        out.send(self.conn, &us.handshake(self.info_hash));
+        self.spoke = now;
+    }
+
+    /// Says who we are and what we have, once their handshake is known.
+    pub fn greet(
+        &mut self,
+        us: &Us,
+        have: &Bitfield,
+        state: UploadState,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        if !self.outgoing {
+            out.send(self.conn, &us.handshake(self.info_hash));
+        }
+        if self.introduced.is_some() {
+            let complete = have.is_full();
+            us.introduce(self.conn, self.identity, self.remote.ip(), state, complete, out);
+        }
+        greeting::tell_pieces(self.conn, have, self.fast, out);
+        self.spoke = now;
+    }
+
+    /// Whether both sides speak the fast extension (BEP 6).
+    pub fn fast(&self) -> bool {
+        self.fast
+    }
+
+    pub fn is_lmk(&self) -> bool {
+        self.peer_id.is_some_and(|id| id.is_lmk())
+    }
+
+    /// The address under which others may dial this peer, as far as it is known.
+    pub fn listens_at(&self) -> Option<SocketAddr> {
+        if self.outgoing {
+            return Some(self.remote);
+        }
+        let port = self.introduced.as_ref()?.listen_port?;
+        Some(SocketAddr::new(self.remote.ip(), port))
+    }
+
+    /// Says a fixed-length message and keeps our side of the flags.
+    pub fn say(&mut self, message: Message, now: Time, out: &mut Outbox) {
+        match message {
+            Message::Choke => self.choking = true,
+            Message::Unchoke => self.choking = false,
+            Message::Interested => self.wanting = true,
+            Message::NotInterested => self.wanting = false,
+            _ => {}
+        }
+        out.send(self.conn, &message.encode());
+        self.spoke = now;
+    }
+
+    /// Tells our upload state, if the peer understands it.
+    pub fn tell_state(&mut self, state: UploadState, now: Time, out: &mut Outbox) {
+        let Some(id) = self.speaks(Extension::LmkState) else { return };
+        self.extended(id, &state.encode(), now, out);
+    }
+
+    /// Sends a metadata message, if the peer understands it.
+    pub fn tell_metadata(&mut self, message: &MetadataMessage<'_>, now: Time, out: &mut Outbox) {
+        let Some(id) = self.speaks(Extension::UtMetadata) else { return };
+        self.extended(id, &message.encode(), now, out);
+    }
+
+    /// The id under which the peer wants to hear an extension, if it knows it.
+    fn speaks(&self, extension: Extension) -> Option<u8> {
+        self.introduced.as_ref()?.ids.id(extension)
+    }
+
+    fn extended(&mut self, id: u8, payload: &[u8], now: Time, out: &mut Outbox) {
+        out.send(self.conn, &peer::extended_head(id, payload.len() as u32));
+        out.send(self.conn, payload);
+        self.spoke = now;
+    }
+
+    /// The next fact in `input`, which is advanced past what was understood.
+    pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Hearing<'a> {
+        while let Some(part) = self.framer.next(input)? {
+            if let Some(heard) = self.understand(part)? {
+                return Ok(Some(heard));
+            }
+        }
+        Ok(None)
+    }
+
+    fn understand<'a>(&mut self, part: Part<'a>) -> Hearing<'a> {
+        match part {
+            Part::Handshake(theirs) => {
+                if theirs.info_hash != self.info_hash {
+                    return Err(Fault::peer("handshake: another content than we asked for"));
+                }
+                self.take_handshake(theirs);
+                Ok(Some(Heard::Greeted))
+            }
+            Part::Message(message) => self.got_message(message),
+            Part::Start(long) => self.got_start(long),
+            Part::Bytes(bytes) => self.got_bytes(bytes),
+            Part::End => self.got_end(),
+        }
+    }
+
+    fn got_message<'a>(&mut self, message: Message) -> Hearing<'a> {
+        let heard = match message {
+            Message::KeepAlive | Message::Port(_) => return Ok(None),
+            Message::Choke => {
+                self.choked = true;
+                Heard::Choked
+            }
+            Message::Unchoke => {
+                self.choked = false;
+                Heard::Unchoked
+            }
+            Message::Interested => {
+                self.interested = true;
+                Heard::Interested
+            }
+            Message::NotInterested => {
+                self.interested = false;
+                Heard::NotInterested
+            }
+            Message::Have(index) => return self.got_have(index),
+            Message::Request(asked) => {
+                self.geometry.span(asked.piece, asked.begin, asked.len)?;
+                Heard::Asked(asked)
+            }
+            Message::Cancel(asked) => Heard::Cancelled(asked),
+            Message::HashRequest(range) => {
+                self.v2_only()?;
+                Heard::AskedHashes(range)
+            }
+            Message::HashReject(range) => {
+                self.v2_only()?;
+                Heard::HashesRejected(range)
+            }
+            fast => return self.got_fast(fast),
+        };
+        Ok(Some(heard))
+    }
+
+    fn got_fast<'a>(&mut self, message: Message) -> Hearing<'a> {
+        if !self.fast {
+            return Err(Fault::peer("a message of the fast extension, which was not agreed on"));
+        }
+        match message {
+            Message::HaveAll => {
+                let all = Bitfield::full(self.geometry.pieces());
+                Ok(Some(Heard::HasMany(std::mem::replace(&mut self.has, all))))
+            }
+            // Sent after pieces were told, it would take them back: nothing is unlearned.
+            Message::HaveNone if self.has.is_empty() => Ok(None),
+            Message::HaveNone => Err(Fault::peer("have none after pieces were told")),
+            Message::Reject(refused) => Ok(Some(Heard::Rejected(refused))),
+            // Suggestions and allowed-fast sets are offers; we need neither.
+            _ => Ok(None),
+        }
+    }
+
+    fn got_have<'a>(&mut self, index: u32) -> Hearing<'a> {
+        let piece = self
+            .geometry
+            .piece(index)
+            .ok_or(Fault::peer("have: a piece beyond the end of the content"))?;
+        if self.has.get(index) {
+            return Ok(None);
+        }
+        self.has.set(index);
+        Ok(Some(Heard::Has(piece)))
+    }
+
+    fn v2_only(&self) -> Result<(), Fault> {
+        match self.identity {
+            Identity::V2 => Ok(()),
+            Identity::V1 => Err(Fault::peer("hash tree messages in a v1 conversation")),
+        }
+    }
+
+    fn got_start<'a>(&mut self, long: Long) -> Hearing<'a> {
+        self.body = match long {
+            Long::Bitfield { len } => Body::Bits(Loader::new(self.geometry.pieces(), len)?),
+            Long::Block { piece, begin, len } => {
+                let block = self.geometry.block(piece, begin, len)?;
+                self.body = Body::Block;
+                return Ok(Some(Heard::BlockBegan(block)));
+            }
+            Long::Extended { id, .. } => Body::Extended { id, bytes: Vec::new() },
+            Long::Hashes { range, .. } => {
+                self.v2_only()?;
+                Body::Hashes { range, bytes: Vec::new() }
+            }
+            Long::Unknown { .. } => {
+                self.unknown_messages += 1;
+                if self.unknown_messages > UNKNOWN_MESSAGES_MAX {
+                    return Err(Fault::peer("too many messages of unknown types"));
+                }
+                Body::Skipped
+            }
+        };
+        Ok(None)
+    }
+
+    fn got_bytes<'a>(&mut self, part: &'a [u8]) -> Hearing<'a> {
+        match &mut self.body {
+            Body::Bits(loader) => loader.feed(part)?,
+            Body::Block => return Ok(Some(Heard::BlockBytes(part))),
+            // Both lengths were checked by the decoder before the first byte came.
+            Body::Extended { bytes, .. } | Body::Hashes { bytes, .. } => {
+                bytes.extend_from_slice(part)
+            }
+            Body::None | Body::Skipped => {}
+        }
+        Ok(None)
+    }
+
+    fn got_end<'a>(&mut self) -> Hearing<'a> {
+        match std::mem::replace(&mut self.body, Body::None) {
+            Body::Bits(loader) => {
+                let told = loader.finish()?;
+                if told.lacks_any_of(&self.has) {
+                    return Err(Fault::peer("bitfield: takes back pieces it had told"));
+                }
+                Ok(Some(Heard::HasMany(std::mem::replace(&mut self.has, told))))
+            }
+            Body::Block => Ok(Some(Heard::BlockEnded)),
+            Body::Extended { id, bytes } => self.got_extended(id, &bytes),
+            Body::Hashes { range, bytes } => {
+                let hashes = bytes.as_chunks::<32>().0.iter().map(|hash| Hash32(*hash)).collect();
+                Ok(Some(Heard::GotHashes(range, hashes)))
+            }
+            Body::None | Body::Skipped => Ok(None),
+        }
+    }
+
+    fn got_extended<'a>(&mut self, id: u8, payload: &[u8]) -> Hearing<'a> {
+        let Some(words) = &mut self.introduced else {
+            return Err(Fault::peer("an extended message, which was not agreed on"));
+        };
+        let heard = match id {
+            0 => {
+                // A bad one is ignored, as everybody does; a later one adds to the earlier.
+                let Some(new) = ExtendedHandshake::decode(payload) else { return Ok(None) };
+                greeting::learn(words, new);
+                Some(Heard::Introduced)
+            }
+            greeting::OUR_STATE_ID => UploadState::decode(payload).map(Heard::Told),
+            greeting::OUR_METADATA_ID => match MetadataMessage::decode(payload) {
+                Some(MetadataMessage::Request { piece }) => Some(Heard::AskedMetadata(piece)),
+                _ => None,
+            },
+            _ => None,
+        };
+        Ok(heard)
+    }
+}

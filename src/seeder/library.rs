@@ -1,0 +1,59 @@
+//! What may be served: the pieces that are proven and stand in the file, and the nodes of the hash
+//! tree that follow from the content itself.
+
+use crate::content::bitfield::Bitfield;
+use crate::content::metainfo::Content;
+use crate::core::chunk::FileSpan;
+use crate::core::id::FileId;
+use crate::peer::Identity;
+use crate::wire::peer::BlockRef;
+use std::rc::Rc;
+
+#[derive(Debug)]
+pub struct Library {
+    content: Rc<Content>,
+    file: FileId,
+    have: Bitfield,
+}
+
+impl Library {
+    /// A library of the pieces `have` in `file`.
+    pub fn new(content: Rc<Content>, file: FileId, have: Bitfield) -> Library {
+        Library { content, file, have }
+    }
+
+    pub fn content(&self) -> &Rc<Content> {
+        &self.content
+    }
+
+    /// The info dict of one identity; empty if the content has none.
+    pub fn info(&self, identity: Identity) -> &[u8] {
+        match identity {
+            Identity::V1 => self.content.v1.as_ref().map_or(&[], |v1| &v1.info),
+            Identity::V2 => self.content.v2.as_ref().map_or(&[], |v2| &v2.info),
+        }
+    }
+
+    pub fn file(&self) -> FileId {
+        self.file
+    }
+
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// A piece was proven and written.
+    pub fn add(&mut self, piece: u32) {
+        self.have.set(piece);
+    }
+
+    /// Where the bytes of a request stand; `None` unless the piece is proven and the range inside
+    /// it.
+    pub fn span(&self, asked: BlockRef) -> Option<FileSpan> {
+        if !self.have.get(asked.piece) {
+            return None;
+        }
+        let (offset, len) = self.content.geometry.span(asked.piece, asked.begin, asked.len).ok()?;
+        Some(FileSpan { file: self.file, offset, len })
+    }
+}

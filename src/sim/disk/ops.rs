@@ -1,0 +1,292 @@
+//! The file operations of the door, one by one.
+
+use super::sparse::Sparse;
+use super::{Body, Disk, Entry, Handle, Inode, settle};
+use crate::core::id::FileId;
+use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const EBADF: i32 = 9;
+const ENOTDIR: i32 = 20;
+const EINVAL: i32 = 22;
+
+impl Disk {
+    /// Performs an operation at once; the world tells the answer later.
+    pub(in crate::sim) fn perform(&mut self, owner: usize, op: FileOp) -> FileDone {
+        match op {
+            FileOp::Open { path, mode } => FileDone::Opened(self.open(owner, &path, mode)),
+            FileOp::Stat { path } => FileDone::Meta(self.stat(&path)),
+            FileOp::StatOpen { file } => {
+                FileDone::Meta(self.handle(owner, file).map(|handle| self.meta(handle.inode)))
+            }
+            FileOp::Read { file, offset, mut page } => {
+                let body = self.regular(owner, file);
+                let result = body.map(|body| body.read(offset, &mut page) as u32);
+                FileDone::Read { page, result }
+            }
+            FileOp::Write { file, offset, page } => {
+                let result = self.write(owner, file, offset, &page);
+                FileDone::Wrote { page, result }
+            }
+            FileOp::FreeSpace { path } => FileDone::Free(self.stat(&path).map(|_| self.free())),
+            FileOp::Load { path, bytes_max } => FileDone::Loaded(self.load(&path, bytes_max)),
+            FileOp::Sync { file, .. } => FileDone::Done(self.change(owner, file, Sparse::sync)),
+            FileOp::SyncDir { path } => FileDone::Done(self.sync_dir(&path)),
+            FileOp::SetLen { file, len } => {
+                FileDone::Done(self.written(owner, file, |body| body.set_len(len)))
+            }
+            FileOp::Rename { from, to, replace } => {
+                FileDone::Done(self.rename(&from, &to, replace))
+            }
+            FileOp::Remove { path } => FileDone::Done(self.remove(&path)),
+            FileOp::Close { file } => FileDone::Done(self.close(owner, file)),
+            FileOp::Save { path, bytes } => FileDone::Done(self.save(&path, &bytes)),
+            FileOp::Lock { file } => FileDone::Done(self.lock(owner, file)),
+        }
+    }
+}
+
+/// The operations one by one.
+impl Disk {
+    fn open(
+        &mut self,
+        owner: usize,
+        path: &Path,
+        mode: OpenMode,
+    ) -> Result<(FileId, Meta), FileError> {
+        let found = self.names.get(path).copied();
+        let inode = match (found, mode) {
+            (Some(_), OpenMode::CreateNew) => return Err(FileError::Exists),
+            (Some(inode), OpenMode::Read) => self.follow(inode)?,
+            (Some(inode), OpenMode::Update) => inode,
+            (None, OpenMode::Read) => return Err(FileError::NotFound),
+            (None, _) => {
+                self.parent(path)?;
+                self.create(path, Sparse::default())
+            }
+        };
+        match self.inodes.get(&inode).map(|inode| &inode.body) {
+            Some(Body::Regular(_)) => {}
+            Some(Body::Directory) => return Err(FileError::IsDirectory),
+            Some(Body::Special | Body::Symlink(_)) => return Err(FileError::NotRegular),
+            None => return Err(FileError::NotFound),
+        }
+        let handle = Handle { inode, writable: mode != OpenMode::Read, owner };
+        Ok((self.open.insert(handle), self.meta(inode)))
+    }
+
+    /// What a symbolic link leads to; at most forty links, as Linux.
+    fn follow(&self, mut inode: u64) -> Result<u64, FileError> {
+        for _ in 0..40 {
+            match self.inodes.get(&inode).map(|inode| &inode.body) {
+                Some(Body::Symlink(to)) => {
+                    inode = self.names.get(to).copied().ok_or(FileError::NotFound)?;
+                }
+                _ => return Ok(inode),
+            }
+        }
+        Err(FileError::NotRegular)
+    }
+
+    fn stat(&self, path: &Path) -> Result<Meta, FileError> {
+        self.names.get(path).map(|inode| self.meta(*inode)).ok_or(FileError::NotFound)
+    }
+
+    fn meta(&self, number: u64) -> Meta {
+        let inode = self.inodes.get(&number);
+        let (kind, size) = match inode.map(|inode| &inode.body) {
+            Some(Body::Regular(body)) => (FileKind::Regular, body.len()),
+            Some(Body::Directory) => (FileKind::Directory, 4096),
+            Some(Body::Symlink(to)) => (FileKind::Symlink, to.as_os_str().len() as u64),
+            Some(Body::Special) | None => (FileKind::Special, 0),
+        };
+        let (mtime_ns, ctime_ns) = inode.map_or((0, 0), |inode| (inode.mtime_ns, inode.ctime_ns));
+        Meta { kind, size, device: 1, inode: number, mtime_ns, ctime_ns }
+    }
+
+    fn write(
+        &mut self,
+        owner: usize,
+        file: FileId,
+        offset: u64,
+        page: &[u8],
+    ) -> Result<(), FileError> {
+        if self.regular(owner, file)?.growth(offset, page.len()) > self.free() {
+            return Err(FileError::NoSpace);
+        }
+        self.written(owner, file, |body| body.write(offset, page))
+    }
+
+    fn load(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+        let inode = self.names.get(path).copied().ok_or(FileError::NotFound)?;
+        match self.inodes.get(&self.follow(inode)?).map(|inode| &inode.body) {
+            Some(Body::Regular(body)) if body.len() > bytes_max => Err(FileError::TooLarge),
+            Some(Body::Regular(body)) => {
+                let mut bytes = vec![0; body.len() as usize];
+                body.read(0, &mut bytes);
+                Ok(bytes)
+            }
+            Some(Body::Directory) => Err(FileError::IsDirectory),
+            _ => Err(FileError::NotRegular),
+        }
+    }
+
+    fn save(&mut self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        if let Some(parent) = path.parent() {
+            self.make_dirs(parent);
+        }
+        if matches!(self.stat(path), Ok(meta) if meta.kind == FileKind::Directory) {
+            return Err(FileError::IsDirectory);
+        }
+        let mut body = Sparse::default();
+        if body.growth(0, bytes.len()) > self.free() {
+            return Err(FileError::NoSpace);
+        }
+        body.write(0, bytes);
+        body.sync();
+        self.create(path, body);
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path, replace: bool) -> Result<(), FileError> {
+        let inode = self.names.get(from).copied().ok_or(FileError::NotFound)?;
+        self.parent(to)?;
+        match self.stat(to) {
+            Ok(_) if !replace => return Err(FileError::Exists),
+            Ok(meta) if meta.kind == FileKind::Directory => return Err(FileError::IsDirectory),
+            _ => {}
+        }
+        if self.meta(inode).kind == FileKind::Directory {
+            return Err(FileError::Other(EINVAL));
+        }
+        self.enter(to, Entry::Move(from.to_path_buf(), to.to_path_buf(), inode));
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &Path) -> Result<(), FileError> {
+        if self.stat(path)?.kind == FileKind::Directory {
+            return Err(FileError::IsDirectory);
+        }
+        self.enter(path, Entry::Unlink(path.to_path_buf()));
+        Ok(())
+    }
+
+    fn sync_dir(&mut self, path: &Path) -> Result<(), FileError> {
+        if self.stat(path)?.kind != FileKind::Directory {
+            return Err(FileError::Other(ENOTDIR));
+        }
+        for entry in self.unsynced.remove(path).unwrap_or_default() {
+            settle(&mut self.synced, &entry);
+        }
+        self.sweep();
+        Ok(())
+    }
+
+    fn lock(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
+        let inode = self.handle(owner, file)?.inode;
+        match *self.locks.entry(inode).or_insert(file) {
+            holder if holder == file => Ok(()),
+            _ => Err(FileError::Busy),
+        }
+    }
+
+    pub(super) fn close(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
+        self.handle(owner, file)?;
+        self.open.remove(file);
+        self.locks.retain(|_, holder| *holder != file);
+        Ok(())
+    }
+}
+
+/// The parts they are made of.
+impl Disk {
+    pub(super) fn handle(&self, owner: usize, file: FileId) -> Result<&Handle, FileError> {
+        let handle = self.open.get(file).filter(|handle| handle.owner == owner);
+        handle.ok_or(FileError::Other(EBADF))
+    }
+
+    pub(super) fn regular(&self, owner: usize, file: FileId) -> Result<&Sparse, FileError> {
+        match self.inodes.get(&self.handle(owner, file)?.inode).map(|inode| &inode.body) {
+            Some(Body::Regular(body)) => Ok(body),
+            _ => Err(FileError::NotRegular),
+        }
+    }
+
+    fn change(
+        &mut self,
+        owner: usize,
+        file: FileId,
+        how: impl FnOnce(&mut Sparse),
+    ) -> Result<(), FileError> {
+        let inode = self.handle(owner, file)?.inode;
+        if let Some(Inode { body: Body::Regular(body), .. }) = self.inodes.get_mut(&inode) {
+            how(body);
+        }
+        Ok(())
+    }
+
+    /// A change of the content: needs a handle that may write, and marks the time.
+    fn written(
+        &mut self,
+        owner: usize,
+        file: FileId,
+        how: impl FnOnce(&mut Sparse),
+    ) -> Result<(), FileError> {
+        let handle = self.handle(owner, file)?;
+        if !handle.writable {
+            return Err(FileError::Other(EBADF));
+        }
+        let (number, now) = (handle.inode, self.now_ns);
+        if let Some(inode) = self.inodes.get_mut(&number) {
+            (inode.mtime_ns, inode.ctime_ns) = (now, now);
+        }
+        self.change(owner, file, how)
+    }
+
+    fn parent(&self, path: &Path) -> Result<(), FileError> {
+        match self.stat(path.parent().ok_or(FileError::NotFound)?)?.kind {
+            FileKind::Directory => Ok(()),
+            _ => Err(FileError::Other(ENOTDIR)),
+        }
+    }
+
+    fn create(&mut self, path: &Path, body: Sparse) -> u64 {
+        let inode = self.add(Body::Regular(body));
+        self.enter(path, Entry::Link(path.to_path_buf(), inode));
+        inode
+    }
+
+    /// Changes the names now and, when the directory is synced, for good.
+    fn enter(&mut self, path: &Path, entry: Entry) {
+        settle(&mut self.names, &entry);
+        let directory = path.parent().unwrap_or(path).to_path_buf();
+        self.unsynced.entry(directory).or_default().push(entry);
+    }
+
+    fn free(&self) -> u64 {
+        self.capacity_bytes.saturating_sub(self.used())
+    }
+
+    fn used(&self) -> u64 {
+        let held = self.open.iter().map(|(_, handle)| handle.inode);
+        let live: BTreeSet<u64> = self.names.values().copied().chain(held).collect();
+        let bodies = live.iter().filter_map(|inode| self.inodes.get(inode));
+        bodies
+            .map(|inode| if let Body::Regular(b) = &inode.body { b.used_bytes() } else { 0 })
+            .sum()
+    }
+
+    /// Forgets what no name, no handle and no power cut can bring back.
+    pub(super) fn sweep(&mut self) {
+        let held = self.open.iter().map(|(_, handle)| handle.inode);
+        let mut live: BTreeSet<u64> = self.names.values().copied().chain(held).collect();
+        live.extend(self.synced.values());
+        for entry in self.unsynced.values().flatten() {
+            if let Entry::Link(_, inode) | Entry::Move(_, _, inode) = entry {
+                live.insert(*inode);
+            }
+        }
+        self.inodes.retain(|number, _| live.contains(number));
+    }
+}

@@ -1,0 +1,151 @@
+//! Addresses, listeners and datagrams of a world. Processes of one machine share its address and
+//! its loopback; a datagram may be lost, doubled, late, or too large to arrive.
+
+use super::world::{Happening, World};
+use crate::core::io::{Input, Listening, NetError};
+use crate::core::time::Span;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const FIRST_EPHEMERAL_PORT: u16 = 32_768;
+
+/// What a process listens on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub at: SocketAddr,
+    pub tcp: bool,
+    pub udp: bool,
+}
+
+impl World {
+    /// Opens the listeners of a process on the first free port.
+    pub(super) fn bind(
+        &mut self,
+        node: usize,
+        at: SocketAddr,
+        port_last: u16,
+        tcp: bool,
+        udp: bool,
+    ) -> Result<Listening, NetError> {
+        let host = self.nodes[node].host;
+        let ip = at.ip();
+        if !ip.is_unspecified() && !ip.is_loopback() && ip != self.hosts[host].ip {
+            return Err(NetError::NotOurs);
+        }
+        let port = match at.port() {
+            0 => Some(self.ephemeral_port(host)),
+            first => (first..=port_last.max(first)).find(|port| !self.taken(host, ip, *port)),
+        };
+        let at = SocketAddr::new(ip, port.ok_or(NetError::InUse)?);
+        if let Some(process) = &mut self.nodes[node].process {
+            process.bound = Some(Bound { at, tcp, udp });
+        }
+        Ok(Listening { tcp: tcp.then_some(at), udp: udp.then_some(at) })
+    }
+
+    fn taken(&self, host: usize, ip: IpAddr, port: u16) -> bool {
+        self.bound_on(host).any(|(_, bound)| {
+            let meet = bound.at.ip() == ip || bound.at.ip().is_unspecified() || ip.is_unspecified();
+            bound.at.port() == port && meet
+        })
+    }
+
+    fn bound_on(&self, host: usize) -> impl Iterator<Item = (usize, Bound)> {
+        let nodes = self.nodes.iter().enumerate().filter(move |(_, node)| node.host == host);
+        nodes.filter_map(|(number, node)| Some((number, node.process.as_ref()?.bound?)))
+    }
+
+    pub(super) fn ephemeral_port(&mut self, host: usize) -> u16 {
+        loop {
+            let last = &mut self.hosts[host].last_port;
+            *last = last.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
+            let port = *last;
+            if self.bound_on(host).all(|(_, bound)| bound.at.port() != port) {
+                return port;
+            }
+        }
+    }
+
+    /// The machine that `to` means, seen from machine `from`.
+    pub(super) fn host_at(&self, from: usize, to: IpAddr) -> Option<usize> {
+        if to.is_loopback() {
+            return Some(from);
+        }
+        self.hosts.iter().position(|host| host.ip == to && host.up)
+    }
+
+    /// Who listens at `to`, seen from machine `from`.
+    pub(super) fn listener(&self, from: usize, to: SocketAddr, tcp: bool) -> Option<usize> {
+        let host = self.host_at(from, to.ip())?;
+        let found = self.bound_on(host).find(|(_, bound)| {
+            let here = bound.at.ip().is_unspecified() || bound.at.ip() == to.ip();
+            here && bound.at.port() == to.port() && if tcp { bound.tcp } else { bound.udp }
+        });
+        found.map(|(node, _)| node)
+    }
+
+    /// The address a machine uses towards `to`.
+    pub(super) fn source_ip(&self, host: usize, to: IpAddr) -> IpAddr {
+        if to.is_loopback() { to } else { self.hosts[host].ip }
+    }
+
+    /// A one-way trip between two machines.
+    pub(super) fn trip(&self, jitter: u64) -> Span {
+        Span(self.weather.latency.0 + jitter)
+    }
+
+    pub(super) fn datagram_leaves(
+        &mut self,
+        node: usize,
+        to: SocketAddr,
+        from: IpAddr,
+        bytes: &[u8],
+    ) {
+        let host = self.nodes[node].host;
+        let bound = self.nodes[node].process.as_ref().and_then(|process| process.bound);
+        let Some(bound) = bound.filter(|bound| bound.udp) else { return };
+        let ip = match (from.is_unspecified(), bound.at.ip().is_unspecified()) {
+            (false, _) => from,
+            (true, false) => bound.at.ip(),
+            (true, true) => self.source_ip(host, to.ip()),
+        };
+        let from = SocketAddr::new(ip, bound.at.port());
+        let rng = &mut self.rng.udp;
+        // Every draw is made for every datagram, so that one dial does not move the others.
+        let lost = rng.chance(self.weather.udp_loss_pm);
+        let twice = rng.chance(self.weather.udp_twice_pm);
+        let late = rng.chance(self.weather.udp_late_pm);
+        let late_by = rng.below(Span::secs(2).0);
+        let jitters = [rng.below(self.weather.jitter.0 + 1), rng.below(self.weather.jitter.0 + 1)];
+        let faults = self.faults();
+        if bytes.len() > self.weather.datagram_bytes || (faults && lost) {
+            return;
+        }
+        let copies = if faults && twice { 2 } else { 1 };
+        for jitter in &jitters[..copies] {
+            let extra = if faults && late { late_by } else { 0 };
+            let at = self.now + self.trip(jitter + extra);
+            let bytes = bytes.to_vec();
+            self.later(at, Happening::Datagram { from, to, from_host: host, bytes });
+        }
+    }
+
+    pub(super) fn datagram_arrives(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        from_host: usize,
+        bytes: &[u8],
+    ) {
+        if let Some(node) = self.listener(from_host, to, false) {
+            self.tell(node, Input::Datagram { from, to: to.ip(), bytes });
+        }
+    }
+}
+
+/// The address that leaves the choice to the system, of the family of `like`.
+pub fn any_ip(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}

@@ -1,0 +1,189 @@
+//! What is done with each fact of a conversation: which half of the peer hears it.
+
+use super::Swarm;
+use crate::core::fault::Fault;
+use crate::core::id::ConnId;
+use crate::core::io::Outbox;
+use crate::core::time::{Span, Time};
+use crate::peer::{Heard, Identity};
+
+/// How long a peer of ours that was met under v1 is not dialled under v1 again.
+const MET_UNDER_V1: Span = Span::secs(3600);
+
+impl Swarm {
+    /// Hears all facts in `bytes`.
+    pub(super) fn hear(
+        &mut self,
+        conn: ConnId,
+        bytes: &mut &[u8],
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        loop {
+            let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
+            let Some(heard) = session.next(bytes)? else { return Ok(()) };
+            match heard {
+                Heard::BlockBytes(part) => {
+                    if let Some(fetch) = &mut self.fetch {
+                        fetch.block_bytes(conn, part, now);
+                    }
+                }
+                Heard::Greeted => self.greeted(conn, now, out)?,
+                Heard::Introduced => self.introduced(conn, now),
+                Heard::HasMany(before) => {
+                    if let Some(fetch) = &mut self.fetch {
+                        fetch.got_pieces(session, &before, now, out);
+                    }
+                    self.part_if_both_complete(conn)?;
+                }
+                Heard::Has(piece) => {
+                    if let Some(fetch) = &mut self.fetch {
+                        fetch.got_have(session, piece, now, out);
+                    }
+                    self.part_if_both_complete(conn)?;
+                }
+                fact => self.hear_of_blocks(conn, fact, now, out)?,
+            }
+        }
+    }
+
+    fn hear_of_blocks(
+        &mut self,
+        conn: ConnId,
+        heard: Heard<'_>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        match heard {
+            Heard::BlockBegan(block) => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.block_began(conn, block)?;
+                }
+            }
+            Heard::BlockEnded => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.block_ended(conn, now, out);
+                }
+            }
+            Heard::Unchoked => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_unchoke(conn, now);
+                }
+                self.neighbours.worked(conn);
+            }
+            Heard::Rejected(block) => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_reject(conn, block)?;
+                }
+            }
+            Heard::Told(state) => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_state(conn, state);
+                }
+            }
+            fact => self.hear_of_slots(conn, fact, now, out),
+        }
+        Ok(())
+    }
+
+    fn hear_of_slots(&mut self, conn: ConnId, heard: Heard<'_>, now: Time, out: &mut Outbox) {
+        match heard {
+            Heard::Interested => {
+                self.serve.got_interested(conn, &mut self.sessions, now, out);
+                return;
+            }
+            Heard::NotInterested => {
+                self.serve.got_not_interested(conn, &mut self.sessions, now, out);
+                return;
+            }
+            _ => {}
+        }
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        match heard {
+            Heard::Asked(block) => self.serve.got_request(session, block, now, out),
+            Heard::Cancelled(block) => self.serve.got_cancel(session, block, now, out),
+            Heard::AskedHashes(range) => self.serve.got_hash_request(session, range, now, out),
+            Heard::AskedMetadata(part) => self.serve.got_metadata_request(session, part, now, out),
+            Heard::Choked => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_choke(session);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The handshake is known: is this someone to talk to? Then we say who we are.
+    pub(super) fn greeted(
+        &mut self,
+        conn: ConnId,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
+        let Some(peer_id) = session.peer_id else { return Ok(()) };
+        if peer_id == self.us.peer_id {
+            let remote = session.remote;
+            self.neighbours.put_off(remote, MET_UNDER_V1, now);
+            return Err(Fault::nobody("it is ourselves"));
+        }
+        if session.identity == Identity::V1 && peer_id.is_lmk() && self.content.v2.is_some() {
+            let remote = session.remote;
+            if session.outgoing {
+                self.neighbours.got_named(Identity::V2, &[remote], now);
+            }
+            return Err(Fault::nobody("peers of ours meet under v2"));
+        }
+        if let Some(loser) = self.second_conversation(conn) {
+            if loser == conn {
+                return Err(Fault::nobody("we converse already"));
+            }
+            self.end(loser, Fault::nobody("we converse already"), now, out);
+        }
+        let state = self.serve.joined(conn, now);
+        if let Some(fetch) = &mut self.fetch {
+            fetch.joined(conn, now);
+        }
+        let have = self.serve.library.have();
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.greet(&self.us, have, state, now, out);
+        }
+        Ok(())
+    }
+
+    /// If there are two conversations with one peer, the one to give up: the side with the greater
+    /// peer id keeps the one it dialled, so both sides choose the same.
+    fn second_conversation(&self, conn: ConnId) -> Option<ConnId> {
+        let session = self.sessions.get(&conn)?;
+        let peer_id = session.peer_id?;
+        let other = self
+            .sessions
+            .values()
+            .find(|other| other.conn != conn && other.peer_id == Some(peer_id))?;
+        let keep_outgoing = self.us.peer_id > peer_id;
+        match (session.outgoing == keep_outgoing, other.outgoing == keep_outgoing) {
+            (true, false) => Some(other.conn),
+            _ => Some(conn),
+        }
+    }
+
+    fn introduced(&mut self, conn: ConnId, now: Time) {
+        let Some(session) = self.sessions.get(&conn) else { return };
+        if let Some(addr) = session.listens_at() {
+            self.neighbours.met(addr, conn, now);
+        }
+        let told = session.introduced.as_ref().and_then(|words| words.lmk);
+        if let (Some(told), Some(fetch)) = (told, &mut self.fetch) {
+            fetch.got_state(conn, told);
+        }
+    }
+
+    /// Two complete peers have nothing to give each other.
+    fn part_if_both_complete(&self, conn: ConnId) -> Result<(), Fault> {
+        let theirs = self.sessions.get(&conn).is_some_and(|session| session.has.is_full());
+        match theirs && self.is_complete() {
+            true => Err(Fault::nobody("both have everything")),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The addresses of a swarm: who was named, who is being dialled, who is away until when. One entry
+//! an address, whatever identity it was named under.
+
+use crate::core::id::ConnId;
+use crate::core::time::{Span, Time};
+use crate::peer::Identity;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Addresses kept for one swarm.
+const KNOWN_MAX: usize = 2_000;
+/// Dials on their way at a time.
+const DIALS_MAX: usize = 32;
+/// A dial that was not answered for so long is given up.
+pub const DIAL: Span = Span::secs(10);
+/// The longest wait before an address is dialled again.
+const AWAY_MAX_S: u64 = 60;
+/// An address that nobody named for so long is forgotten.
+const UNNAMED: Span = Span::secs(600);
+/// How long a complete peer is left alone by another.
+pub const BOTH_COMPLETE: Span = Span::secs(3600);
+/// How long a peer that sent bad data is left alone.
+const STRUCK: Span = Span::secs(600);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    Fresh,
+    Dialling { conn: ConnId, since: Time },
+    Talking,
+    Away { until: Time },
+}
+
+#[derive(Clone, Debug)]
+struct Neighbour {
+    reach: Reach,
+    /// The best identity it was named under: two peers of ours meet under v2 only.
+    identity: Identity,
+    named: Time,
+    /// When it was lost last.
+    lost: Time,
+    failures: u32,
+    /// Whether we ever conversed.
+    met: bool,
+}
+
+/// An address that was lost: how long it is left alone, and whether we had ever conversed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lost {
+    pub addr: SocketAddr,
+    pub wait: Span,
+    pub met: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    known: BTreeMap<SocketAddr, Neighbour>,
+    talking: BTreeMap<ConnId, SocketAddr>,
+}
+
+impl Neighbours {
+    /// A tracker named these.
+    pub fn got_named(&mut self, identity: Identity, addrs: &[SocketAddr], now: Time) {
+        for addr in addrs {
+            if self.known.len() >= KNOWN_MAX && !self.known.contains_key(addr) {
+                continue;
+            }
+            let neighbour = self.known.entry(*addr).or_insert(Neighbour {
+                reach: Reach::Fresh,
+                identity,
+                named: now,
+                lost: now,
+                failures: 0,
+                met: false,
+            });
+            neighbour.identity = neighbour.identity.max(identity);
+            neighbour.named = now;
+        }
+    }
+
+    /// Whom to dial now. One who lacks pieces tries on its own account; one who has all dials those
+    /// again that a tracker still names.
+    pub fn due(&mut self, lacking: bool, now: Time) -> Vec<(SocketAddr, Identity)> {
+        self.known.retain(|_, n| {
+            !matches!(n.reach, Reach::Away { .. } | Reach::Fresh) || now.since(n.named) < UNNAMED
+        });
+        let dialling =
+            self.known.values().filter(|n| matches!(n.reach, Reach::Dialling { .. })).count();
+        self.known
+            .iter()
+            .filter(|(_, n)| match n.reach {
+                Reach::Fresh => true,
+                Reach::Away { until } => until <= now && (lacking || n.named > n.lost),
+                _ => false,
+            })
+            .map(|(addr, n)| (*addr, n.identity))
+            .take(DIALS_MAX.saturating_sub(dialling))
+            .collect()
+    }
+
+    pub fn dialled(&mut self, addr: SocketAddr, conn: ConnId, now: Time) {
+        if let Some(neighbour) = self.known.get_mut(&addr) {
+            neighbour.reach = Reach::Dialling { conn, since: now };
+        }
+    }
+
+    /// Dials that were not answered in time.
+    pub fn overdue(&self, now: Time) -> Vec<ConnId> {
+        self.known
+            .values()
+            .filter_map(|n| match n.reach {
+                Reach::Dialling { conn, since } if now.since(since) > DIAL => Some(conn),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// A conversation with the peer that listens at `addr` is on.
+    pub fn met(&mut self, addr: SocketAddr, conn: ConnId, now: Time) {
+        self.talking.insert(conn, addr);
+        let identity = Identity::V2;
+        let neighbour = self.known.entry(addr).or_insert(Neighbour {
+            reach: Reach::Talking,
+            identity,
+            named: now,
+            lost: now,
+            failures: 0,
+            met: true,
+        });
+        neighbour.reach = Reach::Talking;
+        neighbour.met = true;
+    }
+
+    /// It served or took something: the next loss starts the waits anew.
+    pub fn worked(&mut self, conn: ConnId) {
+        if let Some(neighbour) = self.talking.get(&conn).and_then(|addr| self.known.get_mut(addr)) {
+            neighbour.failures = 0;
+        }
+    }
+
+    /// A dial failed or a conversation ended.
+    pub fn lost(&mut self, conn: ConnId, struck: bool, now: Time) -> Option<Lost> {
+        let dialled = self.known.iter().find_map(|(addr, n)| match n.reach {
+            Reach::Dialling { conn: dialled, .. } if dialled == conn => Some(*addr),
+            _ => None,
+        });
+        let addr = self.talking.remove(&conn).or(dialled)?;
+        // A second conversation with the same peer may go on.
+        if self.talking.values().any(|other| *other == addr) {
+            return None;
+        }
+        let neighbour = self.known.get_mut(&addr)?;
+        neighbour.failures = neighbour.failures.saturating_add(1);
+        let wait = match struck {
+            true => STRUCK,
+            false => Span::secs((1 << (neighbour.failures - 1).min(6)).min(AWAY_MAX_S)),
+        };
+        neighbour.reach = Reach::Away { until: now + wait };
+        neighbour.lost = now;
+        Some(Lost { addr, wait, met: neighbour.met })
+    }
+
+    /// Puts an address off without blame: we need not talk to it now.
+    pub fn put_off(&mut self, addr: SocketAddr, wait: Span, now: Time) {
+        if let Some(neighbour) = self.known.get_mut(&addr) {
+            neighbour.reach = Reach::Away { until: now + wait };
+            neighbour.lost = now;
+        }
+    }
+
+    /// How many are away or were never reached.
+    pub fn unreached(&self) -> u32 {
+        self.known.values().filter(|n| matches!(n.reach, Reach::Away { .. })).count() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    fn conn(slot: u32) -> ConnId {
+        ConnId { slot, generation: 0 }
+    }
+
+    #[test]
+    fn a_lost_address_is_dialled_again_after_one_two_four_up_to_sixty_seconds() {
+        let mut neighbours = Neighbours::default();
+        let mut now = Time::ZERO;
+        neighbours.got_named(Identity::V2, &[addr(1)], now);
+        let mut waits = Vec::new();
+        for n in 0..8 {
+            assert_eq!(neighbours.due(true, now).len(), 1);
+            neighbours.dialled(addr(1), conn(n), now);
+            assert!(neighbours.due(true, now).is_empty());
+            let wait = neighbours.lost(conn(n), false, now).unwrap().wait;
+            waits.push(wait.as_secs());
+            assert!(neighbours.due(true, now + wait - Span(1)).is_empty());
+            now = now + wait;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn an_address_named_under_both_identities_is_met_under_v2() {
+        let mut neighbours = Neighbours::default();
+        neighbours.got_named(Identity::V1, &[addr(1)], Time::ZERO);
+        neighbours.got_named(Identity::V2, &[addr(1)], Time::ZERO);
+        neighbours.got_named(Identity::V1, &[addr(1)], Time::ZERO);
+        assert_eq!(neighbours.due(true, Time::ZERO), [(addr(1), Identity::V2)]);
+    }
+
+    #[test]
+    fn an_unnamed_address_is_forgotten_and_the_number_is_bounded() {
+        let mut neighbours = Neighbours::default();
+        let many: Vec<SocketAddr> = (1..=60_000).map(addr).collect();
+        neighbours.got_named(Identity::V2, &many, Time::ZERO);
+        assert_eq!(neighbours.known.len(), KNOWN_MAX);
+        assert_eq!(neighbours.due(true, Time::ZERO).len(), DIALS_MAX);
+        assert!(neighbours.due(true, Time::ZERO + UNNAMED).is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! Small swarms from seeds: 64 that stay, 64 fresh ones in every run, and canaries that must fail.
+
+use crate::stand_in;
+use lmk::sim::swarm::{Cast, Scene, Swarm};
+use std::time::Instant;
+
+const FIXED_SEEDS: &str = include_str!("fixed_seeds.txt");
+const FRESH_SEEDS: usize = 64;
+/// Every so many seeds are played twice: one seed, one trace.
+const TWICE_EVERY: usize = 50;
+/// A planted bug must show within this many seeds.
+const CANARY_SEEDS: u64 = 200;
+
+/// Who is on the stage.
+const CAST: Cast = stand_in::CAST;
+
+fn parse(text: &str) -> u64 {
+    let text = text.trim();
+    let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
+    hex.unwrap_or_else(|| text.parse()).unwrap_or_else(|e| panic!("seed {text:?}: {e}"))
+}
+
+fn fixed_seeds() -> Vec<u64> {
+    let lines = FIXED_SEEDS.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).map(parse).collect()
+}
+
+fn fresh_seeds() -> Vec<u64> {
+    let random = || {
+        let mut bytes = [0; 8];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    (0..FRESH_SEEDS).map(|_| random()).collect()
+}
+
+fn play(seed: u64) -> Result<u64, String> {
+    let mut swarm = Swarm::new(seed, CAST, false);
+    swarm.play().map(|()| swarm.world.trace_hash())
+}
+
+fn play_all(seeds: &[u64]) {
+    let failures: Vec<String> = seeds
+        .iter()
+        .enumerate()
+        .filter_map(|(number, seed)| {
+            let first = std::panic::catch_unwind(|| play(*seed));
+            let first = first.unwrap_or_else(|_| Err("a role panicked".into()));
+            let twice = number.is_multiple_of(TWICE_EVERY) && first.is_ok();
+            let what = match first {
+                Err(what) => what,
+                Ok(hash) if twice && play(*seed) != Ok(hash) => "two runs, two traces".into(),
+                Ok(_) => return None,
+            };
+            Some(format!(
+                "seed {seed:#018x}: {what}\n  replay it with: scripts/sim {seed:#018x}\n  \
+                 and add it to tests/sim/fixed_seeds.txt"
+            ))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{} swarms failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn fixed_seeds_finish() {
+    let seeds = fixed_seeds();
+    assert!(seeds.len() >= 64, "{} fixed seeds", seeds.len());
+    play_all(&seeds);
+}
+
+#[test]
+fn fresh_seeds_finish() {
+    play_all(&fresh_seeds());
+}
+
+/// Whether some seed shows that something is wrong with the cast, and what it says.
+fn caught(cast: Cast) -> Option<String> {
+    (0..CANARY_SEEDS).find_map(|seed| Swarm::new(seed, cast, false).play().err())
+}
+
+#[test]
+fn a_byte_made_wrong_on_its_way_to_the_disk_is_caught() {
+    let what = caught(stand_in::CORRUPTS).expect("a wrong file went unnoticed");
+    assert!(what.contains("differs from the source"), "{what}");
+}
+
+#[test]
+fn a_leecher_that_waits_for_ever_is_caught() {
+    let what = caught(stand_in::WAITS).expect("a leecher that never finishes went unnoticed");
+    assert!(what.contains("not finished"), "{what}");
+}
+
+#[test]
+fn a_picture_that_boasts_is_caught() {
+    let what = caught(stand_in::BOASTS).expect("more bytes done than there are went unnoticed");
+    assert!(what.contains("snapshot"), "{what}");
+}
+
+/// `scripts/sim SEED`: one seed with its whole trace.
+#[test]
+#[ignore = "needs LMK_SIM_SEED; scripts/sim sets it"]
+fn replay() {
+    let seed = parse(&std::env::var("LMK_SIM_SEED").expect("LMK_SIM_SEED names the seed"));
+    let begun = Instant::now();
+    let mut swarm = Swarm::new(seed, CAST, true);
+    println!("{:?}\n{:?}", Scene::new(seed), swarm.world.weather());
+    let result = swarm.play();
+    println!(
+        "seed {seed:#018x}: {} entries, {} virtual seconds, {} ms, trace {:#018x}",
+        swarm.world.trace_count(),
+        swarm.world.now().secs(),
+        begun.elapsed().as_millis(),
+        swarm.world.trace_hash()
+    );
+    assert_eq!(result, Ok(()));
+}
