@@ -34,8 +34,8 @@ const KEY_BYTES: u64 = 32;
 
 #[derive(Debug)]
 enum Work {
-    Share(Share),
-    Fetch(Fetch),
+    Share(Box<Share>),
+    Fetch(Box<Fetch>),
     /// The plan cannot be carried out; said at birth.
     Refused(Fatal),
 }
@@ -53,10 +53,10 @@ impl Node {
         let mut rng = Rng::new(plan.seed);
         let (work, op) = match plan.job.clone() {
             Job::Seed(seed) => match Share::new(seed) {
-                Ok(share) => (Work::Share(share), Op::Write),
+                Ok(share) => (Work::Share(Box::new(share)), Op::Write),
                 Err(fatal) => (Work::Refused(fatal), Op::Write),
             },
-            Job::Fetch(fetch) => (Work::Fetch(Fetch::new(fetch)), Op::Read),
+            Job::Fetch(fetch) => (Work::Fetch(Box::new(Fetch::new(fetch))), Op::Read),
         };
         let ties = Ties::new(plan.tracker, op, rng.fork(1));
         Node { shared: Shared::new(plan, ties, rng), work, key: None }

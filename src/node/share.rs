@@ -27,7 +27,7 @@ use std::rc::Rc;
 enum Phase {
     Opening(Ticket),
     Remembering(Ticket),
-    Hashing(Hashing),
+    Hashing(Box<Hashing>),
     /// Was the file changed while it was hashed?
     Looking(Ticket, Box<Content>),
     /// The content is known; the rest depends on the tracker.
@@ -180,7 +180,7 @@ impl Share {
         out.tell(Event::info("hashing", line).number("size", meta.size));
         let hashing = Hashing::start(file, meta.size, self.info_name(), now, out)
             .map_err(|error| self.refused(&error.to_string()))?;
-        self.phase = Some(Phase::Hashing(hashing));
+        self.phase = Some(Phase::Hashing(Box::new(hashing)));
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Share {
         Fatal { ending: Ending::Disk, line }
     }
 
-    fn hashed(&mut self, hashing: Hashing, step: Step, out: &mut Outbox) -> Result<(), Fatal> {
+    fn hashed(&mut self, hashing: Box<Hashing>, step: Step, out: &mut Outbox) -> Result<(), Fatal> {
         let Some((file, _)) = self.file else { return Ok(()) };
         self.phase = Some(match step {
             Step::More => Phase::Hashing(hashing),
