@@ -1,5 +1,6 @@
-//! One conformance suite for whoever drives a role: the reactor over loopback and the simulator must
-//! show the same world. Every role is under watch: the laws of the door are asserted at each input.
+//! One conformance suite for whoever drives a role: the reactor over loopback and the simulator
+//! must show the same world. Every role is under watch: the laws of the door are asserted at each
+//! input.
 
 #[path = "sim/scripted.rs"]
 mod scripted;
@@ -11,6 +12,7 @@ use lmk::core::report::Ending;
 use lmk::core::time::{Span, Time};
 use lmk::reactor::{Options, Reactor};
 use lmk::sim::laws::Watched;
+use lmk::sim::weather::Planted;
 use lmk::sim::{NodeId, Weather, World};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -154,6 +156,23 @@ macro_rules! same_world {
             })*
         }
     };
+}
+
+/// The suite itself can fail: a world with a planted bug does not pass for the same.
+#[test]
+fn a_world_with_a_planted_bug_is_not_the_same() {
+    let flush: fn(&mut dyn Stage) = suite::a_close_after_flush_delivers_everything_then_the_end;
+    for (planted, scene) in [
+        (Planted::ForgottenSent, flush),
+        (Planted::ByteTwice, flush),
+        (Planted::ClosedTwice, suite::an_own_close_is_told_once_and_ends_the_other_side),
+    ] {
+        let passes = |seed| {
+            let weather = Weather { planted: Some(planted), ..Weather::fair(seed) };
+            std::panic::catch_unwind(|| scene(&mut Simulated::new(seed, weather))).is_ok()
+        };
+        assert!(!(0..20).all(passes), "{planted:?} passed for the same world");
+    }
 }
 
 same_world!(

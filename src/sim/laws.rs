@@ -1,5 +1,5 @@
-//! What must hold at the door after every event, whoever drives: one [`Watch`] stands between a role
-//! and its world (or its reactor) and names the first thing that cannot be.
+//! What must hold at the door after every event, whoever drives: one [`Watch`] stands between a
+//! role and its world (or its reactor) and names the first thing that cannot be.
 
 use crate::core::chunk::Chunk;
 use crate::core::id::{ConnId, Ticket};
@@ -87,6 +87,11 @@ impl Watch {
                 })?;
                 law(*why != Closed::ByUs || state.closing, || {
                     format!("Closed {conn:?} ByUs without a wish")
+                })?;
+                let flushed = *why == Closed::ByUs && !state.dropped && state.up;
+                law(!flushed || state.left == state.queued, || {
+                    let (left, all) = (state.left, state.queued);
+                    format!("Closed {conn:?} after its flush, but {left} of {all} bytes were Sent")
                 })?;
                 self.conns.remove(conn);
             }

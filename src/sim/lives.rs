@@ -1,6 +1,7 @@
 //! Lives of processes and machines: started, ended, killed, cut off from power.
 
 use super::laws::Watch;
+use super::net::Bound;
 use super::world::{Act, NodeEnv, Process, WALL_START_S, World};
 use crate::core::io::{Input, Outbox};
 use crate::core::time::Time;
@@ -39,7 +40,7 @@ impl World {
             watch: Watch::default(),
             born: self.now,
             conns: BTreeMap::new(),
-            bound: None,
+            bound: Bound::default(),
             wake_at: Time::NEVER,
             files_after: Time::ZERO,
             wakes_in_a_row: 0,
@@ -48,8 +49,8 @@ impl World {
         self.tell(number, Input::Born);
     }
 
-    /// The process is gone; the system closes what it had open. `orderly`: what fits into the windows
-    /// still leaves, as a last flush would have it.
+    /// The process is gone; the system closes what it had open. `orderly`: what fits into the
+    /// windows still leaves, as a last flush would have it.
     pub(super) fn end_process(&mut self, node: usize, orderly: bool) {
         let Some(process) = self.nodes[node].process.take() else { return };
         for (stream, side) in process.conns.into_values() {

@@ -5,12 +5,15 @@
 //! - [`net`]: addresses, listeners, datagrams. [`tcp`]: byte streams.
 //! - [`disk`]: files in memory, and what a power cut leaves of them.
 //! - [`weather`]: which faults a seed brings, and when they cease.
-//! - [`laws`]: what must hold after every event. [`trace`]: everything that happened, as one number.
+//! - [`swarm`]: the stage for the roles of this program: a small swarm from a seed.
+//! - [`laws`]: what must hold after every event. [`trace`]: everything that happened, as one
+//! number.
 
 pub mod disk;
 pub mod laws;
 mod lives;
 pub mod net;
+pub mod swarm;
 mod tcp;
 pub mod trace;
 mod turn;

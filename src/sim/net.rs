@@ -1,5 +1,5 @@
-//! Addresses, listeners and datagrams of a world. Processes of one machine share its address and its
-//! loopback; a datagram may be lost, doubled, late, or too large to arrive.
+//! Addresses, listeners and datagrams of a world. Processes of one machine share its address and
+//! its loopback; a datagram may be lost, doubled, late, or too large to arrive.
 
 use super::world::{Happening, World};
 use crate::core::io::{Input, Listening, NetError};
@@ -8,12 +8,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
 
-/// What a process listens on.
-#[derive(Clone, Copy, Debug)]
+/// What a process listens on. Another wish for the same kind takes the place of the first.
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Bound {
-    pub at: SocketAddr,
-    pub tcp: bool,
-    pub udp: bool,
+    pub tcp: Option<SocketAddr>,
+    pub udp: Option<SocketAddr>,
+}
+
+impl Bound {
+    fn of(&self, tcp: bool) -> Option<SocketAddr> {
+        if tcp { self.tcp } else { self.udp }
+    }
 }
 
 impl World {
@@ -33,25 +38,31 @@ impl World {
         }
         let port = match at.port() {
             0 => Some(self.ephemeral_port(host)),
-            first => (first..=port_last.max(first)).find(|port| !self.taken(host, ip, *port)),
+            first => (first..=port_last.max(first)).find(|port| {
+                !(tcp && self.taken(host, ip, *port, true)
+                    || udp && self.taken(host, ip, *port, false))
+            }),
         };
         let at = SocketAddr::new(ip, port.ok_or(NetError::InUse)?);
         if let Some(process) = &mut self.nodes[node].process {
-            process.bound = Some(Bound { at, tcp, udp });
+            process.bound.tcp = if tcp { Some(at) } else { process.bound.tcp };
+            process.bound.udp = if udp { Some(at) } else { process.bound.udp };
         }
         Ok(Listening { tcp: tcp.then_some(at), udp: udp.then_some(at) })
     }
 
-    fn taken(&self, host: usize, ip: IpAddr, port: u16) -> bool {
-        self.bound_on(host).any(|(_, bound)| {
-            let meet = bound.at.ip() == ip || bound.at.ip().is_unspecified() || ip.is_unspecified();
-            bound.at.port() == port && meet
+    fn taken(&self, host: usize, ip: IpAddr, port: u16, tcp: bool) -> bool {
+        self.bound_on(host, tcp).any(|(_, at)| {
+            let meet = at.ip() == ip || at.ip().is_unspecified() || ip.is_unspecified();
+            at.port() == port && meet
         })
     }
 
-    fn bound_on(&self, host: usize) -> impl Iterator<Item = (usize, Bound)> {
+    /// The listeners of one kind on a machine, with their nodes.
+    fn bound_on(&self, host: usize, tcp: bool) -> impl Iterator<Item = (usize, SocketAddr)> {
         let nodes = self.nodes.iter().enumerate().filter(move |(_, node)| node.host == host);
-        nodes.filter_map(|(number, node)| Some((number, node.process.as_ref()?.bound?)))
+        nodes
+            .filter_map(move |(number, node)| Some((number, node.process.as_ref()?.bound.of(tcp)?)))
     }
 
     pub(super) fn ephemeral_port(&mut self, host: usize) -> u16 {
@@ -59,7 +70,8 @@ impl World {
             let last = &mut self.hosts[host].last_port;
             *last = last.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
             let port = *last;
-            if self.bound_on(host).all(|(_, bound)| bound.at.port() != port) {
+            let free = |tcp| self.bound_on(host, tcp).all(|(_, at)| at.port() != port);
+            if free(true) && free(false) {
                 return port;
             }
         }
@@ -76,9 +88,9 @@ impl World {
     /// Who listens at `to`, seen from machine `from`.
     pub(super) fn listener(&self, from: usize, to: SocketAddr, tcp: bool) -> Option<usize> {
         let host = self.host_at(from, to.ip())?;
-        let found = self.bound_on(host).find(|(_, bound)| {
-            let here = bound.at.ip().is_unspecified() || bound.at.ip() == to.ip();
-            here && bound.at.port() == to.port() && if tcp { bound.tcp } else { bound.udp }
+        let found = self.bound_on(host, tcp).find(|(_, at)| {
+            let here = at.ip().is_unspecified() || at.ip() == to.ip();
+            here && at.port() == to.port()
         });
         found.map(|(node, _)| node)
     }
@@ -101,14 +113,14 @@ impl World {
         bytes: &[u8],
     ) {
         let host = self.nodes[node].host;
-        let bound = self.nodes[node].process.as_ref().and_then(|process| process.bound);
-        let Some(bound) = bound.filter(|bound| bound.udp) else { return };
-        let ip = match (from.is_unspecified(), bound.at.ip().is_unspecified()) {
+        let bound = self.nodes[node].process.as_ref().and_then(|process| process.bound.udp);
+        let Some(bound) = bound else { return };
+        let ip = match (from.is_unspecified(), bound.ip().is_unspecified()) {
             (false, _) => from,
-            (true, false) => bound.at.ip(),
+            (true, false) => bound.ip(),
             (true, true) => self.source_ip(host, to.ip()),
         };
-        let from = SocketAddr::new(ip, bound.at.port());
+        let from = SocketAddr::new(ip, bound.port());
         let rng = &mut self.rng.udp;
         // Every draw is made for every datagram, so that one dial does not move the others.
         let lost = rng.chance(self.weather.udp_loss_pm);

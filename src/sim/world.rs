@@ -1,5 +1,6 @@
-//! A world: machines with disks, processes with roles, and the agenda of what happens next. One event
-//! is taken at a time, in the order of (virtual time, sequence number); time jumps between them.
+//! A world: machines with disks, processes with roles, and the agenda of what happens next. One
+//! event is taken at a time, in the order of (virtual time, sequence number); time jumps between
+//! them.
 
 use super::disk::Disk;
 use super::laws::Watch;
@@ -17,6 +18,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Unix seconds at the birth of every world: 2030-01-01.
 pub const WALL_START_S: u64 = 1_893_456_000;
+/// More events in one virtual second than any honest work of a small world makes.
+const EVENTS_PER_SECOND_MAX: u64 = 1_000_000;
 /// The shortest time between two turns of a role: a turn takes time, so that a deadline that never
 /// moves does not stop the world.
 pub(super) const TURN: Span = Span::us(10);
@@ -87,7 +90,7 @@ pub(super) struct Process {
     pub born: Time,
     /// Its connections: stream and side.
     pub conns: BTreeMap<ConnId, (u64, usize)>,
-    pub bound: Option<Bound>,
+    pub bound: Bound,
     pub wake_at: Time,
     /// Completions of file operations come no earlier than this, if they come in order.
     pub files_after: Time,
@@ -115,6 +118,8 @@ pub struct World {
     pub(super) last_stream: u64,
     agenda: BTreeMap<(Time, u64), Happening>,
     last_sequence: u64,
+    /// The present virtual second and the events in it.
+    busy: (u64, u64),
     pub(super) trace: Trace,
     breach: Option<String>,
 }
@@ -143,13 +148,14 @@ impl World {
             last_stream: 0,
             agenda: BTreeMap::new(),
             last_sequence: 0,
+            busy: (0, 0),
             trace: Trace::new(print),
             breach: None,
         }
     }
 
-    /// A process on the machine `ip`, started now. Processes of one machine share its disk and reach
-    /// each other over loopback.
+    /// A process on the machine `ip`, started now. Processes of one machine share its disk and
+    /// reach each other over loopback.
     pub fn add_node(
         &mut self,
         ip: IpAddr,
@@ -269,6 +275,7 @@ impl World {
         }
         let Some(((at, _), happening)) = self.agenda.pop_first() else { return false };
         self.now = at;
+        self.count_busy();
         match happening {
             Happening::Act(node, act) => self.act(node, act),
             Happening::Wake { node, life, at } => self.wake(node, life, at),
@@ -309,6 +316,15 @@ impl World {
     pub(super) fn later(&mut self, at: Time, happening: Happening) {
         self.last_sequence += 1;
         self.agenda.insert((at.max(self.now), self.last_sequence), happening);
+    }
+
+    /// Roles that answer each other without end never let the time go on.
+    fn count_busy(&mut self) {
+        let before = if self.busy.0 == self.now.secs() { self.busy.1 } else { 0 };
+        self.busy = (self.now.secs(), before + 1);
+        if before == EVENTS_PER_SECOND_MAX {
+            self.broken(format!("{before} events within one second"));
+        }
     }
 
     /// Whether a fault that happens with `per_mille` happens now.

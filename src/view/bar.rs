@@ -4,8 +4,6 @@ use super::{progress, rows};
 use crate::core::report::Snapshot;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Rows shown under the bar; the rest is counted.
-const ROWS_MAX: usize = 8;
 const WITH_BAR: &str = "{prefix} [{bar:24}] {percent:>3} %  {msg}";
 const WITHOUT_BAR: &str = "{prefix}  {msg}";
 
@@ -64,7 +62,7 @@ impl Default for Bar {
     }
 }
 
-/// The figures, what is waited for, and a row per neighbour, busiest first.
+/// The figures, what is waited for, and the sources, and a row per neighbour.
 fn message(snapshot: &Snapshot) -> String {
     let mut said = match (&snapshot.transfer, &snapshot.tracker) {
         (Some(transfer), _) if progress::unfinished(transfer) => progress::beside_bar(transfer),
@@ -78,15 +76,9 @@ fn message(snapshot: &Snapshot) -> String {
         said.push_str("\n  ");
         said.push_str(line);
     }
-    let size = snapshot.transfer.as_ref().map_or(0, |transfer| transfer.size);
-    let mut peers: Vec<_> = snapshot.peers.iter().collect();
-    peers.sort_by_key(|row| std::cmp::Reverse(row.rate_down.saturating_add(row.rate_up)));
-    for row in peers.iter().take(ROWS_MAX) {
+    for row in rows::of(snapshot, false) {
         said.push_str("\n  ");
-        said.push_str(&rows::text(row, size));
-    }
-    if peers.len() > ROWS_MAX {
-        said.push_str(&format!("\n  and {} more", peers.len() - ROWS_MAX));
+        said.push_str(&row);
     }
     said
 }
@@ -94,8 +86,7 @@ fn message(snapshot: &Snapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::report::{PeerRow, State, Transfer};
-    use std::net::SocketAddr;
+    use crate::core::report::Transfer;
 
     #[test]
     fn the_templates_are_ones_the_library_takes() {
@@ -105,28 +96,18 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_neighbours_are_shown_and_the_others_counted() {
-        let row = |port: u16| PeerRow {
-            addr: SocketAddr::new("127.0.0.1".parse().unwrap(), port),
-            client: "lmk".into(),
-            state: State::Connected,
-            has: 0,
-            downloaded: 0,
-            uploaded: 0,
-            rate_down: u64::from(port),
-            rate_up: 0,
-        };
+    fn under_the_bar_stand_what_is_waited_for_the_sources_and_a_row_each() {
+        let transfer = Transfer { size: 10, sources: [1, 0, 0], ..Transfer::default() };
         let snapshot = Snapshot {
-            transfer: Some(Transfer { size: 100, ..Transfer::default() }),
-            peers: (1..=10).map(row).collect(),
+            transfer: Some(transfer),
+            peers: vec![rows::tests::row(1, 0), rows::tests::row(2, 9)],
             waiting: Some("for the tracker".into()),
             ..Snapshot::default()
         };
         let said = message(&snapshot);
         let lines: Vec<&str> = said.lines().collect();
-        assert_eq!(lines.len(), 2 + ROWS_MAX + 1);
+        assert_eq!(lines.len(), 5, "{said}");
         assert_eq!(lines[1], "  for the tracker");
-        assert!(lines[2].starts_with("  127.0.0.1:10 "), "{said}");
-        assert_eq!(lines.last(), Some(&"  and 2 more"));
+        assert!(lines[2].starts_with("  sources: ") && lines[3].starts_with("  127.0.0.1:2 "));
     }
 }

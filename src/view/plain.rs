@@ -4,8 +4,7 @@
 use super::bar::Bar;
 use super::output::Output;
 use super::progress::Pace;
-use super::rows::Rows;
-use super::{NEVER, Showing, View};
+use super::{NEVER, Showing, View, rows};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
 
@@ -20,15 +19,13 @@ pub struct Plain {
     showing: Showing,
     bar: Option<Bar>,
     pace: Pace,
-    rows: Rows,
     waiting: Option<String>,
 }
 
 impl Plain {
     pub fn new(out: Output, err: Output, showing: Showing) -> Plain {
         let bar = (showing.bar && !showing.quiet).then(Bar::new);
-        let (pace, rows) = (Pace::default(), Rows::default());
-        Plain { out, err, showing, bar, pace, rows, waiting: None }
+        Plain { out, err, showing, bar, pace: Pace::default(), waiting: None }
     }
 
     fn write(&mut self, level: Level, line: &str) {
@@ -63,11 +60,11 @@ impl View for Plain {
                 self.write(Level::Info, why);
             }
         }
-        for line in self.rows.changes(snapshot) {
-            self.write(Level::Info, &line);
-        }
         if let Some(line) = self.pace.line(now, snapshot) {
             self.write(Level::Info, &line);
+            for row in rows::of(snapshot, true) {
+                self.write(Level::Info, &format!("  {row}"));
+            }
         }
     }
 

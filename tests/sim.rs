@@ -1,0 +1,10 @@
+//! The simulator and the swarms it plays.
+
+#[path = "sim/scripted.rs"]
+mod scripted;
+#[path = "sim/stand_in.rs"]
+mod stand_in;
+#[path = "sim/swarms.rs"]
+mod swarms;
+#[path = "sim/world.rs"]
+mod world;
