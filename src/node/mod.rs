@@ -26,7 +26,7 @@ use fetch::Fetch;
 use plan::{Job, NodePlan};
 use share::Share;
 use shared::Shared;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use ties::{Tie, Ties};
 
 /// Bytes of a node key.
@@ -66,12 +66,7 @@ impl Node {
         if let Work::Refused(fatal) = &self.work {
             return Err(fatal.clone());
         }
-        let tracker = self.shared.plan.tracker.ip();
-        let any = match tracker {
-            ip if ip.is_loopback() => SocketAddr::new(ip, 0),
-            ip if ip.is_ipv4() => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            _ => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
+        let any = SocketAddr::new(shared::towards(self.shared.plan.tracker.ip()), 0);
         out.listen(any, 0, false, true);
         match self.shared.plan.key_file.clone() {
             Some(path) => {

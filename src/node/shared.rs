@@ -17,6 +17,17 @@ use crate::swarm::Swarm;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
+/// Where to bind what talks to `tracker`. For all of 127.0.0.0/8 it is the address the system itself
+/// chooses for connections there: the tracker must see one source, whether we come by UDP or TCP.
+pub fn towards(tracker: IpAddr) -> IpAddr {
+    match tracker {
+        IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(ip) if ip.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
 #[derive(Debug)]
 pub struct Shared {
     pub plan: NodePlan,
@@ -90,7 +101,7 @@ impl Shared {
         let here = self.plan.tracker.ip().is_loopback() && self.tracker_open == Some(false);
         let listen = self.plan.listen.unwrap_or(Listen {
             ip: match (self.plan.tracker.ip(), here) {
-                (ip, true) => ip,
+                (ip, true) => towards(ip),
                 (IpAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
                 (IpAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
             },
