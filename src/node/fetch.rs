@@ -1,31 +1,25 @@
 //! The leecher's work: look the name up, fetch and check the metainfo, find the place for the file,
 //! let the swarm fill it, make it durable, and hand over what others were promised.
 
-use super::choice;
+mod ending;
+mod learning;
+
 use super::plan::FetchPlan;
-use super::say;
 use super::shared::Shared;
 use super::target::{Placed, Target, show};
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
-use crate::content::metainfo::Content;
-use crate::content::name;
 use crate::core::fault::Fatal;
-use crate::core::id::{FileId, Hash32, InfoHash, Ticket};
+use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
 use crate::core::time::{Span, Time};
 use crate::peer::Identity;
 use crate::swarm::Happened;
-use crate::wire::catalogue::answer::Answer;
 use crate::wire::catalogue::entry::Listed;
-use crate::wire::catalogue::request::{Request, What};
-use std::rc::Rc;
 
 /// Without a tracker a wanted name cannot be found: so long it may take to answer.
 const TRACKER: Span = Span::secs(5);
-/// Blocks already asked of us are handed over for so long after completion.
-const HAND_OVER: Span = Span::secs(2);
 
 #[derive(Debug)]
 enum Phase {
@@ -165,70 +159,6 @@ impl Fetch {
         Ok(())
     }
 
-    fn look_up(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        let names = vec![self.plan.want.name.clone()];
-        if let Some(number) = shared.ties.ask(Request::Lookup { names }, now, out) {
-            self.phase = Phase::LookingUp { number };
-        }
-    }
-
-    fn got_found(
-        &mut self,
-        shared: &mut Shared,
-        answer: Answer,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
-        let Answer::Found { entries, .. } = answer else {
-            return Err(unexpected(&answer));
-        };
-        let listed = choice::choose(&self.plan.want, entries)?;
-        let hash = swarm_hash(&listed)?;
-        self.size = listed.entry.size;
-        let mut ask =
-            |what| shared.ties.ask(Request::Fetch { hash, what, offset: 0 }, now, out).unwrap_or(0);
-        let info = (ask(What::V2Info), None);
-        // A content of one piece has no piece layer.
-        let layered = listed.entry.size > u64::from(listed.entry.piece_bytes);
-        let layers = if layered { (ask(What::Layers), None) } else { (u64::MAX, Some(Vec::new())) };
-        self.phase = Phase::Learning { listed: Box::new(listed), info, layers };
-        Ok(())
-    }
-
-    fn got_metainfo(
-        &mut self,
-        shared: &mut Shared,
-        number: u64,
-        answer: Answer,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
-        let Phase::Learning { listed, info, layers } = &mut self.phase else { return Ok(()) };
-        let Answer::Data(bytes) = answer else { return Err(unexpected(&answer)) };
-        if number == info.0 {
-            info.1 = Some(bytes);
-        } else if number == layers.0 {
-            layers.1 = Some(bytes);
-        }
-        let (Some(info), Some(layers)) = (&info.1, &layers.1) else { return Ok(()) };
-        let layers = Some(layers.as_slice()).filter(|layers| !layers.is_empty());
-        let content = check_content(listed, info, layers)?;
-        shared.ties.hang_up(out);
-        self.place(content, now, out)
-    }
-
-    /// The metainfo is what its hash says: where does the file go?
-    fn place(&mut self, content: Content, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
-        let file_name = name::target_file_name(&self.plan.want.name).map_err(|why| Fatal {
-            ending: Ending::Refused,
-            line: format!("{}: {why}; not written", foreign(&self.plan.want.name)),
-        })?;
-        let target = Target::start(&self.plan, Rc::new(content), file_name, out);
-        self.phase = Phase::Placing(Box::new(target));
-        self.started = now;
-        Ok(())
-    }
-
     /// A file operation came back; hands back what is not ours.
     pub fn got_file(
         &mut self,
@@ -345,94 +275,6 @@ impl Fetch {
         }
     }
 
-    fn finish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Reaching);
-        let Phase::Downloading(mut target) = phase else {
-            self.phase = phase;
-            return Ok(());
-        };
-        shared.waiting = None;
-        let placed = target.finish(out);
-        self.phase = Phase::Finishing(target);
-        self.placed(shared, placed, now, out)
-    }
-
-    /// Every byte is verified and durable under its name.
-    fn complete(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        let path = self.target().map(|target| show(&target.path)).unwrap_or_default();
-        let took = now.since(self.started);
-        let rate = (self.size as f64 / took.as_secs_f64().max(1e-3)) as u64;
-        let size = bytes_text(self.size);
-        let line = format!("complete {path} ({size} in {took}, {}/s)", bytes_text(rate));
-        self.tell_complete(shared, &line, &path, took, out);
-        shared.ties.completed(shared.stats(), now, out);
-        self.stay_or_go(shared, now, out);
-    }
-
-    fn tell_complete(&self, shared: &Shared, line: &str, path: &str, took: Span, out: &mut Outbox) {
-        let hash = shared.swarm.as_ref().and_then(|swarm| swarm.content().v2.as_ref());
-        out.tell(
-            Event::result("complete", line)
-                .text("path", path)
-                .text("hash", hash.map(|v2| v2.info_hash.to_string()).unwrap_or_default())
-                .number("size", self.size)
-                .number("ms", took.as_ms()),
-        );
-    }
-
-    /// The target was there and is what was wanted.
-    fn already(&mut self, shared: &mut Shared, file: FileId, now: Time, out: &mut Outbox) {
-        let Some(target) = self.target() else { return };
-        let (path, content) = (show(&target.path), target.content());
-        let have = Bitfield::full(content.geometry.pieces());
-        shared.begin_swarm(content, file, have, now);
-        let line = format!("complete {path} was there already; --out DIR|FILE makes another copy");
-        self.tell_complete(shared, &line, &path, Span::ZERO, out);
-        self.stay_or_go(shared, now, out);
-    }
-
-    fn stay_or_go(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        if self.plan.keep_seeding {
-            self.phase = Phase::Seeding;
-            self.got_listening(shared, now, out);
-            say::listening(shared, out);
-            return;
-        }
-        self.phase = Phase::HandingOver { until: now + HAND_OVER, hung_up: false };
-        if let Some(swarm) = &mut shared.swarm {
-            swarm.leave(now, out);
-        }
-        self.go_if_idle(shared, now, out);
-    }
-
-    /// Ends as soon as nobody is owed a block: first what was asked leaves us, then the connections
-    /// end in order, so that nothing on its way is lost.
-    pub fn go_if_idle(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        let Phase::HandingOver { hung_up, .. } = &mut self.phase else { return };
-        match &mut shared.swarm {
-            Some(swarm) if swarm.busy() => {}
-            Some(swarm) if !*hung_up => {
-                *hung_up = true;
-                swarm.hang_up(out);
-                if swarm.is_alone() {
-                    shared.end(Ending::Done, now, out);
-                }
-            }
-            Some(swarm) if !swarm.is_alone() => {}
-            _ => shared.end(Ending::Done, now, out),
-        }
-    }
-
-    /// What is said when a signal ends the work.
-    pub fn farewell(&self, shared: &Shared) -> String {
-        let done = shared.swarm.as_ref().map_or(0, |swarm| swarm.done_bytes());
-        let percent = (done * 100).checked_div(self.size).unwrap_or(0);
-        match self.phase {
-            Phase::Seeding | Phase::HandingOver { .. } => "stopped sharing".into(),
-            _ => format!("stopped at {percent} %; run the same command to go on"),
-        }
-    }
-
     pub fn phase(&self) -> &'static str {
         match &self.phase {
             Phase::Reaching | Phase::LookingUp { .. } | Phase::Learning { .. } => "looking up",
@@ -449,39 +291,4 @@ impl Fetch {
         let name = self.plan.want.name.clone();
         (self.size > 0).then(|| Transfer { name, size: self.size, done, ..Transfer::default() })
     }
-}
-
-fn swarm_hash(listed: &Listed) -> Result<InfoHash, Fatal> {
-    listed.entry.v2.map(Hash32::truncated).ok_or_else(|| Fatal {
-        ending: Ending::Verification,
-        line: format!(
-            "{} has no SHA-256 identity; fetch it with a BitTorrent client",
-            foreign(&listed.entry.name)
-        ),
-    })
-}
-
-/// The metainfo must be what the entry's hash names, and describe a content of its size.
-fn check_content(listed: &Listed, info: &[u8], layers: Option<&[u8]>) -> Result<Content, Fatal> {
-    let name = foreign(&listed.entry.name);
-    let wrong = |why: String| Fatal {
-        ending: Ending::Verification,
-        line: format!("the tracker's metainfo of {name} is wrong ({why}); nothing was written"),
-    };
-    let content = Content::from_info(info, layers).map_err(|error| wrong(error.to_string()))?;
-    if content.v2.as_ref().map(|v2| v2.info_hash) != listed.entry.v2 {
-        return Err(wrong("it does not match its hash".into()));
-    }
-    if content.geometry.size() != listed.entry.size {
-        return Err(wrong("it has another size than the list says".into()));
-    }
-    Ok(content)
-}
-
-fn unexpected(answer: &Answer) -> Fatal {
-    let why = match answer {
-        Answer::Refused(refused) => refused.text.clone(),
-        _ => "an answer to another question".into(),
-    };
-    Fatal { ending: Ending::Network, line: format!("the tracker cannot serve the list: {why}") }
 }

@@ -6,6 +6,7 @@ mod check;
 mod choice;
 mod fetch;
 mod hashing;
+mod life;
 mod lobby;
 mod memory;
 pub mod plan;
@@ -17,8 +18,8 @@ mod ties;
 
 use crate::core::fault::Fatal;
 use crate::core::id::{ConnId, Ticket};
-use crate::core::io::{Command, FileDone, FileOp, Input, Outbox, Role};
-use crate::core::report::{Ending, Event, Snapshot};
+use crate::core::io::{FileDone, Input, Outbox, Role};
+use crate::core::report::Snapshot;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::wire::control::Op;
@@ -26,7 +27,6 @@ use fetch::Fetch;
 use plan::{Job, NodePlan};
 use share::Share;
 use shared::Shared;
-use std::net::SocketAddr;
 use ties::{Tie, Ties};
 
 /// Bytes of a node key.
@@ -60,36 +60,6 @@ impl Node {
         };
         let ties = Ties::new(plan.tracker, op, rng.fork(1));
         Node { shared: Shared::new(plan, ties, rng), work, key: None }
-    }
-
-    fn born(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
-        if let Work::Refused(fatal) = &self.work {
-            return Err(fatal.clone());
-        }
-        let any = SocketAddr::new(shared::towards(self.shared.plan.tracker.ip()), 0);
-        out.listen(any, 0, false, true);
-        match self.shared.plan.key_file.clone() {
-            Some(path) => {
-                self.key = Some(out.file(FileOp::Load { path, bytes_max: KEY_BYTES }));
-            }
-            None => self.shared.ties.start(self.shared.plan.secret, now, out),
-        }
-        match &mut self.work {
-            Work::Share(share) => share.start(out),
-            Work::Fetch(fetch) => fetch.start(now),
-            Work::Refused(_) => {}
-        }
-        Ok(())
-    }
-
-    /// The node key of an earlier run, or a new one.
-    fn got_key(&mut self, loaded: Option<Vec<u8>>, now: Time, out: &mut Outbox) {
-        let kept: Option<[u8; 32]> = loaded.and_then(|bytes| bytes.try_into().ok());
-        let key = kept.unwrap_or(self.shared.plan.secret);
-        if let (None, Some(path)) = (kept, self.shared.plan.key_file.clone()) {
-            out.file(FileOp::Save { path, bytes: key.to_vec() });
-        }
-        self.shared.ties.start(key, now, out);
     }
 
     fn route(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Result<(), Fatal> {
@@ -189,25 +159,6 @@ impl Node {
             swarm.after_file(now, out);
         }
         Ok(())
-    }
-
-    /// A signal: the tracker and the peers are told that we go.
-    fn asked(&mut self, command: Command, now: Time, out: &mut Outbox) {
-        let ending = match command {
-            Command::Interrupt => Ending::Interrupted,
-            // Seeders go on without their terminal.
-            Command::Hangup if matches!(self.work, Work::Share(_)) => return,
-            Command::Terminate | Command::Hangup => Ending::Terminated,
-        };
-        if let Some(swarm) = &mut self.shared.swarm {
-            swarm.leave(now, out);
-        }
-        let farewell = match &self.work {
-            Work::Fetch(fetch) => fetch.farewell(&self.shared),
-            _ => "stopped sharing".into(),
-        };
-        out.tell(Event::info("stopped", farewell));
-        self.shared.end(ending, now, out);
     }
 
     /// What the input set in motion: news of ties and swarm, and what is due.
