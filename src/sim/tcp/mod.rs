@@ -82,6 +82,8 @@ pub(super) struct End {
     /// Segments that arrived; the role took `inbox_taken` bytes of the first.
     inbox: VecDeque<Vec<u8>>,
     inbox_taken: usize,
+    /// Bytes the role took that the sender was not told of yet.
+    uncredited: u64,
     fin_came: bool,
     rst_came: bool,
     deliver_planned: bool,
@@ -112,6 +114,7 @@ impl End {
             arrives_after: Time::ZERO,
             inbox: VecDeque::new(),
             inbox_taken: 0,
+            uncredited: 0,
             fin_came: false,
             rst_came: false,
             deliver_planned: false,
