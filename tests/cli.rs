@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn lmk() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lmk"));
@@ -125,4 +126,64 @@ fn the_readme_has_every_exit_code_and_every_flag() {
         let named = readme.contains(&format!("`--{}", flag.name));
         assert!(named || short.is_some_and(|short| readme.contains(&short)), "--{}", flag.name);
     }
+}
+
+/// A running lmk whose events can be waited for; killed when dropped, so that no test leaves one.
+struct Running(std::process::Child);
+
+impl Running {
+    /// Starts it and waits until it listens.
+    fn listening(args: &[&str]) -> Running {
+        use std::io::{BufRead, BufReader};
+        let mut command = lmk();
+        command.args(args).arg("--json").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut running = Running(command.spawn().unwrap());
+        let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+        let listens = lines.any(|line| line.unwrap().contains("\"event\":\"listening\""));
+        assert!(listens, "it ended before it listened");
+        running
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.0.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None if Instant::now() > until => return None,
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
+}
+
+#[test]
+fn a_signal_ends_the_tracker_with_its_customary_code() {
+    use rustix::process::Signal;
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut tracker = Running::listening(&["tracker", "--bind", "127.0.0.1:0"]);
+        // A tracker outlives the terminal it was started from.
+        tracker.signal(Signal::HUP);
+        tracker.signal(signal);
+        assert_eq!(tracker.exit_code(), Some(code), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let holder = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = holder.local_addr().unwrap().to_string();
+    let ran = lmk().args(["tracker", "--bind", &at]).output().unwrap();
+    assert_eq!(ran.status.code(), Some(5));
+    let said = text(&ran.stderr);
+    assert!(said.contains(&at) && said.contains("error: "), "{said}");
 }

@@ -1,5 +1,6 @@
-//! One conformance suite for whoever drives a role: the reactor over loopback and the simulator must
-//! show the same world. Every role is under watch: the laws of the door are asserted at each input.
+//! One conformance suite for whoever drives a role: the reactor over loopback and the simulator
+//! must show the same world. Every role is under watch: the laws of the door are asserted at each
+//! input.
 
 #[path = "sim/scripted.rs"]
 mod scripted;

@@ -473,11 +473,13 @@ fn rows_of_files(architecture: &str) -> BTreeMap<String, usize> {
     rows
 }
 
-/// What a row says of a file when nothing better is known: its own first line.
+/// What a row says of a file when nothing better is known: the file's own first sentence.
 fn row_to_add(name: &str) -> String {
     let text = fs::read_to_string(root().join("src").join(name)).unwrap_or_default();
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("//! ").to_owned();
-    format!("| `{name}` | {first} |")
+    let head: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//! ")).collect();
+    let head = head.join(" ");
+    let sentence = head.split(". ").next().unwrap_or_default().trim_end_matches('.');
+    format!("| `{name}` | {sentence} |")
 }
 
 fn every_file_once(architecture: &str, files: &[String]) -> Vec<String> {

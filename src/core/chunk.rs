@@ -1,5 +1,5 @@
-//! Bytes to send: either here or in a file. The machine says *which* bytes leave; the reactor decides
-//! how, and the simulator copies a slice.
+//! Bytes to send: either here or in a file. The machine says *which* bytes leave; the reactor
+//! decides how, and the simulator copies a slice.
 
 use super::id::FileId;
 

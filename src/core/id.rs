@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// One TCP connection for its whole life, from the wish to dial (or the accept) to its one `Closed`.
-/// The generation makes a stale id find nothing.
+/// One TCP connection for its whole life, from the wish to dial (or the accept) to its one
+/// `Closed`. The generation makes a stale id find nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnId {
     pub slot: u32,

@@ -1,5 +1,6 @@
-//! The only randomness machines see: a small seeded generator (xoshiro256++, Blackman and Vigna 2019,
-//! seeded by SplitMix64, Steele et al. 2014). Not for secrets: those come from the engine as bytes.
+//! The only randomness machines see: a small seeded generator (xoshiro256++, Blackman and Vigna
+//! 2019, seeded by SplitMix64, Steele et al. 2014). Not for secrets: those come from the engine as
+//! bytes.
 
 #[derive(Clone, Debug)]
 pub struct Rng {
@@ -41,7 +42,8 @@ impl Rng {
         (self.next_u64() >> 32) as u32
     }
 
-    /// Uniform in `0..n`; 0 when `n` is 0. The bias of the multiply method is below 2^-32 for our n.
+    /// Uniform in `0..n`; 0 when `n` is 0. The bias of the multiply method is below 2^-32 for our
+    /// n.
     pub fn below(&mut self, n: u64) -> u64 {
         ((self.next_u64() as u128 * n as u128) >> 64) as u64
     }

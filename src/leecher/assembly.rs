@@ -1,6 +1,6 @@
-//! Pieces being filled: pages of memory, one for each open piece, from a bounded stock. Each block is
-//! hashed as it completes, while it is still warm; a whole piece is folded to one node and compared
-//! with the proven tree before a byte of it goes to disk.
+//! Pieces being filled: pages of memory, one for each open piece, from a bounded stock. Each block
+//! is hashed as it completes, while it is still warm; a whole piece is folded to one node and
+//! compared with the proven tree before a byte of it goes to disk.
 
 use crate::content::digest;
 use crate::content::geometry::{Block, Geometry, Piece};

@@ -1,34 +1,28 @@
-//! The fetching half of a peer: links to sources, the picker, the assembly of pieces and their way to
-//! disk. It routes; picker and assembly decide.
+//! The fetching half of a peer: links to sources, the picker, the assembly of pieces and their way
+//! to disk. It routes; picker and assembly decide.
 
+mod asking;
 mod assembly;
 pub mod link;
 pub mod picker;
+mod receiving;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};
 use crate::content::metainfo::Content;
-use crate::core::fault::Fault;
 use crate::core::id::{ConnId, FileId, Ticket};
-use crate::core::io::{FileDone, FileError, FileOp, Outbox};
-use crate::core::limits::REQUESTS_OUT_MAX;
+use crate::core::io::{FileError, Outbox};
 use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::peer::Session;
-use crate::wire::peer::{BlockRef, Message};
+use crate::wire::peer::Message;
 use crate::wire::peer_state::UploadState;
-use assembly::{Assembly, Verdict};
-use link::{Link, Receiving};
+use assembly::Assembly;
+use link::Link;
 use picker::Picker;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// Requests a source queues that does not say how many.
-const REQUESTS_OUT_UNTOLD: usize = 128;
-/// Blocks nobody asked for, and refusals without a choke, that one source may send: more than can be
-/// on their way when a choke makes requests void.
-const MISPLACED_MAX: u32 = 2 * REQUESTS_OUT_MAX as u32;
 
 /// What the swarm must know or do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,13 +98,6 @@ impl Leecher {
         self.picker.lost_source(&session.has);
     }
 
-    fn forget_asked(&mut self, conn: ConnId, link: &mut Link) {
-        let receiving = link.receiving.take().filter(|r| r.wanted).map(|r| r.block);
-        for block in link.asked.drain(..).chain(receiving) {
-            self.picker.lost_block(conn, block);
-        }
-    }
-
     /// The source told of pieces: `before` is what it had told until now.
     pub fn got_pieces(
         &mut self,
@@ -152,151 +139,6 @@ impl Leecher {
         }
     }
 
-    /// Without the fast extension a choke makes all requests void; with it each is refused by name.
-    pub fn got_choke(&mut self, session: &Session) {
-        let Some(mut link) = self.links.remove(&session.conn) else { return };
-        link.got_choke();
-        if !session.fast() {
-            for block in std::mem::take(&mut link.asked) {
-                self.picker.lost_block(session.conn, block);
-            }
-        }
-        self.links.insert(session.conn, link);
-    }
-
-    pub fn got_reject(&mut self, conn: ConnId, refused: BlockRef) -> Result<(), Fault> {
-        let block = self.content.geometry.block(refused.piece, refused.begin, refused.len)?;
-        let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
-        if link.answered(block) {
-            self.picker.lost_block(conn, block);
-        }
-        // After a choke every request is refused: that is in order.
-        if link.serves() { self.count_misplaced(conn) } else { Ok(()) }
-    }
-
-    fn count_misplaced(&mut self, conn: ConnId) -> Result<(), Fault> {
-        let count = self.misplaced.entry(conn).or_default();
-        *count += 1;
-        match *count > MISPLACED_MAX {
-            true => Err(Fault::peer("too many refusals or blocks that nobody asked for")),
-            false => Ok(()),
-        }
-    }
-
-    pub fn block_began(&mut self, conn: ConnId, block: Block) -> Result<(), Fault> {
-        let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
-        let answered = link.answered(block);
-        // A block that was given up and comes after all is read past.
-        let wanted = answered && self.picker.awaits(conn, block);
-        link.receiving = Some(Receiving { block, filled: 0, wanted });
-        if answered { Ok(()) } else { self.count_misplaced(conn) }
-    }
-
-    pub fn block_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time) {
-        let Some(link) = self.links.get_mut(&conn) else { return };
-        let Some(receiving) = &mut link.receiving else { return };
-        link.meter.add(now, bytes.len() as u64);
-        if receiving.wanted {
-            self.assembly.fill(receiving.block, receiving.filled, bytes);
-        }
-        receiving.filled += bytes.len() as u32;
-    }
-
-    pub fn block_ended(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
-        let Some(link) = self.links.get_mut(&conn) else { return };
-        link.served = now;
-        link.silent = false;
-        let Some(receiving) = link.receiving.take().filter(|r| r.wanted) else { return };
-        let block = receiving.block;
-        self.assembly.end_block(block, conn);
-        if self.picker.got_block(block) {
-            self.judge(block.piece(), out);
-        }
-    }
-
-    fn judge(&mut self, piece: Piece, out: &mut Outbox) {
-        let Some(v2) = &self.content.v2 else { return };
-        match self.assembly.judge(piece, v2) {
-            Verdict::Proven(page) => {
-                let offset = self.content.geometry.piece_offset(piece);
-                let ticket = out.file(FileOp::Write { file: self.file, offset, page });
-                self.writes.insert(ticket, piece);
-            }
-            Verdict::Broken(senders) => {
-                self.picker.got_broken(piece);
-                self.news.push(match senders[..] {
-                    [liar] => News::Lied(liar, piece),
-                    _ => News::Broken(piece),
-                });
-            }
-        }
-    }
-
-    /// A write of ours came back; hands back what is not ours.
-    pub fn got_file(&mut self, ticket: Ticket, done: FileDone) -> Option<FileDone> {
-        let Some(piece) = self.writes.remove(&ticket) else { return Some(done) };
-        if let FileDone::Wrote { page, result } = done {
-            self.assembly.give_back(page);
-            match result {
-                Ok(()) => {
-                    self.picker.got_proven(piece);
-                    self.news.push(News::Stored(piece));
-                }
-                Err(error) => {
-                    self.picker.got_broken(piece);
-                    self.news.push(News::DiskFailed(error));
-                }
-            }
-        }
-        None
-    }
-
-    /// Asks the source for as much as it should have on its way.
-    pub fn fill(&mut self, session: &mut Session, now: Time, out: &mut Outbox) {
-        let conn = session.conn;
-        let Some(link) = self.links.get_mut(&conn) else { return };
-        let depth = depth(session);
-        // Requests leave in handfuls: one message for many is one read for the source.
-        if !link.serves() || link.asked.len() > depth * 3 / 4 {
-            return;
-        }
-        if link.asked.is_empty() {
-            link.served = now;
-        }
-        self.picked.clear();
-        let (n, room) = (depth - link.asked.len(), self.assembly.room());
-        self.picker.next(conn, &session.has, n, room, &mut self.picked);
-        self.requests.clear();
-        for block in &self.picked {
-            self.assembly.begin(block.piece());
-            let (piece, begin) = (block.piece().index(), block.begin());
-            let asked = BlockRef { piece, begin, len: self.content.geometry.block_len(*block) };
-            self.requests.extend_from_slice(&Message::Request(asked).encode());
-            link.asked.push_back(*block);
-        }
-        if !self.requests.is_empty() {
-            out.send(conn, &self.requests);
-            session.spoke = now;
-        }
-    }
-
-    /// Lets go of what sources owe for too long.
-    pub fn tick(&mut self, now: Time) {
-        let overdue: Vec<ConnId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.overdue(now))
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in overdue {
-            let Some(mut link) = self.links.remove(&conn) else { continue };
-            link.silent = true;
-            // They stay asked of the source: should they come, they are no offence.
-            link.asked.iter().for_each(|block| self.picker.lost_block(conn, *block));
-            self.links.insert(conn, link);
-        }
-    }
-
     /// The state of a source towards us, if we converse.
     pub fn state(&self, conn: ConnId) -> Option<State> {
         self.links.get(&conn).map(Link::state)
@@ -307,10 +149,4 @@ impl Leecher {
         let meter = self.links.get(&conn).map(|link| &link.meter);
         meter.map_or((0, 0), |meter| (meter.total, meter.rate(now)))
     }
-}
-
-/// Requests a source should have of us at a time.
-fn depth(session: &Session) -> usize {
-    let told = session.introduced.as_ref().and_then(|words| words.reqq);
-    told.map_or(REQUESTS_OUT_UNTOLD, |reqq| (reqq as usize).clamp(1, REQUESTS_OUT_MAX))
 }

@@ -46,6 +46,8 @@ enum Phase {
     /// Complete; others may still be owed blocks.
     HandingOver {
         until: Time,
+        /// Everything has left us; the peers are reading the last of it.
+        hung_up: bool,
     },
     Seeding,
 }
@@ -86,7 +88,7 @@ impl Fetch {
     pub fn deadline(&self) -> Time {
         let tracker = match self.phase {
             Phase::Reaching => self.born + TRACKER,
-            Phase::HandingOver { until } => until,
+            Phase::HandingOver { until, .. } => until,
             _ => Time::NEVER,
         };
         let timeout = self.plan.timeout.zip(self.no_source).map(|(span, since)| since + span);
@@ -396,18 +398,28 @@ impl Fetch {
             say::listening(shared, out);
             return;
         }
-        self.phase = Phase::HandingOver { until: now + HAND_OVER };
+        self.phase = Phase::HandingOver { until: now + HAND_OVER, hung_up: false };
         if let Some(swarm) = &mut shared.swarm {
             swarm.leave(now, out);
         }
         self.go_if_idle(shared, now, out);
     }
 
-    /// Ends as soon as nobody is owed a block.
+    /// Ends as soon as nobody is owed a block: first what was asked leaves us, then the connections
+    /// end in order, so that nothing on its way is lost.
     pub fn go_if_idle(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        let busy = shared.swarm.as_ref().is_some_and(|swarm| swarm.busy());
-        if matches!(self.phase, Phase::HandingOver { .. }) && !busy {
-            shared.end(Ending::Done, now, out);
+        let Phase::HandingOver { hung_up, .. } = &mut self.phase else { return };
+        match &mut shared.swarm {
+            Some(swarm) if swarm.busy() => {}
+            Some(swarm) if !*hung_up => {
+                *hung_up = true;
+                swarm.hang_up(out);
+                if swarm.is_alone() {
+                    shared.end(Ending::Done, now, out);
+                }
+            }
+            Some(swarm) if !swarm.is_alone() => {}
+            _ => shared.end(Ending::Done, now, out),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Remembered hashes: what a file hashed to, by (device, inode, size, mtime, ctime). Losing it costs
-//! time, not truth; whatever does not match exactly is hashed again.
+//! Remembered hashes: what a file hashed to, by (device, inode, size, mtime, ctime). Losing it
+//! costs time, not truth; whatever does not match exactly is hashed again.
 
 use crate::content::metainfo::Content;
 use crate::core::bencode::{Limits, Mode, Writer, parse};

@@ -65,8 +65,8 @@ pub struct FetchPlan {
     pub want: Want,
     /// Directory that relative results go to: the working directory, absolute.
     pub directory: PathBuf,
-    /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/` must
-    /// be a directory.
+    /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/`
+    /// must be a directory.
     pub out: Option<PathBuf>,
     pub out_must_be_directory: bool,
     /// `--overwrite`: an existing target with other content is replaced.

@@ -1,5 +1,5 @@
-//! What a node says to the person at the terminal: the lines of a seeder that is ready, of a leecher
-//! that is done, and of what both wait for.
+//! What a node says to the person at the terminal: the lines of a seeder that is ready, of a
+//! leecher that is done, and of what both wait for.
 
 use super::plan::NodePlan;
 use super::shared::Shared;

@@ -1,4 +1,5 @@
-//! The first words on both sides: handshake (BEP 3), extension handshake (BEP 10), and what we have.
+//! The first words on both sides: handshake (BEP 3), extension handshake (BEP 10), and what we
+//! have.
 
 use crate::content::bitfield::Bitfield;
 use crate::core::id::{ConnId, InfoHash, PeerId};

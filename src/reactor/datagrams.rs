@@ -1,5 +1,5 @@
-//! The one UDP socket: datagrams in batches, each with the address of ours it came to; answers leave
-//! from that address. Nothing that happens to a datagram ends anything.
+//! The one UDP socket: datagrams in batches, each with the address of ours it came to; answers
+//! leave from that address. Nothing that happens to a datagram ends anything.
 
 use super::door::Door;
 use super::{Counters, canonical};

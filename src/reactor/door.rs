@@ -1,4 +1,4 @@
-//! The one way to the role. It is entered with one piece of news at a time, from the loop only, and
+//! The one way to the role. It is entered with one input at a time, from the loop only, and
 //! its wishes stay in the outbox until they are applied.
 
 use super::Counters;

@@ -7,9 +7,7 @@ use super::door::Door;
 use super::{Counters, canonical, descriptors};
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Input, Role};
-use crate::core::limits::{
-    ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN, DESCRIPTORS_MAX, READ_QUOTA_BYTES, TURN_BYTES,
-};
+use crate::core::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN, DESCRIPTORS_MAX, TURN_BYTES};
 use crate::core::report::Event;
 use crate::core::time::{Span, Time};
 use mio::Registry;
@@ -37,12 +35,14 @@ pub(super) struct Inlet {
     /// and dropped instead of waking us for ever.
     reserve: Option<File>,
     conns_max: usize,
+    quota_bytes: usize,
     complaint_due: Time,
 }
 
 impl Inlet {
-    /// `conns_max`: connections held at one time; others are dropped on arrival.
-    pub fn new(conns_max: usize) -> Inlet {
+    /// `conns_max`: connections held at one time; others are dropped on arrival. `quota_bytes`:
+    /// read from one connection in one turn.
+    pub fn new(conns_max: usize, quota_bytes: usize) -> Inlet {
         Inlet {
             buffer: vec![0; BUFFER_BYTES],
             listener: None,
@@ -50,6 +50,7 @@ impl Inlet {
             backoff_until: Time::ZERO,
             reserve: reserve(),
             conns_max,
+            quota_bytes: quota_bytes.max(1),
             complaint_due: Time::ZERO,
         }
     }
@@ -147,18 +148,18 @@ impl Inlet {
 
     fn read_one<R: Role>(&mut self, id: ConnId, door: &mut Door<R>) -> usize {
         let mut taken = 0;
-        while taken < READ_QUOTA_BYTES {
+        while taken < self.quota_bytes {
             let Some(conn) = door.conns.get_mut(id) else { break };
             if !wants_read(conn) {
                 break;
             }
-            let room = self.buffer.len().min(READ_QUOTA_BYTES - taken);
+            let room = self.buffer.len().min(self.quota_bytes - taken);
             let buffer = self.buffer.get_mut(..room).unwrap_or_default();
             match conn.stream.read(buffer) {
                 Ok(0) => end(id, door),
                 Ok(n) => {
-                    // Fewer bytes than asked for: that was all. An end that was announced is still
-                    // to be read.
+                    // Fewer bytes than asked for: that was all. An end that the poll told of is
+                    // still to be read.
                     conn.readable = n == room || conn.read_closed || conn.write_failed;
                     let hushed = conn.hushed;
                     taken += n;

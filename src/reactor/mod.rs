@@ -26,6 +26,7 @@ pub use wake::Handle;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{Effect, FileDone, Input, Listening, NetError, Outbox, Role};
+use crate::core::limits;
 use crate::core::report::{Ending, Event};
 use crate::core::time::{Span, Time};
 use clock::Clock;
@@ -57,11 +58,17 @@ pub struct Options {
     pub signals: bool,
     /// Descriptors kept back from connections, for files and everything else.
     pub descriptors_reserved: u64,
+    /// Bytes read from one connection in one turn.
+    pub read_quota_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { signals: true, descriptors_reserved: 32 }
+        Options {
+            signals: true,
+            descriptors_reserved: 32,
+            read_quota_bytes: limits::READ_QUOTA_BYTES,
+        }
     }
 }
 
@@ -122,6 +129,7 @@ impl<R: Role> Reactor<R> {
             false => None,
         };
         let conns_max = descriptors::raise().saturating_sub(options.descriptors_reserved).max(1);
+        let conns_max = usize::try_from(conns_max).unwrap_or(usize::MAX);
         Ok(Reactor {
             door: Door {
                 role,
@@ -137,7 +145,7 @@ impl<R: Role> Reactor<R> {
             inbox,
             signals,
             signalled: false,
-            inlet: Inlet::new(usize::try_from(conns_max).unwrap_or(usize::MAX)),
+            inlet: Inlet::new(conns_max, options.read_quota_bytes),
             outlet: Outlet::new(),
             datagrams: Datagrams::new(),
             files: Files::default(),

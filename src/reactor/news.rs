@@ -1,4 +1,5 @@
-//! Steps 1 to 4 of the turn: how long to wait, what the poll says, and the news that need no socket.
+//! Steps 1 to 4 of the turn: how long to wait, what the poll says, and the news that need no
+//! socket.
 
 use super::{Completion, Reactor, TOKEN_SIGNALS, TOKEN_TCP, TOKEN_UDP, TOKEN_WAKE, internal};
 use crate::core::fault::Fatal;

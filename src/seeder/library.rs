@@ -47,7 +47,8 @@ impl Library {
         self.have.set(piece);
     }
 
-    /// Where the bytes of a request stand; `None` unless the piece is proven and the range inside it.
+    /// Where the bytes of a request stand; `None` unless the piece is proven and the range inside
+    /// it.
     pub fn span(&self, asked: BlockRef) -> Option<FileSpan> {
         if !self.have.get(asked.piece) {
             return None;

@@ -4,6 +4,7 @@
 pub mod library;
 mod proofs;
 pub mod slots;
+mod telling;
 mod upload;
 
 use crate::core::id::{ConnId, Ticket};
@@ -97,7 +98,8 @@ impl Seeder {
         out: &mut Outbox,
     ) {
         let Some(served) = self.served.get_mut(&session.conn) else { return };
-        let holds_slot = matches!(self.slots.place(session.conn), Place::Active { .. });
+        let holds_slot =
+            !self.closing && matches!(self.slots.place(session.conn), Place::Active { .. });
         let granted = holds_slot && self.library.span(block).is_some() && served.upload.push(block);
         if granted {
             self.slots.got_request(session.conn, now);
@@ -204,62 +206,5 @@ impl Seeder {
     pub fn uploaded(&self, conn: ConnId, now: Time) -> (u64, u64) {
         let meter = self.served.get(&conn).map(|served| &served.upload.meter);
         meter.map_or((0, 0), |meter| (meter.total, meter.rate(now)))
-    }
-
-    /// Tells everyone whose place changed, and those who could come now or no longer.
-    fn settle(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        for conn in self.slots.take_changed() {
-            let state = self.state_for(conn);
-            let (Some(session), Some(served)) =
-                (sessions.get_mut(&conn), self.served.get_mut(&conn))
-            else {
-                continue;
-            };
-            served.told = state.state;
-            session.tell_state(state, now, out);
-            match self.slots.place(conn) {
-                Place::Active { .. } if session.choking => session.say(Message::Unchoke, now, out),
-                Place::Idle | Place::Queued if !session.choking => {
-                    session.say(Message::Choke, now, out);
-                    for block in served.upload.take_all() {
-                        if session.fast() {
-                            session.say(Message::Reject(block), now, out);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.tell_others(sessions, now, out);
-    }
-
-    fn tell_others(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        for (conn, served) in &mut self.served {
-            let state = self.slots.state(*conn);
-            if state != served.told {
-                served.told = state;
-                if let Some(session) = sessions.get_mut(conn) {
-                    session.tell_state(upload_state(&self.slots, *conn), now, out);
-                }
-            }
-        }
-    }
-
-    fn state_for(&self, conn: ConnId) -> UploadState {
-        upload_state(&self.slots, conn)
-    }
-}
-
-/// What `conn` is told of our upload side.
-fn upload_state(slots: &Slots, conn: ConnId) -> UploadState {
-    let state = slots.state(conn);
-    UploadState {
-        state,
-        queue_position: slots.position(conn).unwrap_or(0) as u32,
-        queue_len: slots.queued() as u32,
-        free: slots.free(),
-        total: slots.total(),
-        wait_s: 0,
-        reason: if state == State::Unavailable { Reason::Full } else { Reason::None },
     }
 }

@@ -1,5 +1,6 @@
 //! Who is served: the right to be served (a slot), and the queue of those who wait for one. First
-//! come, first served. Pure: it says what changed, the half of the peer that owns it tells the peers.
+//! come, first served. Pure: it says what changed, the half of the peer that owns it tells the
+//! peers.
 
 use crate::core::id::ConnId;
 use crate::core::report::State;

@@ -1,6 +1,6 @@
-//! The upload pump of one leecher: a bounded queue of what it asked for, and just enough of it handed
-//! over to keep its connection busy. Cancel and choke touch only our own queue, so nothing that was
-//! handed over is ever taken back.
+//! The upload pump of one leecher: a bounded queue of what it asked for, and just enough of it
+//! handed over to keep its connection busy. Cancel and choke touch only our own queue, so nothing
+//! that was handed over is ever taken back.
 
 use super::library::Library;
 use crate::core::chunk::{Chunk, FileSpan};

@@ -1,5 +1,5 @@
-//! What must hold at the door after every event, whoever drives: one [`Watch`] stands between a role
-//! and its world (or its reactor) and names the first thing that cannot be.
+//! What must hold at the door after every event, whoever drives: one [`Watch`] stands between a
+//! role and its world (or its reactor) and names the first thing that cannot be.
 
 use crate::core::chunk::Chunk;
 use crate::core::id::{ConnId, Ticket};

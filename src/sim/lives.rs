@@ -49,8 +49,8 @@ impl World {
         self.tell(number, Input::Born);
     }
 
-    /// The process is gone; the system closes what it had open. `orderly`: what fits into the windows
-    /// still leaves, as a last flush would have it.
+    /// The process is gone; the system closes what it had open. `orderly`: what fits into the
+    /// windows still leaves, as a last flush would have it.
     pub(super) fn end_process(&mut self, node: usize, orderly: bool) {
         let Some(process) = self.nodes[node].process.take() else { return };
         for (stream, side) in process.conns.into_values() {

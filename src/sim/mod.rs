@@ -6,7 +6,8 @@
 //! - [`disk`]: files in memory, and what a power cut leaves of them.
 //! - [`weather`]: which faults a seed brings, and when they cease.
 //! - [`swarm`]: the stage for the roles of this program: a small swarm from a seed.
-//! - [`laws`]: what must hold after every event. [`trace`]: everything that happened, as one number.
+//! - [`laws`]: what must hold after every event. [`trace`]: everything that happened, as one
+//! number.
 
 pub mod disk;
 pub mod laws;

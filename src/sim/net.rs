@@ -1,5 +1,5 @@
-//! Addresses, listeners and datagrams of a world. Processes of one machine share its address and its
-//! loopback; a datagram may be lost, doubled, late, or too large to arrive.
+//! Addresses, listeners and datagrams of a world. Processes of one machine share its address and
+//! its loopback; a datagram may be lost, doubled, late, or too large to arrive.
 
 use super::world::{Happening, World};
 use crate::core::io::{Input, Listening, NetError};

@@ -1,5 +1,5 @@
-//! A small swarm from a seed: a tracker, a seeder, up to five leechers, faults, kills and returns, and
-//! a person who starts again what gave up. After the faults ceased every leecher must finish.
+//! A small swarm from a seed: a tracker, a seeder, up to five leechers, faults, kills and returns,
+//! and a person who starts again what gave up. After the faults ceased every leecher must finish.
 
 use super::weather::{Purpose, Weather, stream};
 use super::world::{Act, NodeEnv, NodeId, World};
@@ -18,8 +18,8 @@ use std::path::PathBuf;
 const NAME: &str = "big.zip";
 const SOURCE: &str = "/home/seeder/big.zip";
 const TRACKER_PORT: u16 = 6969;
-/// From the last fault on, beside the time the bytes themselves need: back-offs, announce intervals,
-/// and idle time-outs of connections that went dark.
+/// From the last fault on, beside the time the bytes themselves need: back-offs, announce
+/// intervals, and idle time-outs of connections that went dark.
 pub const PATIENCE: Span = Span::secs(30 * 60);
 /// Times the bare transfer time of all copies one after another.
 const RATE_PATIENCE: u64 = 10;

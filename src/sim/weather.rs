@@ -1,11 +1,11 @@
-//! What a seed brings: the nature of the network and the disks, which holds for ever, and the faults,
-//! which cease at [`Weather::heal_at`].
+//! What a seed brings: the nature of the network and the disks, which holds for ever, and the
+//! faults, which cease at [`Weather::heal_at`].
 
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 
-/// What a stream of random numbers is for. Each use has its own stream, so that a new one leaves the
-/// others as they were and an old seed keeps its meaning.
+/// What a stream of random numbers is for. Each use has its own stream, so that a new one leaves
+/// the others as they were and an old seed keeps its meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     Udp = 1,
@@ -153,7 +153,8 @@ impl Weather {
         }
     }
 
-    /// Nature and faults of a seed: every fault is on with probability 1/2, its intensity log-uniform.
+    /// Nature and faults of a seed: every fault is on with probability 1/2, its intensity
+    /// log-uniform.
     pub fn rough(seed: u64, heal_at: Time) -> Weather {
         // The faults have dials of their own, behind the ones of `fair`.
         let mut dial = Dials { seed, next: 100 };

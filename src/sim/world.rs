@@ -1,5 +1,6 @@
-//! A world: machines with disks, processes with roles, and the agenda of what happens next. One event
-//! is taken at a time, in the order of (virtual time, sequence number); time jumps between them.
+//! A world: machines with disks, processes with roles, and the agenda of what happens next. One
+//! event is taken at a time, in the order of (virtual time, sequence number); time jumps between
+//! them.
 
 use super::disk::Disk;
 use super::laws::Watch;
@@ -153,8 +154,8 @@ impl World {
         }
     }
 
-    /// A process on the machine `ip`, started now. Processes of one machine share its disk and reach
-    /// each other over loopback.
+    /// A process on the machine `ip`, started now. Processes of one machine share its disk and
+    /// reach each other over loopback.
     pub fn add_node(
         &mut self,
         ip: IpAddr,

@@ -1,23 +1,26 @@
 //! One content: its conversations, its two halves and its neighbours. It routes facts from the
 //! conversations to the halves; it decides nothing about pieces or slots.
 
+mod dials;
 mod facts;
+mod files;
 mod neighbours;
+mod partings;
 mod rows;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
-use crate::core::fault::{Blame, Fault};
-use crate::core::id::{ConnId, FileId, InfoHash, Ticket};
-use crate::core::io::{Closed, FileDone, FileError, Outbox};
-use crate::core::report::{Event, State};
+use crate::core::fault::Fault;
+use crate::core::id::{ConnId, FileId, InfoHash};
+use crate::core::io::{Closed, FileError, Outbox};
+use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::leecher::{Leecher, News};
+use crate::leecher::Leecher;
 use crate::peer::{Identity, Session, Sessions, Us};
 use crate::seeder::Seeder;
 use crate::seeder::library::Library;
-use crate::wire::peer::{Framer, Handshake, Message};
+use crate::wire::peer::{Framer, Handshake};
 use neighbours::Neighbours;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,17 +28,6 @@ use std::rc::Rc;
 
 /// How often the swarm looks after timeouts, rates and dials.
 const TICK: Span = Span::ms(250);
-/// A handshake that is not complete after so long will not be.
-const HANDSHAKE: Span = Span::secs(10);
-/// Silence that ends a conversation (the practice of other clients, too).
-const SILENCE: Span = Span::secs(120);
-/// We say something at least so often; peers that wait choked and do not speak `lmk_state` hang up
-/// after 10 s of silence at the earliest.
-const KEEP_ALIVE: Span = Span::secs(60);
-const KEEP_ALIVE_QUEUED: Span = Span::secs(8);
-/// How long a complete peer is left alone by another.
-const BOTH_COMPLETE: Span = Span::secs(3600);
-
 /// What the node must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Happened {
@@ -142,44 +134,6 @@ impl Swarm {
         self.us.listen_port = port;
     }
 
-    /// A tracker named peers.
-    pub fn got_named(
-        &mut self,
-        identity: Identity,
-        addrs: &[SocketAddr],
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        self.neighbours.got_named(identity, addrs, now);
-        self.dial_due(now, out);
-    }
-
-    fn dial_due(&mut self, now: Time, out: &mut Outbox) {
-        if self.leaving {
-            return;
-        }
-        for (addr, identity) in self.neighbours.due(self.fetch.is_some(), now) {
-            let conn = out.dial(addr);
-            self.neighbours.dialled(addr, conn, now);
-            self.dials.insert(conn, (addr, identity));
-        }
-    }
-
-    /// A dial of ours is established; `false` if it is not ours.
-    pub fn got_connected(&mut self, conn: ConnId, now: Time, out: &mut Outbox) -> bool {
-        let Some((addr, identity)) = self.dials.remove(&conn) else { return false };
-        let Some((_, info_hash)) = self.identities().find(|(ours, _)| *ours == identity) else {
-            out.close(conn);
-            return true;
-        };
-        let geometry = self.content.geometry;
-        let mut session = Session::dialled(conn, addr, identity, info_hash, geometry, now);
-        session.open(&self.us, now, out);
-        self.neighbours.met(addr, conn, now);
-        self.sessions.insert(conn, session);
-        true
-    }
-
     /// A peer dialled us and shook hands for this content.
     pub fn got_accepted(
         &mut self,
@@ -247,139 +201,6 @@ impl Swarm {
         true
     }
 
-    fn dial_failed(
-        &mut self,
-        conn: ConnId,
-        addr: SocketAddr,
-        why: Closed,
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        let Some(lost) = self.neighbours.lost(conn, false, now) else { return };
-        let reason = match why {
-            Closed::Refused => "nobody listens there",
-            Closed::ByUs => "no answer",
-            _ => "it cannot be reached; is a firewall closing the port?",
-        };
-        let line = format!("peer {addr}: {reason}; next try in {} s", lost.wait.as_secs());
-        // Once is enough for a person, and a peer that was there and left is no news at all.
-        let event = match !lost.met && lost.wait.as_secs() == 1 {
-            true => Event::info("unreachable", line),
-            false => Event::detail("unreachable", line),
-        };
-        out.tell(event.text("peer", addr.to_string()));
-        self.check_sources();
-    }
-
-    /// File work; hands back what is not ours.
-    pub fn got_file(
-        &mut self,
-        ticket: Ticket,
-        done: FileDone,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Option<FileDone> {
-        let done = match &mut self.fetch {
-            Some(fetch) => fetch.got_file(ticket, done)?,
-            None => done,
-        };
-        self.serve.got_file(ticket, done, &mut self.sessions, now, out)
-    }
-
-    /// After file work: tells what is stored, and asks for more where a page came free.
-    pub fn after_file(&mut self, now: Time, out: &mut Outbox) {
-        self.take_news(now, out);
-        if let Some(fetch) = &mut self.fetch {
-            self.sessions.values_mut().for_each(|session| fetch.fill(session, now, out));
-        }
-    }
-
-    fn take_news(&mut self, now: Time, out: &mut Outbox) {
-        let Some(fetch) = &mut self.fetch else { return };
-        for news in fetch.take_news() {
-            match news {
-                News::Stored(piece) => {
-                    self.serve.library.add(piece.index());
-                    for session in self.sessions.values_mut() {
-                        if session.peer_id.is_some() && !session.has.get(piece.index()) {
-                            session.say(Message::Have(piece.index()), now, out);
-                        }
-                    }
-                }
-                News::Lied(conn, piece) => {
-                    let what = "sent a piece that does not match its hash";
-                    let peer = self.sessions.get(&conn).map(|session| session.remote.to_string());
-                    let peer = peer.unwrap_or_default();
-                    let line =
-                        format!("peer {peer}: piece {} does not match its hash", piece.index());
-                    out.tell(Event::warning("corrupt", line).text("peer", peer));
-                    self.end(conn, Fault::peer(what), now, out);
-                }
-                News::Broken(piece) => {
-                    let line = format!("piece {} does not match; asked again", piece.index());
-                    out.tell(Event::warning("corrupt", line));
-                }
-                News::DiskFailed(error) => self.happened.push(Happened::DiskFailed(error)),
-            }
-        }
-        if self.fetch.as_ref().is_some_and(Leecher::is_complete) {
-            self.completed(now, out);
-        }
-    }
-
-    /// Nothing is missing any more: sources are let go, those who take stay.
-    fn completed(&mut self, now: Time, out: &mut Outbox) {
-        self.downloaded = self.downloaded();
-        self.fetch = None;
-        self.happened.push(Happened::Complete);
-        for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
-            let Some(session) = self.sessions.get_mut(&conn) else { continue };
-            if session.wanting {
-                session.say(Message::NotInterested, now, out);
-            }
-            if session.has.is_full() {
-                self.end(conn, Fault::nobody("both have everything"), now, out);
-            }
-        }
-    }
-
-    /// Ends a conversation because of a fault.
-    fn end(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
-        if self.sessions.contains_key(&conn) {
-            out.close_after_flush(conn);
-            self.forget(conn, fault, now, out);
-        }
-    }
-
-    fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
-        let Some(session) = self.sessions.remove(&conn) else { return };
-        if let Some(fetch) = &mut self.fetch {
-            self.downloaded += fetch.downloaded(conn, now).0;
-            fetch.left(&session);
-        }
-        self.uploaded += self.serve.uploaded(conn, now).0;
-        self.serve.left(conn, &mut self.sessions, now, out);
-        let struck = fault.blame == Blame::Peer;
-        if let Some(lost) = self.neighbours.lost(conn, struck, now)
-            && self.is_complete()
-            && session.has.is_full()
-        {
-            self.neighbours.put_off(lost.addr, BOTH_COMPLETE, now);
-        }
-        self.tell_gone(&session, fault, out);
-        if let Some(fetch) = &mut self.fetch {
-            self.sessions.values_mut().for_each(|session| fetch.fill(session, now, out));
-        }
-        self.check_sources();
-    }
-
-    /// Says once that nobody is left to take from.
-    fn check_sources(&mut self) {
-        if self.fetch.is_some() && self.sources() == 0 {
-            self.happened.push(Happened::NoSource);
-        }
-    }
-
     pub fn tick(&mut self, now: Time, out: &mut Outbox) {
         if now < self.next_tick {
             return;
@@ -401,28 +222,6 @@ impl Swarm {
         self.tell_states(now, out);
     }
 
-    fn look_after_sessions(&mut self, now: Time, out: &mut Outbox) {
-        let mut ended = Vec::new();
-        for session in self.sessions.values_mut() {
-            if session.peer_id.is_none() && now.since(session.began) > HANDSHAKE {
-                ended.push((session.conn, Fault::nobody("no handshake")));
-                continue;
-            }
-            if now.since(session.heard) > SILENCE {
-                ended.push((session.conn, Fault::nobody("silent for two minutes")));
-                continue;
-            }
-            let waits = session.interested && session.choking && !session.is_lmk();
-            let pause = if waits { KEEP_ALIVE_QUEUED } else { KEEP_ALIVE };
-            if session.peer_id.is_some() && now.since(session.spoke) >= pause {
-                session.say(Message::KeepAlive, now, out);
-            }
-        }
-        for (conn, fault) in ended {
-            self.end(conn, fault, now, out);
-        }
-    }
-
     /// Leaves: everyone is told, nobody is dialled any more.
     pub fn leave(&mut self, now: Time, out: &mut Outbox) {
         self.leaving = true;
@@ -432,5 +231,15 @@ impl Swarm {
     /// Whether blocks that were asked of us are still on their way.
     pub fn busy(&self) -> bool {
         self.serve.busy()
+    }
+
+    /// Ends every conversation once what it was promised has left.
+    pub fn hang_up(&mut self, out: &mut Outbox) {
+        self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
+    }
+
+    /// Whether nobody is connected or being dialled.
+    pub fn is_alone(&self) -> bool {
+        self.sessions.is_empty() && self.dials.is_empty()
     }
 }

@@ -1,5 +1,5 @@
-//! The addresses of a swarm: who was named, who is being dialled, who is away until when. One entry an
-//! address, whatever identity it was named under.
+//! The addresses of a swarm: who was named, who is being dialled, who is away until when. One entry
+//! an address, whatever identity it was named under.
 
 use crate::core::id::ConnId;
 use crate::core::time::{Span, Time};
@@ -17,6 +17,8 @@ pub const DIAL: Span = Span::secs(10);
 const AWAY_MAX_S: u64 = 60;
 /// An address that nobody named for so long is forgotten.
 const UNNAMED: Span = Span::secs(600);
+/// How long a complete peer is left alone by another.
+pub const BOTH_COMPLETE: Span = Span::secs(3600);
 /// How long a peer that sent bad data is left alone.
 const STRUCK: Span = Span::secs(600);
 

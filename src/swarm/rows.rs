@@ -110,7 +110,7 @@ impl Swarm {
         let line = format!("peer {addr} gone: {fault}");
         let event = match fault.blame {
             Blame::Peer => Event::warning("peer_gone", line),
-            Blame::Nobody => Event::info("peer_gone", line),
+            Blame::Nobody => Event::detail("peer_gone", line),
         };
         out.tell(event.text("peer", addr.to_string()).text("why", fault.what));
     }
@@ -124,7 +124,7 @@ fn state_event(role: &'static str, row: &PeerRow) -> Event {
         row.state.name(),
         report::bytes_text(row.has)
     );
-    Event::info("peer", line)
+    Event::detail("peer", line)
         .text("role", role)
         .text("peer", row.addr.to_string())
         .text("client", row.client.clone())

@@ -1,5 +1,5 @@
-//! Unix time as the tracker knows it: the wall time at start plus the monotonic time since, so that a
-//! clock that is set while the tracker runs changes nothing.
+//! Unix time as the tracker knows it: the wall time at start plus the monotonic time since, so that
+//! a clock that is set while the tracker runs changes nothing.
 
 use crate::core::time::Time;
 

@@ -15,8 +15,9 @@ use crate::wire::control::{Status, VERSION, common_version};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-/// Connections in all, those promised to ticket holders included.
-pub const CONNECTIONS_MAX: usize = 256;
+/// Connections in all, those promised to ticket holders included: every seeder keeps one, and a
+/// thousand machines may start at once.
+pub const CONNECTIONS_MAX: usize = 4096;
 /// Connections of one public address (or IPv6 /64).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
 /// Time for a hello, or for the request line of another protocol.

@@ -1,5 +1,5 @@
-//! Which two info-hashes are one content (a v1 companion and a v2 identity), and how many nodes that
-//! content has under either, each counted once.
+//! Which two info-hashes are one content (a v1 companion and a v2 identity), and how many nodes
+//! that content has under either, each counted once.
 
 use super::counts::Counts;
 use crate::core::id::InfoHash;

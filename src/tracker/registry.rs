@@ -64,7 +64,7 @@ impl Registry {
             self.told(now, moved, "expired", out);
         }
         for record in self.names.sweep(now, SWEEP_NAMES) {
-            self.removed(&record, "expired", out);
+            self.removed(&record, out);
         }
     }
 
@@ -80,7 +80,7 @@ impl Registry {
         let entry = news.entry.clone();
         let published = self.names.publish(now, news)?;
         for record in &published.gone {
-            self.removed(record, "unpublished", out);
+            self.removed(record, out);
         }
         if let (true, Some(v1), Some(v2)) = (published.new, entry.v1, entry.v2) {
             self.swarms.link(v1, v2.truncated());
@@ -101,7 +101,7 @@ impl Registry {
         out: &mut Outbox,
     ) -> Result<(), Refusal> {
         if let Some(record) = self.names.unpublish(name, hash, owner)? {
-            self.removed(&record, "unpublished", out);
+            self.removed(&record, out);
         }
         Ok(())
     }
@@ -126,12 +126,11 @@ impl Registry {
         self.swarms.counts(entry.v1, entry.v2.map(|hash| hash.truncated()))
     }
 
-    fn removed(&mut self, record: &Record, kind: &'static str, out: &mut Outbox) {
+    fn removed(&mut self, record: &Record, out: &mut Outbox) {
         if let (Some(v1), Some(v2)) = (record.entry.v1, record.entry.v2) {
             self.swarms.unlink(v1, v2.truncated());
         }
-        let kind = if kind == "expired" { "unpublished" } else { kind };
-        out.tell(tell::name(kind, record));
+        out.tell(tell::name("unpublished", record));
     }
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The address that limits per address count for: none for loopback and private sources, the /64 for
-/// other IPv6 ones.
+/// The address that limits per address count for: none for loopback and private sources, the /64
+/// for other IPv6 ones.
 pub fn public_source(ip: IpAddr) -> Option<IpAddr> {
     match ip {
         IpAddr::V4(v4) => {
@@ -24,9 +24,9 @@ pub fn answerable(from: SocketAddr) -> bool {
     from.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
-/// The address under which a peer is handed to an asker. A peer on this machine's loopback is handed
-/// as it is to askers on it, and to others under the address at which they reached us: `to`, or one
-/// of `ours` where the system did not say. `None` where it cannot be reached.
+/// The address under which a peer is handed to an asker. A peer on this machine's loopback is
+/// handed as it is to askers on it, and to others under the address at which they reached us: `to`,
+/// or one of `ours` where the system did not say. `None` where it cannot be reached.
 pub fn handed(peer: SocketAddr, asker: IpAddr, to: IpAddr, ours: &[IpAddr]) -> Option<SocketAddr> {
     if !peer.ip().is_loopback() || asker.is_loopback() {
         return Some(peer);

@@ -1,5 +1,5 @@
-//! The table of swarms: who announced what. Counters are kept as peers come and go, never recounted,
-//! and a node that announces one content under two info-hashes is counted once.
+//! The table of swarms: who announced what. Counters are kept as peers come and go, never
+//! recounted, and a node that announces one content under two info-hashes is counted once.
 
 use super::counts::{Counts, Standing};
 use super::interval::{self, Asker as Rhythm};

@@ -4,6 +4,7 @@ use crate::world::{World, pattern};
 use lmk::core::io::{Closed, Input, NetError};
 use lmk::core::limits::READ_QUOTA_BYTES;
 use lmk::core::time::Span;
+use lmk::reactor::Options;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -98,7 +99,7 @@ fn a_flood_is_cut_to_the_quota_and_starves_nobody() {
 }
 
 #[test]
-fn what_a_quota_left_behind_is_read_without_new_news() {
+fn a_paused_connection_is_read_to_the_last_byte_once_it_goes_on() {
     let mut world = World::new();
     let addr = world.listen_tcp();
     let mut peer = TcpStream::connect(addr).unwrap();
@@ -126,6 +127,36 @@ fn what_a_quota_left_behind_is_read_without_new_news() {
     world.wish(move |out| out.reading(conn, true));
     world.until("all bytes", |w| w.seen().got(conn).len() == sent.len());
     assert!(world.seen().got(conn) == sent);
+}
+
+#[test]
+fn a_small_quota_delays_and_loses_nothing() {
+    let options = Options { signals: false, read_quota_bytes: 1000, ..Options::default() };
+    let mut world = World::with(options, |_, _, _| {});
+    let addr = world.listen_tcp();
+    let mut peer = TcpStream::connect(addr).unwrap();
+    let conn = world.accepted(0);
+    world.turns(3);
+    // All of it stands in our socket before the first of it is read.
+    let sent = pattern(20_000);
+    peer.write_all(&sent).unwrap();
+    for portion in 1..=20 {
+        world.turn(Span::secs(25));
+        assert_eq!(world.seen().got(conn), &sent[..portion * 1000]);
+    }
+}
+
+#[test]
+fn an_end_that_comes_with_the_last_bytes_is_seen() {
+    let mut world = World::new();
+    let addr = world.listen_tcp();
+    let mut peer = TcpStream::connect(addr).unwrap();
+    let conn = world.accepted(0);
+    world.turns(3);
+    peer.write_all(b"bye").unwrap();
+    drop(peer);
+    world.until("the end", |w| w.seen().closed == [(conn, Closed::ByPeer)]);
+    assert_eq!(world.seen().got(conn), b"bye");
 }
 
 #[test]
@@ -202,19 +233,67 @@ fn nothing_is_told_of_a_connection_after_its_close_was_wished() {
 
 #[test]
 fn last_words_before_a_reset_are_heard() {
-    let mut world = World::new();
+    // Too many for one turn, so that our own writing fails in between.
+    let options = Options { signals: false, read_quota_bytes: 1000, ..Options::default() };
+    let mut world = World::with(options, |_, _, _| {});
     let addr = world.listen_tcp();
     let mut peer = TcpStream::connect(addr).unwrap();
     let conn = world.accepted(0);
     world.wish(move |out| out.send(conn, &[1; 5000]));
     world.turns(3);
-    peer.write_all(b"refused: no such name").unwrap();
+    let words = pattern(20_000);
+    peer.write_all(&words).unwrap();
     // It leaves what we sent unread, so its close resets the connection.
     drop(peer);
     world.wish(move |out| out.send(conn, &[2; 100_000]));
     world.until("the end", |w| !w.seen().closed.is_empty());
-    assert_eq!(world.seen().got(conn), b"refused: no such name");
+    assert!(world.seen().got(conn) == words, "{} bytes heard", world.seen().got(conn).len());
     assert_eq!(world.seen().closed, [(conn, Closed::Reset)]);
+}
+
+#[test]
+fn a_refusal_reaches_one_who_is_still_sending() {
+    let mut world = World::acting(|seen, input, out| {
+        if let Input::Bytes { conn, .. } = input
+            && seen.bytes.is_empty()
+        {
+            out.send(*conn, b"too large");
+            out.close_after_flush(*conn);
+        }
+    });
+    let addr = world.listen_tcp();
+    let peer = thread::spawn(move || {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.write_all(&vec![9; 8 << 20]).expect("everything is taken");
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).expect("the answer is read to its end");
+        got
+    });
+    world.until("the end", |w| !w.seen().closed.is_empty());
+    assert_eq!(peer.join().unwrap(), b"too large");
+    assert_eq!(world.seen().closed[0].1, Closed::ByUs);
+}
+
+#[test]
+fn a_dial_closed_after_flush_delivers_first() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut world = World::new();
+    let conn = world.wish(move |out| {
+        let conn = out.dial(addr);
+        out.send(conn, b"hello");
+        out.close_after_flush(conn);
+        conn
+    });
+    let peer = thread::spawn(move || {
+        let mut got = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
+        got
+    });
+    world.until("the end", |w| w.seen().closed == [(conn, Closed::ByUs)]);
+    assert_eq!(peer.join().unwrap(), b"hello");
+    assert!(world.seen().connected.is_empty(), "told after the close was wished");
 }
 
 #[test]
@@ -246,19 +325,21 @@ fn a_close_after_flush_delivers_everything_even_to_one_who_still_talks() {
 
 #[test]
 fn one_who_ended_its_half_still_gets_the_answer() {
-    let answer = pattern(4 << 20);
-    let expected = answer.clone();
-    let mut world = World::acting(move |_, input, out| {
-        if let Input::Bytes { conn, .. } = input {
-            out.send(*conn, &answer);
-            out.close_after_flush(*conn);
-        }
-    });
+    let mut world = World::new();
     let addr = world.listen_tcp();
     let mut peer = TcpStream::connect(addr).unwrap();
     let conn = world.accepted(0);
+    world.turns(3);
     peer.write_all(b"GET").unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
+    let answer = pattern(4 << 20);
+    let expected = answer.clone();
+    // In this turn question and end are read, and then the role answers.
+    world.wish(move |out| {
+        out.send(conn, &answer);
+        out.close_after_flush(conn);
+    });
+    assert_eq!(world.seen().got(conn), b"GET");
     let got = thread::spawn(move || {
         let mut got = Vec::new();
         peer.read_to_end(&mut got).unwrap();

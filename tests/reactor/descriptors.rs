@@ -19,7 +19,7 @@ const LIMIT: u64 = 40;
 fn a_child_with_few_descriptors() {
     let low = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
     setrlimit(Resource::Nofile, low).unwrap();
-    let options = Options { signals: false, descriptors_reserved: 0 };
+    let options = Options { signals: false, descriptors_reserved: 0, ..Options::default() };
     let mut world = World::with(options, |_, input, out| {
         if let Input::Bytes { conn, bytes } = input {
             out.send(*conn, bytes);

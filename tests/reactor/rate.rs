@@ -1,4 +1,5 @@
-//! Rates, printed and never judged: `cargo test --release --test reactor -- --ignored rate --nocapture`.
+//! Rates, printed and never judged:
+//! `cargo test --release --test reactor -- --ignored rate --nocapture`.
 
 use crate::world::{Dir, pattern};
 use lmk::core::chunk::{Chunk, FileSpan, Head};

@@ -13,7 +13,7 @@ fn the_first_input_is_birth_and_it_comes_once() {
     let mut first = Vec::new();
     let (sender, heard) = std::sync::mpsc::channel();
     let mut world = World::acting(move |_, input, _| sender.send(format!("{input:?}")).unwrap());
-    world.turn(Span::secs(3600));
+    world.turn(Span::secs(25));
     first.extend(heard.try_iter());
     assert_eq!(first, ["Born"]);
     world.turns(5);
@@ -27,7 +27,7 @@ fn a_deadline_wakes_the_role_and_not_before() {
     let due = world.reactor.now() + Span::ms(30);
     world.reactor.role_mut().deadline = due;
     while world.seen().wakes == 0 {
-        world.turn(Span::secs(3600));
+        world.turn(Span::secs(25));
         assert!(world.reactor.now() >= due || world.seen().wakes == 0, "woken early");
     }
     assert!(world.reactor.now() < due + Span::secs(20));
@@ -45,7 +45,7 @@ fn a_command_from_another_thread_ends_the_wait() {
     });
     let before = world.reactor.now();
     while world.seen().commands.is_empty() {
-        world.turn(Span::secs(3600));
+        world.turn(Span::secs(25));
     }
     assert_eq!(world.seen().commands, [Command::Interrupt]);
     assert!(world.reactor.now().since(before) < Span::secs(20));

@@ -1,6 +1,6 @@
 //! The simplest programs that could do the job: a tracker that remembers one address, a seeder that
-//! sends the file whole, a leecher that asks again until it has it. They try the stage of the swarms
-//! and its laws, apart from the roles the stage is built for.
+//! sends the file whole, a leecher that asks again until it has it. They try the stage of the
+//! swarms and its laws, apart from the roles the stage is built for.
 
 use crate::scripted::role;
 use lmk::core::chunk::{Chunk, FileSpan};

@@ -43,7 +43,8 @@ fn tcp_address(input: &Input<'_>, address: &Address) {
     }
 }
 
-/// Dials as soon as the address is known; `conn` holds the id then. Returns the deadline until then.
+/// Dials as soon as the address is known; `conn` holds the id then. Returns the deadline until
+/// then.
 fn dial_when_known(
     now: Time,
     address: &Address,

@@ -1,5 +1,5 @@
-//! The simulated world itself, with scripted roles: its faults are what they say, it is one world for
-//! one seed, and its planted bugs are caught.
+//! The simulated world itself, with scripted roles: its faults are what they say, it is one world
+//! for one seed, and its planted bugs are caught.
 
 use crate::scripted::{Shared, pattern, role};
 use lmk::core::io::{Closed, Input, Role};

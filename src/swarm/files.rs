@@ -1,0 +1,68 @@
+//! File work of a swarm: pieces on their way to disk, and what follows when they are there.
+
+use super::{Happened, Swarm};
+use crate::core::fault::Fault;
+use crate::core::id::Ticket;
+use crate::core::io::{FileDone, Outbox};
+use crate::core::report::Event;
+use crate::core::time::Time;
+use crate::leecher::{Leecher, News};
+use crate::wire::peer::Message;
+
+impl Swarm {
+    /// File work; hands back what is not ours.
+    pub fn got_file(
+        &mut self,
+        ticket: Ticket,
+        done: FileDone,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Option<FileDone> {
+        let done = match &mut self.fetch {
+            Some(fetch) => fetch.got_file(ticket, done)?,
+            None => done,
+        };
+        self.serve.got_file(ticket, done, &mut self.sessions, now, out)
+    }
+
+    /// After file work: tells what is stored, and asks for more where a page came free.
+    pub fn after_file(&mut self, now: Time, out: &mut Outbox) {
+        self.take_news(now, out);
+        if let Some(fetch) = &mut self.fetch {
+            self.sessions.values_mut().for_each(|session| fetch.fill(session, now, out));
+        }
+    }
+
+    pub(super) fn take_news(&mut self, now: Time, out: &mut Outbox) {
+        let Some(fetch) = &mut self.fetch else { return };
+        for news in fetch.take_news() {
+            match news {
+                News::Stored(piece) => {
+                    self.serve.library.add(piece.index());
+                    for session in self.sessions.values_mut() {
+                        if session.peer_id.is_some() && !session.has.get(piece.index()) {
+                            session.say(Message::Have(piece.index()), now, out);
+                        }
+                    }
+                }
+                News::Lied(conn, piece) => {
+                    let what = "sent a piece that does not match its hash";
+                    let peer = self.sessions.get(&conn).map(|session| session.remote.to_string());
+                    let peer = peer.unwrap_or_default();
+                    let line =
+                        format!("peer {peer}: piece {} does not match its hash", piece.index());
+                    out.tell(Event::warning("corrupt", line).text("peer", peer));
+                    self.end(conn, Fault::peer(what), now, out);
+                }
+                News::Broken(piece) => {
+                    let line = format!("piece {} does not match; asked again", piece.index());
+                    out.tell(Event::warning("corrupt", line));
+                }
+                News::DiskFailed(error) => self.happened.push(Happened::DiskFailed(error)),
+            }
+        }
+        if self.fetch.as_ref().is_some_and(Leecher::is_complete) {
+            self.completed(now, out);
+        }
+    }
+}

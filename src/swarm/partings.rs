@@ -1,0 +1,95 @@
+//! How conversations end: by fault, by silence, or because nothing is left to say.
+
+use super::neighbours::BOTH_COMPLETE;
+use super::{Happened, Swarm};
+use crate::core::fault::{Blame, Fault};
+use crate::core::id::ConnId;
+use crate::core::io::Outbox;
+use crate::core::time::{Span, Time};
+use crate::wire::peer::Message;
+
+/// A handshake that is not complete after so long will not be.
+const HANDSHAKE: Span = Span::secs(10);
+/// Silence that ends a conversation (the practice of other clients, too).
+const SILENCE: Span = Span::secs(120);
+/// We say something at least so often; peers that wait choked and do not speak `lmk_state` hang up
+/// after 10 s of silence at the earliest.
+const KEEP_ALIVE: Span = Span::secs(60);
+const KEEP_ALIVE_QUEUED: Span = Span::secs(8);
+
+impl Swarm {
+    /// Ends a conversation because of a fault.
+    pub(super) fn end(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
+        if self.sessions.contains_key(&conn) {
+            out.close_after_flush(conn);
+            self.forget(conn, fault, now, out);
+        }
+    }
+
+    pub(super) fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
+        let Some(session) = self.sessions.remove(&conn) else { return };
+        if let Some(fetch) = &mut self.fetch {
+            self.downloaded += fetch.downloaded(conn, now).0;
+            fetch.left(&session);
+        }
+        self.uploaded += self.serve.uploaded(conn, now).0;
+        self.serve.left(conn, &mut self.sessions, now, out);
+        let struck = fault.blame == Blame::Peer;
+        if let Some(lost) = self.neighbours.lost(conn, struck, now)
+            && self.is_complete()
+            && session.has.is_full()
+        {
+            self.neighbours.put_off(lost.addr, BOTH_COMPLETE, now);
+        }
+        self.tell_gone(&session, fault, out);
+        if let Some(fetch) = &mut self.fetch {
+            self.sessions.values_mut().for_each(|session| fetch.fill(session, now, out));
+        }
+        self.check_sources();
+    }
+
+    /// Says once that nobody is left to take from.
+    pub(super) fn check_sources(&mut self) {
+        if self.fetch.is_some() && self.sources() == 0 {
+            self.happened.push(Happened::NoSource);
+        }
+    }
+
+    pub(super) fn look_after_sessions(&mut self, now: Time, out: &mut Outbox) {
+        let mut ended = Vec::new();
+        for session in self.sessions.values_mut() {
+            if session.peer_id.is_none() && now.since(session.began) > HANDSHAKE {
+                ended.push((session.conn, Fault::nobody("no handshake")));
+                continue;
+            }
+            if now.since(session.heard) > SILENCE {
+                ended.push((session.conn, Fault::nobody("silent for two minutes")));
+                continue;
+            }
+            let waits = session.interested && session.choking && !session.is_lmk();
+            let pause = if waits { KEEP_ALIVE_QUEUED } else { KEEP_ALIVE };
+            if session.peer_id.is_some() && now.since(session.spoke) >= pause {
+                session.say(Message::KeepAlive, now, out);
+            }
+        }
+        for (conn, fault) in ended {
+            self.end(conn, fault, now, out);
+        }
+    }
+
+    /// Nothing is missing any more: sources are let go, those who take stay.
+    pub(super) fn completed(&mut self, now: Time, out: &mut Outbox) {
+        self.downloaded = self.downloaded();
+        self.fetch = None;
+        self.happened.push(Happened::Complete);
+        for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
+            let Some(session) = self.sessions.get_mut(&conn) else { continue };
+            if session.wanting {
+                session.say(Message::NotInterested, now, out);
+            }
+            if session.has.is_full() {
+                self.end(conn, Fault::nobody("both have everything"), now, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The tracker role, driven by inputs and judged by its effects in virtual time.
+
+#[path = "tracker/world.rs"]
+mod world;
+
+#[path = "tracker/announces.rs"]
+mod announces;
+#[path = "tracker/catalogue.rs"]
+mod catalogue;
+#[path = "tracker/connections.rs"]
+mod connections;
+#[path = "tracker/frames.rs"]
+mod frames;
+#[path = "tracker/model.rs"]
+mod model;
+#[path = "tracker/start.rs"]
+mod start;

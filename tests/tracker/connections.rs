@@ -1,0 +1,256 @@
+//! TCP connections: who may have one, for how long, and what a slow or strange one costs.
+
+use super::catalogue::{content, publish};
+use super::world::{Client, Peer, World, addr, vector};
+use lmk::core::id::{ConnId, InfoHash};
+use lmk::core::time::Span;
+use lmk::tracker::conversation::QUEUE_BYTES;
+use lmk::wire::catalogue::answer::Answer;
+use lmk::wire::catalogue::entry::{Entry, flag};
+use lmk::wire::catalogue::hello::{HelloReply, REPLY_BYTES};
+use lmk::wire::catalogue::request::{Publish, Request, What};
+use lmk::wire::control::{Op, Status};
+use proptest::prelude::*;
+
+/// A tracker that keeps an info dict of about six megabytes, and its hash.
+fn with_large_info() -> (World, InfoHash, Vec<u8>) {
+    let mut world = World::local();
+    // 300,000 pieces of 16 KiB, hashes of no content at all: a tracker cannot know.
+    let pieces = 300_000usize;
+    let size = pieces * 16_384;
+    let mut info =
+        format!("d6:lengthi{size}e4:name3:big12:piece lengthi16384e6:pieces{}:", pieces * 20)
+            .into_bytes();
+    info.resize(info.len() + pieces * 20, b'x');
+    info.push(b'e');
+    let hash = InfoHash(<sha1::Sha1 as sha1::Digest>::digest(&info).into());
+    let entry = Entry {
+        name: "big".to_owned(),
+        v1: Some(hash),
+        v2: None,
+        size: size as u64,
+        piece_bytes: 16_384,
+        flags: flag::V1,
+        sha256: None,
+    };
+    let mut owner = world.client(addr("127.0.0.1:40"), Some(1));
+    let publish =
+        Publish { entry, v1_info: Some(info.clone()), v2_info: None, layers: None, same_ok: false };
+    let answer = world.ask(&mut owner, &Request::Publish(publish));
+    assert!(matches!(answer, Answer::Published { .. }), "{answer:?}");
+    world.announce(&Peer::new("127.0.0.1:7001", 0).hash(hash));
+    world.end(owner.conn);
+    (world, hash, info)
+}
+
+fn ask_for(world: &mut World, client: &Client, hash: InfoHash, times: usize) {
+    let mut bytes = Vec::new();
+    for _ in 0..times {
+        Request::Fetch { hash, what: What::V1Info, offset: 0 }.encode(1, 1 << 20, &mut bytes);
+    }
+    world.bytes(client.conn, &bytes);
+}
+
+#[test]
+fn a_reader_that_does_not_read_costs_a_queue_and_udp_goes_on() {
+    let (mut world, hash, info) = with_large_info();
+    let mut slow = world.client(addr("127.0.0.1:50"), None);
+    world.flowing = false;
+    ask_for(&mut world, &slow, hash, 1000);
+    let most = QUEUE_BYTES + 64 * 1024 + 8;
+    let queued = world.line(slow.conn).queued;
+    assert!((QUEUE_BYTES..=most).contains(&queued), "{queued}");
+    assert!(world.line(slow.conn).paused, "not read from while it is owed so much");
+    // It is a datagram's turn at any time.
+    assert_eq!(world.announce(&Peer::new("127.0.0.1:7002", 1).hash(hash)).peers.len(), 1);
+    // Two whole answers, taken bit by bit.
+    while world.line(slow.conn).got.len() < 2 * info.len() + 4096 {
+        world.drain(slow.conn, 40_000);
+        assert!(world.line(slow.conn).queued <= most);
+    }
+    let answers = world.answers(&mut slow);
+    assert!(answers.len() >= 2);
+    assert!(answers.iter().all(|(_, answer)| *answer == Answer::Data(info.clone())));
+    // Nobody takes anything for ten seconds.
+    world.pass(Span::secs(12));
+    assert!(world.line(slow.conn).closed);
+}
+
+#[test]
+fn many_slow_readers_share_the_bytes_they_fetch() {
+    let (mut world, hash, _) = with_large_info();
+    world.flowing = false;
+    for n in 0..50 {
+        world.flowing = true;
+        let client = world.client(addr(&format!("127.0.0.1:{}", 100 + n)), None);
+        world.flowing = false;
+        ask_for(&mut world, &client, hash, 3);
+        assert!(world.line(client.conn).queued <= QUEUE_BYTES + 64 * 1024 + 8);
+    }
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_at_a_pace() {
+    let mut world = World::local();
+    let mut client = world.client(addr("127.0.0.1:50"), None);
+    let mut bytes = Vec::new();
+    (0..1000).for_each(|_| Request::Ping.encode(0, 1 << 20, &mut bytes));
+    world.bytes(client.conn, &bytes);
+    assert_eq!(world.answers(&mut client).len(), 400);
+    assert!(world.line(client.conn).paused);
+    world.pass(Span::ms(1100));
+    assert_eq!(world.answers(&mut client).len(), 200);
+    world.pass(Span::secs(2));
+    assert_eq!(world.answers(&mut client).len(), 400);
+    assert!(!world.line(client.conn).paused);
+}
+
+#[test]
+fn silence_ends_a_connection_before_and_after_its_hello() {
+    let mut world = World::local();
+    let mute = world.accept(addr("127.0.0.1:50"));
+    let slow = world.accept(addr("127.0.0.1:51"));
+    let client = world.client(addr("127.0.0.1:52"), None);
+    let hello = vector("lmk/tcp_hello_read.bin");
+    for byte in &hello[..4] {
+        world.bytes(slow, &[*byte]);
+        world.pass(Span::secs(1));
+    }
+    assert!(!world.line(mute).closed && !world.line(slow).closed);
+    world.pass(Span::secs(2));
+    assert!(world.line(mute).closed && world.line(slow).closed);
+    world.pass(Span::secs(20));
+    assert!(!world.line(client.conn).closed);
+    world.pass(Span::secs(6));
+    assert!(world.line(client.conn).closed);
+}
+
+#[test]
+fn a_ping_keeps_a_connection_and_a_dripping_message_does_not() {
+    let mut world = World::local();
+    let mut client = world.client(addr("127.0.0.1:50"), None);
+    let dripping = world.client(addr("127.0.0.1:51"), None);
+    world.bytes(dripping.conn, &[0, 1, 0, 0, 1, 1, 0, 1]);
+    for _ in 0..6 {
+        world.ask(&mut client, &Request::Ping);
+        world.bytes(dripping.conn, b"d");
+        world.pass(Span::secs(15));
+    }
+    assert!(!world.line(client.conn).closed);
+    assert!(world.line(dripping.conn).closed);
+}
+
+#[test]
+fn other_protocols_are_recognised_by_their_first_bytes() {
+    let mut world = World::local();
+    let http = world.accept(addr("127.0.0.1:50"));
+    world.bytes(http, b"GE");
+    assert!(!world.line(http).closed);
+    world.bytes(http, b"T /t HTTP/1.1\r\nHost: x\r\n\r\n");
+    let text = String::from_utf8(world.line(http).got.clone()).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, "lmk tracker: use lmk leecher --want NAME --tracker 127.0.0.1:6969\n");
+    assert!(head.contains(&format!("Content-Length: {}", body.len())));
+    assert!(world.line(http).closed);
+    let strange: [&[u8]; 5] = [
+        b"\x13BitTorrent protocol",
+        b"\x16\x03\x01\x02\x00",
+        b"SSH-2.0-x\r\n",
+        b"\x00",
+        b"\x07LMK/DOG",
+    ];
+    for bytes in strange {
+        let conn = world.accept(addr("127.0.0.1:51"));
+        world.bytes(conn, bytes);
+        assert!(world.line(conn).closed && world.line(conn).got.is_empty(), "{bytes:?}");
+    }
+    for name in ["hello_magic", "hello_token_len"] {
+        let conn = world.accept(addr("127.0.0.1:52"));
+        world.bytes(conn, &vector(&format!("invalid/lmk/{name}.bin")));
+        assert!(world.line(conn).closed && world.line(conn).got.is_empty(), "{name}");
+    }
+    assert_eq!(world.row().dropped, 7);
+}
+
+fn reply(world: &World, conn: ConnId) -> HelloReply {
+    let line = world.line(conn);
+    assert_eq!(line.got.len(), REPLY_BYTES);
+    HelloReply::decode(&line.got).unwrap().unwrap()
+}
+
+#[test]
+fn a_ticket_is_good_from_its_address_with_its_nonce_for_twenty_seconds() {
+    let mut world = World::open();
+    let from = addr("10.0.0.9:50");
+    let ticket = world.control(from, Op::Read, 0).ticket;
+    let knock = |world: &mut World, from: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let conn = world.accept(addr(from));
+        let mut hello = Vec::new();
+        world.hello(ticket, None).encode(&mut hello);
+        change(&mut hello);
+        world.bytes(conn, &hello);
+        let reply = reply(world, conn);
+        assert_eq!(world.line(conn).closed, reply.status != Status::Ready);
+        reply.status
+    };
+    assert_eq!(knock(&mut world, "10.0.0.9:51", &|_| {}), Status::Ready);
+    assert_eq!(knock(&mut world, "10.0.0.8:51", &|_| {}), Status::BadTicket);
+    assert_eq!(knock(&mut world, "10.0.0.9:51", &|hello| hello[40] ^= 1), Status::BadTicket);
+    assert_eq!(knock(&mut world, "10.0.0.9:51", &|hello| hello[20] = 3), Status::BadTicket);
+    assert_eq!(knock(&mut world, "10.0.0.9:51", &|hello| hello[8..10].fill(9)), Status::BadVersion);
+    world.pass(Span::secs(21));
+    assert_eq!(knock(&mut world, "10.0.0.9:51", &|_| {}), Status::BadTicket);
+}
+
+#[test]
+fn a_ticket_for_reading_does_not_write() {
+    let mut world = World::local();
+    let from = addr("127.0.0.1:50");
+    let ticket = world.control(from, Op::Read, 0).ticket;
+    let conn = world.accept(from);
+    let mut bytes = Vec::new();
+    world.hello(ticket, Some(1)).encode(&mut bytes);
+    // Hello and request in one write.
+    let content = content("a", b"abc");
+    Request::Publish(publish("a", &content)).encode(3, 1 << 20, &mut bytes);
+    world.bytes(conn, &bytes);
+    let frame = &world.line(conn).got[REPLY_BYTES..];
+    assert_eq!(frame[4], 0xff);
+    assert!(frame.windows(4).any(|part| part == b"ci9e"), "FORBIDDEN");
+}
+
+#[test]
+fn connections_are_limited_in_all_and_per_public_address() {
+    let mut world = World::open();
+    for n in 0..9 {
+        let conn = world.accept(addr(&format!("8.8.8.8:{}", 100 + n)));
+        assert_eq!(world.line(conn).closed, n == 8, "{n}");
+    }
+    for n in 0..248 {
+        let conn = world.accept(addr(&format!("10.0.0.9:{}", 100 + n)));
+        assert!(!world.line(conn).closed, "{n}");
+    }
+    let over = world.accept(addr("10.0.0.9:99"));
+    assert!(world.line(over).closed);
+    assert_eq!(world.control(addr("10.0.0.9:99"), Op::Read, 0).status, Status::Busy);
+}
+
+proptest! {
+    #[test]
+    fn no_stream_panics(
+        parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8),
+        greeted: bool,
+    ) {
+        let mut world = World::local();
+        let conn = match greeted {
+            true => world.client(addr("127.0.0.1:50"), Some(1)).conn,
+            false => world.accept(addr("127.0.0.1:50")),
+        };
+        for part in parts {
+            world.bytes(conn, &part);
+        }
+        world.pass(Span::secs(60));
+        prop_assert!(world.line(conn).closed);
+    }
+}

@@ -1,0 +1,216 @@
+//! The swarm table against a naive model, over announces made at random.
+
+use lmk::core::id::{InfoHash, PeerId};
+use lmk::core::rng::Rng;
+use lmk::core::time::{Span, Time};
+use lmk::tracker::counts::Counts;
+use lmk::tracker::swarm::{Asker, PeerKey};
+use lmk::tracker::swarms::{Announce, Bounds, Swarms};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// v1 and v2 hash of one content, and a third by itself.
+const HASHES: [InfoHash; 3] = [InfoHash([1; 20]), InfoHash([0xff; 20]), InfoHash([7; 20])];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Announce { hash: usize, peer: u8, complete: bool, stopped: bool, twice: bool },
+    Pass { seconds: u64 },
+    Link(bool),
+}
+
+fn rarely(probability: f64) -> impl Strategy<Value = bool> {
+    prop::bool::weighted(probability)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..3usize, 0..6u8, any::<bool>(), rarely(0.2), rarely(0.3))
+            .prop_map(|(hash, peer, complete, stopped, twice)| {
+                Step::Announce { hash, peer, complete, stopped, twice }
+            }),
+        3 => (1..25u64).prop_map(|seconds| Step::Pass { seconds }),
+        1 => any::<bool>().prop_map(Step::Link),
+    ]
+}
+
+fn key(peer: u8) -> PeerKey {
+    PeerKey::new(format!("10.0.0.{}:{}", peer / 2 + 1, 7000 + u16::from(peer)).parse().unwrap())
+}
+
+/// Who is where: complete or not, and until when.
+type Model = BTreeMap<(usize, u8), (bool, Time)>;
+
+fn counts(model: &Model, hashes: &[usize]) -> Counts {
+    let mut counts = Counts::default();
+    for peer in 0..6 {
+        let at = hashes.iter().filter_map(|hash| model.get(&(*hash, peer)));
+        let there: Vec<bool> = at.map(|(complete, _)| *complete).collect();
+        counts.complete += u32::from(there.contains(&true));
+        counts.incomplete += u32::from(!there.is_empty() && !there.contains(&true));
+    }
+    counts
+}
+
+proptest! {
+    #[test]
+    fn counters_are_what_a_recount_gives(
+        steps in prop::collection::vec(step(), 1..120), seed: u64,
+    ) {
+        let mut swarms = Swarms::new(Rng::new(seed), Bounds::default());
+        let mut model = Model::new();
+        let (mut now, mut linked) = (Time::ZERO, 0);
+        for step in steps {
+            match step {
+                Step::Announce { hash, peer, complete, stopped, twice } => {
+                    let id = PeerId(*b"-LM0100-abcdefghijkl");
+                    let (hash_bytes, key) = (HASHES[hash], key(peer));
+                    let news = Announce { hash: hash_bytes, key, id, complete, stopped };
+                    // A datagram may come twice.
+                    for _ in 0..=u8::from(twice) {
+                        swarms.announce(now, &news).unwrap();
+                    }
+                    match stopped {
+                        true => model.remove(&(hash, peer)),
+                        false => model.insert((hash, peer), (complete, now + Span::secs(30))),
+                    };
+                }
+                Step::Pass { seconds } => {
+                    now = now + Span::secs(seconds);
+                    model.retain(|_, (_, until)| *until > now);
+                    swarms.sweep(now, 10_000, &mut Vec::new());
+                }
+                Step::Link(true) => {
+                    swarms.link(HASHES[0], HASHES[1]);
+                    linked += 1;
+                }
+                Step::Link(false) => {
+                    swarms.unlink(HASHES[0], HASHES[1]);
+                    linked = (linked - 1).max(0);
+                }
+            }
+            for (at, hash) in HASHES.into_iter().enumerate() {
+                prop_assert_eq!(swarms.scrape(hash).0, counts(&model, &[at]));
+            }
+            prop_assert_eq!(swarms.peers(), model.len());
+            let apart = match linked > 0 {
+                true => vec![vec![0, 1], vec![2]],
+                false => vec![vec![0], vec![1], vec![2]],
+            };
+            let mut total = Counts::default();
+            for content in &apart {
+                let part = counts(&model, content);
+                total.complete += part.complete;
+                total.incomplete += part.incomplete;
+            }
+            prop_assert_eq!(swarms.nodes(), total);
+            if linked > 0 {
+                let content = swarms.counts(Some(HASHES[0]), Some(HASHES[1]));
+                prop_assert_eq!(content, counts(&model, &[0, 1]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_is_a_choice_of_the_live_ones(
+        complete in prop::collection::vec(any::<bool>(), 1..60), want in 0..40usize, seed: u64,
+    ) {
+        let mut swarms = Swarms::new(Rng::new(seed), Bounds::default());
+        let id = |n: usize| PeerId([n as u8; 20]);
+        let key = |n: usize| PeerKey::new(([10, 0, 1, n as u8], 7000).into());
+        for (n, complete) in complete.iter().enumerate() {
+            let (hash, complete) = (HASHES[0], *complete);
+            let news = Announce { hash, key: key(n), id: id(n), complete, stopped: false };
+            swarms.announce(Time::ZERO, &news).unwrap();
+        }
+        for asker in [true, false] {
+            let asker = Asker { key: key(200), id: id(200), complete: asker, v4: true, want };
+            let mut got = BTreeSet::new();
+            swarms.sample(Time::ZERO, HASHES[0], &asker, &mut |peer| got.insert(peer.key));
+            let fit = |n: &usize| !(asker.complete && complete[*n]);
+            let able: BTreeSet<_> = (0..complete.len()).filter(fit).map(key).collect();
+            prop_assert!(got.is_subset(&able));
+            prop_assert_eq!(got.len(), want.min(able.len()));
+        }
+    }
+}
+
+#[test]
+fn a_full_swarm_replaces_newcomers_and_keeps_those_who_stay() {
+    let bounds = Bounds { peers: 1000, swarm_peers: 50 };
+    let mut swarms = Swarms::new(Rng::new(1), bounds);
+    let news = |n: u16| Announce {
+        hash: HASHES[0],
+        key: PeerKey::new(([10, 0, 0, 1], 1000 + n).into()),
+        id: PeerId([n as u8; 20]),
+        complete: false,
+        stopped: false,
+    };
+    for round in 0..3 {
+        for n in 0..40 {
+            swarms.announce(Time(round), &news(n)).unwrap();
+        }
+    }
+    for n in 40..2000 {
+        swarms.announce(Time(9), &news(n)).unwrap();
+        assert!(swarms.peers() <= 50);
+    }
+    for n in 0..40 {
+        let again = swarms.announce(Time(10), &news(n)).unwrap();
+        assert_ne!(
+            again.moved.before,
+            lmk::tracker::counts::Standing::Absent,
+            "{n} was thrown out"
+        );
+    }
+}
+
+#[test]
+fn a_full_table_refuses_and_takes_again_when_there_is_room() {
+    let mut swarms = Swarms::new(Rng::new(1), Bounds { peers: 10, swarm_peers: 50 });
+    let news = |n: u8, stopped| Announce {
+        hash: InfoHash([n; 20]),
+        key: PeerKey::new(([10, 0, 0, 1], 1000).into()),
+        id: PeerId([n; 20]),
+        complete: false,
+        stopped,
+    };
+    for n in 0..10 {
+        swarms.announce(Time::ZERO, &news(n, false)).unwrap();
+    }
+    assert_eq!(
+        swarms.announce(Time::ZERO, &news(99, false)).unwrap_err().what,
+        "tracker is full, try later"
+    );
+    swarms.announce(Time::ZERO, &news(3, true)).unwrap();
+    swarms.announce(Time::ZERO, &news(99, false)).unwrap();
+    assert_eq!(swarms.peers(), 10);
+}
+
+#[test]
+fn a_sample_leaves_out_the_asker_under_any_name_and_whoever_is_over() {
+    let mut swarms = Swarms::new(Rng::new(1), Bounds::default());
+    let key = |port: u16| PeerKey::new(([10, 0, 0, 1], port).into());
+    let news = |port: u16| Announce {
+        hash: HASHES[0],
+        key: key(port),
+        id: PeerId([port as u8; 20]),
+        complete: false,
+        stopped: false,
+    };
+    swarms.announce(Time::ZERO, &news(1)).unwrap();
+    let mut count = |now, port, id| {
+        let id = PeerId([id; 20]);
+        let asker = Asker { key: key(port), id, complete: false, v4: true, want: 9 };
+        let mut count = 0;
+        swarms.sample(now, HASHES[0], &asker, &mut |_| {
+            count += 1;
+            true
+        });
+        count
+    };
+    assert_eq!(count(Time::ZERO, 2, 2), 1);
+    assert_eq!(count(Time::ZERO, 1, 2), 0, "same address, new id");
+    assert_eq!(count(Time::ZERO, 2, 1), 0, "same id, other address");
+    assert_eq!(count(Time::ZERO + Span::secs(660), 2, 2), 0, "not swept yet");
+}
