@@ -89,7 +89,7 @@ fn the_stand_ins_finish() {
     play_all(&seeds, stand_in::CAST);
 }
 
-/// The real roles, but a byte of a file is made wrong on its way to the disk, after it was verified.
+/// The real roles, but a byte is made wrong on its way to the disk, after it was verified.
 #[test]
 fn a_byte_of_the_real_roles_made_wrong_after_verification_is_caught() {
     let cast = Cast { node: |plan| Box::new(Corrupts(Node::new(plan))), ..Cast::real() };

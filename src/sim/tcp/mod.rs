@@ -1,6 +1,6 @@
 //! Byte streams between processes: dial, accept, back-pressure by a window, a rate, deliveries cut
 //! anywhere, orderly ends, resets, and black holes that nobody tells of. Here: what the roles wish.
-//! [`steps`]: what happens to the ends. [`link`]: how bytes and ends travel.
+//! `steps`: what happens to the ends. `link`: how bytes and ends travel.
 
 mod link;
 mod steps;

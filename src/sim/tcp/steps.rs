@@ -201,7 +201,7 @@ impl World {
             bytes.insert(0, first);
         }
         end.uncredited += len;
-        // The window opens in good parts: small ones would become small segments (RFC 9293, 3.8.6.2).
+        // The window opens in good parts: small ones become small segments (RFC 9293, 3.8.6.2).
         if end.inbox.is_empty() || end.uncredited >= window / 4 {
             let taken = std::mem::take(&mut end.uncredited);
             self.credit(id, side, taken);
