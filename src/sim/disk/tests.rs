@@ -1,4 +1,4 @@
-//! What the simulated disk keeps and loses.
+//! The disk held against what a power cut, a full disk and an ended process may do to it.
 
 use super::*;
 use crate::core::io::{FileDone, FileError, FileOp, OpenMode};
