@@ -7,6 +7,7 @@ pub mod id;
 pub mod io;
 pub mod limits;
 pub mod meter;
+pub mod name;
 pub mod report;
 pub mod rng;
 pub mod slots;

@@ -2,10 +2,10 @@
 
 use super::{Fetch, Phase};
 use crate::content::metainfo::Content;
-use crate::content::name;
 use crate::core::fault::Fatal;
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::io::Outbox;
+use crate::core::name;
 use crate::core::report::{Ending, foreign};
 use crate::core::time::Time;
 use crate::node::choice;
