@@ -1,9 +1,8 @@
-//! The leecher's work: look the name up, fetch and check the metainfo, find the place for the file,
-//! let the swarm fill it, make it durable, and hand over what others were promised.
+//! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it, make it durable, and hand over what others were promised.
 
-use super::choice;
 use super::plan::FetchPlan;
 use super::say;
+use super::seek::Seek;
 use super::shared::Shared;
 use super::target::{Placed, Target, show};
 use super::ties::Tie;
@@ -11,35 +10,22 @@ use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::content::name;
 use crate::core::fault::Fatal;
-use crate::core::id::{FileId, Hash32, InfoHash, Ticket};
+use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
 use crate::core::time::{Span, Time};
 use crate::peer::Identity;
 use crate::swarm::Happened;
-use crate::wire::catalogue::answer::Answer;
-use crate::wire::catalogue::entry::Listed;
-use crate::wire::catalogue::request::{Request, What};
 use std::rc::Rc;
 
-/// Without a tracker a wanted name cannot be found: so long it may take to answer.
-const TRACKER: Span = Span::secs(5);
 /// Blocks already asked of us are handed over for so long after completion.
 const HAND_OVER: Span = Span::secs(2);
 
 #[derive(Debug)]
 enum Phase {
-    /// No catalogue connection yet.
-    Reaching,
-    LookingUp {
-        number: u64,
-    },
-    /// The metainfo comes in two answers.
-    Learning {
-        listed: Box<Listed>,
-        info: (u64, Option<Vec<u8>>),
-        layers: (u64, Option<Vec<u8>>),
-    },
+    /// Only while one phase becomes the next.
+    Between,
+    Seeking(Seek),
     Placing(Box<Target>),
     Downloading(Box<Target>),
     Finishing(Box<Target>),
@@ -56,7 +42,6 @@ enum Phase {
 pub struct Fetch {
     plan: FetchPlan,
     phase: Phase,
-    born: Time,
     /// When the payload began to be wanted, for the average rate.
     started: Time,
     /// Since when there is no source.
@@ -67,9 +52,8 @@ pub struct Fetch {
 impl Fetch {
     pub fn new(plan: FetchPlan) -> Fetch {
         Fetch {
+            phase: Phase::Seeking(Seek::new(plan.want.clone())),
             plan,
-            phase: Phase::Reaching,
-            born: Time::ZERO,
             started: Time::ZERO,
             no_source: None,
             size: 0,
@@ -81,20 +65,21 @@ impl Fetch {
     }
 
     pub fn start(&mut self, now: Time) {
-        self.born = now;
+        if let Phase::Seeking(seek) = &mut self.phase {
+            seek.start(now);
+        }
         self.no_source = Some(now);
     }
 
     pub fn deadline(&self) -> Time {
-        let tracker = match self.phase {
-            Phase::Reaching => self.born + TRACKER,
-            Phase::HandingOver { until, .. } => until,
+        match &self.phase {
+            Phase::Seeking(seek) => seek.deadline(),
+            Phase::HandingOver { until, .. } => *until,
+            Phase::Downloading(_) => {
+                let timeout = self.plan.timeout.zip(self.no_source);
+                timeout.map_or(Time::NEVER, |(span, since)| since + span)
+            }
             _ => Time::NEVER,
-        };
-        let timeout = self.plan.timeout.zip(self.no_source).map(|(span, since)| since + span);
-        match self.phase {
-            Phase::Downloading(_) => tracker.min(timeout.unwrap_or(Time::NEVER)),
-            _ => tracker,
         }
     }
 
@@ -103,15 +88,8 @@ impl Fetch {
         if now < self.deadline() {
             return Ok(());
         }
-        match self.phase {
-            Phase::Reaching => {
-                let tracker = &shared.plan.tracker_text;
-                let line = format!(
-                    "no tracker answers at {tracker}; start one with `lmk tracker`, or name it with \
-                     --tracker HOST[:PORT]"
-                );
-                Err(Fatal { ending: Ending::Network, line })
-            }
+        match &self.phase {
+            Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text)),
             Phase::HandingOver { .. } => {
                 shared.end(Ending::Done, now, out);
                 Ok(())
@@ -143,78 +121,16 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
-        match (tie, &mut self.phase) {
-            (Tie::Opened, Phase::Reaching | Phase::LookingUp { .. } | Phase::Learning { .. }) => {
-                self.look_up(shared, now, out);
+        let Phase::Seeking(seek) = &mut self.phase else { return Ok(()) };
+        let content = seek.got_tie(shared, tie, now, out)?;
+        self.size = seek.size().unwrap_or(self.size);
+        match content {
+            Some(content) => {
+                shared.ties.hang_up(out);
+                self.place(content, now, out)
             }
-            (Tie::Answered { number, answer }, Phase::LookingUp { number: ours })
-                if number == *ours =>
-            {
-                self.got_found(shared, answer, now, out)?;
-            }
-            (Tie::Answered { number, answer }, Phase::Learning { .. }) => {
-                self.got_metainfo(shared, number, answer, now, out)?;
-            }
-            (Tie::Refused(text), Phase::Reaching) => {
-                let tracker = &shared.plan.tracker_text;
-                let line = format!("the tracker at {tracker} refuses: {text}");
-                return Err(Fatal { ending: Ending::Network, line });
-            }
-            _ => {}
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    fn look_up(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        let names = vec![self.plan.want.name.clone()];
-        if let Some(number) = shared.ties.ask(Request::Lookup { names }, now, out) {
-            self.phase = Phase::LookingUp { number };
-        }
-    }
-
-    fn got_found(
-        &mut self,
-        shared: &mut Shared,
-        answer: Answer,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
-        let Answer::Found { entries, .. } = answer else {
-            return Err(unexpected(&answer));
-        };
-        let listed = choice::choose(&self.plan.want, entries)?;
-        let hash = swarm_hash(&listed)?;
-        self.size = listed.entry.size;
-        let mut ask =
-            |what| shared.ties.ask(Request::Fetch { hash, what, offset: 0 }, now, out).unwrap_or(0);
-        let info = (ask(What::V2Info), None);
-        // A content of one piece has no piece layer.
-        let layered = listed.entry.size > u64::from(listed.entry.piece_bytes);
-        let layers = if layered { (ask(What::Layers), None) } else { (u64::MAX, Some(Vec::new())) };
-        self.phase = Phase::Learning { listed: Box::new(listed), info, layers };
-        Ok(())
-    }
-
-    fn got_metainfo(
-        &mut self,
-        shared: &mut Shared,
-        number: u64,
-        answer: Answer,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
-        let Phase::Learning { listed, info, layers } = &mut self.phase else { return Ok(()) };
-        let Answer::Data(bytes) = answer else { return Err(unexpected(&answer)) };
-        if number == info.0 {
-            info.1 = Some(bytes);
-        } else if number == layers.0 {
-            layers.1 = Some(bytes);
-        }
-        let (Some(info), Some(layers)) = (&info.1, &layers.1) else { return Ok(()) };
-        let layers = Some(layers.as_slice()).filter(|layers| !layers.is_empty());
-        let content = check_content(listed, info, layers)?;
-        shared.ties.hang_up(out);
-        self.place(content, now, out)
     }
 
     /// The metainfo is what its hash says: where does the file go?
@@ -290,7 +206,7 @@ impl Fetch {
             out.tell(Event::info("resumed", line).number("bytes", bytes));
         }
         shared.begin_swarm(content, file, have, now);
-        let phase = std::mem::replace(&mut self.phase, Phase::Reaching);
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
         if let Phase::Placing(target) = phase {
             self.phase = Phase::Downloading(target);
         }
@@ -346,7 +262,7 @@ impl Fetch {
     }
 
     fn finish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Reaching);
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
         let Phase::Downloading(mut target) = phase else {
             self.phase = phase;
             return Ok(());
@@ -435,7 +351,7 @@ impl Fetch {
 
     pub fn phase(&self) -> &'static str {
         match &self.phase {
-            Phase::Reaching | Phase::LookingUp { .. } | Phase::Learning { .. } => "looking up",
+            Phase::Between | Phase::Seeking(_) => "looking up",
             Phase::Placing(target) | Phase::Finishing(target) => target.progress().0,
             Phase::Downloading(_) => "downloading",
             Phase::HandingOver { .. } => "handing over",
@@ -449,39 +365,4 @@ impl Fetch {
         let name = self.plan.want.name.clone();
         (self.size > 0).then(|| Transfer { name, size: self.size, done, ..Transfer::default() })
     }
-}
-
-fn swarm_hash(listed: &Listed) -> Result<InfoHash, Fatal> {
-    listed.entry.v2.map(Hash32::truncated).ok_or_else(|| Fatal {
-        ending: Ending::Verification,
-        line: format!(
-            "{} has no SHA-256 identity; fetch it with a BitTorrent client",
-            foreign(&listed.entry.name)
-        ),
-    })
-}
-
-/// The metainfo must be what the entry's hash names, and describe a content of its size.
-fn check_content(listed: &Listed, info: &[u8], layers: Option<&[u8]>) -> Result<Content, Fatal> {
-    let name = foreign(&listed.entry.name);
-    let wrong = |why: String| Fatal {
-        ending: Ending::Verification,
-        line: format!("the tracker's metainfo of {name} is wrong ({why}); nothing was written"),
-    };
-    let content = Content::from_info(info, layers).map_err(|error| wrong(error.to_string()))?;
-    if content.v2.as_ref().map(|v2| v2.info_hash) != listed.entry.v2 {
-        return Err(wrong("it does not match its hash".into()));
-    }
-    if content.geometry.size() != listed.entry.size {
-        return Err(wrong("it has another size than the list says".into()));
-    }
-    Ok(content)
-}
-
-fn unexpected(answer: &Answer) -> Fatal {
-    let why = match answer {
-        Answer::Refused(refused) => refused.text.clone(),
-        _ => "an answer to another question".into(),
-    };
-    Fatal { ending: Ending::Network, line: format!("the tracker cannot serve the list: {why}") }
 }

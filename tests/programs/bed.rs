@@ -294,11 +294,7 @@ impl Drop for Lmk {
     }
 }
 
-fn listen(
-    ear: &Arc<Ear>,
-    stream: impl Read + Send + 'static,
-    side: fn(&mut Heard) -> &mut String,
-) {
+fn listen(ear: &Arc<Ear>, stream: impl Read + Send + 'static, side: fn(&mut Heard) -> &mut String) {
     let ear = ear.clone();
     thread::spawn(move || {
         let mut reader = BufReader::new(stream);
