@@ -66,7 +66,7 @@ impl Node {
         let kept: Option<[u8; 32]> = loaded.and_then(|bytes| bytes.try_into().ok());
         let key = kept.unwrap_or(self.shared.plan.secret);
         if let (None, Some(path)) = (kept, self.shared.plan.key_file.clone()) {
-            out.file(FileOp::Save { path, bytes: key.to_vec() });
+            out.file(FileOp::Save { path, bytes: key.to_vec(), private: true });
         }
         self.shared.ties.start(key, now, out);
     }

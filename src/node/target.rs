@@ -163,7 +163,7 @@ impl Target {
             Ok(meta) if meta.kind == FileKind::Directory => {
                 self.settle_on(path.join(&self.name), out)
             }
-            Ok(meta) if meta.kind == FileKind::Symlink => {
+            Ok(meta) if meta.kind == FileKind::Symlink && self.step == Step::StatOut => {
                 self.ask(Step::StatOutBehind, FileOp::Stat { path: path.join(".") }, out)
             }
             Ok(_) if must => fatal(Ending::Disk, format!("{}: not a directory", show(&path))),

@@ -7,3 +7,4 @@ mod gate;
 mod main_job;
 mod outages;
 mod script;
+mod talk;
