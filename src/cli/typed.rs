@@ -47,8 +47,6 @@ pub enum Wish {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     pub tracker: HostPort,
-    /// The tracker as it was typed.
-    pub tracker_text: String,
     pub listen: Option<HostPort>,
 }
 
@@ -134,8 +132,8 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn peer(given: &ArgMatches) -> Result<Peer, String> {
-    let tracker_text = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT).to_owned();
-    let tracker = values::host_port(&tracker_text).map_err(|why| format!("--tracker: {why}"))?;
+    let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
+    let tracker = values::host_port(tracker).map_err(|why| format!("--tracker: {why}"))?;
     if tracker.port == Some(0) {
         return Err("--tracker: port 0 is nobody's".into());
     }
@@ -143,7 +141,7 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
-    Ok(Peer { tracker, tracker_text, listen })
+    Ok(Peer { tracker, listen })
 }
 
 fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -229,7 +227,7 @@ mod tests {
         assert_eq!((peer.tracker, peer.listen), (here.clone(), None));
         let Wish::Fetch { fetch, peer } = wish("lmk leecher --want big.zip") else { panic!() };
         assert_eq!((fetch.want.name.as_str(), fetch.timeout), ("big.zip", None));
-        assert_eq!(peer.tracker_text, TRACKER_DEFAULT);
+        assert_eq!(peer.tracker, here);
     }
 
     #[test]

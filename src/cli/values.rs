@@ -13,6 +13,17 @@ pub struct HostPort {
     pub port: Option<u16>,
 }
 
+impl HostPort {
+    /// `HOST:PORT` or `[v6]:PORT`, with `port_default` where none was typed.
+    pub fn with_port(&self, port_default: u16) -> String {
+        let port = self.port.unwrap_or(port_default);
+        match self.host.contains(':') {
+            true => format!("[{}]:{port}", self.host),
+            false => format!("{}:{port}", self.host),
+        }
+    }
+}
+
 /// `30s`, `5m`, `2h`, `1d`, or a plain number of seconds.
 pub fn duration(text: &str) -> Result<Span, String> {
     let wrong = || format!("'{text}' is no duration; write 30s, 5m, 2h or a number of seconds");

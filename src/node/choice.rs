@@ -66,8 +66,11 @@ fn ambiguous(name: &str, n: usize, fitting: &[Listed]) -> String {
             let hash = listed.entry.v2.map(|hash| hash.to_string());
             let hash = hash.or_else(|| listed.entry.v1.map(|hash| hash.to_string()));
             let digits: String = hash.unwrap_or_default().chars().take(8).collect();
-            let sources = listed.complete;
-            format!("{name}@{digits} ({}, {sources} sources)", bytes_text(listed.entry.size))
+            let sources = match listed.complete {
+                1 => "1 source".to_owned(),
+                n => format!("{n} sources"),
+            };
+            format!("{name}@{digits} ({}, {sources})", bytes_text(listed.entry.size))
         })
         .collect();
     format!("{n} different contents are named {name}: {}; want one of these", each.join(", "))
@@ -107,7 +110,7 @@ mod tests {
     fn two_owners_with_different_contents_are_never_chosen_between() {
         let fatal = choose(&want(None), vec![listed(1, 1, 1), listed(2, 2, 2)]).unwrap_err();
         assert_eq!(fatal.ending, Ending::Ambiguous);
-        for said in ["big.zip@01010101", "big.zip@02020202", "1000 B", "1 sources"] {
+        for said in ["big.zip@01010101", "big.zip@02020202", "1000 B", "1 source)"] {
             assert!(fatal.line.contains(said), "{}", fatal.line);
         }
         let chosen = choose(&want(Some("01010101")), vec![listed(1, 1, 1), listed(2, 2, 2)]);

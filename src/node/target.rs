@@ -22,6 +22,8 @@ const PART_SUFFIX: &[u8] = b".lmk-part";
 enum Step {
     /// Is `--out` a directory?
     StatOut,
+    /// It is a symbolic link: to a directory?
+    StatOutBehind,
     StatTarget,
     OpenTarget,
     CheckTarget,
@@ -141,7 +143,7 @@ impl Target {
             return Err(done);
         }
         Ok(match (self.step, done) {
-            (Step::StatOut, FileDone::Meta(meta)) => self.stat_out(meta, out),
+            (Step::StatOut | Step::StatOutBehind, FileDone::Meta(meta)) => self.stat_out(meta, out),
             (Step::StatTarget, FileDone::Meta(meta)) => self.stat_target(meta, out),
             (Step::OpenTarget, FileDone::Opened(opened)) => match opened {
                 Ok((file, _)) => self.start_check(Step::CheckTarget, file, out),
@@ -161,11 +163,13 @@ impl Target {
             Ok(meta) if meta.kind == FileKind::Directory => {
                 self.settle_on(path.join(&self.name), out)
             }
-            Ok(_) if must => fatal(Ending::Disk, format!("{}: not a directory", show(&path))),
-            Err(error) if must || error != FileError::NotFound => {
-                fatal(Ending::Disk, format!("{}: {}", show(&path), error.reason()))
+            Ok(meta) if meta.kind == FileKind::Symlink && self.step == Step::StatOut => {
+                self.ask(Step::StatOutBehind, FileOp::Stat { path: path.join(".") }, out)
             }
-            _ => self.settle_on(path, out),
+            Ok(_) if must => fatal(Ending::Disk, format!("{}: not a directory", show(&path))),
+            Err(FileError::NotFound) if must => no_directory(&path),
+            Ok(_) | Err(FileError::NotFound) => self.settle_on(path, out),
+            Err(error) => fatal(Ending::Disk, format!("{}: {}", show(&path), error.reason())),
         }
     }
 
@@ -243,6 +247,7 @@ impl Target {
                 let step = if meta.size > 0 { Step::CheckPart } else { Step::LockPart };
                 self.ask(step, FileOp::Lock { file }, out)
             }
+            Err(FileError::NotFound) => no_directory(&directory_of(&self.path)),
             Err(error) => fatal(Ending::Disk, format!("{}: {}", show(&self.part), error.reason())),
         }
     }
@@ -335,6 +340,10 @@ impl Target {
 
 fn fatal(ending: Ending, line: String) -> Placed {
     Placed::Failed(Fatal { ending, line })
+}
+
+fn no_directory(path: &Path) -> Placed {
+    fatal(Ending::Disk, format!("{}: no such directory; make it or use --out DIR", show(path)))
 }
 
 /// A path made safe to show.

@@ -85,7 +85,9 @@ impl Files {
             }),
             FileOp::FreeSpace { path } => FileDone::Free(paths::free_space(&path)),
             FileOp::Load { path, bytes_max } => FileDone::Loaded(paths::load(&path, bytes_max)),
-            FileOp::Save { path, bytes } => FileDone::Done(paths::save(&path, &bytes)),
+            FileOp::Save { path, bytes, private } => {
+                FileDone::Done(paths::save(&path, &bytes, private))
+            }
             FileOp::Lock { file } => FileDone::Done(self.on(file, |fd| {
                 retry_on_intr(|| rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
             })),

@@ -2,4 +2,9 @@
 //! their own, each in a folder of its own, on addresses that no other test uses.
 
 mod bed;
+mod exit_codes;
+mod gate;
 mod main_job;
+mod outages;
+mod script;
+mod talk;

@@ -41,7 +41,9 @@ impl Disk {
             }
             FileOp::Remove { path } => FileDone::Done(self.remove(&path)),
             FileOp::Close { file } => FileDone::Done(self.close(owner, file)),
-            FileOp::Save { path, bytes } => FileDone::Done(self.save(&path, &bytes)),
+            FileOp::Save { path, bytes, private } => {
+                FileDone::Done(self.save(&path, &bytes, private))
+            }
             FileOp::Lock { file } => FileDone::Done(self.lock(owner, file)),
         }
     }
@@ -132,9 +134,10 @@ impl Disk {
         }
     }
 
-    fn save(&mut self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        if let Some(parent) = path.parent() {
-            self.make_dirs(parent);
+    fn save(&mut self, path: &Path, bytes: &[u8], private: bool) -> Result<(), FileError> {
+        match path.parent() {
+            Some(parent) if private => self.make_dirs(parent),
+            _ => self.parent(path)?,
         }
         if matches!(self.stat(path), Ok(meta) if meta.kind == FileKind::Directory) {
             return Err(FileError::IsDirectory);
