@@ -1,4 +1,5 @@
-//! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it, make it durable, and hand over what others were promised.
+//! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it,
+//! make it durable, and hand over what others were promised.
 
 use super::plan::FetchPlan;
 use super::say;
