@@ -6,6 +6,7 @@ pub mod fault;
 pub mod id;
 pub mod io;
 pub mod limits;
+pub mod mark;
 pub mod meter;
 pub mod name;
 pub mod report;
