@@ -227,8 +227,8 @@ impl Fetch {
             return;
         }
         match self.phase {
-            Phase::Downloading(_) => shared.announce(&[Identity::V2], now, out),
-            Phase::Seeding => shared.announce(&[Identity::V1, Identity::V2], now, out),
+            Phase::Downloading(_) => shared.announce(&[Identity::V2, Identity::V1], now, out),
+            Phase::Seeding => shared.announce(&[Identity::V2, Identity::V1], now, out),
             _ => {}
         }
     }

@@ -298,7 +298,7 @@ impl Share {
         // A tracker that lost its list has lost its swarms, too.
         shared.ties.hurry(now);
         if shared.listens_at.is_some() {
-            shared.announce(&[Identity::V1, Identity::V2], now, out);
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
         self.tell(shared, out);
         Ok(())
@@ -307,7 +307,7 @@ impl Share {
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         if self.published {
-            shared.announce(&[Identity::V1, Identity::V2], now, out);
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
     }
 

@@ -15,6 +15,9 @@ const DIALS_MAX: usize = 32;
 pub const DIAL: Span = Span::secs(10);
 /// The longest wait before an address is dialled again.
 const AWAY_MAX_S: u64 = 60;
+/// A peer of ours is named under both identities, and met under v2: so long an address named under
+/// v1 alone waits for the other name.
+const V1_ALONE: Span = Span::secs(2);
 /// An address that nobody named for so long is forgotten.
 const UNNAMED: Span = Span::secs(600);
 /// How long a complete peer is left alone by another.
@@ -36,6 +39,8 @@ struct Neighbour {
     /// The best identity it was named under: two peers of ours meet under v2 only.
     identity: Identity,
     named: Time,
+    /// When it was named first.
+    known: Time,
     /// When it was lost last.
     lost: Time,
     failures: u32,
@@ -68,6 +73,7 @@ impl Neighbours {
                 reach: Reach::Fresh,
                 identity,
                 named: now,
+                known: now,
                 lost: now,
                 failures: 0,
                 met: false,
@@ -88,7 +94,7 @@ impl Neighbours {
         self.known
             .iter()
             .filter(|(_, n)| match n.reach {
-                Reach::Fresh => true,
+                Reach::Fresh => n.identity == Identity::V2 || now.since(n.known) >= V1_ALONE,
                 Reach::Away { until } => until <= now && (lacking || n.named > n.lost),
                 _ => false,
             })
@@ -122,6 +128,7 @@ impl Neighbours {
             reach: Reach::Talking,
             identity,
             named: now,
+            known: now,
             lost: now,
             failures: 0,
             met: true,
@@ -206,10 +213,13 @@ mod tests {
     #[test]
     fn an_address_named_under_both_identities_is_met_under_v2() {
         let mut neighbours = Neighbours::default();
-        neighbours.got_named(Identity::V1, &[addr(1)], Time::ZERO);
+        neighbours.got_named(Identity::V1, &[addr(1), addr(2)], Time::ZERO);
+        assert_eq!(neighbours.due(true, Time::ZERO), []);
         neighbours.got_named(Identity::V2, &[addr(1)], Time::ZERO);
         neighbours.got_named(Identity::V1, &[addr(1)], Time::ZERO);
         assert_eq!(neighbours.due(true, Time::ZERO), [(addr(1), Identity::V2)]);
+        let later = neighbours.due(true, Time::ZERO + V1_ALONE);
+        assert_eq!(later, [(addr(1), Identity::V2), (addr(2), Identity::V1)]);
     }
 
     #[test]
