@@ -188,7 +188,8 @@ pub struct TrackerRow {
 pub fn foreign(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     let mut safe: String =
         text.chars().take(201).map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect();

@@ -1,4 +1,5 @@
-//! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it, make it durable, and hand over what others were promised.
+//! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it,
+//! make it durable, and hand over what others were promised.
 
 use super::plan::FetchPlan;
 use super::say;
@@ -8,10 +9,10 @@ use super::target::{Placed, Target, show};
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
-use crate::content::name;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, Outbox};
+use crate::core::name;
 use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
 use crate::core::time::{Span, Time};
 use crate::peer::Identity;

@@ -73,7 +73,7 @@ impl Lobby {
         let late = |guest: &Guest| now.since(guest.since) >= HANDSHAKE;
         let expired: Vec<ConnId> =
             self.guests.iter().filter(|(_, guest)| late(guest)).map(|(conn, _)| *conn).collect();
-        expired.iter().for_each(|conn| drop(self.guests.remove(conn)));
+        self.guests.retain(|_, guest| !late(guest));
         expired
     }
 

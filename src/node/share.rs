@@ -10,11 +10,11 @@ use super::target::show;
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
-use crate::content::name;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
 use crate::core::limits::TORRENT_BYTES_MAX;
+use crate::core::name;
 use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
 use crate::core::time::Time;
 use crate::peer::Identity;
@@ -27,7 +27,7 @@ use std::rc::Rc;
 enum Phase {
     Opening(Ticket),
     Remembering(Ticket),
-    Hashing(Hashing),
+    Hashing(Box<Hashing>),
     /// Was the file changed while it was hashed?
     Looking(Ticket, Box<Content>),
     /// The content is known; the rest depends on the tracker.
@@ -187,7 +187,7 @@ impl Share {
         out.tell(Event::info("hashing", line).number("size", meta.size));
         let hashing = Hashing::start(file, meta.size, self.info_name(), now, out)
             .map_err(|error| self.refused(&error.to_string()))?;
-        self.phase = Some(Phase::Hashing(hashing));
+        self.phase = Some(Phase::Hashing(Box::new(hashing)));
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl Share {
         Fatal { ending: Ending::Disk, line }
     }
 
-    fn hashed(&mut self, hashing: Hashing, step: Step, out: &mut Outbox) -> Result<(), Fatal> {
+    fn hashed(&mut self, hashing: Box<Hashing>, step: Step, out: &mut Outbox) -> Result<(), Fatal> {
         let Some((file, _)) = self.file else { return Ok(()) };
         self.phase = Some(match step {
             Step::More => Phase::Hashing(hashing),

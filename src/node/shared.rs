@@ -17,8 +17,9 @@ use crate::swarm::Swarm;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-/// Where to bind what talks to `tracker`. For all of 127.0.0.0/8 it is the address the system itself
-/// chooses for connections there: the tracker must see one source, whether we come by UDP or TCP.
+/// Where to bind what talks to `tracker`. For all of 127.0.0.0/8 it is the address the system
+/// itself chooses for connections there: the tracker must see one source, whether we come by UDP or
+/// TCP.
 pub fn towards(tracker: IpAddr) -> IpAddr {
     match tracker {
         IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),

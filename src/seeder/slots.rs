@@ -119,6 +119,9 @@ impl Slots {
         // A slot nobody waits for may stay where it is.
         for conn in idle.into_iter().take(self.queue.len()) {
             self.demote(conn);
+            // It still wants, and will not say so again: it waits behind those who waited.
+            self.set(conn, Place::Queued);
+            self.queue.push_back(conn);
         }
         self.promote(now);
     }
@@ -197,7 +200,9 @@ mod tests {
         assert_eq!(slots.state(conn(1)), State::Unavailable, "a busy holder keeps its slot");
         slots.tick(Time::ZERO + Span::secs(62), |_| false);
         assert_eq!(slots.state(conn(1)), State::Connected);
-        assert_eq!(slots.state(conn(0)), State::Unavailable);
+        assert_eq!(slots.place(conn(0)), Place::Queued, "it still wants");
+        slots.left(conn(1), Time::ZERO + Span::secs(63));
+        assert_eq!(slots.state(conn(0)), State::Connected);
     }
 
     #[test]

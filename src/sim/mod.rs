@@ -2,17 +2,18 @@
 //! all follow from one seed. It drives the same roles as the reactor does and knows no protocol.
 //!
 //! - [`world`]: machines, processes, the agenda of what happens next, one turn of a role.
-//! - [`net`]: addresses, listeners, datagrams. [`tcp`]: byte streams.
+//! - `net`: addresses, listeners, datagrams. `tcp`: byte streams. `lives`, `turn`: what befalls a
+//!   process, and how it is asked.
 //! - [`disk`]: files in memory, and what a power cut leaves of them.
 //! - [`weather`]: which faults a seed brings, and when they cease.
 //! - [`swarm`]: the stage for the roles of this program: a small swarm from a seed.
-//! - [`laws`]: what must hold after every event. [`trace`]: everything that happened, as one
-//! number.
+//! - [`laws`]: what must hold after every event.
+//! - [`trace`]: everything that happened, as one number.
 
 pub mod disk;
 pub mod laws;
 mod lives;
-pub mod net;
+mod net;
 pub mod swarm;
 mod tcp;
 pub mod trace;

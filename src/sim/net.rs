@@ -4,7 +4,7 @@
 use super::world::{Happening, World};
 use crate::core::io::{Input, Listening, NetError};
 use crate::core::time::Span;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
 
@@ -151,13 +151,5 @@ impl World {
         if let Some(node) = self.listener(from_host, to, false) {
             self.tell(node, Input::Datagram { from, to: to.ip(), bytes });
         }
-    }
-}
-
-/// The address that leaves the choice to the system, of the family of `like`.
-pub fn any_ip(like: IpAddr) -> IpAddr {
-    match like {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }

@@ -58,6 +58,7 @@ impl Swarm {
             Heard::BlockBegan(block) => {
                 if let Some(fetch) = &mut self.fetch {
                     fetch.block_began(conn, block)?;
+                    self.tell_first_byte(now, out);
                 }
             }
             Heard::BlockEnded => {

@@ -56,6 +56,8 @@ pub struct Swarm {
     downloaded: u64,
     uploaded: u64,
     leaving: bool,
+    /// Whether the first payload was told.
+    first_byte: bool,
 }
 
 impl Swarm {
@@ -84,6 +86,7 @@ impl Swarm {
             downloaded: 0,
             uploaded: 0,
             leaving: false,
+            first_byte: false,
         }
     }
 

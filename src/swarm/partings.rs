@@ -28,11 +28,13 @@ impl Swarm {
 
     pub(super) fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.remove(&conn) else { return };
+        let uploaded = self.serve.uploaded(conn, now).0;
+        let downloaded = self.fetch.as_ref().map_or(0, |fetch| fetch.downloaded(conn, now).0);
+        self.uploaded += uploaded;
+        self.downloaded += downloaded;
         if let Some(fetch) = &mut self.fetch {
-            self.downloaded += fetch.downloaded(conn, now).0;
             fetch.left(&session);
         }
-        self.uploaded += self.serve.uploaded(conn, now).0;
         self.serve.left(conn, &mut self.sessions, now, out);
         let struck = fault.blame == Blame::Peer;
         if let Some(lost) = self.neighbours.lost(conn, struck, now)
@@ -41,7 +43,7 @@ impl Swarm {
         {
             self.neighbours.put_off(lost.addr, BOTH_COMPLETE, now);
         }
-        self.tell_gone(&session, fault, out);
+        self.tell_gone(&session, fault, (downloaded, uploaded), out);
         if let Some(fetch) = &mut self.fetch {
             self.sessions.values_mut().for_each(|session| fetch.fill(session, now, out));
         }

@@ -102,17 +102,41 @@ impl Swarm {
         if wanted && self.fetch.is_some() { "source" } else { "leecher" }
     }
 
-    pub(super) fn tell_gone(&mut self, session: &Session, fault: Fault, out: &mut Outbox) {
-        if self.shown.remove(&session.conn).is_none() && fault.blame == Blame::Nobody {
+    /// Says once that payload began to come, and how long after our birth.
+    pub(super) fn tell_first_byte(&mut self, now: Time, out: &mut Outbox) {
+        if !std::mem::replace(&mut self.first_byte, true) {
+            let ms = now.since(Time::ZERO).as_ms();
+            let line = format!("first payload after {ms} ms");
+            out.tell(Event::detail("first_byte", line).number("ms", ms));
+        }
+    }
+
+    /// A line for a neighbour that is gone: what was wrong with it, or what it took and gave.
+    pub(super) fn tell_gone(
+        &mut self,
+        session: &Session,
+        fault: Fault,
+        (downloaded, uploaded): (u64, u64),
+        out: &mut Outbox,
+    ) {
+        let shown = self.shown.remove(&session.conn).is_some() || downloaded + uploaded > 0;
+        if !shown && fault.blame == Blame::Nobody {
             return;
         }
         let addr = session.listens_at().unwrap_or(session.remote);
-        let line = format!("peer {addr} gone: {fault}");
+        let (gave, took) = (report::bytes_text(downloaded), report::bytes_text(uploaded));
+        let line = format!("peer {addr} gone: {fault} (gave {gave}, took {took})");
         let event = match fault.blame {
             Blame::Peer => Event::warning("peer_gone", line),
-            Blame::Nobody => Event::detail("peer_gone", line),
+            Blame::Nobody => Event::info("peer_gone", line),
         };
-        out.tell(event.text("peer", addr.to_string()).text("why", fault.what));
+        out.tell(
+            event
+                .text("peer", addr.to_string())
+                .text("why", fault.what)
+                .number("downloaded", downloaded)
+                .number("uploaded", uploaded),
+        );
     }
 }
 
@@ -124,7 +148,7 @@ fn state_event(role: &'static str, row: &PeerRow) -> Event {
         row.state.name(),
         report::bytes_text(row.has)
     );
-    Event::detail("peer", line)
+    Event::info("peer", line)
         .text("role", role)
         .text("peer", row.addr.to_string())
         .text("client", row.client.clone())

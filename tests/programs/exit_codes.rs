@@ -1,5 +1,5 @@
-//! Every exit code of the README, each by what earns it. Code 1 is for mistakes of the program itself,
-//! and no way to one is known; 2 is also tested in `tests/cli.rs`.
+//! Every exit code of the README, each by what earns it. Code 1 is for mistakes of the program
+//! itself, and no way to one is known; 2 is also tested in `tests/cli.rs`.
 
 use crate::bed::{Bed, Ended, Lmk, noise, words};
 use crate::gate::Gate;

@@ -42,13 +42,19 @@ fn play(seed: u64, cast: Cast) -> Result<u64, String> {
     swarm.play().map(|()| swarm.world.trace_hash())
 }
 
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("(no words)")
+}
+
 fn play_all(seeds: &[u64], cast: Cast) {
     let failures: Vec<String> = seeds
         .iter()
         .enumerate()
         .filter_map(|(number, seed)| {
             let first = std::panic::catch_unwind(|| play(*seed, cast));
-            let first = first.unwrap_or_else(|_| Err("a role panicked".into()));
+            let first = first.unwrap_or_else(|panic| Err(format!("a panic: {}", words(&*panic))));
             let twice = number.is_multiple_of(TWICE_EVERY) && first.is_ok();
             let what = match first {
                 Err(what) => what,
@@ -83,7 +89,7 @@ fn the_stand_ins_finish() {
     play_all(&seeds, stand_in::CAST);
 }
 
-/// The real roles, but a byte of a file is made wrong on its way to the disk, after it was verified.
+/// The real roles, but a byte is made wrong on its way to the disk, after it was verified.
 #[test]
 fn a_byte_of_the_real_roles_made_wrong_after_verification_is_caught() {
     let cast = Cast { node: |plan| Box::new(Corrupts(Node::new(plan))), ..Cast::real() };
@@ -172,5 +178,7 @@ fn replay() {
         begun.elapsed().as_millis(),
         swarm.world.trace_hash()
     );
-    assert_eq!(result, Ok(()));
+    if let Err(what) = result {
+        panic!("{what}");
+    }
 }

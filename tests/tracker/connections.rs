@@ -227,7 +227,7 @@ fn connections_are_limited_in_all_and_per_public_address() {
         let conn = world.accept(addr(&format!("8.8.8.8:{}", 100 + n)));
         assert_eq!(world.line(conn).closed, n == 8, "{n}");
     }
-    for n in 0..248 {
+    for n in 0..4088 {
         let conn = world.accept(addr(&format!("10.0.0.9:{}", 100 + n)));
         assert!(!world.line(conn).closed, "{n}");
     }

@@ -1,6 +1,6 @@
 //! The disk of one machine: every file operation of the door, in memory. Data that was not synced
 //! and directory entries whose directory was not synced are lost (or kept by chance) at a power
-//! cut. [`ops`]: the operations. [`sparse`]: the bytes of one file.
+//! cut. `ops`: the operations. `sparse`: the bytes of one file.
 
 mod ops;
 mod sparse;

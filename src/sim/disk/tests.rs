@@ -1,3 +1,5 @@
+//! The disk held against what a power cut, a full disk and an ended process may do to it.
+
 use super::*;
 use crate::core::io::{FileDone, FileError, FileOp, OpenMode};
 

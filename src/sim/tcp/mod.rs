@@ -1,6 +1,6 @@
 //! Byte streams between processes: dial, accept, back-pressure by a window, a rate, deliveries cut
 //! anywhere, orderly ends, resets, and black holes that nobody tells of. Here: what the roles wish.
-//! [`steps`]: what happens to the ends. [`link`]: how bytes and ends travel.
+//! `steps`: what happens to the ends. `link`: how bytes and ends travel.
 
 mod link;
 mod steps;
@@ -82,6 +82,8 @@ pub(super) struct End {
     /// Segments that arrived; the role took `inbox_taken` bytes of the first.
     inbox: VecDeque<Vec<u8>>,
     inbox_taken: usize,
+    /// Bytes the role took that the sender was not told of yet.
+    uncredited: u64,
     fin_came: bool,
     rst_came: bool,
     deliver_planned: bool,
@@ -112,6 +114,7 @@ impl End {
             arrives_after: Time::ZERO,
             inbox: VecDeque::new(),
             inbox_taken: 0,
+            uncredited: 0,
             fin_came: false,
             rst_came: false,
             deliver_planned: false,

@@ -180,6 +180,7 @@ impl World {
             let rng = &mut self.rng.tcp;
             (rng.chance(self.weather.cut_pm), rng.between(1, self.weather.cut_bytes.max(1)))
         };
+        let window = self.weather.window_bytes;
         let double = self.weather.planted == Some(Planted::ByteTwice) && self.rng.tcp.chance(20);
         let Some(end) = self.end(id, side) else { return };
         end.deliver_planned = false;
@@ -199,7 +200,12 @@ impl World {
         if let Some(first) = bytes.first().copied().filter(|_| double) {
             bytes.insert(0, first);
         }
-        self.credit(id, side, len);
+        end.uncredited += len;
+        // The window opens in good parts: small ones become small segments (RFC 9293, 3.8.6.2).
+        if end.inbox.is_empty() || end.uncredited >= window / 4 {
+            let taken = std::mem::take(&mut end.uncredited);
+            self.credit(id, side, taken);
+        }
         self.plan_deliver(id, side);
         self.tell(node, Input::Bytes { conn, bytes: &bytes });
     }

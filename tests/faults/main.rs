@@ -1,0 +1,3 @@
+//! Bad input and faults, row by row of the table of promises in `rows.rs`.
+
+mod rows;

@@ -1,0 +1,91 @@
+//! The rows of promises about bad input and faults: each is marked where it is kept, and a test
+//! expects the mark.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rows that no branch has brought yet.
+const PENDING: &[&str] = &[
+    "E09", "E10", "E11", // the file changes under the seeder
+    "D07", "D08", "D14", "D15", "D21", "D22", "D29", "D30", "D31", // fetching
+    "E01", "E02", "E03", "E04", "E05", "E06", "E07", "E08", "E12", "E13", "E14", "E15", "E16",
+    "E17", "E18", "F15", "F16", "F17", // disks, resume, ends
+    "D01", "D02", "D03", "D04", "D05", "D06", "D09", "D10", "D11", "D12", "D13", "D25", "D32",
+    "D33", "D34", "F01", "F02", "F03", "F04", "F05", "F06", "F18", "F19",
+    "F20", // peers and processes
+];
+
+/// Letter, first and last number.
+const ROWS: [(char, u32, u32); 8] = [
+    ('D', 1, 15),
+    ('D', 21, 22),
+    ('D', 25, 25),
+    ('D', 29, 34),
+    ('E', 1, 18),
+    ('F', 1, 6),
+    ('F', 15, 17),
+    ('F', 18, 20),
+];
+
+fn rows() -> Vec<String> {
+    let each = |(letter, first, last)| (first..=last).map(move |n| format!("{letter}{n:02}"));
+    ROWS.into_iter().flat_map(each).collect()
+}
+
+/// Code under `under` without white space, file by file.
+fn code(under: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(under)];
+    while let Some(at) = open.pop() {
+        if at.is_dir() {
+            open.extend(fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()));
+        } else if at.extension().is_some_and(|end| end == "rs") && !at.ends_with("faults/rows.rs") {
+            let text = fs::read_to_string(&at).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            found.push(code.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect());
+        }
+    }
+    found
+}
+
+/// Whether `name!("ROW"` or `name("ROW"` stands in the code as a word of its own.
+fn stands(code: &[String], name: &str, row: &str) -> bool {
+    [format!("{name}!(\"{row}\""), format!("{name}(\"{row}\"")].iter().any(|call| {
+        code.iter().any(|text| {
+            text.match_indices(call.as_str())
+                .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    })
+}
+
+#[test]
+fn every_row_is_marked_and_a_test_expects_the_mark() {
+    let (src, mut tests) = (code("src"), code("tests"));
+    assert!(src.len() > 20 && tests.len() > 5, "the sources were not found");
+    tests.extend(src.iter().cloned());
+    let mut complaints = Vec::new();
+    for row in rows().iter().filter(|row| !PENDING.contains(&row.as_str())) {
+        if !stands(&src, "mark", row) {
+            complaints.push(format!("{row}: no mark!(\"{row}\") in src"));
+        }
+        if !stands(&tests, "expect_mark", row) {
+            complaints.push(format!("{row}: no test expects its mark"));
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn rows_that_wait_are_rows() {
+    let rows = rows();
+    assert_eq!(rows.len(), 54);
+    assert!(PENDING.iter().all(|row| rows.iter().any(|known| known == row)));
+}
+
+#[test]
+fn a_missing_mark_is_seen() {
+    let code = ["a();mark!(\"D03\");expect_mark!(\"D04\",{b()});p.expect_mark(\"F01\")".to_owned()];
+    assert!(stands(&code, "mark", "D03") && stands(&code, "expect_mark", "D04"));
+    assert!(stands(&code, "expect_mark", "F01"));
+    assert!(!stands(&code, "mark", "D04") && !stands(&code, "expect_mark", "D03"));
+}
