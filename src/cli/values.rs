@@ -1,7 +1,7 @@
 //! Values of flags, read from text: durations, addresses, wants, counts. Errors are the second half
 //! of a line that begins with the flag.
 
-use crate::content;
+use crate::core;
 use crate::core::time::Span;
 use crate::node::plan::{Pin, Want};
 use std::net::{IpAddr, Ipv6Addr};
@@ -114,7 +114,7 @@ pub fn want(text: &str) -> Result<Want, String> {
 /// A name as the catalogue carries it: whichever Unicode form was typed, the composed one is meant.
 pub fn name(text: &str) -> Result<String, String> {
     let name: String = text.nfc().collect();
-    match content::name::check(name.as_bytes()) {
+    match core::name::check(name.as_bytes()) {
         Ok(_) => Ok(name),
         Err(why) => Err(why.to_string()),
     }

@@ -38,7 +38,9 @@ impl Lobby {
     pub fn enter(&mut self, conn: ConnId, remote: SocketAddr, now: Time) -> Option<ConnId> {
         let longest = self.guests.iter().min_by_key(|(_, guest)| guest.since);
         let goes = longest.map(|(conn, _)| *conn).filter(|_| self.guests.len() >= WAITING_MAX);
-        goes.iter().for_each(|conn| drop(self.guests.remove(conn)));
+        if let Some(conn) = goes {
+            self.guests.remove(&conn);
+        }
         self.guests.insert(conn, Guest { remote, since: now, framer: Framer::new() });
         goes
     }

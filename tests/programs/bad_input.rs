@@ -1,5 +1,5 @@
-//! What people and trackers get wrong: each is told in one line, and nothing is lost or written where
-//! it must not be.
+//! What people and trackers get wrong: each is told in one line, and nothing is lost or written
+//! where it must not be.
 
 use crate::bed::{Bed, Lmk, noise, words};
 use crate::gate::Gate;

@@ -92,7 +92,7 @@ fn garbage_to_every_port_stops_nobody() {
     let seeder = tracker.seeder(&bed, "seeder", "big.zip", "");
     let keeps = tracker.leecher(&bed, "keeps", "big.zip", "--keep-seeding");
     keeps.says("listening on ");
-    let hash = seeder.says("seeding ").split(' ').last().unwrap().to_owned();
+    let hash = seeder.hash();
     let info_hash: Vec<u8> =
         (0..20).map(|n| u8::from_str_radix(&hash[2 * n..2 * n + 2], 16).unwrap()).collect();
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
