@@ -8,6 +8,7 @@ mod fetch;
 mod hashing;
 mod lobby;
 mod memory;
+mod places;
 pub mod plan;
 mod say;
 mod seek;
@@ -15,6 +16,7 @@ mod share;
 mod shared;
 mod target;
 mod ties;
+mod whole;
 mod work;
 
 use crate::core::fault::Fatal;

@@ -192,6 +192,30 @@ fn metainfo_that_does_not_match_its_hash_is_6() {
 }
 
 #[test]
+fn bytes_that_are_not_the_pinned_ones_are_6() {
+    let bed = Bed::new("code-6-pin");
+    let bytes = noise(14, 3_000_000);
+    bed.file("seeder/f", &bytes);
+    let tracker = bed.tracker();
+    let _seeder = tracker.seeder(&bed, "seeder", "f", "");
+    let pin = |bytes: &[u8]| format!("f@sha256:{}", lmk::content::digest::sha256(bytes));
+    let (right, wrong) = (pin(&bytes), pin(b"other bytes"));
+    let ended = tracker.fetch(&bed, "leecher", &wrong, "");
+    ended.one_line(6, &["f.lmk-part", &pin(&bytes)[9..]]);
+    assert_eq!(bed.names("leecher"), ["f.lmk-part"], "it got its name");
+    tracker.fetch(&bed, "leecher", &right, "").with(0);
+    assert!(fs::read(bed.path("leecher/f")).unwrap() == bytes);
+    // Of a file that is there already the same is asked.
+    tracker.fetch(&bed, "leecher", &right, "").with(0);
+    tracker.fetch(&bed, "leecher", &wrong, "").one_line(6, &["leecher/f", "the file"]);
+    assert_eq!(bed.names("leecher"), ["f"]);
+    bed.file("seeder/empty", b"");
+    let _seeder = tracker.seeder(&bed, "seeder", "empty", "");
+    let empty = pin(b"").replace("f@", "empty@");
+    tracker.fetch(&bed, "leecher", &empty, "").with(0);
+}
+
+#[test]
 fn a_target_with_other_content_is_7_and_stays() {
     let bed = Bed::new("code-7");
     bed.file("seeder/f", b"new bytes");
