@@ -86,8 +86,8 @@ impl Node {
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
             Input::Accepted { conn, remote, .. } => {
-                if !self.shared.lobby.enter(conn, remote, now) {
-                    out.close(conn);
+                if let Some(longest) = self.shared.lobby.enter(conn, remote, now) {
+                    out.close(longest);
                 }
             }
             connection => self.route_connection(now, connection, out),

@@ -34,8 +34,7 @@ fn an_unknown_name_and_a_pin_that_fits_nothing_are_3() {
     let seeder = tracker.seeder(&bed, "seeder", "f", "");
     tracker.fetch(&bed, "leecher", "g", "").one_line(3, &["no content is named g"]);
     tracker.fetch(&bed, "leecher", "f@00000000", "").one_line(3, &["f is there", "pin"]);
-    let hash = seeder.says("seeding f").split_whitespace().last().unwrap().to_owned();
-    let pinned = format!("f@{}", &hash[..8]);
+    let pinned = format!("f@{}", &seeder.hash()[..8]);
     tracker.fetch(&bed, "leecher", &pinned, "").with(0);
     assert_eq!(bed.names("leecher"), ["f"]);
 }
@@ -242,9 +241,8 @@ fn two_contents_of_one_name_are_8_and_a_pin_chooses() {
     bed.file("ann/f", b"of Ann");
     bed.file("bob/f", b"of Bobby");
     let tracker = bed.tracker();
-    let hash = |seeder: &Lmk| seeder.says("seeding f").split(' ').last().unwrap()[..8].to_owned();
-    let (ann, bob) = (tracker.seeder(&bed, "ann", "f", ""), tracker.seeder(&bed, "bob", "f", ""));
-    let (anns, bobs) = (hash(&ann), hash(&bob));
+    let seeders = ["ann", "bob"].map(|who| tracker.seeder(&bed, who, "f", ""));
+    let [anns, bobs] = seeders.each_ref().map(|seeder| seeder.hash()[..8].to_owned());
     let ended = tracker.fetch(&bed, "leecher", "f", "");
     let each = [format!("f@{anns} (6 B, 1 source)"), format!("f@{bobs} (8 B, 1 source)")];
     ended.one_line(8, &[&each[0], &each[1]]);
