@@ -6,6 +6,7 @@ use super::library::Library;
 use crate::core::chunk::{Chunk, FileSpan};
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
+use crate::core::mark::mark;
 use crate::core::meter::Meter;
 use crate::core::time::Time;
 use crate::wire::peer::{self, BlockRef};
@@ -32,14 +33,16 @@ impl Upload {
     /// Queues a request; `false` when the queue is full.
     pub fn push(&mut self, block: BlockRef) -> bool {
         let room = self.asked.len() < ASKED_MAX;
-        if room {
-            self.asked.push_back(block);
+        match room {
+            true => self.asked.push_back(block),
+            false => mark!("D10"),
         }
         room
     }
 
     /// Forgets a request; `false` when it is not waiting any more.
     pub fn cancel(&mut self, block: BlockRef) -> bool {
+        mark!("D11");
         let found = self.asked.iter().position(|asked| *asked == block);
         found.and_then(|at| self.asked.remove(at)).is_some()
     }
