@@ -3,6 +3,7 @@
 mod conduct;
 mod greeting;
 mod heard;
+mod saying;
 mod session;
 
 pub use greeting::Identity;

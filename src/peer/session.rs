@@ -12,8 +12,8 @@ use crate::core::id::{ConnId, Hash32, InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::core::mark::mark;
 use crate::core::time::Time;
-use crate::wire::extended::{ExtendedHandshake, Extension};
-use crate::wire::peer::{self, BlockRef, Framer, Handshake, HashRange, Long, Message, Part};
+use crate::wire::extended::ExtendedHandshake;
+use crate::wire::peer::{BlockRef, Framer, Handshake, HashRange, Long, Message, Part};
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
 use std::net::SocketAddr;
@@ -46,6 +46,9 @@ pub struct Session {
     pub began: Time,
     pub heard: Time,
     pub spoke: Time,
+    /// Bytes of ours that have not left, as last told, and whether we stopped listening for them.
+    pub(super) unsent: u64,
+    pub(super) paused: bool,
 }
 
 /// The long message that is coming in.
@@ -90,6 +93,8 @@ impl Session {
             began: now,
             heard: now,
             spoke: now,
+            unsent: 0,
+            paused: false,
         }
     }
 
@@ -160,44 +165,6 @@ impl Session {
         }
         let port = self.introduced.as_ref()?.listen_port?;
         Some(SocketAddr::new(self.remote.ip(), port))
-    }
-
-    /// Says a fixed-length message and keeps our side of the flags.
-    pub fn say(&mut self, message: Message, now: Time, out: &mut Outbox) {
-        match message {
-            Message::Choke => {
-                self.choking = true;
-            }
-            Message::Unchoke => self.choking = false,
-            Message::Interested => self.wanting = true,
-            Message::NotInterested => self.wanting = false,
-            _ => {}
-        }
-        out.send(self.conn, &message.encode());
-        self.spoke = now;
-    }
-
-    /// Tells our upload state, if the peer understands it.
-    pub fn tell_state(&mut self, state: UploadState, now: Time, out: &mut Outbox) {
-        let Some(id) = self.speaks(Extension::LmkState) else { return };
-        self.extended(id, &state.encode(), now, out);
-    }
-
-    /// Sends a metadata message, if the peer understands it.
-    pub fn tell_metadata(&mut self, message: &MetadataMessage<'_>, now: Time, out: &mut Outbox) {
-        let Some(id) = self.speaks(Extension::UtMetadata) else { return };
-        self.extended(id, &message.encode(), now, out);
-    }
-
-    /// The id under which the peer wants to hear an extension, if it knows it.
-    fn speaks(&self, extension: Extension) -> Option<u8> {
-        self.introduced.as_ref()?.ids.id(extension)
-    }
-
-    fn extended(&mut self, id: u8, payload: &[u8], now: Time, out: &mut Outbox) {
-        out.send(self.conn, &peer::extended_head(id, payload.len() as u32));
-        out.send(self.conn, payload);
-        self.spoke = now;
     }
 
     /// The next fact in `input`, which is advanced past what was understood.

@@ -161,6 +161,7 @@ impl Swarm {
             if let Some(fetch) = &mut self.fetch {
                 fetch.fill(session, now, out);
             }
+            session.pause_if_crowded(out);
         }
         self.take_news(now, out);
         true
@@ -168,11 +169,10 @@ impl Swarm {
 
     /// What left a connection; `false` if it is not ours.
     pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) -> bool {
-        let ours = self.sessions.contains_key(&conn);
-        if ours {
-            self.serve.got_sent(conn, queued, now, out);
-        }
-        ours
+        let Some(session) = self.sessions.get_mut(&conn) else { return false };
+        session.got_sent(queued, out);
+        self.serve.got_sent(conn, queued, now, out);
+        true
     }
 
     /// The end of a connection. Conversations we ended ourselves are forgotten already.

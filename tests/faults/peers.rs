@@ -281,3 +281,18 @@ fn a_long_message_takes_memory_as_it_comes() {
     let grown = asked_of_the_system().saturating_sub(before);
     assert!(grown < 300 << 20, "{grown} bytes for 1 GiB that was promised");
 }
+
+#[test]
+fn who_asks_for_long_answers_and_never_reads_costs_little() {
+    let (mut table, conn) = served();
+    let root = table.content.v2.as_ref().unwrap().root;
+    let layer = HashRange { root, base: 1, index: 0, length: PIECES, proof: 0 };
+    // One read of the loop at its largest.
+    let asks = Message::HashRequest(layer).encode().repeat(20_000);
+    table.says(conn, &asks);
+    let waits = table.unsent(conn);
+    assert!(waits < 4 * 1024 * 1024, "{waits} bytes wait for one who does not read");
+    assert!(table.paused.contains(&conn), "it is not listened to until it reads");
+    table.drains(conn);
+    assert!(!table.paused.contains(&conn), "it read");
+}

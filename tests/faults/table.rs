@@ -11,7 +11,7 @@ use lmk::core::time::{Span, Time};
 use lmk::peer::{Identity, Us};
 use lmk::swarm::Swarm;
 use lmk::wire::peer::{Framer, Handshake, Message, Part, Reserved};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -32,6 +32,8 @@ pub struct Table {
     pub closed: Vec<ConnId>,
     /// Why, as it told.
     pub whys: Vec<String>,
+    /// Connections that the swarm does not listen to for now.
+    pub paused: BTreeSet<ConnId>,
     peers: u16,
 }
 
@@ -70,6 +72,7 @@ impl Table {
             file_bytes: BTreeMap::new(),
             closed: Vec::new(),
             whys: Vec::new(),
+            paused: BTreeSet::new(),
             peers: 0,
         }
     }
@@ -124,6 +127,8 @@ impl Table {
                     };
                     self.sent.entry(conn).or_default().extend(bytes);
                 }
+                Effect::Reading { conn, on: false } => drop(self.paused.insert(conn)),
+                Effect::Reading { conn, on: true } => drop(self.paused.remove(&conn)),
                 Effect::Close { conn, .. } => self.closed.push(conn),
                 Effect::Tell(event) if event.kind == "peer_gone" => {
                     let why = event.facts.iter().find(|(key, _)| *key == "why");
@@ -160,6 +165,11 @@ impl Table {
             }
         }
         (messages, blocks)
+    }
+
+    /// Bytes that wait for a guest.
+    pub fn unsent(&self, conn: ConnId) -> usize {
+        self.sent.get(&conn).map_or(0, Vec::len)
     }
 
     pub fn is_closed(&self, conn: ConnId) -> bool {
