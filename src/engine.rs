@@ -64,7 +64,8 @@ impl Engine {
 
     /// Turns until the role ends, and shows it in `view`.
     pub fn run(&mut self, view: &mut dyn View) -> Ending {
-        let mut frame_due = self.now();
+        // What is over at once needs no picture.
+        let mut frame_due = self.now() + view.frame_every();
         loop {
             let now = self.now();
             if now >= frame_due {

@@ -2,8 +2,9 @@
 
 use lmk::core::fault::Refusal;
 use lmk::core::id::{Hash32, InfoHash};
+use lmk::core::name;
 use lmk::wire::catalogue::answer::Answer;
-use lmk::wire::catalogue::entry::{Item, check_name, flag};
+use lmk::wire::catalogue::entry::{Item, flag};
 use lmk::wire::catalogue::frame::{FrameLimits, FrameReader, Message};
 use lmk::wire::catalogue::hello::{HELLO_BYTES_MAX, Hello, HelloReply, NodeKey, Owner};
 use lmk::wire::catalogue::request::{Request as Asked, What};
@@ -611,13 +612,13 @@ fn an_error_text_is_cut_between_characters_and_made_safe() {
 #[test]
 fn names_are_judged_by_the_rule() {
     for good in ["a", "größe.zip", "..a", "a b", ".hidden", &"x".repeat(255)] {
-        assert_eq!(check_name(good.as_bytes()), Ok(good));
+        assert_eq!(name::check(good.as_bytes()), Ok(good));
     }
     for bad in ["", ".", "..", "a/b", "a\\b", "a\nb", " a", "a\u{a0}", "a\u{2066}b", "u\u{308}"] {
-        assert!(check_name(bad.as_bytes()).is_err(), "{bad:?}");
+        assert!(name::check(bad.as_bytes()).is_err(), "{bad:?}");
     }
-    assert!(check_name("x".repeat(256).as_bytes()).is_err());
-    assert!(check_name(b"\xff").is_err());
+    assert!(name::check("x".repeat(256).as_bytes()).is_err());
+    assert!(name::check(b"\xff").is_err());
 }
 
 /// Everything that reads bytes of strangers. What it understands it must be able to say again.

@@ -69,7 +69,7 @@ fn node(
     Ok(NodePlan {
         job,
         tracker: look_up(&peer.tracker, TRACKER_PORT)?,
-        tracker_text: peer.tracker_text,
+        tracker_text: peer.tracker.with_port(TRACKER_PORT),
         listen,
         addresses: machine.addresses.clone(),
         peer_id: peer_id(machine.random.peer_id),
@@ -219,6 +219,10 @@ mod tests {
         let node = node_of("lmk leecher --want x --tracker two:7");
         assert_eq!(node.tracker.to_string(), "127.0.0.1:7");
         assert_eq!(node.tracker_text, "two:7");
+        for (typed, text) in [("two", "two:6969"), ("::1", "[::1]:6969"), ("[::1]:7", "[::1]:7")] {
+            let node = node_of(&format!("lmk leecher --want x --tracker {typed}"));
+            assert_eq!(node.tracker_text, text, "others must be able to type it");
+        }
         let refused = planned("lmk leecher --want x --tracker nowhere").unwrap_err();
         assert_eq!(refused.ending, Ending::Network);
         assert!(refused.line.contains("nowhere"), "{}", refused.line);

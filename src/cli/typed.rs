@@ -20,6 +20,9 @@ pub enum Typed {
     Limits {
         markdown: bool,
     },
+    States {
+        markdown: bool,
+    },
     Work {
         wish: Box<Wish>,
         common: Common,
@@ -47,8 +50,6 @@ pub enum Wish {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     pub tracker: HostPort,
-    /// The tracker as it was typed.
-    pub tracker_text: String,
     pub listen: Option<HostPort>,
 }
 
@@ -84,6 +85,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
     };
     let read = match command {
         "limits" => Ok(Typed::Limits { markdown: given.get_flag("markdown") }),
+        "states" => Ok(Typed::States { markdown: given.get_flag("markdown") }),
         "tracker" => track(given),
         "seeder" => seed(given),
         _ => fetch(given),
@@ -139,8 +141,8 @@ fn count(given: &ArgMatches, flag: &'static str, default: u32, max: u32) -> Resu
 }
 
 fn peer(given: &ArgMatches) -> Result<Peer, String> {
-    let tracker_text = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT).to_owned();
-    let tracker = values::host_port(&tracker_text).map_err(|why| format!("--tracker: {why}"))?;
+    let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
+    let tracker = values::host_port(tracker).map_err(|why| format!("--tracker: {why}"))?;
     if tracker.port == Some(0) {
         return Err("--tracker: port 0 is nobody's".into());
     }
@@ -148,7 +150,7 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
-    Ok(Peer { tracker, tracker_text, listen })
+    Ok(Peer { tracker, listen })
 }
 
 fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!((peer.tracker, peer.listen), (here.clone(), None));
         let Wish::Fetch { fetch, peer } = wish("lmk leecher --want big.zip") else { panic!() };
         assert_eq!((fetch.want.name.as_str(), fetch.timeout), ("big.zip", None));
-        assert_eq!(peer.tracker_text, TRACKER_DEFAULT);
+        assert_eq!(peer.tracker, here);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why a content, its metainfo or its layers were not taken: one clear line each.
 
-use super::name::NameError;
 use crate::core::bencode::BencodeError;
+use crate::core::name::NameError;
 use std::fmt;
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,5 +7,4 @@ pub mod geometry;
 pub mod magnet;
 pub mod merkle;
 pub mod metainfo;
-pub mod name;
 pub mod proof;

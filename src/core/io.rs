@@ -130,11 +130,16 @@ pub enum FileOp {
     FreeSpace { path: PathBuf },
     /// A whole small file, at most `bytes_max`. -> `Loaded`.
     Load { path: PathBuf, bytes_max: u64 },
-    /// Replaces a small file whole (written beside, synced, renamed, mode 0600); missing parent
-    /// directories are made with mode 0700. -> `Done`.
-    Save { path: PathBuf, bytes: Vec<u8> },
+    /// Replaces a small file whole (written beside, synced, renamed). A `private` one is for this
+    /// user alone: mode 0600, and missing parent directories are made with mode 0700. One that is
+    /// not has the mode that the user's umask leaves, in a directory that is there. -> `Done`.
+    Save { path: PathBuf, bytes: Vec<u8>, private: bool },
     /// An advisory lock that dies with the process; `Busy` if another process holds it. -> `Done`.
     Lock { file: FileId },
+    /// From now on bytes of the file are given out only while it is what `meta` says (size, times):
+    /// it is looked at after they were read and before they leave. When it differs, a connection
+    /// ends with [`Closed::FileFailed`] and a `Read` fails. -> `Done`.
+    Pin { file: FileId, meta: Meta },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

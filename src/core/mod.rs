@@ -8,6 +8,7 @@ pub mod io;
 pub mod limits;
 pub mod mark;
 pub mod meter;
+pub mod name;
 pub mod report;
 pub mod rng;
 pub mod slots;

@@ -62,6 +62,34 @@ pub const TABLE: [(LinkEvent, [Next; 3]); 8] = [
     (LinkEvent::Rested,   [Next::Stay, Next::Stay, Next::IfUnchoked]),
 ];
 
+impl LinkEvent {
+    /// In words, for `docs/states.md`.
+    pub fn text(self) -> &'static str {
+        match self {
+            LinkEvent::ToldAvailable => "it tells state 0",
+            LinkEvent::ToldConnected => "it tells state 1",
+            LinkEvent::ToldUnavailable => "it tells state 2",
+            LinkEvent::Unchoked => "it unchokes us",
+            LinkEvent::Choked => "it chokes us",
+            LinkEvent::Overdue => "what we asked is not delivered in its time: it rests",
+            LinkEvent::Served => "a block came whole",
+            LinkEvent::Rested => "its rest is over",
+        }
+    }
+}
+
+impl Next {
+    /// In words, for `docs/states.md`; `None` when nothing changes.
+    pub fn text(self) -> Option<&'static str> {
+        match self {
+            Next::Stay => None,
+            Next::To(state) => Some(state.name()),
+            Next::AsTold => Some("Available if it told so last, else Unavailable"),
+            Next::IfUnchoked => Some("Connected if it does not choke us"),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Link {
     state: State,

@@ -15,6 +15,10 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
         .into_iter()
         .filter(|listed| listed.entry.name == want.name && fits(listed, want.pin.as_ref()))
         .collect();
+    if fitting.iter().any(|listed| listed.entry.sha256.is_some()) {
+        let by_sha256 = matches!(want.pin, Some(Pin::Sha256(_)));
+        fitting.retain(|listed| !by_sha256 || listed.entry.sha256.is_some());
+    }
     newest_of_each_owner(&mut fitting, want.pin.is_some());
     match fitting.len() {
         0 if named => {
@@ -39,7 +43,8 @@ fn fits(listed: &Listed, pin: Option<&Pin>) -> bool {
             starts(listed.entry.v2.map(|hash| hash.to_string()), digits)
                 || starts(listed.entry.v1.map(|hash| hash.to_string()), digits)
         }
-        Some(Pin::Sha256(hash)) => listed.entry.sha256 == Some(Hash32(*hash)),
+        // Where the list does not say it, the file itself is asked, once it is there.
+        Some(Pin::Sha256(hash)) => listed.entry.sha256.is_none_or(|own| own == Hash32(*hash)),
     }
 }
 
@@ -66,8 +71,11 @@ fn ambiguous(name: &str, n: usize, fitting: &[Listed]) -> String {
             let hash = listed.entry.v2.map(|hash| hash.to_string());
             let hash = hash.or_else(|| listed.entry.v1.map(|hash| hash.to_string()));
             let digits: String = hash.unwrap_or_default().chars().take(8).collect();
-            let sources = listed.complete;
-            format!("{name}@{digits} ({}, {sources} sources)", bytes_text(listed.entry.size))
+            let sources = match listed.complete {
+                1 => "1 source".to_owned(),
+                n => format!("{n} sources"),
+            };
+            format!("{name}@{digits} ({}, {sources})", bytes_text(listed.entry.size))
         })
         .collect();
     format!("{n} different contents are named {name}: {}; want one of these", each.join(", "))
@@ -107,7 +115,7 @@ mod tests {
     fn two_owners_with_different_contents_are_never_chosen_between() {
         let fatal = choose(&want(None), vec![listed(1, 1, 1), listed(2, 2, 2)]).unwrap_err();
         assert_eq!(fatal.ending, Ending::Ambiguous);
-        for said in ["big.zip@01010101", "big.zip@02020202", "1000 B", "1 sources"] {
+        for said in ["big.zip@01010101", "big.zip@02020202", "1000 B", "1 source)"] {
             assert!(fatal.line.contains(said), "{}", fatal.line);
         }
         let chosen = choose(&want(Some("01010101")), vec![listed(1, 1, 1), listed(2, 2, 2)]);
@@ -125,6 +133,23 @@ mod tests {
     #[test]
     fn equal_contents_of_two_owners_are_one() {
         assert!(choose(&want(None), vec![listed(1, 1, 1), listed(1, 2, 2)]).is_ok());
+    }
+
+    #[test]
+    fn a_pin_by_sha256_takes_the_entry_that_says_it_and_else_the_only_one_that_may_be_it() {
+        let pin = Some(Pin::Sha256([9; 32]));
+        let want = Want { name: "big.zip".into(), pin };
+        let says = |hash: u8, sha256: Option<u8>| {
+            let mut listed = listed(hash, hash, hash.into());
+            listed.entry.sha256 = sha256.map(|byte| Hash32([byte; 32]));
+            listed
+        };
+        let chosen = choose(&want, vec![says(1, None), says(2, Some(9)), says(3, Some(8))]);
+        assert_eq!(chosen.unwrap().entry.v2, Some(Hash32([2; 32])));
+        assert_eq!(choose(&want, vec![says(1, None)]).unwrap().entry.v2, Some(Hash32([1; 32])));
+        let two = choose(&want, vec![says(1, None), says(2, None)]).unwrap_err();
+        assert_eq!(two.ending, Ending::Ambiguous);
+        assert_eq!(choose(&want, vec![says(3, Some(8))]).unwrap_err().ending, Ending::NotFound);
     }
 
     #[test]

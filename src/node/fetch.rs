@@ -1,39 +1,33 @@
-//! The leecher's work: look the name up, fetch and check the metainfo, find the place for the file,
-//! let the swarm fill it, make it durable, and hand over what others were promised.
+//! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it,
+//! make it durable, and hand over what others were promised.
 
-mod ending;
-mod learning;
-
+use super::places::show;
 use super::plan::FetchPlan;
+use super::say;
+use super::seek::Seek;
 use super::shared::Shared;
-use super::target::{Placed, Target, show};
+use super::target::{Placed, Target};
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
+use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, Outbox};
+use crate::core::name;
 use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
 use crate::core::time::{Span, Time};
 use crate::peer::Identity;
 use crate::swarm::Happened;
-use crate::wire::catalogue::entry::Listed;
+use std::rc::Rc;
 
-/// Without a tracker a wanted name cannot be found: so long it may take to answer.
-const TRACKER: Span = Span::secs(5);
+/// Blocks already asked of us are handed over for so long after completion.
+const HAND_OVER: Span = Span::secs(2);
 
 #[derive(Debug)]
 enum Phase {
-    /// No catalogue connection yet.
-    Reaching,
-    LookingUp {
-        number: u64,
-    },
-    /// The metainfo comes in two answers.
-    Learning {
-        listed: Box<Listed>,
-        info: (u64, Option<Vec<u8>>),
-        layers: (u64, Option<Vec<u8>>),
-    },
+    /// Only while one phase becomes the next.
+    Between,
+    Seeking(Seek),
     Placing(Box<Target>),
     Downloading(Box<Target>),
     Finishing(Box<Target>),
@@ -50,7 +44,6 @@ enum Phase {
 pub struct Fetch {
     plan: FetchPlan,
     phase: Phase,
-    born: Time,
     /// When the payload began to be wanted, for the average rate.
     started: Time,
     /// Since when there is no source.
@@ -61,9 +54,8 @@ pub struct Fetch {
 impl Fetch {
     pub fn new(plan: FetchPlan) -> Fetch {
         Fetch {
+            phase: Phase::Seeking(Seek::new(plan.want.clone())),
             plan,
-            phase: Phase::Reaching,
-            born: Time::ZERO,
             started: Time::ZERO,
             no_source: None,
             size: 0,
@@ -75,20 +67,21 @@ impl Fetch {
     }
 
     pub fn start(&mut self, now: Time) {
-        self.born = now;
+        if let Phase::Seeking(seek) = &mut self.phase {
+            seek.start(now);
+        }
         self.no_source = Some(now);
     }
 
     pub fn deadline(&self) -> Time {
-        let tracker = match self.phase {
-            Phase::Reaching => self.born + TRACKER,
-            Phase::HandingOver { until, .. } => until,
+        match &self.phase {
+            Phase::Seeking(seek) => seek.deadline(),
+            Phase::HandingOver { until, .. } => *until,
+            Phase::Downloading(_) => {
+                let timeout = self.plan.timeout.zip(self.no_source);
+                timeout.map_or(Time::NEVER, |(span, since)| since + span)
+            }
             _ => Time::NEVER,
-        };
-        let timeout = self.plan.timeout.zip(self.no_source).map(|(span, since)| since + span);
-        match self.phase {
-            Phase::Downloading(_) => tracker.min(timeout.unwrap_or(Time::NEVER)),
-            _ => tracker,
         }
     }
 
@@ -97,15 +90,8 @@ impl Fetch {
         if now < self.deadline() {
             return Ok(());
         }
-        match self.phase {
-            Phase::Reaching => {
-                let tracker = &shared.plan.tracker_text;
-                let line = format!(
-                    "no tracker answers at {tracker}; start one with `lmk tracker`, or name it with \
-                     --tracker HOST[:PORT]"
-                );
-                Err(Fatal { ending: Ending::Network, line })
-            }
+        match &self.phase {
+            Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text)),
             Phase::HandingOver { .. } => {
                 shared.end(Ending::Done, now, out);
                 Ok(())
@@ -137,25 +123,27 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
-        match (tie, &mut self.phase) {
-            (Tie::Opened, Phase::Reaching | Phase::LookingUp { .. } | Phase::Learning { .. }) => {
-                self.look_up(shared, now, out);
+        let Phase::Seeking(seek) = &mut self.phase else { return Ok(()) };
+        let content = seek.got_tie(shared, tie, now, out)?;
+        self.size = seek.size().unwrap_or(self.size);
+        match content {
+            Some(content) => {
+                shared.ties.hang_up(out);
+                self.place(content, now, out)
             }
-            (Tie::Answered { number, answer }, Phase::LookingUp { number: ours })
-                if number == *ours =>
-            {
-                self.got_found(shared, answer, now, out)?;
-            }
-            (Tie::Answered { number, answer }, Phase::Learning { .. }) => {
-                self.got_metainfo(shared, number, answer, now, out)?;
-            }
-            (Tie::Refused(text), Phase::Reaching) => {
-                let tracker = &shared.plan.tracker_text;
-                let line = format!("the tracker at {tracker} refuses: {text}");
-                return Err(Fatal { ending: Ending::Network, line });
-            }
-            _ => {}
+            None => Ok(()),
         }
+    }
+
+    /// The metainfo is what its hash says: where does the file go?
+    fn place(&mut self, content: Content, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+        let file_name = name::target_file_name(&self.plan.want.name).map_err(|why| Fatal {
+            ending: Ending::Refused,
+            line: format!("{}: {why}; not written", foreign(&self.plan.want.name)),
+        })?;
+        let target = Target::start(&self.plan, Rc::new(content), file_name, out);
+        self.phase = Phase::Placing(Box::new(target));
+        self.started = now;
         Ok(())
     }
 
@@ -220,7 +208,7 @@ impl Fetch {
             out.tell(Event::info("resumed", line).number("bytes", bytes));
         }
         shared.begin_swarm(content, file, have, now);
-        let phase = std::mem::replace(&mut self.phase, Phase::Reaching);
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
         if let Phase::Placing(target) = phase {
             self.phase = Phase::Downloading(target);
         }
@@ -240,8 +228,8 @@ impl Fetch {
             return;
         }
         match self.phase {
-            Phase::Downloading(_) => shared.announce(&[Identity::V2], now, out),
-            Phase::Seeding => shared.announce(&[Identity::V1, Identity::V2], now, out),
+            Phase::Downloading(_) => shared.announce(&[Identity::V2, Identity::V1], now, out),
+            Phase::Seeding => shared.announce(&[Identity::V2, Identity::V1], now, out),
             _ => {}
         }
     }
@@ -275,9 +263,97 @@ impl Fetch {
         }
     }
 
+    fn finish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
+        let Phase::Downloading(mut target) = phase else {
+            self.phase = phase;
+            return Ok(());
+        };
+        shared.waiting = None;
+        let placed = target.finish(out);
+        self.phase = Phase::Finishing(target);
+        self.placed(shared, placed, now, out)
+    }
+
+    /// Every byte is verified and durable under its name.
+    fn complete(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+        let path = self.target().map(|target| show(&target.path)).unwrap_or_default();
+        let took = now.since(self.started);
+        let rate = (self.size as f64 / took.as_secs_f64().max(1e-3)) as u64;
+        let size = bytes_text(self.size);
+        let line = format!("complete {path} ({size} in {took}, {}/s)", bytes_text(rate));
+        self.tell_complete(shared, &line, &path, took, out);
+        shared.ties.completed(shared.stats(), now, out);
+        self.stay_or_go(shared, now, out);
+    }
+
+    fn tell_complete(&self, shared: &Shared, line: &str, path: &str, took: Span, out: &mut Outbox) {
+        let hash = shared.swarm.as_ref().and_then(|swarm| swarm.content().v2.as_ref());
+        out.tell(
+            Event::result("complete", line)
+                .text("path", path)
+                .text("hash", hash.map(|v2| v2.info_hash.to_string()).unwrap_or_default())
+                .number("size", self.size)
+                .number("ms", took.as_ms()),
+        );
+    }
+
+    /// The target was there and is what was wanted.
+    fn already(&mut self, shared: &mut Shared, file: FileId, now: Time, out: &mut Outbox) {
+        let Some(target) = self.target() else { return };
+        let (path, content) = (show(&target.path), target.content());
+        let have = Bitfield::full(content.geometry.pieces());
+        shared.begin_swarm(content, file, have, now);
+        let line = format!("complete {path} was there already; --out DIR|FILE makes another copy");
+        self.tell_complete(shared, &line, &path, Span::ZERO, out);
+        self.stay_or_go(shared, now, out);
+    }
+
+    fn stay_or_go(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+        if self.plan.keep_seeding {
+            self.phase = Phase::Seeding;
+            self.got_listening(shared, now, out);
+            say::listening(shared, out);
+            return;
+        }
+        self.phase = Phase::HandingOver { until: now + HAND_OVER, hung_up: false };
+        if let Some(swarm) = &mut shared.swarm {
+            swarm.leave(now, out);
+        }
+        self.go_if_idle(shared, now, out);
+    }
+
+    /// Ends as soon as nobody is owed a block: first what was asked leaves us, then the connections
+    /// end in order, so that nothing on its way is lost.
+    pub fn go_if_idle(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+        let Phase::HandingOver { hung_up, .. } = &mut self.phase else { return };
+        match &mut shared.swarm {
+            Some(swarm) if swarm.busy() => {}
+            Some(swarm) if !*hung_up => {
+                *hung_up = true;
+                swarm.hang_up(out);
+                if swarm.is_alone() {
+                    shared.end(Ending::Done, now, out);
+                }
+            }
+            Some(swarm) if !swarm.is_alone() => {}
+            _ => shared.end(Ending::Done, now, out),
+        }
+    }
+
+    /// What is said when a signal ends the work.
+    pub fn farewell(&self, shared: &Shared) -> String {
+        let done = shared.swarm.as_ref().map_or(0, |swarm| swarm.done_bytes());
+        let percent = (done * 100).checked_div(self.size).unwrap_or(0);
+        match self.phase {
+            Phase::Seeding | Phase::HandingOver { .. } => "stopped sharing".into(),
+            _ => format!("stopped at {percent} %; run the same command to go on"),
+        }
+    }
+
     pub fn phase(&self) -> &'static str {
         match &self.phase {
-            Phase::Reaching | Phase::LookingUp { .. } | Phase::Learning { .. } => "looking up",
+            Phase::Between | Phase::Seeking(_) => "looking up",
             Phase::Placing(target) | Phase::Finishing(target) => target.progress().0,
             Phase::Downloading(_) => "downloading",
             Phase::HandingOver { .. } => "handing over",

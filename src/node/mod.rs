@@ -6,39 +6,33 @@ mod check;
 mod choice;
 mod fetch;
 mod hashing;
-mod life;
 mod lobby;
 mod memory;
+mod places;
 pub mod plan;
 mod say;
+mod seek;
 mod share;
 mod shared;
 mod target;
 mod ties;
+mod whole;
+mod work;
 
 use crate::core::fault::Fatal;
 use crate::core::id::{ConnId, Ticket};
-use crate::core::io::{FileDone, Input, Outbox, Role};
-use crate::core::report::Snapshot;
+use crate::core::io::{Command, FileDone, FileOp, Input, Outbox, Role};
+use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
-use crate::wire::control::Op;
-use fetch::Fetch;
-use plan::{Job, NodePlan};
-use share::Share;
+use plan::NodePlan;
 use shared::Shared;
+use std::net::SocketAddr;
 use ties::{Tie, Ties};
+use work::Work;
 
 /// Bytes of a node key.
 const KEY_BYTES: u64 = 32;
-
-#[derive(Debug)]
-enum Work {
-    Share(Box<Share>),
-    Fetch(Box<Fetch>),
-    /// The plan cannot be carried out; said at birth.
-    Refused(Fatal),
-}
 
 #[derive(Debug)]
 pub struct Node {
@@ -51,15 +45,32 @@ pub struct Node {
 impl Node {
     pub fn new(plan: NodePlan) -> Node {
         let mut rng = Rng::new(plan.seed);
-        let (work, op) = match plan.job.clone() {
-            Job::Seed(seed) => match Share::new(seed) {
-                Ok(share) => (Work::Share(Box::new(share)), Op::Write),
-                Err(fatal) => (Work::Refused(fatal), Op::Write),
-            },
-            Job::Fetch(fetch) => (Work::Fetch(Box::new(Fetch::new(fetch))), Op::Read),
-        };
-        let ties = Ties::new(plan.tracker, op, rng.fork(1));
+        let work = Work::new(plan.job.clone());
+        let ties = Ties::new(plan.tracker, work.op(), rng.fork(1));
         Node { shared: Shared::new(plan, ties, rng), work, key: None }
+    }
+
+    fn born(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+        self.work.start(now, out)?;
+        let any = SocketAddr::new(shared::towards(self.shared.plan.tracker.ip()), 0);
+        out.listen(any, 0, false, true);
+        match self.shared.plan.key_file.clone() {
+            Some(path) => {
+                self.key = Some(out.file(FileOp::Load { path, bytes_max: KEY_BYTES }));
+            }
+            None => self.shared.ties.start(self.shared.plan.secret, now, out),
+        }
+        Ok(())
+    }
+
+    /// The node key of an earlier run, or a new one.
+    fn got_key(&mut self, loaded: Option<Vec<u8>>, now: Time, out: &mut Outbox) {
+        let kept: Option<[u8; 32]> = loaded.and_then(|bytes| bytes.try_into().ok());
+        let key = kept.unwrap_or(self.shared.plan.secret);
+        if let (None, Some(path)) = (kept, self.shared.plan.key_file.clone()) {
+            out.file(FileOp::Save { path, bytes: key.to_vec(), private: true });
+        }
+        self.shared.ties.start(key, now, out);
     }
 
     fn route(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Result<(), Fatal> {
@@ -69,11 +80,7 @@ impl Node {
             Input::Asked(command) => self.asked(command, now, out),
             Input::Listening { ticket, result } => {
                 if self.shared.got_listening(ticket, result)? {
-                    match &mut self.work {
-                        Work::Share(share) => share.got_listening(&mut self.shared, now, out),
-                        Work::Fetch(fetch) => fetch.got_listening(&mut self.shared, now, out),
-                        Work::Refused(_) => {}
-                    }
+                    self.work.got_listening(&mut self.shared, now, out);
                 }
             }
             Input::Datagram { from, bytes, .. } => {
@@ -81,8 +88,8 @@ impl Node {
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
             Input::Accepted { conn, remote, .. } => {
-                if !self.shared.lobby.enter(conn, remote, now) {
-                    out.close(conn);
+                if let Some(longest) = self.shared.lobby.enter(conn, remote, now) {
+                    out.close(longest);
                 }
             }
             connection => self.route_connection(now, connection, out),
@@ -148,17 +155,28 @@ impl Node {
             return Ok(());
         }
         let shared = &mut self.shared;
-        let done = match &mut self.work {
-            Work::Share(share) => share.got_file(shared, (ticket, done), now, out)?,
-            Work::Fetch(fetch) => fetch.got_file(shared, (ticket, done), now, out)?,
-            Work::Refused(_) => None,
-        };
+        let done = self.work.got_file(shared, (ticket, done), now, out)?;
         if let (Some(done), Some(swarm)) = (done, &mut shared.swarm)
             && swarm.got_file(ticket, done, now, out).is_none()
         {
             swarm.after_file(now, out);
         }
         Ok(())
+    }
+
+    /// A signal: the tracker and the peers are told that we go.
+    fn asked(&mut self, command: Command, now: Time, out: &mut Outbox) {
+        let ending = match command {
+            Command::Interrupt => Ending::Interrupted,
+            Command::Hangup if self.work.outlives_terminal() => return,
+            Command::Terminate | Command::Hangup => Ending::Terminated,
+        };
+        if let Some(swarm) = &mut self.shared.swarm {
+            swarm.leave(now, out);
+        }
+        let farewell = self.work.farewell(&self.shared);
+        out.tell(Event::info("stopped", farewell));
+        self.shared.end(ending, now, out);
     }
 
     /// What the input set in motion: news of ties and swarm, and what is due.
@@ -175,24 +193,12 @@ impl Node {
             self.got_tie(tie, now, out)?;
         }
         let happened = self.shared.swarm.as_mut().map(|swarm| swarm.take_happened());
-        if let Work::Fetch(fetch) = &mut self.work {
-            for happened in happened.unwrap_or_default() {
-                fetch.got_happened(&mut self.shared, happened, now, out)?;
-            }
-            fetch.wake(&mut self.shared, now, out)?;
-            fetch.go_if_idle(&mut self.shared, now, out);
-        }
-        Ok(())
+        self.work.settle(&mut self.shared, happened.unwrap_or_default(), now, out)
     }
 
     fn got_tie(&mut self, tie: Tie, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
-        let shared = &mut self.shared;
-        shared.got_tie(&tie, now, out);
-        match &mut self.work {
-            Work::Share(share) => share.got_tie(shared, tie, now, out),
-            Work::Fetch(fetch) => fetch.got_tie(shared, tie, now, out),
-            Work::Refused(_) => Ok(()),
-        }
+        self.shared.got_tie(&tie, now, out);
+        self.work.got_tie(&mut self.shared, tie, now, out)
     }
 }
 
@@ -211,26 +217,23 @@ impl Role for Node {
         if self.shared.ended {
             return Time::NEVER;
         }
-        let work = match &self.work {
-            Work::Fetch(fetch) => fetch.deadline(),
-            _ => Time::NEVER,
-        };
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
-        work.min(swarm).min(self.shared.ties.deadline()).min(self.shared.lobby.deadline())
+        self.work
+            .deadline()
+            .min(swarm)
+            .min(self.shared.ties.deadline())
+            .min(self.shared.lobby.deadline())
     }
 
     fn snapshot(&self, now: Time) -> Snapshot {
-        let (phase, name, early) = match &self.work {
-            Work::Share(share) => (share.phase(), share.name(), share.transfer(now)),
-            Work::Fetch(fetch) => (fetch.phase(), fetch.name(), fetch.transfer()),
-            Work::Refused(_) => ("refused", "", None),
-        };
+        let (phase, name, early) = self.work.picture(now);
         let swarm = self.shared.swarm.as_ref();
         Snapshot {
             phase,
             waiting: self.shared.waiting.clone(),
             transfer: swarm.map(|swarm| swarm.transfer(name, now)).or(early),
             peers: swarm.map(|swarm| swarm.peer_rows(now)).unwrap_or_default(),
+            slots: swarm.map(|swarm| swarm.slots_row()).unwrap_or_default(),
             tracker: None,
         }
     }

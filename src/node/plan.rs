@@ -11,7 +11,7 @@ pub struct NodePlan {
     pub job: Job,
     /// The tracker, resolved.
     pub tracker: SocketAddr,
-    /// The tracker as the user wrote it, for lines to type elsewhere.
+    /// The tracker as the user named it, with its port, for lines to type elsewhere.
     pub tracker_text: String,
     /// Where to listen for peers; `None` = loopback or all addresses, as the tracker is reached.
     pub listen: Option<Listen>,

@@ -1,7 +1,6 @@
 //! What a node says to the person at the terminal: the lines of a seeder that is ready, of a
 //! leecher that is done, and of what both wait for.
 
-use super::plan::NodePlan;
 use super::shared::Shared;
 use crate::content::magnet::Magnet;
 use crate::content::metainfo::Content;
@@ -10,13 +9,15 @@ use crate::core::report::{Event, bytes_text, foreign};
 use std::net::{IpAddr, SocketAddr};
 
 /// The tracker's announce URL for stock clients.
-pub fn announce_url(plan: &NodePlan) -> String {
-    format!("udp://{}/announce", others_tracker(plan, plan.tracker.ip().is_loopback()))
+pub fn announce_url(shared: &Shared) -> String {
+    format!("udp://{}/announce", others_tracker(shared))
 }
 
 /// The tracker as others must name it. From here it may be on loopback; others reach it under an
 /// address of this machine.
-fn others_tracker(plan: &NodePlan, here: bool) -> String {
+fn others_tracker(shared: &Shared) -> String {
+    let plan = &shared.plan;
+    let here = shared.tracker_open == Some(false);
     let port = plan.tracker.port();
     let loopback = plan.tracker.ip().is_loopback();
     match plan.addresses.first() {
@@ -35,15 +36,21 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// The exact line a receiver types.
+/// Whether the end of a name would be taken for a pin.
+fn ends_like_a_pin(name: &str) -> bool {
+    name.rsplit_once('@').is_some_and(|(_, pin)| {
+        pin.starts_with("sha256:") || pin.len() >= 8 && pin.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// The exact line a receiver types. A published name has nothing in it that steers a terminal.
 fn receiver_line(shared: &Shared, name: &str) -> String {
-    let plan = &shared.plan;
-    let here = shared.tracker_open == Some(false);
-    let tracker = others_tracker(plan, here);
+    let tracker = others_tracker(shared);
+    let literal = if ends_like_a_pin(name) { format!("./{name}") } else { name.to_owned() };
     let want = if name.starts_with('-') {
-        format!("--want={}", quoted(name))
+        format!("--want={}", quoted(&literal))
     } else {
-        format!("--want {}", quoted(name))
+        format!("--want {}", quoted(&literal))
     };
     match tracker == "127.0.0.1:6969" {
         true => format!("lmk leecher {want}"),
@@ -56,19 +63,19 @@ pub fn seeding(shared: &Shared, name: &str, out: &mut Outbox) {
     let Some(swarm) = &shared.swarm else { return };
     let content = swarm.content();
     let (size, slots) = (content.geometry.size(), shared.plan.slots);
-    let name = foreign(name);
+    let shown = foreign(name);
     let hash = content.v2.as_ref().map(|v2| v2.info_hash.to_string()).unwrap_or_default();
-    let line = format!("seeding {name} ({}, {slots} slots) hash {hash}", bytes_text(size));
+    let line = format!("seeding {shown} ({}, {slots} slots) hash {hash}", bytes_text(size));
     out.tell(
         Event::result("seeding", line)
-            .text("name", name.clone())
+            .text("name", name)
             .text("hash", hash)
             .number("size", size)
             .number("port", u64::from(shared.port())),
     );
-    let line = receiver_line(shared, &name);
+    let line = receiver_line(shared, name);
     out.tell(Event::result("receive", format!("receivers type: {line}")).text("command", line));
-    let link = magnet(content, &announce_url(&shared.plan));
+    let link = magnet(content, &announce_url(shared));
     out.tell(Event::result("magnet", format!("stock clients: {link}")).text("link", link));
     listening(shared, out);
 }

@@ -3,18 +3,18 @@
 
 use super::hashing::{Hashing, Step};
 use super::memory;
+use super::places::show;
 use super::plan::SeedPlan;
 use super::say;
 use super::shared::Shared;
-use super::target::show;
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
-use crate::content::name;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
 use crate::core::limits::TORRENT_BYTES_MAX;
+use crate::core::name;
 use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
 use crate::core::time::Time;
 use crate::peer::Identity;
@@ -48,6 +48,8 @@ pub struct Share {
     /// Identities that the tracker has heard of.
     announced: Vec<Identity>,
     told: bool,
+    /// The .torrent on its way to its file.
+    torrent: Option<Ticket>,
 }
 
 impl Share {
@@ -73,6 +75,7 @@ impl Share {
             published: false,
             announced: Vec::new(),
             told: false,
+            torrent: None,
         })
     }
 
@@ -103,6 +106,10 @@ impl Share {
         now: Time,
         out: &mut Outbox,
     ) -> Result<Option<FileDone>, Fatal> {
+        if self.torrent.take_if(|ours| *ours == ticket).is_some() {
+            self.wrote_torrent(&done, out)?;
+            return Ok(None);
+        }
         match (self.phase.take(), done) {
             (Some(Phase::Opening(ours)), FileDone::Opened(opened)) if ours == ticket => {
                 self.opened(opened.map_err(|error| self.cannot(error))?, now, out)?;
@@ -212,7 +219,7 @@ impl Share {
     fn remember(&self, meta: &Meta, content: &Content, out: &mut Outbox) {
         let cache = self.plan.hash_cache.as_ref();
         if let Some((directory, bytes)) = cache.zip(memory::write(meta, content)) {
-            out.file(FileOp::Save { path: memory::path(directory, meta), bytes });
+            out.file(FileOp::Save { path: memory::path(directory, meta), bytes, private: true });
         }
     }
 
@@ -221,12 +228,6 @@ impl Share {
         self.phase = Some(Phase::Sharing);
         let Some((file, _)) = self.file else { return };
         let have = Bitfield::full(content.geometry.pieces());
-        if let Some(path) = self.plan.torrent_out.clone() {
-            let urls = [say::announce_url(&shared.plan)];
-            if let Some(bytes) = content.write_torrent_v1(&urls) {
-                out.file(FileOp::Save { path, bytes });
-            }
-        }
         shared.begin_swarm(Rc::new(content), file, have, now);
         self.publish(shared, now, out);
     }
@@ -294,8 +295,10 @@ impl Share {
             return Err(Fatal { ending: Ending::Refused, line });
         }
         self.published = true;
+        // A tracker that lost its list has lost its swarms, too.
+        shared.ties.hurry(now);
         if shared.listens_at.is_some() {
-            shared.announce(&[Identity::V1, Identity::V2], now, out);
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
         self.tell(shared, out);
         Ok(())
@@ -304,7 +307,7 @@ impl Share {
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         if self.published {
-            shared.announce(&[Identity::V1, Identity::V2], now, out);
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
     }
 
@@ -317,6 +320,28 @@ impl Share {
         }
         self.told = true;
         say::seeding(shared, &self.name, out);
+        self.write_torrent(shared, out);
+    }
+
+    /// Only now is it known under which address others reach the tracker.
+    fn write_torrent(&mut self, shared: &Shared, out: &mut Outbox) {
+        let urls = [say::announce_url(shared)];
+        let content = shared.swarm.as_ref().map(|swarm| swarm.content());
+        let bytes = content.and_then(|content| content.write_torrent_v1(&urls));
+        if let (Some(path), Some(bytes)) = (self.plan.torrent_out.clone(), bytes) {
+            self.torrent = Some(out.file(FileOp::Save { path, bytes, private: false }));
+        }
+    }
+
+    fn wrote_torrent(&self, done: &FileDone, out: &mut Outbox) -> Result<(), Fatal> {
+        let path = self.plan.torrent_out.as_deref().map(show).unwrap_or_default();
+        if let FileDone::Done(Err(error)) = done {
+            let why = error.reason();
+            let line = format!("{path}: {why}; name another place with --write-torrent");
+            return Err(Fatal { ending: Ending::Disk, line });
+        }
+        out.tell(Event::info("torrent", format!("wrote {path}")).text("path", path));
+        Ok(())
     }
 
     pub fn phase(&self) -> &'static str {

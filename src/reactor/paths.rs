@@ -69,16 +69,17 @@ pub(super) fn load(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
 }
 
 /// Replaces a file whole: readers see the old bytes or the new ones, after a power cut too.
-pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub(super) fn save(path: &Path, bytes: &[u8], private: bool) -> Result<(), FileError> {
     let dir = path.parent().unwrap_or(Path::new(""));
-    if !dir.as_os_str().is_empty() {
+    if private && !dir.as_os_str().is_empty() {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(dir)
             .map_err(|e| file_error(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
     }
-    let beside = write_beside(dir, bytes)?;
+    let mode = if private { 0o600 } else { 0o666 };
+    let beside = write_beside(dir, bytes, Mode::from_raw_mode(mode))?;
     if let Err(e) = rustix::fs::rename(&beside, path) {
         // The error that counts is the first one.
         let _ = rustix::fs::unlink(&beside);
@@ -88,12 +89,12 @@ pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 }
 
 /// Writes the bytes, durably, under a name of its own in `dir`. -> that name.
-fn write_beside(dir: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
+fn write_beside(dir: &Path, bytes: &[u8], mode: Mode) -> Result<PathBuf, FileError> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut why = FileError::Exists;
     for n in 0..SAVE_NAMES_MAX {
         let beside = dir.join(format!(".lmk-save-{}-{n}", std::process::id()));
-        let fd = match rustix::fs::open(&beside, flags, Mode::from_raw_mode(0o600)) {
+        let fd = match rustix::fs::open(&beside, flags, mode) {
             Ok(fd) => fd,
             Err(Errno::EXIST) => continue,
             Err(e) => return Err(file_error(e)),

@@ -92,7 +92,7 @@ impl Trace {
                     self.say(at, '>', format_args!("{ticket:?} Write {file:?} {len} at {offset}"));
                     self.bytes(page);
                 }
-                FileOp::Save { path, bytes } => {
+                FileOp::Save { path, bytes, .. } => {
                     let len = bytes.len();
                     self.say(at, '>', format_args!("{ticket:?} Save {path:?} {len} bytes"));
                     self.bytes(bytes);

@@ -98,11 +98,11 @@ impl Swarm {
         &self.content
     }
 
-    /// The identities this swarm answers to.
+    /// The identities this swarm answers to, the one between peers of ours first.
     pub fn identities(&self) -> impl Iterator<Item = (Identity, InfoHash)> {
         let v1 = self.content.v1.as_ref().map(|v1| (Identity::V1, v1.info_hash));
         let v2 = self.content.v2.as_ref().map(|v2| (Identity::V2, v2.info_hash.truncated()));
-        v1.into_iter().chain(v2)
+        v2.into_iter().chain(v1)
     }
 
     pub fn identity_of(&self, info_hash: InfoHash) -> Option<Identity> {

@@ -18,6 +18,9 @@ pub const DIAL: Span = Span::secs(10);
 pub const DIAL_YOUNG: Span = Span::secs(2);
 /// The longest wait before an address is dialled again.
 const AWAY_MAX_S: u64 = 60;
+/// A peer of ours is named under both identities, and met under v2: so long an address named under
+/// v1 alone waits for the other name.
+const V1_ALONE: Span = Span::secs(2);
 /// An address that nobody named for so long is forgotten.
 const UNNAMED: Span = Span::secs(600);
 /// How long a complete peer is left alone by another.
@@ -41,6 +44,8 @@ struct Neighbour {
     /// The best identity it was named under: two peers of ours meet under v2 only.
     identity: Identity,
     named: Time,
+    /// When it was named first.
+    known: Time,
     /// When it was lost last.
     lost: Time,
     failures: u32,
@@ -56,6 +61,7 @@ impl Neighbour {
             reach,
             identity,
             named: now,
+            known: now,
             lost: now,
             failures: 0,
             struck_until: Time::ZERO,
@@ -115,7 +121,7 @@ impl Neighbours {
             .known
             .iter()
             .filter(|(_, n)| match n.reach {
-                Reach::Fresh => true,
+                Reach::Fresh => n.identity == Identity::V2 || now.since(n.known) >= V1_ALONE,
                 Reach::Away { until } => {
                     until.max(n.struck_until) <= now && (lacking || n.named > n.lost)
                 }
@@ -272,10 +278,14 @@ mod tests {
     #[test]
     fn an_address_named_under_both_identities_is_met_under_v2() {
         let mut neighbours = Neighbours::default();
-        neighbours.got_named(Identity::V1, &[addr(1)], Time::ZERO);
+        neighbours.got_named(Identity::V1, &[addr(1), addr(2)], Time::ZERO);
+        assert_eq!(neighbours.due(true, 99, Time::ZERO), []);
         neighbours.got_named(Identity::V2, &[addr(1)], Time::ZERO);
         neighbours.got_named(Identity::V1, &[addr(1)], Time::ZERO);
         assert_eq!(neighbours.due(true, 99, Time::ZERO), [(addr(1), Identity::V2)]);
+        let mut later = neighbours.due(true, 99, Time::ZERO + V1_ALONE);
+        later.sort_unstable();
+        assert_eq!(later, [(addr(1), Identity::V2), (addr(2), Identity::V1)]);
     }
 
     #[test]

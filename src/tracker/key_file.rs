@@ -40,7 +40,7 @@ pub fn saved(plan: &TrackerPlan, done: &FileDone, out: &mut Outbox) {
 
 fn save(plan: &TrackerPlan, out: &mut Outbox) {
     if let Some(path) = plan.key_file.clone() {
-        out.file(FileOp::Save { path, bytes: plan.secret.to_vec() });
+        out.file(FileOp::Save { path, bytes: plan.secret.to_vec(), private: true });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Newline-delimited JSON on standard output: one object a line for every event and, every second,
 //! one for progress. Keys `event`, `level`, `text` and `t_ms` are on every event; facts add theirs.
+//! The last line is the event `ended`, which says how in `ending`.
 
 use super::output::Output;
 use super::{NEVER, Showing, View};
@@ -52,10 +53,31 @@ impl View for Json {
         if self.showing.quiet { NEVER } else { PROGRESS_EVERY }
     }
 
-    fn finish(&mut self, now: Time, snapshot: &Snapshot, _: Ending) {
+    fn finish(&mut self, now: Time, snapshot: &Snapshot, ending: Ending) {
         if !self.showing.quiet {
             self.frame(now, snapshot);
         }
+        let word = word(ending);
+        let ended = Object::new("ended", Level::Result, now);
+        self.out.line(&ended.text("text", &format!("ended: {word}")).text("ending", word).end());
+    }
+}
+
+/// The word for an ending; each has its own exit code.
+fn word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Done => "done",
+        Ending::Internal => "internal",
+        Ending::Usage => "usage",
+        Ending::NotFound => "not_found",
+        Ending::Disk => "disk",
+        Ending::Network => "network",
+        Ending::Verification => "verification",
+        Ending::Refused => "refused",
+        Ending::Ambiguous => "ambiguous",
+        Ending::NoSource => "no_source",
+        Ending::Interrupted => "interrupted",
+        Ending::Terminated => "terminated",
     }
 }
 
@@ -224,7 +246,8 @@ mod tests {
             view.frame(Time::ZERO, &snapshot);
             view.finish(Time::ZERO, &Snapshot::default(), Ending::Done);
         });
-        assert_eq!(said.len(), 2);
+        assert_eq!(said.len(), 3);
+        assert_eq!(said[2]["ending"], "done");
         assert_eq!(said[0]["size"], 9);
         assert_eq!(said[0]["peers"][0]["state"], "Connected");
         assert_eq!(said[1]["peers"], json!([]));
@@ -236,10 +259,11 @@ mod tests {
         let said = lines(quiet, |view| {
             view.event(Time::ZERO, &Event::info("joined", "x"));
             view.event(Time::ZERO, &Event::result("complete", "y"));
-            view.finish(Time::ZERO, &Snapshot::default(), Ending::Done);
+            view.finish(Time::ZERO, &Snapshot::default(), Ending::NoSource);
         });
-        assert_eq!(said.len(), 1);
+        assert_eq!(said.len(), 2);
         assert_eq!(said[0]["event"], "complete");
+        assert_eq!((&said[1]["event"], &said[1]["ending"]), (&json!("ended"), &json!("no_source")));
     }
 
     proptest! {

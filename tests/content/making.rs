@@ -3,8 +3,8 @@
 use lmk::content::digest::{sha1, sha256};
 use lmk::content::error::MetaError;
 use lmk::content::metainfo::{Content, ContentHasher};
-use lmk::content::name::NameError;
 use lmk::core::id::Hash32;
+use lmk::core::name::NameError;
 use proptest::prelude::*;
 
 fn bytes(len: usize, seed: u64) -> Vec<u8> {

@@ -4,8 +4,8 @@ use crate::vectors::{folder, read};
 use lmk::content::digest::sha256;
 use lmk::content::error::MetaError;
 use lmk::content::metainfo::{Content, ContentHasher};
-use lmk::content::name::NameError;
 use lmk::core::id::InfoHash;
+use lmk::core::name::NameError;
 
 #[test]
 fn every_valid_torrent_has_the_hashes_of_the_index() {

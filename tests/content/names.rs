@@ -1,8 +1,8 @@
 //! Names that the catalogue must refuse: `publish_name_*` of `invalid/lmk`.
 
 use crate::vectors::folder;
-use lmk::content::name::{NameError, check, from_file_name};
 use lmk::core::bencode::{Limits, Mode, parse};
+use lmk::core::name::{NameError, check, from_file_name};
 
 #[test]
 fn every_name_the_catalogue_refuses_is_refused_for_its_own_reason() {

@@ -1,5 +1,12 @@
 //! The real program, driven as people drive it: a tracker, seeders and leechers as processes of
 //! their own, each in a folder of its own, on addresses that no other test uses.
 
+mod bad_input;
 mod bed;
+mod exit_codes;
+mod garbage;
+mod gate;
 mod main_job;
+mod outages;
+mod script;
+mod talk;

@@ -185,7 +185,8 @@ fn small_files_are_saved_and_loaded_whole() {
     let mut world = World::new();
     let path = dir.path("deep/er/state");
     for bytes in [pattern(5000), Vec::new(), pattern(10)] {
-        done(&mut world, FileOp::Save { path: path.clone(), bytes: bytes.clone() }).unwrap();
+        done(&mut world, FileOp::Save { path: path.clone(), bytes: bytes.clone(), private: true })
+            .unwrap();
         match world.file(FileOp::Load { path: path.clone(), bytes_max: 5000 }) {
             FileDone::Loaded(result) => assert_eq!(result, Ok(bytes)),
             other => panic!("{other:?}"),
@@ -209,11 +210,27 @@ fn small_files_are_saved_and_loaded_whole() {
     }
     // A folder stands where the file should be: refused, and again nothing is left beside it.
     let folder = dir.path("deep");
-    assert!(done(&mut world, FileOp::Save { path: folder, bytes: vec![1] }).is_err());
+    assert!(
+        done(&mut world, FileOp::Save { path: folder, bytes: vec![1], private: true }).is_err()
+    );
     assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1);
     // A file stands where a folder should be.
     let below = dir.path("deep/er/state/x");
-    assert!(done(&mut world, FileOp::Save { path: below, bytes: vec![1] }).is_err());
+    assert!(done(&mut world, FileOp::Save { path: below, bytes: vec![1], private: true }).is_err());
+}
+
+#[test]
+fn what_is_not_private_has_the_mode_that_the_umask_leaves() {
+    let dir = Dir::new("open");
+    let mut world = World::new();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (usual, path) = (dir.path("usual"), dir.path("saved"));
+    fs::write(&usual, b"as any program makes it").unwrap();
+    done(&mut world, FileOp::Save { path: path.clone(), bytes: vec![1], private: false }).unwrap();
+    assert_eq!(mode(&path), mode(&usual));
+    let nowhere = dir.path("no/such/folder");
+    let saved = done(&mut world, FileOp::Save { path: nowhere, bytes: vec![1], private: false });
+    assert_eq!(saved, Err(FileError::NotFound));
 }
 
 #[test]

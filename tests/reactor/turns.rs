@@ -81,7 +81,7 @@ fn effects_of_the_last_turn_are_applied_before_the_end() {
     let conn = world.wish(move |out| out.dial(addr));
     let (mut peer, _) = listener.accept().unwrap();
     world.until("connected", |w| !w.seen().connected.is_empty());
-    let save = FileOp::Save { path: path.clone(), bytes: b"saved".to_vec() };
+    let save = FileOp::Save { path: path.clone(), bytes: b"saved".to_vec(), private: true };
     world.wish(move |out| {
         out.tell(Event::info("bye", "good bye"));
         out.end(Ending::Done);

@@ -677,7 +677,7 @@ pub fn small_files_are_saved_and_loaded_whole(stage: &mut dyn Stage) {
     let deep = stage.folder().join("not").join("there").join("state");
     let save = |bytes: &'static [u8]| {
         let path = deep.clone();
-        move |_: &[FileId]| FileOp::Save { path, bytes: bytes.to_vec() }
+        move |_: &[FileId]| FileOp::Save { path, bytes: bytes.to_vec(), private: true }
     };
     let load = |bytes_max| {
         let path = deep.clone();
@@ -694,6 +694,16 @@ pub fn small_files_are_saved_and_loaded_whole(stage: &mut dyn Stage) {
         .then(load(0), loaded(Vec::new()));
     stage.play(vec![steps.role()]);
     assert_eq!(stage.get(&deep).as_deref(), Some(&b""[..]));
+    // What is not private stands where the user wants it, or nowhere.
+    let save = |name: &str| {
+        let path = stage.folder().join(name);
+        move |_: &[FileId]| FileOp::Save { path, bytes: b"open".to_vec(), private: false }
+    };
+    let steps = FileSteps::default()
+        .then(save("nowhere/open"), answers(Err(FileError::NotFound)))
+        .then(save("open"), answers(Ok(())));
+    stage.play(vec![steps.role()]);
+    assert_eq!(stage.get(&stage.folder().join("open")).as_deref(), Some(&b"open"[..]));
 }
 
 pub fn what_is_no_regular_file_is_never_opened(stage: &mut dyn Stage) {

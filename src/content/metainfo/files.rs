@@ -1,9 +1,9 @@
 //! The file lists of a metainfo: `length` or `files` of v1 (BEP 3, BEP 47), the `file tree` of v2.
 
 use crate::content::error::MetaError;
-use crate::content::name;
 use crate::core::bencode::{Entries, Value};
 use crate::core::id::Hash32;
+use crate::core::name;
 
 /// Longest path taken, bytes, its separators counted.
 const PATH_BYTES_MAX: usize = 1024;

@@ -5,9 +5,9 @@ use crate::content::digest::{self, LeafHasher, PieceHasher};
 use crate::content::error::MetaError;
 use crate::content::geometry::{Geometry, piece_length_for};
 use crate::content::merkle::Shape;
-use crate::content::name;
 use crate::core::id::Hash32;
 use crate::core::limits::BLOCK_BYTES;
+use crate::core::name;
 
 /// Bytes given to one hash function before the other sees them: they are still in the cache then.
 const STEP_BYTES: usize = 128 * 1024;

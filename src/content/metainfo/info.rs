@@ -2,12 +2,13 @@
 
 use super::files::{self, ListedFile, TreeFile};
 use super::{Content, V1, V2, layers};
+use crate::content::digest;
 use crate::content::error::MetaError;
 use crate::content::geometry::Geometry;
-use crate::content::{digest, name};
 use crate::core::bencode::Value;
 use crate::core::id::InfoHash;
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
+use crate::core::name;
 
 /// The rule of BEP 52 for piece lengths.
 pub const PIECE_LENGTH_V2: MetaError =

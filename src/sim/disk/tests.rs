@@ -91,7 +91,11 @@ fn a_saved_file_is_old_or_new_and_never_torn() {
         let mut disk = Disk::default();
         let (old, new) = (vec![1; 9000], vec![2; 12_000]);
         disk.put("/s/state", &old);
-        done(&mut disk, FileOp::Save { path: "/s/state".into(), bytes: new.clone() }).unwrap();
+        done(
+            &mut disk,
+            FileOp::Save { path: "/s/state".into(), bytes: new.clone(), private: true },
+        )
+        .unwrap();
         disk.power_cut(&mut Rng::new(seed), 500);
         let left = disk.get("/s/state").unwrap();
         assert!(left == old || left == new, "{} bytes", left.len());

@@ -6,8 +6,7 @@ use super::keys::{Keys, bad};
 use crate::core::bencode::Writer;
 use crate::core::fault::Refusal;
 use crate::core::id::{Hash32, InfoHash};
-use crate::core::limits::NAME_BYTES_MAX;
-use unicode_normalization::is_nfc;
+use crate::core::name;
 
 /// Bits of `f`.
 pub mod flag {
@@ -28,7 +27,7 @@ pub mod flag {
 /// What a publisher says of a content.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// See [`check_name`].
+    /// By the rule of [`name::check`].
     pub name: String,
     /// v1 info-hash, if there is one.
     pub v1: Option<InfoHash>,
@@ -72,41 +71,9 @@ pub enum Item {
     },
 }
 
-/// The rule for names: UTF-8 in NFC, 1 to 255 bytes, none of `/ \`, no control or bidirectional
-/// formatting character, no white space at either end, not `.` or `..`. The error says what is
-/// wrong, to follow "the name".
-pub fn check_name(bytes: &[u8]) -> Result<&str, &'static str> {
-    let Ok(name) = std::str::from_utf8(bytes) else { return Err("is not UTF-8") };
-    if name.is_empty() {
-        return Err("is empty");
-    }
-    if name.len() > NAME_BYTES_MAX {
-        return Err("is longer than 255 bytes");
-    }
-    if name == "." || name == ".." {
-        return Err("is a directory's");
-    }
-    if name.contains(['/', '\\']) {
-        return Err("contains a slash or backslash");
-    }
-    if name.contains(char::is_control) {
-        return Err("contains a control character");
-    }
-    if name.contains(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')) {
-        return Err("contains a bidirectional formatting character");
-    }
-    if name.trim() != name {
-        return Err("begins or ends with white space");
-    }
-    if !is_nfc(name) {
-        return Err("is not in Unicode's composed form (NFC)");
-    }
-    Ok(name)
-}
-
-/// [`check_name`] with the refusal a bad name earns.
+/// A name by the rule for names, with the refusal a bad one earns.
 pub(super) fn read_name(bytes: &[u8]) -> Result<String, Refusal> {
-    check_name(bytes).map(str::to_owned).map_err(|_| BAD_NAME)
+    name::check(bytes).map(str::to_owned).map_err(|_| BAD_NAME)
 }
 
 const BAD_NAME: Refusal = Refusal {

@@ -3,7 +3,7 @@
 //! One element of a path must be safe wherever it is written or shown. A name of the catalogue is
 //! such an element that also compares bytewise: NFC, without spaces at its ends.
 
-use crate::core::limits::NAME_BYTES_MAX;
+use super::limits::NAME_BYTES_MAX;
 use std::fmt;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
