@@ -164,6 +164,7 @@ mod tests {
             random: Random { secret: [7; 32], seed: 9, peer_id: *b"\0\x3d\x3e\xff12345678" },
             terminal_err: false,
             no_color: false,
+            panics: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Floor 2: one conversation with one peer: what may be said when, in both directions.
 
+mod conduct;
 mod greeting;
 mod heard;
 mod session;

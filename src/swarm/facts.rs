@@ -4,8 +4,10 @@ use super::Swarm;
 use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
+use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use crate::peer::{Heard, Identity};
+use crate::wire::peer::Message;
 
 /// How long a peer of ours that was met under v1 is not dialled under v1 again.
 const MET_UNDER_V1: Span = Span::secs(3600);
@@ -118,6 +120,9 @@ impl Swarm {
         let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         match heard {
             Heard::Asked(block) => self.serve.got_request(session, block, now, out)?,
+            Heard::AskedWrongly(block) if session.fast() => {
+                session.say(Message::Reject(block), now, out);
+            }
             Heard::Cancelled(block) => self.serve.got_cancel(session, block, now, out),
             Heard::AskedHashes(range) => self.serve.got_hash_request(session, range, now, out),
             Heard::AskedMetadata(part) => self.serve.got_metadata_request(session, part, now, out),
@@ -141,6 +146,7 @@ impl Swarm {
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         let Some(peer_id) = session.peer_id else { return Ok(()) };
         if peer_id == self.us.peer_id {
+            mark!("D02");
             let remote = session.remote;
             self.neighbours.put_off(remote, MET_UNDER_V1, now);
             return Err(Fault::nobody("it is ourselves"));
@@ -156,6 +162,7 @@ impl Swarm {
             return Err(Fault::nobody("peers of ours meet under v2"));
         }
         if let Some(loser) = self.second_conversation(conn) {
+            mark!("D02");
             if loser == conn {
                 return Err(Fault::nobody("we converse already"));
             }
