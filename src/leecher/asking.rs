@@ -100,8 +100,10 @@ impl Leecher {
 
     /// The source is gone: what it owed is asked of others.
     pub(super) fn forget_asked(&mut self, conn: ConnId, link: &Link) {
-        crate::mark!("D21");
-        link.owes().for_each(|block| self.picker.lost_block(conn, block));
+        for block in link.owes() {
+            crate::mark!("D21");
+            self.picker.lost_block(conn, block);
+        }
         self.picker.abandoned(conn);
     }
 

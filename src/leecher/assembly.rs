@@ -153,3 +153,63 @@ impl Assembly {
         self.spare.push(page);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::rng::Rng;
+
+    /// Whatever becomes of pieces, no page is lost or made twice.
+    #[test]
+    fn pages_return_to_the_stock_whatever_becomes_of_their_pieces() {
+        let seed = 0xa55e;
+        let mut rng = Rng::new(seed);
+        let geometry = Geometry::new(40 << 18, 1 << 18).unwrap();
+        let root = Hash32([1; 32]);
+        let v2 = V2::write(b"x", &geometry, root, vec![root; 40]);
+        let mut assembly = Assembly::new(geometry);
+        let (all, mut open, mut kept) = (assembly.room(), Vec::new(), Vec::new());
+        for step in 0..2_000 {
+            let piece = geometry.piece(rng.below(40) as u32).unwrap();
+            match rng.below(4) {
+                0 | 1 if !open.contains(&piece) && kept.iter().all(|(of, _)| *of != piece) => {
+                    assembly.begin(piece);
+                    assembly.begin(piece);
+                    open.push(piece);
+                }
+                2 if !open.is_empty() => {
+                    let piece = open.swap_remove(0);
+                    let Some(Verdict::Broken(filling)) = assembly.judge(piece, &v2) else {
+                        panic!("seed {seed:#x} step {step}: not broken");
+                    };
+                    kept.push((piece, filling));
+                }
+                3 if !kept.is_empty() => {
+                    let (piece, filling) = kept.swap_remove(0);
+                    if rng.chance(500) {
+                        assembly.resume(piece, filling);
+                        open.push(piece);
+                    } else {
+                        assembly.discard(filling);
+                    }
+                }
+                _ => {}
+            }
+            let used = open.len() + kept.len();
+            assert_eq!(assembly.room(), all - used, "seed {seed:#x} step {step}");
+        }
+    }
+
+    #[test]
+    fn only_blocks_whose_leaves_differ_are_accused() {
+        let conn = |slot| Some(ConnId { slot, generation: 0 });
+        let leaf = |n: u8| Hash32([n; 32]);
+        let evidence = Evidence {
+            leaves: vec![leaf(1), leaf(2), leaf(3)],
+            from: vec![conn(1), conn(2), conn(1)],
+        };
+        assert_eq!(evidence.differing(&[leaf(1), leaf(9), leaf(3), leaf(0)]), [(1, conn(2))]);
+        assert_eq!(evidence.differing(&[leaf(1), leaf(2)]), [(2, conn(1))]);
+        assert_eq!(evidence.senders().len(), 2);
+    }
+}
