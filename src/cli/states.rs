@@ -67,7 +67,7 @@ pub fn markdown() -> String {
          ## A leecher at the seeder's slots\n\n\
          What the customer calls Connected is ACTIVE here: it holds a slot and is served.\n\
          IDLE is Available while a slot is free, else Unavailable; QUEUED is Unavailable, with a\n\
-         place in the queue. `-` is no conversation. What goes on the wire goes in this order in\n\
+         place in the queue. `-` is no conversation. What is sent goes in this order, in\n\
          one write; `state` is `lmk_state` (`docs/wire.md`), at most 4 a second and 8 at once, and\n\
          only for peers that speak it: stock clients get the same by choke and unchoke, and a\n\
          keep-alive every 8 s while they are QUEUED.\n\n\
