@@ -5,6 +5,7 @@
 mod check;
 mod choice;
 mod fetch;
+mod file_watch;
 mod hashing;
 mod lobby;
 mod memory;
@@ -15,6 +16,7 @@ mod share;
 mod shared;
 mod target;
 mod ties;
+mod withdraw;
 mod work;
 
 use crate::core::fault::Fatal;

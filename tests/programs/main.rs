@@ -2,6 +2,7 @@
 //! their own, each in a folder of its own, on addresses that no other test uses.
 
 mod bed;
+mod changed_file;
 mod exit_codes;
 mod gate;
 mod main_job;
