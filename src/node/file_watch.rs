@@ -1,6 +1,6 @@
 //! Whether the file that is shared is still the one that was hashed. The driver looks after every
-//! read (a pinned file); this looks every few seconds, so that a file that nobody reads is withdrawn
-//! too.
+//! read (a pinned file); this looks every few seconds, so that a file that nobody reads is
+//! withdrawn too.
 
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, Outbox};

@@ -1,5 +1,5 @@
-//! The seeder's file is changed while it is sent: no byte of it is taken for the old one, the seeder
-//! says so and ends, and the tracker forgets the name.
+//! The seeder's file is changed while it is sent: no byte of it is taken for the old one, the
+//! seeder says so and ends, and the tracker forgets the name.
 
 use crate::bed::{Bed, noise};
 use rustix::process::Signal;

@@ -1,5 +1,5 @@
-//! Slots in the simulated world: a hundred leechers at one slot, stock clients that wait, and a file
-//! that changes under the seeder.
+//! Slots in the simulated world: a hundred leechers at one slot, stock clients that wait, and a
+//! file that changes under the seeder.
 
 use crate::scripted::{Shared, role};
 use lmk::core::id::{ConnId, PeerId};
