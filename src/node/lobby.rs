@@ -7,7 +7,8 @@ use crate::wire::peer::{Framer, Handshake, Part};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Connections that may wait here; more are closed at once.
+/// Connections that may wait here. Another one takes the place of the one that waited longest: a
+/// handshake is a matter of one round trip, so whoever waits long is the stranger.
 const WAITING_MAX: usize = 64;
 /// A handshake that is not complete after so long will not be.
 const HANDSHAKE: Span = Span::secs(10);
@@ -33,13 +34,15 @@ pub struct Announced {
 }
 
 impl Lobby {
-    /// Takes in a connection; `false` when the lobby is full.
-    pub fn enter(&mut self, conn: ConnId, remote: SocketAddr, now: Time) -> bool {
-        let room = self.guests.len() < WAITING_MAX;
-        if room {
-            self.guests.insert(conn, Guest { remote, since: now, framer: Framer::new() });
+    /// Takes in a connection. Gives the one that must go for it, if the lobby is full.
+    pub fn enter(&mut self, conn: ConnId, remote: SocketAddr, now: Time) -> Option<ConnId> {
+        let longest = self.guests.iter().min_by_key(|(_, guest)| guest.since);
+        let goes = longest.map(|(conn, _)| *conn).filter(|_| self.guests.len() >= WAITING_MAX);
+        if let Some(conn) = goes {
+            self.guests.remove(&conn);
         }
-        room
+        self.guests.insert(conn, Guest { remote, since: now, framer: Framer::new() });
+        goes
     }
 
     pub fn holds(&self, conn: ConnId) -> bool {
@@ -78,5 +81,25 @@ impl Lobby {
 
     pub fn deadline(&self) -> Time {
         self.guests.values().map(|guest| guest.since + HANDSHAKE).min().unwrap_or(Time::NEVER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_that_says_nothing_keeps_nobody_out() {
+        let mut lobby = Lobby::default();
+        let remote = SocketAddr::from(([10, 0, 0, 1], 1));
+        let conn = |slot| ConnId { slot, generation: 0 };
+        let mut gone = Vec::new();
+        for n in 0..WAITING_MAX as u32 + 3 {
+            let now = Time::ZERO + Span::ms(n.into());
+            gone.extend(lobby.enter(conn(n), remote, now));
+            assert!(lobby.holds(conn(n)), "the newest is always heard");
+        }
+        assert_eq!(gone, [conn(0), conn(1), conn(2)]);
+        assert_eq!(lobby.guests.len(), WAITING_MAX);
     }
 }

@@ -9,6 +9,7 @@ mod file_watch;
 mod hashing;
 mod lobby;
 mod memory;
+mod places;
 pub mod plan;
 mod say;
 mod seek;
@@ -16,6 +17,7 @@ mod share;
 mod shared;
 mod target;
 mod ties;
+mod whole;
 mod withdraw;
 mod work;
 
@@ -88,8 +90,8 @@ impl Node {
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
             Input::Accepted { conn, remote, .. } => {
-                if !self.shared.lobby.enter(conn, remote, now) {
-                    out.close(conn);
+                if let Some(longest) = self.shared.lobby.enter(conn, remote, now) {
+                    out.close(longest);
                 }
             }
             connection => self.route_connection(now, connection, out),

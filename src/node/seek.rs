@@ -24,12 +24,19 @@ enum Phase {
     LookingUp {
         number: u64,
     },
-    /// The metainfo comes in two answers.
+    /// The metainfo comes in several answers.
     Learning {
         listed: Box<Listed>,
-        info: (u64, Option<Vec<u8>>),
-        layers: (u64, Option<Vec<u8>>),
+        parts: Vec<Part>,
     },
+}
+
+/// One part of the metainfo that was asked for.
+#[derive(Debug)]
+struct Part {
+    what: What,
+    number: u64,
+    bytes: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -130,27 +137,39 @@ impl Seek {
         let Answer::Found { entries, .. } = answer else { return Err(unexpected(&answer)) };
         let listed = choice::choose(&self.want, entries)?;
         let hash = swarm_hash(&listed)?;
-        let mut ask =
-            |what| shared.ties.ask(Request::Fetch { hash, what, offset: 0 }, now, out).unwrap_or(0);
-        let info = (ask(What::V2Info), None);
+        let mut asked = vec![What::V2Info];
         // A content of one piece has no piece layer.
-        let layered = listed.entry.size > u64::from(listed.entry.piece_bytes);
-        let layers = if layered { (ask(What::Layers), None) } else { (u64::MAX, Some(Vec::new())) };
-        self.phase = Phase::Learning { listed: Box::new(listed), info, layers };
+        if listed.entry.size > u64::from(listed.entry.piece_bytes) {
+            asked.push(What::Layers);
+        }
+        if listed.entry.v1.is_some() {
+            asked.push(What::V1Info);
+        }
+        let mut parts = Vec::new();
+        for what in asked {
+            let request = Request::Fetch { hash, what, offset: 0 };
+            let number = shared.ties.ask(request, now, out).unwrap_or(u64::MAX);
+            parts.push(Part { what, number, bytes: None });
+        }
+        self.phase = Phase::Learning { listed: Box::new(listed), parts };
         Ok(())
     }
 
     fn got_metainfo(&mut self, number: u64, answer: Answer) -> Result<Option<Content>, Fatal> {
-        let Phase::Learning { listed, info, layers } = &mut self.phase else { return Ok(None) };
-        let Answer::Data(bytes) = answer else { return Err(unexpected(&answer)) };
-        if number == info.0 {
-            info.1 = Some(bytes);
-        } else if number == layers.0 {
-            layers.1 = Some(bytes);
+        let Phase::Learning { listed, parts } = &mut self.phase else { return Ok(None) };
+        let Some(part) = parts.iter_mut().find(|part| part.number == number) else {
+            return Ok(None);
+        };
+        part.bytes = match answer {
+            Answer::Data(bytes) => Some(bytes),
+            // Without the companion we only cannot serve stock clients.
+            Answer::Refused(_) if part.what == What::V1Info => Some(Vec::new()),
+            answer => return Err(unexpected(&answer)),
+        };
+        match parts.iter().all(|part| part.bytes.is_some()) {
+            true => check(listed, parts).map(Some),
+            false => Ok(None),
         }
-        let (Some(info), Some(layers)) = (&info.1, &layers.1) else { return Ok(None) };
-        let layers = Some(layers.as_slice()).filter(|layers| !layers.is_empty());
-        check(listed, info, layers).map(Some)
     }
 }
 
@@ -164,15 +183,24 @@ fn swarm_hash(listed: &Listed) -> Result<InfoHash, Fatal> {
     })
 }
 
-/// The metainfo must be what the entry's hash names, and describe a content of its size.
-fn check(listed: &Listed, info: &[u8], layers: Option<&[u8]>) -> Result<Content, Fatal> {
+/// The metainfo must be what the entry's hashes name, and describe a content of its size.
+fn check(listed: &Listed, parts: &[Part]) -> Result<Content, Fatal> {
     let name = foreign(&listed.entry.name);
     let wrong = |why: String| Fatal {
         ending: Ending::Verification,
         line: format!("the tracker's metainfo of {name} is wrong ({why}); nothing was written"),
     };
-    let content = Content::from_info(info, layers).map_err(|error| wrong(error.to_string()))?;
-    if content.v2.as_ref().map(|v2| v2.info_hash) != listed.entry.v2 {
+    let part = |what| {
+        let part = parts.iter().find(|part| part.what == what);
+        part.and_then(|part| part.bytes.as_deref()).filter(|bytes| !bytes.is_empty())
+    };
+    let (v1, v2) = (part(What::V1Info), part(What::V2Info));
+    let content = Content::from_parts(v1, v2, part(What::Layers))
+        .map_err(|error| wrong(error.to_string()))?;
+    let v1_hash = content.v1.as_ref().map(|v1| v1.info_hash);
+    if content.v2.as_ref().map(|v2| v2.info_hash) != listed.entry.v2
+        || v1_hash.is_some_and(|hash| Some(hash) != listed.entry.v1)
+    {
         return Err(wrong("it does not match its hash".into()));
     }
     if content.geometry.size() != listed.entry.size {

@@ -4,10 +4,10 @@
 use super::file_watch::FileWatch;
 use super::hashing::{Hashing, Step};
 use super::memory;
+use super::places::show;
 use super::plan::SeedPlan;
 use super::say;
 use super::shared::Shared;
-use super::target::show;
 use super::ties::Tie;
 use super::withdraw::Withdrawing;
 use crate::content::bitfield::Bitfield;
@@ -316,7 +316,7 @@ impl Share {
         // A tracker that lost its list has lost its swarms, too.
         shared.ties.hurry(now);
         if shared.listens_at.is_some() {
-            shared.announce(&[Identity::V1, Identity::V2], now, out);
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
         self.tell(shared, out);
         Ok(())
@@ -325,7 +325,7 @@ impl Share {
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         if self.published && matches!(self.phase, Some(Phase::Sharing(_))) {
-            shared.announce(&[Identity::V1, Identity::V2], now, out);
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
     }
 

@@ -65,7 +65,8 @@ impl Swarm {
 
     /// Says once that nobody is left to take from.
     pub(super) fn check_sources(&mut self) {
-        if self.fetch.is_some() && self.sources() == 0 {
+        let lacking = self.fetch.as_ref().is_some_and(|fetch| !fetch.is_complete());
+        if lacking && self.sources() == 0 {
             self.happened.push(Happened::NoSource);
         }
     }
@@ -101,8 +102,6 @@ impl Swarm {
 
     /// Nothing is missing any more: sources are let go, those who take stay.
     pub(super) fn completed(&mut self, now: Time, out: &mut Outbox) {
-        self.downloaded = self.downloaded();
-        self.fetch = None;
         self.happened.push(Happened::Complete);
         for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
             let Some(session) = self.sessions.get_mut(&conn) else { continue };
@@ -113,5 +112,7 @@ impl Swarm {
                 self.end(conn, Fault::nobody("both have everything"), now, out);
             }
         }
+        self.downloaded = self.downloaded();
+        self.fetch = None;
     }
 }

@@ -1,7 +1,8 @@
 //! A tracker that lies: it speaks the real formats, and says what the test wants it to say.
 
 use lmk::content::metainfo::{Content, ContentHasher};
-use lmk::wire::catalogue::answer::Answer;
+use lmk::wire::catalogue::answer::{Answer, Refused};
+use lmk::wire::catalogue::code;
 use lmk::wire::catalogue::entry::{Entry, Listed, flag};
 use lmk::wire::catalogue::frame::{FrameLimits, FrameReader};
 use lmk::wire::catalogue::hello::{Hello, HelloReply};
@@ -157,6 +158,12 @@ impl Script {
             }
             Request::Fetch { what: What::V2Info, .. } => Some(Answer::Data(self.info.clone())),
             Request::Fetch { what: What::Layers, .. } => Some(Answer::Data(self.layers.clone())),
+            // The companion is for stock clients: without it a leecher gets on.
+            Request::Fetch { what: What::V1Info, .. } => Some(Answer::Refused(Refused {
+                code: code::NO_METAINFO,
+                text: "no v1 info".into(),
+                retry_s: None,
+            })),
             Request::Ping => Some(Answer::Pong),
             _ => None,
         }

@@ -83,6 +83,8 @@ fn add_leecher(world: &mut World, number: usize, start: Time) -> NodeId {
             overwrite: false,
             keep_seeding: false,
             timeout: None,
+            // Room for everyone: the order is the one in which the seeder was asked.
+            sources: 200,
         };
         Box::new(Node::new(node_plan(env.seed, env.ip, Job::Fetch(fetch))))
     });
