@@ -65,12 +65,13 @@ pub fn markdown() -> String {
         "# States\n\nMade by `lmk states --markdown` from `src/seeder/states.rs` and \
          `src/leecher/link.rs`; a test fails when they\ndiffer.\n\n\
          ## A leecher at the seeder's slots\n\n\
-         What the customer calls Connected is ACTIVE here: it holds a slot and is served.\n\
-         IDLE is Available while a slot is free, else Unavailable; QUEUED is Unavailable, with a\n\
-         place in the queue. `-` is no conversation. What is sent goes in this order, in\n\
-         one write; `state` is `lmk_state` (`docs/wire.md`), at most 4 a second and 8 at once, and\n\
-         only for peers that speak it: stock clients get the same by choke and unchoke, and a\n\
-         keep-alive every 8 s while they are QUEUED.\n\n\
+         What the customer calls Connected is ACTIVE here: it holds a slot and is served, \
+         unchoked. IDLE is Available while a\nslot is free, else Unavailable; \
+         QUEUED is Unavailable, with a place in the queue. `-` is no conversation. What goes \
+         on\nthe wire goes in this order, in one write; `state` is `lmk_state` (`docs/wire.md`), \
+         at most 4 a second and 8 at once,\n\
+         and only for peers that speak it: stock clients get the same by choke and unchoke, and a \
+         keep-alive every 8 s while\nthey are QUEUED.\n\n\
          Law: no slot is free while somebody is QUEUED.\n\n",
     );
     text.push_str(&table(["from", "event", "when", "to", "on the wire"], &slot_rows()));

@@ -251,6 +251,8 @@ impl Fetch {
                 );
                 Err(Fatal { ending: Ending::Disk, line })
             }
+            // The conversation ended; what we serve is ours, and who changes it is told at its end.
+            Happened::FileFailed => Ok(()),
             Happened::NoSource => {
                 if self.no_source.is_none() {
                     let line = format!("no source has {} now; waiting", foreign(self.name()));

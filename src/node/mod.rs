@@ -5,6 +5,7 @@
 mod check;
 mod choice;
 mod fetch;
+mod file_watch;
 mod hashing;
 mod lobby;
 mod memory;
@@ -17,6 +18,7 @@ mod shared;
 mod target;
 mod ties;
 mod whole;
+mod withdraw;
 mod work;
 
 use crate::core::fault::Fatal;

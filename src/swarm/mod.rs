@@ -10,7 +10,6 @@ mod rows;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
-use crate::core::fault::Fault;
 use crate::core::id::{ConnId, FileId, InfoHash};
 use crate::core::io::{Closed, FileError, Outbox};
 use crate::core::report::State;
@@ -34,6 +33,8 @@ pub enum Happened {
     /// Every piece is proven and written.
     Complete,
     DiskFailed(FileError),
+    /// Bytes that we serve could not be read, or are not what they were.
+    FileFailed,
     /// The last source we could take from is gone.
     NoSource,
 }
@@ -184,12 +185,7 @@ impl Swarm {
         if !self.sessions.contains_key(&conn) {
             return false;
         }
-        let what = match why {
-            Closed::FileFailed => "the file could not be read",
-            Closed::Reset => "the connection was reset",
-            _ => "it hung up",
-        };
-        self.forget(conn, Fault::nobody(what), now, out);
+        self.hung_up(conn, why, now, out);
         true
     }
 

@@ -4,7 +4,7 @@ use super::neighbours::BOTH_COMPLETE;
 use super::{Happened, Swarm};
 use crate::core::fault::{Blame, Fault};
 use crate::core::id::ConnId;
-use crate::core::io::Outbox;
+use crate::core::io::{Closed, Outbox};
 use crate::core::time::{Span, Time};
 use crate::wire::peer::Message;
 
@@ -24,6 +24,19 @@ impl Swarm {
             out.close_after_flush(conn);
             self.forget(conn, fault, now, out);
         }
+    }
+
+    /// The connection of a conversation ended, not by our wish.
+    pub(super) fn hung_up(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) {
+        let what = match why {
+            Closed::FileFailed => {
+                self.happened.push(Happened::FileFailed);
+                "the file could not be read"
+            }
+            Closed::Reset => "the connection was reset",
+            _ => "it hung up",
+        };
+        self.forget(conn, Fault::nobody(what), now, out);
     }
 
     pub(super) fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
@@ -78,6 +91,13 @@ impl Swarm {
         for (conn, fault) in ended {
             self.end(conn, fault, now, out);
         }
+    }
+
+    /// The file is not what it was: everyone is told, and nothing of it leaves any more.
+    pub fn withdraw(&mut self, now: Time, out: &mut Outbox) {
+        self.leaving = true;
+        self.serve.withdraw(&mut self.sessions, now, out);
+        self.hang_up(out);
     }
 
     /// Nothing is missing any more: sources are let go, those who take stay.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bed;
+mod changed_file;
 mod exit_codes;
 mod garbage;
 mod gate;
