@@ -1,11 +1,12 @@
 //! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it,
 //! make it durable, and hand over what others were promised.
 
+use super::places::show;
 use super::plan::FetchPlan;
 use super::say;
 use super::seek::Seek;
 use super::shared::Shared;
-use super::target::{Placed, Target, show};
+use super::target::{Placed, Target};
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;

@@ -8,6 +8,7 @@ mod fetch;
 mod hashing;
 mod lobby;
 mod memory;
+mod places;
 pub mod plan;
 mod say;
 mod seek;
@@ -15,6 +16,7 @@ mod share;
 mod shared;
 mod target;
 mod ties;
+mod whole;
 mod work;
 
 use crate::core::fault::Fatal;
@@ -235,6 +237,7 @@ impl Role for Node {
             waiting: self.shared.waiting.clone(),
             transfer: swarm.map(|swarm| swarm.transfer(name, now)).or(early),
             peers: swarm.map(|swarm| swarm.peer_rows(now)).unwrap_or_default(),
+            slots: swarm.map(|swarm| swarm.slots_row()).unwrap_or_default(),
             tracker: None,
         }
     }

@@ -3,10 +3,10 @@
 
 use super::hashing::{Hashing, Step};
 use super::memory;
+use super::places::show;
 use super::plan::SeedPlan;
 use super::say;
 use super::shared::Shared;
-use super::target::show;
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;

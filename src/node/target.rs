@@ -2,21 +2,17 @@
 //! and the steps that make a complete part the target: sync, rename, sync the directory.
 
 use super::check::Check;
-use super::plan::FetchPlan;
+use super::places::{directory_of, part_path, show};
+use super::plan::{FetchPlan, Pin};
+use super::whole::Whole;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
-use crate::core::id::{FileId, Ticket};
+use crate::core::id::{FileId, Hash32, Ticket};
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
 use crate::core::report::{Ending, bytes_text, foreign};
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// Longest name of a file that every common file system takes, bytes.
-const FILE_NAME_BYTES_MAX: usize = 255;
-const PART_SUFFIX: &[u8] = b".lmk-part";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
@@ -34,6 +30,8 @@ enum Step {
     SetLen,
     /// Pieces are written by others.
     Filling,
+    /// Is the file what a pin by its SHA-256 says?
+    Whole,
     Sync,
     Rename,
     SyncDirectory,
@@ -51,6 +49,7 @@ pub struct Target {
     step: Step,
     ticket: Option<Ticket>,
     check: Option<Check>,
+    whole: Option<Whole>,
     file: Option<FileId>,
     have: Bitfield,
 }
@@ -87,6 +86,7 @@ impl Target {
             step: Step::StatOut,
             ticket: None,
             check: None,
+            whole: None,
             file: None,
             have,
         };
@@ -105,6 +105,9 @@ impl Target {
     pub fn progress(&self) -> (&'static str, u64) {
         match (self.step, &self.check) {
             (_, Some(check)) => ("checking", check.checked_bytes()),
+            (Step::Whole | Step::CheckTarget, None) => {
+                ("checking", self.whole.as_ref().map_or(0, Whole::read_bytes))
+            }
             (Step::Sync | Step::Rename | Step::SyncDirectory, _) => {
                 ("syncing", self.content.geometry.size())
             }
@@ -138,6 +141,13 @@ impl Target {
                 Ok(Some(foreign)) => Err(foreign),
                 Err(error) => Ok(self.failed(error)),
             };
+        }
+        if let Some(whole) = &mut self.whole {
+            return whole.got_file(ticket, done, out).map(|hash| match hash {
+                Ok(None) => Placed::Waiting,
+                Ok(Some(hash)) => self.got_whole(hash, out),
+                Err(error) => self.failed(error),
+            });
         }
         if self.ticket.take_if(|ours| *ours == ticket).is_none() {
             return Err(done);
@@ -212,7 +222,10 @@ impl Target {
         };
         self.have = check.good;
         match (self.step, self.have.is_full()) {
-            (Step::CheckTarget, true) => Placed::Already { file },
+            (Step::CheckTarget, true) => match self.plan.want.pin {
+                Some(Pin::Sha256(_)) => self.ask_whole(file, out),
+                _ => Placed::Already { file },
+            },
             (Step::CheckTarget, false) => {
                 out.file(FileOp::Close { file });
                 self.different(out)
@@ -285,9 +298,36 @@ impl Target {
 
     /// All pieces are written: make them durable and give them their name.
     pub fn finish(&mut self, out: &mut Outbox) -> Placed {
-        match self.file {
-            Some(file) => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
-            None => fatal(Ending::Internal, "a target without a file".into()),
+        let Some(file) = self.file else {
+            return fatal(Ending::Internal, "a target without a file".into());
+        };
+        match self.plan.want.pin {
+            Some(Pin::Sha256(_)) if self.step != Step::Whole => {
+                self.step = Step::Whole;
+                self.ask_whole(file, out)
+            }
+            _ => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
+        }
+    }
+
+    fn ask_whole(&mut self, file: FileId, out: &mut Outbox) -> Placed {
+        self.whole = Some(Whole::start(file, self.content.geometry.size(), out));
+        Placed::Waiting
+    }
+
+    fn got_whole(&mut self, hash: Hash32, out: &mut Outbox) -> Placed {
+        self.whole = None;
+        match (&self.plan.want.pin, self.file) {
+            (Some(Pin::Sha256(pinned)), _) if *pinned != hash.0 => {
+                let (path, name) = match self.step {
+                    Step::CheckTarget => (show(&self.path), "the file"),
+                    _ => (show(&self.part), "what came"),
+                };
+                let line = format!("{path}: {name} has SHA-256 {hash}, not the one after @");
+                fatal(Ending::Verification, line)
+            }
+            (_, Some(file)) if self.step == Step::CheckTarget => Placed::Already { file },
+            _ => self.finish(out),
         }
     }
 
@@ -344,30 +384,4 @@ fn fatal(ending: Ending, line: String) -> Placed {
 
 fn no_directory(path: &Path) -> Placed {
     fatal(Ending::Disk, format!("{}: no such directory; make it or use --out DIR", show(path)))
-}
-
-/// A path made safe to show.
-pub fn show(path: &Path) -> String {
-    foreign(&path.to_string_lossy())
-}
-
-fn directory_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// The part file stands beside its target. Where the name would be too long it is cut, and eight
-/// digits of the content's hash keep it apart from others.
-fn part_path(target: &Path, content: &Content) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().as_bytes().to_vec();
-    if name.len() + PART_SUFFIX.len() > FILE_NAME_BYTES_MAX {
-        let whole = String::from_utf8_lossy(&name).into_owned();
-        let cut = whole.floor_char_boundary(FILE_NAME_BYTES_MAX - PART_SUFFIX.len() - 9);
-        let hash = content.v2.as_ref().map(|v2| v2.info_hash.to_string()).unwrap_or_default();
-        name = format!("{}~{}", &whole[..cut], &hash[..8.min(hash.len())]).into_bytes();
-    }
-    name.extend_from_slice(PART_SUFFIX);
-    directory_of(target).join(OsString::from_vec(name))
 }

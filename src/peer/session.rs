@@ -86,7 +86,7 @@ impl Session {
             wanting: false,
             has: Bitfield::new(geometry.pieces()),
             introduced: None,
-            conduct: Conduct::new(now),
+            conduct: Conduct::default(),
             began: now,
             heard: now,
             spoke: now,
@@ -165,10 +165,7 @@ impl Session {
     /// Says a fixed-length message and keeps our side of the flags.
     pub fn say(&mut self, message: Message, now: Time, out: &mut Outbox) {
         match message {
-            Message::Choke => {
-                self.choking = true;
-                self.conduct.choked(now);
-            }
+            Message::Choke => self.choking = true,
             Message::Unchoke => self.choking = false,
             Message::Interested => self.wanting = true,
             Message::NotInterested => self.wanting = false,
@@ -263,9 +260,6 @@ impl Session {
     }
 
     fn got_request<'a>(&mut self, asked: BlockRef) -> Hearing<'a> {
-        if self.choking {
-            self.conduct.asked_choked(self.heard)?;
-        }
         if self.geometry.span(asked.piece, asked.begin, asked.len).is_err() {
             self.conduct.asked_wrongly()?;
             return Ok(Some(Heard::AskedWrongly(asked)));

@@ -138,16 +138,18 @@ fn wrong_requests_are_refused_one_by_one_and_the_thirty_second_ends_it() {
 #[test]
 fn a_flood_of_requests_is_refused_beyond_the_queue() {
     let (mut table, conn) = served();
-    let flood = Message::Request(FIRST).encode().repeat(2_000);
+    let ask = |n: u32| BlockRef { piece: n % 7, begin: 0, len: 1 + n };
+    let flood: Vec<u8> =
+        (0..1_000).flat_map(|n| Message::Request(ask(n)).encode().to_vec()).collect();
     expect_mark!("D10", table.says(conn, &flood));
     let (said, mut blocks) = table.heard(conn);
-    let refused = said.iter().filter(|said| **said == Message::Reject(FIRST)).count();
-    assert!(!table.is_closed(conn) && refused >= 2_000 - 600, "{refused} refused");
+    let refused = said.iter().filter(|said| matches!(said, Message::Reject(_))).count();
+    assert!(!table.is_closed(conn) && refused >= 400, "{refused} refused");
     for _ in 0..20 {
         table.drains(conn);
         blocks += table.heard(conn).1;
     }
-    assert_eq!(blocks + refused, 2_000, "each request has exactly one answer");
+    assert_eq!(blocks + refused, 1_000, "each request has exactly one answer");
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn who_asks_on_and_on_without_a_slot_is_left() {
     table.says(waits, &ask.repeat(512));
     assert_eq!(table.heard(waits), (vec![Message::Reject(FIRST); 512], 0));
     expect_mark!("D10", table.says(waits, &ask));
-    closed(&table, waits, "too many requests while choked");
+    closed(&table, waits, "requests on and on, though they are refused");
 }
 
 #[test]
