@@ -111,6 +111,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> FetchPlan {
         overwrite: fetch.overwrite,
         keep_seeding: fetch.keep_seeding,
         timeout: fetch.timeout,
+        sources: fetch.sources,
     }
 }
 

@@ -65,7 +65,7 @@ impl Swarm {
             }
             Heard::BlockEnded => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.block_ended(conn, now, out);
+                    fetch.block_ended(conn, &mut self.sessions, now, out);
                 }
             }
             Heard::Unchoked => {
@@ -81,7 +81,18 @@ impl Swarm {
             }
             Heard::Told(state) => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.got_state(conn, state);
+                    fetch.got_state(conn, state, now);
+                }
+            }
+            Heard::GotHashes(range, hashes) => {
+                // Once nothing is missing, an answer that comes late is of no use.
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_hashes(conn, range, &hashes)?;
+                }
+            }
+            Heard::HashesRejected(range) => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_hash_reject(conn, range);
                 }
             }
             fact => self.hear_of_slots(conn, fact, now, out)?,
@@ -117,7 +128,7 @@ impl Swarm {
             Heard::AskedMetadata(part) => self.serve.got_metadata_request(session, part, now, out),
             Heard::Choked => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.got_choke(session);
+                    fetch.got_choke(session, now);
                 }
             }
             _ => {}
@@ -139,6 +150,9 @@ impl Swarm {
             let remote = session.remote;
             self.neighbours.put_off(remote, MET_UNDER_V1, now);
             return Err(Fault::nobody("it is ourselves"));
+        }
+        if self.neighbours.is_struck(peer_id, now) {
+            return Err(Fault::nobody("it sent bad data not long ago"));
         }
         if session.identity == Identity::V1 && peer_id.is_lmk() && self.content.v2.is_some() {
             let remote = session.remote;
@@ -188,7 +202,7 @@ impl Swarm {
         }
         let told = session.introduced.as_ref().and_then(|words| words.lmk);
         if let (Some(told), Some(fetch)) = (told, &mut self.fetch) {
-            fetch.got_state(conn, told);
+            fetch.got_state(conn, told, now);
         }
     }
 

@@ -1,0 +1,53 @@
+//! The end of a transfer: nothing is missing that nobody is asked for, but some sources still have
+//! much on their way. One who is done helps the slowest: it is asked for the blocks that the other
+//! would deliver last. A block is asked of two at the most, and of all blocks a bounded part twice.
+
+use super::Leecher;
+use crate::core::id::ConnId;
+use crate::core::time::Span;
+use crate::peer::Session;
+
+/// One in so many blocks may be asked twice, in contents that have as many.
+const TWICE_ONE_IN: u64 = 50;
+/// What the slower one needs for the rest is worth a second request from here on.
+const WORTH_IT: Span = Span::ms(100);
+
+impl Leecher {
+    /// Picks up to `n` blocks that the slowest other source would deliver long after this one.
+    pub(super) fn help_the_slowest(&mut self, session: &Session, n: usize) {
+        let conn = session.conn;
+        let most = self.content.geometry.blocks().div_ceil(TWICE_ONE_IN);
+        let left = usize::try_from(most.saturating_sub(self.asked_twice)).unwrap_or(usize::MAX);
+        let Some(ours) = self.links.get(&conn) else { return };
+        if left == 0 || !ours.asked.is_empty() || self.picker.has_work(conn, &session.has) {
+            return;
+        }
+        let quick = ours.pace.delivery();
+        let slowest = self
+            .links
+            .iter()
+            .filter(|(other, link)| **other != conn && !link.asked.is_empty())
+            .map(|(other, link)| (link.pace.time_for(link.asked.len()), *other))
+            .max();
+        let Some((needs, slowest)) = slowest else { return };
+        if needs.0 < quick.times(2).0.saturating_add(WORTH_IT.0) {
+            return;
+        }
+        self.take_last_of(slowest, session, n.min(left));
+    }
+
+    fn take_last_of(&mut self, slowest: ConnId, session: &Session, n: usize) {
+        let Some(link) = self.links.get(&slowest) else { return };
+        for asked in link.asked.iter().rev() {
+            let block = asked.block;
+            if self.picked.len() < n
+                && session.has.get(block.piece().index())
+                && self.picker.ask_second(session.conn, block)
+            {
+                self.picked.push(block);
+                self.contested.insert(block);
+                self.asked_twice += 1;
+            }
+        }
+    }
+}
