@@ -66,9 +66,11 @@ pub fn markdown() -> String {
          `src/leecher/link.rs`; a test fails when they\ndiffer.\n\n\
          ## A leecher at the seeder's slots\n\n\
          What the customer calls Connected is ACTIVE here: it holds a slot and is served, \
-         unchoked. IDLE is Available while a\nslot is free, else Unavailable; QUEUED is Unavailable, \
-         with a place in the queue. `-` is no conversation. What goes on\nthe wire goes in this order, in \
-         one write; `state` is `lmk_state` (`docs/wire.md`), at most 4 a second and 8 at once,\n\
+         unchoked. IDLE is Available while a\nslot is free, else Unavailable; QUEUED is \
+         Unavailable, \
+         with a place in the queue. `-` is no conversation. What goes on\nthe wire goes in this \
+         order, in one write; `state` is `lmk_state` (`docs/wire.md`), at most 4 a second and 8 at \
+         once,\n\
          and only for peers that speak it: stock clients get the same by choke and unchoke, and a \
          keep-alive every 8 s while\nthey are QUEUED.\n\n\
          Law: no slot is free while somebody is QUEUED.\n\n",

@@ -187,10 +187,7 @@ impl Swarm {
         let chaos = self.scene.heal_at.since(Time::ZERO);
         let calm = !self.world.weather().heal_at.gt(&Time::ZERO);
         let within = |rng: &mut Rng, span: Span| Time::ZERO + Span(rng.below(span.0.max(1)));
-        let nodes: Vec<NodeId> = [self.tracker, self.seeder]
-            .into_iter()
-            .chain(self.leechers.iter().map(|l| l.node))
-            .collect();
+        let nodes: Vec<NodeId> = [self.tracker].into_iter().chain(self.honest()).collect();
         for node in nodes {
             // Most begin together, some much later.
             let spread = if rng.chance(300) { chaos } else { Span::secs(3) };
@@ -209,7 +206,7 @@ impl Swarm {
 
     /// The peers that mean well.
     pub fn honest(&self) -> impl Iterator<Item = NodeId> {
-        std::iter::once(self.seeder).chain(self.leechers.iter().map(|leecher| leecher.node))
+        [self.seeder].into_iter().chain(self.leechers.iter().map(|leecher| leecher.node))
     }
 
     /// When every leecher must have finished at the latest.

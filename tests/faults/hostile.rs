@@ -8,10 +8,6 @@ use lmk::sim::weather::Weather;
 /// Swarms of each trick that are played.
 const SEEDS: u64 = 4;
 
-/// TODO: blocks of a source at one byte a second go to others only once the leecher measures its
-/// sources; then this is empty.
-const NOT_YET: [Trick; 1] = [Trick::Slowloris];
-
 /// How often hostile peers were blamed, if all went well.
 fn play(trick: Trick, seed: u64) -> Result<usize, String> {
     let mut swarm = Swarm::in_weather(seed, Cast::real(), Weather::fair(seed), false);
@@ -24,7 +20,7 @@ fn play(trick: Trick, seed: u64) -> Result<usize, String> {
 /// How often the hostile ones were blamed, by trick.
 fn plays(tricks: impl Iterator<Item = Trick>) -> Vec<(Trick, usize)> {
     let (mut failures, mut blames) = (Vec::new(), Vec::new());
-    for trick in tricks.filter(|trick| !NOT_YET.contains(trick)) {
+    for trick in tricks {
         let mut all = 0;
         for seed in 0..SEEDS {
             match play(trick, seed) {

@@ -62,7 +62,7 @@ impl Table {
         let file = FileId { slot: 0, generation: 0 };
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
         Table {
-            swarm: Swarm::new(content.clone(), us, (file, have), slots, &mut rng, now),
+            swarm: Swarm::new(content.clone(), us, (file, have), (slots, 10), &mut rng, now),
             out: Outbox::default(),
             now,
             content,
