@@ -60,16 +60,13 @@ pub struct Scene {
     pub hostile: Vec<Trick>,
 }
 
-/// Whether seeds bring hostile peers.
-const HOSTILE: bool = false;
-
 impl Scene {
     pub fn new(seed: u64) -> Scene {
         let mut rng = stream(seed, Purpose::Scene);
         let mut hostility = stream(seed, Purpose::Scene).fork(3);
         let (size, leechers) = (size(&mut rng), rng.between(1, 5) as usize);
         // Up to half of the peers.
-        let count = hostility.below(leechers as u64 + 2) * u64::from(HOSTILE);
+        let count = hostility.below(leechers as u64 + 2);
         let trick = |_| Trick::ALL[hostility.below(Trick::ALL.len() as u64) as usize];
         Scene {
             size,
