@@ -6,6 +6,7 @@ pub mod limits;
 pub mod logging;
 pub mod machine;
 pub mod planned;
+pub mod states;
 pub mod typed;
 pub mod values;
 
@@ -24,6 +25,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Typed::Text(text)) => say(&text),
         Ok(Typed::Limits { markdown: false }) => say(&limits::plain()),
         Ok(Typed::Limits { markdown: true }) => say(&limits::markdown()),
+        Ok(Typed::States { markdown: false }) => say(&states::plain()),
+        Ok(Typed::States { markdown: true }) => say(&states::markdown()),
         Ok(Typed::Work { wish, common }) => match work(*wish, &common) {
             Ok(ending) => exit::code(ending),
             Err(fatal) => complain(&fatal),

@@ -20,6 +20,9 @@ pub enum Typed {
     Limits {
         markdown: bool,
     },
+    States {
+        markdown: bool,
+    },
     Work {
         wish: Box<Wish>,
         common: Common,
@@ -81,6 +84,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
     };
     let read = match command {
         "limits" => Ok(Typed::Limits { markdown: given.get_flag("markdown") }),
+        "states" => Ok(Typed::States { markdown: given.get_flag("markdown") }),
         "tracker" => track(given),
         "seeder" => seed(given),
         _ => fetch(given),

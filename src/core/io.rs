@@ -136,6 +136,10 @@ pub enum FileOp {
     Save { path: PathBuf, bytes: Vec<u8>, private: bool },
     /// An advisory lock that dies with the process; `Busy` if another process holds it. -> `Done`.
     Lock { file: FileId },
+    /// From now on bytes of the file are given out only while it is what `meta` says (size, times):
+    /// it is looked at after they were read and before they leave. When it differs, a connection
+    /// ends with [`Closed::FileFailed`] and a `Read` fails. -> `Done`.
+    Pin { file: FileId, meta: Meta },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,6 +6,7 @@ mod assembly;
 pub mod link;
 pub mod picker;
 mod receiving;
+pub mod states;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};

@@ -233,6 +233,7 @@ impl Role for Node {
             waiting: self.shared.waiting.clone(),
             transfer: swarm.map(|swarm| swarm.transfer(name, now)).or(early),
             peers: swarm.map(|swarm| swarm.peer_rows(now)).unwrap_or_default(),
+            slots: swarm.map(|swarm| swarm.slots_row()).unwrap_or_default(),
             tracker: None,
         }
     }

@@ -34,13 +34,13 @@ impl Swarm {
                     if let Some(fetch) = &mut self.fetch {
                         fetch.got_pieces(session, &before, now, out);
                     }
-                    self.part_if_both_complete(conn)?;
+                    self.complete_if_full(conn, now, out)?;
                 }
                 Heard::Has(piece) => {
                     if let Some(fetch) = &mut self.fetch {
                         fetch.got_have(session, piece, now, out);
                     }
-                    self.part_if_both_complete(conn)?;
+                    self.complete_if_full(conn, now, out)?;
                 }
                 fact => self.hear_of_blocks(conn, fact, now, out)?,
             }
@@ -82,26 +82,31 @@ impl Swarm {
                     fetch.got_state(conn, state);
                 }
             }
-            fact => self.hear_of_slots(conn, fact, now, out),
+            fact => self.hear_of_slots(conn, fact, now, out)?,
         }
         Ok(())
     }
 
-    fn hear_of_slots(&mut self, conn: ConnId, heard: Heard<'_>, now: Time, out: &mut Outbox) {
+    fn hear_of_slots(
+        &mut self,
+        conn: ConnId,
+        heard: Heard<'_>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
         match heard {
             Heard::Interested => {
-                self.serve.got_interested(conn, &mut self.sessions, now, out);
-                return;
+                return self.serve.got_interested(conn, &mut self.sessions, now, out);
             }
             Heard::NotInterested => {
                 self.serve.got_not_interested(conn, &mut self.sessions, now, out);
-                return;
+                return Ok(());
             }
             _ => {}
         }
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         match heard {
-            Heard::Asked(block) => self.serve.got_request(session, block, now, out),
+            Heard::Asked(block) => self.serve.got_request(session, block, now, out)?,
             Heard::Cancelled(block) => self.serve.got_cancel(session, block, now, out),
             Heard::AskedHashes(range) => self.serve.got_hash_request(session, range, now, out),
             Heard::AskedMetadata(part) => self.serve.got_metadata_request(session, part, now, out),
@@ -112,6 +117,7 @@ impl Swarm {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// The handshake is known: is this someone to talk to? Then we say who we are.
@@ -179,12 +185,15 @@ impl Swarm {
         }
     }
 
-    /// Two complete peers have nothing to give each other.
-    fn part_if_both_complete(&self, conn: ConnId) -> Result<(), Fault> {
-        let theirs = self.sessions.get(&conn).is_some_and(|session| session.has.is_full());
-        match theirs && self.is_complete() {
-            true => Err(Fault::nobody("both have everything")),
-            false => Ok(()),
+    /// A complete peer takes nothing; two complete peers have nothing to give each other.
+    fn complete_if_full(&mut self, conn: ConnId, now: Time, out: &mut Outbox) -> Result<(), Fault> {
+        if !self.sessions.get(&conn).is_some_and(|session| session.has.is_full()) {
+            return Ok(());
         }
+        if self.is_complete() {
+            return Err(Fault::nobody("both have everything"));
+        }
+        self.serve.got_complete(conn, &mut self.sessions, now, out);
+        Ok(())
     }
 }

@@ -35,7 +35,7 @@ impl Swarm {
         if let Some(fetch) = &mut self.fetch {
             fetch.left(&session);
         }
-        self.serve.left(conn, &mut self.sessions, now, out);
+        self.serve.left(&session, &mut self.sessions, now, out);
         let struck = fault.blame == Blame::Peer;
         if let Some(lost) = self.neighbours.lost(conn, struck, now)
             && self.is_complete()

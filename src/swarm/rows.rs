@@ -5,7 +5,7 @@ use super::Swarm;
 use crate::core::fault::{Blame, Fault};
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
-use crate::core::report::{self, Event, PeerRow, State, Transfer};
+use crate::core::report::{self, Event, PeerRow, SlotsRow, State, Transfer};
 use crate::core::time::Time;
 use crate::peer::Session;
 
@@ -36,6 +36,10 @@ impl Swarm {
     pub fn uploaded(&self) -> u64 {
         let of = |conn: &ConnId| self.serve.uploaded(*conn, Time::ZERO).0;
         self.uploaded + self.sessions.keys().map(of).sum::<u64>()
+    }
+
+    pub fn slots_row(&self) -> SlotsRow {
+        self.serve.slots_row()
     }
 
     pub fn peer_rows(&self, now: Time) -> Vec<PeerRow> {
