@@ -46,9 +46,10 @@ impl Assembly {
         Assembly { geometry, filling: BTreeMap::new(), spare: Vec::new(), pages_max, pages: 0 }
     }
 
-    /// Pieces that may still be begun.
+    /// Pieces that may still be begun. A piece that did not match is begun again without asking;
+    /// where its page is another's by then, there is one page more than planned, and no room.
     pub fn room(&self) -> usize {
-        self.pages_max - self.pages + self.spare.len()
+        (self.pages_max + self.spare.len()).saturating_sub(self.pages)
     }
 
     /// Makes sure that the piece of `block` has a page.
@@ -108,5 +109,27 @@ impl Assembly {
     /// A page came back from the disk.
     pub fn give_back(&mut self, page: Page) {
         self.spare.push(page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_begun_again_beyond_the_stock_leave_no_room() {
+        let geometry = Geometry::new(64 << 30, 16 << 20).unwrap();
+        let mut assembly = Assembly::new(geometry);
+        let room = assembly.room() as u32;
+        for index in 0..room + 3 {
+            assembly.begin(geometry.piece(index).unwrap());
+        }
+        assert_eq!(assembly.room(), 0);
+        for _ in 0..3 {
+            assembly.give_back(Page::new());
+            assert_eq!(assembly.room(), 0);
+        }
+        assembly.give_back(Page::new());
+        assert_eq!(assembly.room(), 1);
     }
 }
