@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows the whole job on this machine: a tracker, a seeder and several leechers, each in a folder of
-# its own. Ends with a table of the copies and their SHA-256; non-zero if anything went wrong.
+# its own; a table has the copies and their SHA-256. Then a second act with three seeders of which one
+# lies and one dies. Non-zero if anything went wrong.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/demo/second_act.sh

@@ -16,8 +16,9 @@ act() {
     started=$!
     pids+=("$started")
 }
-said() { grep "^{\"event\":\"$2\"" "$work/$1.json"; }
-seeds() { said "$1" seeding >/dev/null 2>&1; }
+# The events of one kind, if any.
+said() { grep "^{\"event\":\"$2\"" "$work/$1.json" || true; }
+seeds() { said "$1" seeding | grep -q .; }
 # One fact of the events on standard input.
 fact() { sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 total() { awk '{ all += $1 } END { print all + 0 }'; }
