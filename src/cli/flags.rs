@@ -56,6 +56,8 @@ pub const FLAGS: &[Flag] = &[
         help: "Replace an existing file that has other content" },
     Flag { name: "keep-seeding", short: None, takes: Takes::Nothing, on: &["leecher"],
         help: "Stay after completion and serve others" },
+    Flag { name: "sources", short: None, takes: Takes::Value("N"), on: &["leecher"],
+        help: "How many sources it dials and keeps at a time [default: 10]" },
     Flag { name: "timeout", short: None, takes: Takes::Value("DURATION"), on: &["leecher"],
         help: "Give up after so long without a source [default: wait]" },
     Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: PEERS,

@@ -1,6 +1,6 @@
 //! `lmk states`: the transition tables of both halves of a peer, as the code has them.
 
-use crate::leecher::states as link;
+use crate::leecher::link;
 use crate::seeder::states::{self as slots, Stand};
 
 fn stand(stand: Stand) -> &'static str {
@@ -23,13 +23,18 @@ fn slot_rows() -> Vec<[String; 5]> {
     slots::TABLE.iter().map(row).collect()
 }
 
-/// The rows of the leecher's table: from, event, to, what we do.
-fn link_rows() -> Vec<[String; 4]> {
-    let row = |row: &link::Row| {
-        let [from, to] = [row.from, row.to].map(|at| at.name().to_owned());
-        [from, row.event.text().to_owned(), to, row.then.to_owned()]
-    };
-    link::TABLE.iter().map(row).collect()
+/// The rows of the leecher's table: from, event, to. What stays where it is, is left out.
+fn link_rows() -> Vec<[String; 3]> {
+    const FROM: [&str; 3] = ["Available", "Connected", "Unavailable"];
+    let mut rows = Vec::new();
+    for (event, nexts) in link::TABLE {
+        for (from, next) in FROM.iter().zip(nexts) {
+            if let Some(to) = next.text() {
+                rows.push([(*from).to_owned(), event.text().to_owned(), to.to_owned()]);
+            }
+        }
+    }
+    rows
 }
 
 fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
@@ -48,8 +53,8 @@ pub fn plain() -> String {
         let when = if when.is_empty() { when } else { format!(" ({when})") };
         text.push_str(&format!("seeder   {from:6} -> {to:6}  {event}{when}: {says}\n"));
     }
-    for [from, event, to, then] in link_rows() {
-        text.push_str(&format!("leecher  {from} -> {to}  {event}: {then}\n"));
+    for [from, event, to] in link_rows() {
+        text.push_str(&format!("leecher  {from} -> {to}  {event}\n"));
     }
     text
 }
@@ -58,14 +63,14 @@ pub fn plain() -> String {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# States\n\nMade by `lmk states --markdown` from `src/seeder/states.rs` and \
-         `src/leecher/states.rs`; a test fails when they\ndiffer.\n\n\
+         `src/leecher/link.rs`; a test fails when they\ndiffer.\n\n\
          ## A leecher at the seeder's slots\n\n\
-         What the customer calls Connected is ACTIVE here: it holds a slot and is served, \
-         unchoked. IDLE is Available while a\nslot is free, else Unavailable; QUEUED is Unavailable, with a \
-         place in the queue. `-` is no conversation. What goes on\nthe wire goes in this order, in \
-         one write; `state` is `lmk_state` (`docs/wire.md`), at most 4 a second and 8 at once,\n\
-         and only for peers that speak it: stock clients get the same by choke and unchoke, and a \
-         keep-alive every 8 s while\nthey are QUEUED.\n\n\
+         What the customer calls Connected is ACTIVE here: it holds a slot and is served.\n\
+         IDLE is Available while a slot is free, else Unavailable; QUEUED is Unavailable, with a\n\
+         place in the queue. `-` is no conversation. What goes on the wire goes in this order in\n\
+         one write; `state` is `lmk_state` (`docs/wire.md`), at most 4 a second and 8 at once, and\n\
+         only for peers that speak it: stock clients get the same by choke and unchoke, and a\n\
+         keep-alive every 8 s while they are QUEUED.\n\n\
          Law: no slot is free while somebody is QUEUED.\n\n",
     );
     text.push_str(&table(["from", "event", "when", "to", "on the wire"], &slot_rows()));
@@ -73,7 +78,7 @@ pub fn markdown() -> String {
         "\n## A source at the leecher's link\n\nA link begins Unavailable. Choke and unchoke are \
          trusted over words. What is not listed changes nothing.\n\n",
     );
-    text.push_str(&table(["from", "event", "to", "then"], &link_rows()));
+    text.push_str(&table(["from", "event", "to"], &link_rows()));
     text
 }
 

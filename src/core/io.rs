@@ -295,9 +295,13 @@ impl Outbox {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> (u32, u32) {
-        let start = self.arena.len() as u32;
+        // What does not fit in 4 GiB of one turn is not sent: no role comes near it.
+        let (Ok(start), Ok(len)) = (u32::try_from(self.arena.len()), u32::try_from(bytes.len()))
+        else {
+            return (0, 0);
+        };
         self.arena.extend_from_slice(bytes);
-        (start, bytes.len() as u32)
+        (start, len)
     }
 
     pub fn listen(&mut self, at: SocketAddr, port_last: u16, tcp: bool, udp: bool) -> Ticket {

@@ -3,10 +3,12 @@
 
 mod asking;
 mod assembly;
+mod inquiry;
 pub mod link;
+mod pace;
 pub mod picker;
 mod receiving;
-pub mod states;
+mod tail;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};
@@ -20,9 +22,10 @@ use crate::peer::Session;
 use crate::wire::peer::Message;
 use crate::wire::peer_state::UploadState;
 use assembly::Assembly;
+use inquiry::Inquiries;
 use link::Link;
 use picker::Picker;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What the swarm must know or do.
@@ -30,7 +33,7 @@ use std::rc::Rc;
 pub enum News {
     /// A piece is proven and stands in the file.
     Stored(Piece),
-    /// A piece did not match, and all of it came from this source.
+    /// This source sent wrong blocks of a piece: the leaves say so, or all of it came from there.
     Lied(ConnId, Piece),
     /// A piece did not match; several sources sent parts of it.
     Broken(Piece),
@@ -47,6 +50,13 @@ pub struct Leecher {
     /// Pieces on their way to disk.
     writes: BTreeMap<Ticket, Piece>,
     misplaced: BTreeMap<ConnId, u32>,
+    /// Pieces that did not match.
+    inquiries: Inquiries,
+    /// Blocks that more than one source may send.
+    contested: BTreeSet<Block>,
+    /// Blocks that were asked of a second source at the end.
+    asked_twice: u64,
+    ticked: Time,
     news: Vec<News>,
     /// Reused: blocks picked, and their requests as bytes.
     picked: Vec<Block>,
@@ -65,6 +75,10 @@ impl Leecher {
             links: BTreeMap::new(),
             writes: BTreeMap::new(),
             misplaced: BTreeMap::new(),
+            inquiries: Inquiries::default(),
+            contested: BTreeSet::new(),
+            asked_twice: 0,
+            ticked: Time::ZERO,
             news: Vec::new(),
             picked: Vec::new(),
             requests: Vec::new(),
@@ -92,9 +106,10 @@ impl Leecher {
     }
 
     pub fn left(&mut self, session: &Session) {
-        if let Some(mut link) = self.links.remove(&session.conn) {
-            self.forget_asked(session.conn, &mut link);
+        if let Some(link) = self.links.remove(&session.conn) {
+            self.forget_asked(session.conn, &link);
         }
+        self.inquiries.left(session.conn);
         self.misplaced.remove(&session.conn);
         self.picker.lost_source(&session.has);
     }
@@ -127,17 +142,27 @@ impl Leecher {
         }
     }
 
-    pub fn got_state(&mut self, conn: ConnId, told: UploadState) {
+    pub fn got_state(&mut self, conn: ConnId, told: UploadState, now: Time) {
         if let Some(link) = self.links.get_mut(&conn) {
-            link.got_state(told);
+            link.got_state(told, now);
         }
     }
 
     pub fn got_unchoke(&mut self, conn: ConnId, now: Time) {
         if let Some(link) = self.links.get_mut(&conn) {
-            link.got_unchoke();
-            link.served = now;
+            link.got_unchoke(now);
         }
+    }
+
+    /// Sources that serve us.
+    pub fn serving(&self) -> usize {
+        self.links.values().filter(|link| link.state() == State::Connected).count()
+    }
+
+    /// Whether all sources let us wait for long: others may be better.
+    pub fn waits_long(&self, wanted: impl Iterator<Item = ConnId>, now: Time) -> bool {
+        let mut links = wanted.filter_map(|conn| self.links.get(&conn)).peekable();
+        links.peek().is_some() && links.all(|link| link.waits_long(now))
     }
 
     /// The state of a source towards us, if we converse.

@@ -22,6 +22,7 @@ mod work;
 use crate::core::fault::Fatal;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Command, FileDone, FileOp, Input, Outbox, Role};
+use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
@@ -168,7 +169,10 @@ impl Node {
     fn asked(&mut self, command: Command, now: Time, out: &mut Outbox) {
         let ending = match command {
             Command::Interrupt => Ending::Interrupted,
-            Command::Hangup if self.work.outlives_terminal() => return,
+            Command::Hangup if self.work.outlives_terminal() => {
+                mark!("F18");
+                return;
+            }
             Command::Terminate | Command::Hangup => Ending::Terminated,
         };
         if let Some(swarm) = &mut self.shared.swarm {

@@ -141,7 +141,8 @@ impl Seeder {
         out: &mut Outbox,
     ) {
         let info = self.library.info(session.identity);
-        let answer = match info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize) {
+        let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
+        let answer = match block.filter(|_| !session.is_crowded()) {
             Some(block) => MetadataMessage::Data { piece, total_size: info.len() as u32, block },
             None => MetadataMessage::Reject { piece },
         };

@@ -44,7 +44,6 @@ impl Refusals {
         if self.in_a_row <= REFUSED_MAX {
             return Ok(());
         }
-        mark!("D10");
         Err(Fault::peer("requests on and on, though they are refused"))
     }
 }
@@ -68,6 +67,7 @@ impl Seeder {
             }
             Some(Pushed::Twice) => {}
             Some(Pushed::Full) | None => {
+                mark!("D10");
                 served.refusals.refused(active, now)?;
                 if session.fast() {
                     session.say(Message::Reject(block), now, out);
@@ -96,9 +96,9 @@ impl Seeder {
         out: &mut Outbox,
     ) {
         let Some(served) = self.served.get_mut(&session.conn) else { return };
+        mark!("D11");
         // What was handed over already is answered by its block.
         if served.upload.cancel(block) && session.fast() {
-            mark!("D11");
             session.say(Message::Reject(block), now, out);
         }
     }

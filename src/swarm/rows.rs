@@ -27,6 +27,21 @@ impl Swarm {
         self.sessions.values().filter(useful).count()
     }
 
+    /// Bytes that are proven and written.
+    pub fn done_bytes(&self) -> u64 {
+        let have = self.serve.library.have();
+        if have.is_full() {
+            return self.content.geometry.size();
+        }
+        let geometry = &self.content.geometry;
+        let last = geometry.pieces().wrapping_sub(1);
+        let short = match geometry.piece(last) {
+            Some(piece) if have.get(last) => geometry.piece_length() - geometry.piece_len(piece),
+            _ => 0,
+        };
+        u64::from(have.count()) * u64::from(geometry.piece_length()) - u64::from(short)
+    }
+
     pub fn downloaded(&self) -> u64 {
         let of =
             |conn: &ConnId| self.fetch.as_ref().map_or(0, |f| f.downloaded(*conn, Time::ZERO).0);
