@@ -8,10 +8,12 @@ import os
 import pathlib
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -43,6 +45,16 @@ def free_port(seeded=random):
                 return port
             except OSError:
                 continue
+
+
+def room(base, need):
+    """A new folder in memory, or wherever temporary files go if memory has no room for `need`
+    bytes; under `base` if one is named."""
+    if base is None:
+        shared = "/dev/shm"
+        in_memory = os.path.isdir(shared) and shutil.disk_usage(shared).free > need
+        base = shared if in_memory else tempfile.gettempdir()
+    return pathlib.Path(tempfile.mkdtemp(prefix="lmk-bed.", dir=base))
 
 
 def random_file(path, size):
