@@ -2,7 +2,6 @@
 
 use crate::world::{World, pattern};
 use lmk::core::io::{Closed, Input, NetError};
-use lmk::core::limits::READ_QUOTA_BYTES;
 use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::reactor::Options;
@@ -86,6 +85,7 @@ fn a_flood_is_cut_to_the_quota_and_starves_nobody() {
             }
         }
     });
+    world.until("the flood begins", |w| w.reactor.counters().bytes_in > 0);
     let mut round = |n: usize| {
         quiet.write_all(b"!").unwrap();
         // The byte stands in our socket now: it must be told in this turn or the next.
