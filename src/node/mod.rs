@@ -11,6 +11,7 @@ mod lobby;
 mod memory;
 mod places;
 pub mod plan;
+mod publish;
 mod say;
 mod seek;
 mod share;

@@ -6,6 +6,7 @@ use super::hashing::{Hashing, Step};
 use super::memory;
 use super::places::show;
 use super::plan::SeedPlan;
+use super::publish;
 use super::say;
 use super::shared::Shared;
 use super::ties::Tie;
@@ -21,8 +22,6 @@ use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
 use crate::core::time::Time;
 use crate::peer::Identity;
 use crate::wire::catalogue::answer::Answer;
-use crate::wire::catalogue::entry::{Entry, flag};
-use crate::wire::catalogue::request::{Publish, Request};
 use std::rc::Rc;
 
 #[derive(Debug)]
@@ -248,25 +247,8 @@ impl Share {
 
     fn publish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         let Some(swarm) = &shared.swarm else { return };
-        let content = swarm.content();
-        let flags = content.v1.as_ref().map_or(0, |_| flag::V1)
-            | content.v2.as_ref().map_or(0, |_| flag::V2);
-        let publish = Publish {
-            entry: Entry {
-                name: self.name.clone(),
-                v1: content.v1.as_ref().map(|v1| v1.info_hash),
-                v2: content.v2.as_ref().map(|v2| v2.info_hash),
-                size: content.geometry.size(),
-                piece_bytes: content.geometry.piece_length(),
-                flags,
-                sha256: None,
-            },
-            v1_info: content.v1.as_ref().map(|v1| v1.info.clone()),
-            v2_info: content.v2.as_ref().map(|v2| v2.info.clone()),
-            layers: content.piece_layers().filter(|layers| layers.len() > 2),
-            same_ok: true,
-        };
-        self.publishing = shared.ties.ask(Request::Publish(publish), now, out);
+        let request = publish::request(&self.name, swarm.content());
+        self.publishing = shared.ties.ask(request, now, out);
     }
 
     /// News of the tracker.
@@ -308,11 +290,19 @@ impl Share {
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         if let Answer::Refused(refused) = answer {
+            if !publish::is_final(refused.code) {
+                shared.ties.start_over(now, out);
+                return Ok(());
+            }
             let name = foreign(&self.name);
             let line = format!("the tracker refuses {name}: {}; try --as NAME", refused.text);
             return Err(Fatal { ending: Ending::Refused, line });
         }
         self.published = true;
+        if self.told {
+            let line = format!("{} is listed again", foreign(&self.name));
+            out.tell(Event::info("published", line));
+        }
         // A tracker that lost its list has lost its swarms, too.
         shared.ties.hurry(now);
         if shared.listens_at.is_some() {
@@ -326,6 +316,11 @@ impl Share {
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         if self.published && matches!(self.phase, Some(Phase::Sharing(_))) {
             shared.announce(&[Identity::V2, Identity::V1], now, out);
+        }
+        if self.told {
+            // We listen elsewhere than we said.
+            shared.ties.hurry(now);
+            say::seeding(shared, &self.name, out);
         }
     }
 

@@ -176,7 +176,10 @@ impl Shared {
             .filter(|(identity, _)| !self.ties.is_announcing(*identity))
             .collect();
         let stats = self.stats();
-        self.ties.announce(&identities, self.plan.peer_id, stats, now, out);
+        let here = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+        let ours = self.plan.addresses.iter().chain(&here);
+        let own: Vec<SocketAddr> = ours.map(|ip| SocketAddr::new(*ip, stats.port)).collect();
+        self.ties.announce(&identities, (self.plan.peer_id, &own), stats, now, out);
     }
 
     /// What concerns every node in the news of the tracker.
@@ -184,7 +187,12 @@ impl Shared {
         let tracker = &self.plan.tracker_text;
         match tie {
             Tie::Ready { open } => {
-                self.tracker_open = Some(*open);
+                let opened = self.tracker_open.replace(*open) == Some(false) && *open;
+                if opened && self.plan.listen.is_none() {
+                    // It came back open to a network: peers elsewhere must reach us, too.
+                    self.listening = None;
+                    self.listens_at = None;
+                }
                 self.listen(out);
             }
             Tie::Named { identity, peers } => {

@@ -105,14 +105,14 @@ impl Ties {
     pub fn announce(
         &mut self,
         identities: &[(Identity, InfoHash)],
-        peer_id: PeerId,
+        (peer_id, own): (PeerId, &[SocketAddr]),
         stats: Stats,
         now: Time,
         out: &mut Outbox,
     ) {
         let key = self.rng.next_u32();
         for (identity, info_hash) in identities {
-            let (info_hash, own) = (*info_hash, Vec::new());
+            let (info_hash, own) = (*info_hash, own.to_vec());
             let who = udp::Identity { info_hash, peer_id, key, own };
             let mut announcer = Announcer::new(self.tracker, who, self.rng.next_u64());
             if let Some(connection) = self.control.as_ref().and_then(Control::connection) {
@@ -149,6 +149,14 @@ impl Ties {
         for (_, announcer) in &mut self.announcers {
             announcer.stop(now, stats, out);
         }
+    }
+
+    /// The tracker cannot do now what was asked: the catalogue is tied again after a while.
+    pub fn start_over(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(catalogue) = &mut self.catalogue {
+            catalogue.close(out);
+        }
+        self.try_later(now);
     }
 
     /// The catalogue is not needed any more.

@@ -12,6 +12,9 @@ use crate::wire::peer::Message;
 /// How long a peer of ours that was met under v1 is not dialled under v1 again.
 const MET_UNDER_V1: Span = Span::secs(3600);
 
+/// A conversation that was silent for so long gives way when the same peer comes anew.
+const GONE_QUIET: Span = Span::secs(5);
+
 impl Swarm {
     /// Hears all facts in `bytes`.
     pub(super) fn hear(
@@ -161,7 +164,7 @@ impl Swarm {
             }
             return Err(Fault::nobody("peers of ours meet under v2"));
         }
-        if let Some(loser) = self.second_conversation(conn) {
+        if let Some(loser) = self.second_conversation(conn, now) {
             mark!("D02");
             if loser == conn {
                 return Err(Fault::nobody("we converse already"));
@@ -181,16 +184,24 @@ impl Swarm {
 
     /// If there are two conversations with one peer, the one to give up: the side with the greater
     /// peer id keeps the one it dialled, so both sides choose the same.
-    fn second_conversation(&self, conn: ConnId) -> Option<ConnId> {
+    fn second_conversation(&self, conn: ConnId, now: Time) -> Option<ConnId> {
         let session = self.sessions.get(&conn)?;
         let peer_id = session.peer_id?;
         let other = self
             .sessions
             .values()
             .find(|other| other.conn != conn && other.peer_id == Some(peer_id))?;
+        // A peer id is no proof: from elsewhere it displaces nobody.
+        if other.remote.ip() != session.remote.ip() {
+            return Some(conn);
+        }
         let keep_outgoing = self.us.peer_id > peer_id;
         match (session.outgoing == keep_outgoing, other.outgoing == keep_outgoing) {
             (true, false) => Some(other.conn),
+            // It came back, and what it had before is dead: nothing came of that for a while.
+            _ if session.outgoing == other.outgoing && now.since(other.heard) > GONE_QUIET => {
+                Some(other.conn)
+            }
             _ => Some(conn),
         }
     }

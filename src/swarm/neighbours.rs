@@ -190,7 +190,14 @@ impl Neighbours {
 
     /// A conversation with the peer that listens at `addr` is on.
     pub fn met(&mut self, addr: SocketAddr, conn: ConnId, now: Time) {
+        // It said once where it listens: it cannot claim one address after the other.
+        if self.talking.get(&conn).is_some_and(|said| *said != addr) {
+            return;
+        }
         self.talking.insert(conn, addr);
+        if self.known.len() >= KNOWN_MAX && !self.known.contains_key(&addr) {
+            return;
+        }
         let fresh = Neighbour::new(Reach::Talking, Identity::V2, now);
         let neighbour = self.known.entry(addr).or_insert(fresh);
         neighbour.reach = Reach::Talking;

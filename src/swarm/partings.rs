@@ -12,10 +12,10 @@ use crate::wire::peer::Message;
 const HANDSHAKE: Span = Span::secs(10);
 /// Silence that ends a conversation (the practice of other clients, too).
 const SILENCE: Span = Span::secs(120);
-/// We say something at least so often; peers that wait choked and do not speak `lmk_state` hang up
-/// after 10 s of silence at the earliest.
+/// We say something at least so often; the least patient of the stock clients hang up after 10 s of
+/// silence, and one calls two keep-alives within 5 s a flood.
 const KEEP_ALIVE: Span = Span::secs(60);
-const KEEP_ALIVE_QUEUED: Span = Span::secs(8);
+const KEEP_ALIVE_STOCK: Span = Span::secs(8);
 
 impl Swarm {
     /// Ends a conversation because of a fault.
@@ -82,8 +82,7 @@ impl Swarm {
                 ended.push((session.conn, Fault::nobody("silent for two minutes")));
                 continue;
             }
-            let waits = session.interested && session.choking && !session.is_lmk();
-            let pause = if waits { KEEP_ALIVE_QUEUED } else { KEEP_ALIVE };
+            let pause = if session.is_lmk() { KEEP_ALIVE } else { KEEP_ALIVE_STOCK };
             if session.peer_id.is_some() && now.since(session.spoke) >= pause {
                 session.say(Message::KeepAlive, now, out);
             }

@@ -1,0 +1,55 @@
+//! What a seeder publishes: the entry and the metainfo of its content, and which refusals are
+//! final.
+
+use crate::content::metainfo::Content;
+use crate::wire::catalogue::code;
+use crate::wire::catalogue::entry::{Entry, flag};
+use crate::wire::catalogue::request::{Publish, Request};
+
+/// The request that lists `content` under `name`.
+pub fn request(name: &str, content: &Content) -> Request {
+    let flags =
+        content.v1.as_ref().map_or(0, |_| flag::V1) | content.v2.as_ref().map_or(0, |_| flag::V2);
+    Request::Publish(Publish {
+        entry: Entry {
+            name: name.to_owned(),
+            v1: content.v1.as_ref().map(|v1| v1.info_hash),
+            v2: content.v2.as_ref().map(|v2| v2.info_hash),
+            size: content.geometry.size(),
+            piece_bytes: content.geometry.piece_length(),
+            flags,
+            sha256: None,
+        },
+        v1_info: content.v1.as_ref().map(|v1| v1.info.clone()),
+        v2_info: content.v2.as_ref().map(|v2| v2.info.clone()),
+        // An empty dict says nothing.
+        layers: content.piece_layers().filter(|layers| layers.len() > 2),
+        same_ok: true,
+    })
+}
+
+/// Whether asking again cannot help: the name or the content itself is refused.
+pub fn is_final(refusal: u8) -> bool {
+    matches!(
+        refusal,
+        code::BAD_REQUEST
+            | code::NAME_TAKEN
+            | code::HASH_MISMATCH
+            | code::BAD_NAME
+            | code::TOO_LARGE
+            | code::FORBIDDEN
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_that_is_busy_is_asked_again_and_a_bad_name_is_not() {
+        assert!(is_final(code::BAD_NAME) && is_final(code::HASH_MISMATCH));
+        for passing in [code::BUSY, code::RATE, code::QUOTA, code::INTERNAL] {
+            assert!(!is_final(passing));
+        }
+    }
+}
