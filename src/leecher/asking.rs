@@ -23,7 +23,7 @@ impl Leecher {
         let Some(link) = self.links.get_mut(&conn) else { return };
         let depth = depth(session);
         // Requests leave in handfuls: one message for many is one read for the source.
-        if !link.serves() || link.asked.len() > depth * 3 / 4 {
+        if self.rests || !link.serves() || link.asked.len() > depth * 3 / 4 {
             return;
         }
         if link.asked.is_empty() {

@@ -3,6 +3,8 @@
 
 mod asking;
 mod assembly;
+pub mod durable;
+pub mod journal;
 pub mod link;
 pub mod picker;
 mod receiving;
@@ -47,6 +49,8 @@ pub struct Leecher {
     writes: BTreeMap<Ticket, Piece>,
     misplaced: BTreeMap<ConnId, u32>,
     news: Vec<News>,
+    /// Nothing is asked for meanwhile.
+    pub rests: bool,
     /// Reused: blocks picked, and their requests as bytes.
     picked: Vec<Block>,
     requests: Vec<u8>,
@@ -65,6 +69,7 @@ impl Leecher {
             writes: BTreeMap::new(),
             misplaced: BTreeMap::new(),
             news: Vec::new(),
+            rests: false,
             picked: Vec::new(),
             requests: Vec::new(),
         }
@@ -80,6 +85,11 @@ impl Leecher {
 
     pub fn picker(&self) -> &Picker {
         &self.picker
+    }
+
+    /// Whether pieces are on their way to disk.
+    pub fn writes(&self) -> bool {
+        !self.writes.is_empty()
     }
 
     pub fn take_news(&mut self) -> Vec<News> {

@@ -8,6 +8,7 @@ mod fetch;
 mod hashing;
 mod lobby;
 mod memory;
+mod part;
 pub mod plan;
 mod say;
 mod seek;
@@ -169,12 +170,17 @@ impl Node {
             Command::Hangup if self.work.outlives_terminal() => return,
             Command::Terminate | Command::Hangup => Ending::Terminated,
         };
+        if self.work.is_stopping() {
+            return self.shared.end(ending, now, out);
+        }
         if let Some(swarm) = &mut self.shared.swarm {
             swarm.leave(now, out);
         }
         let farewell = self.work.farewell(&self.shared);
         out.tell(Event::info("stopped", farewell));
-        self.shared.end(ending, now, out);
+        if !self.work.stop(&mut self.shared, ending, now, out) {
+            self.shared.end(ending, now, out);
+        }
     }
 
     /// What the input set in motion: news of ties and swarm, and what is due.

@@ -9,6 +9,7 @@ mod partings;
 mod rows;
 
 use crate::content::bitfield::Bitfield;
+use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, FileId, InfoHash};
@@ -31,7 +32,9 @@ const TICK: Span = Span::ms(250);
 /// What the node must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Happened {
-    /// Every piece is proven and written.
+    /// A piece is proven and written.
+    Stored(Piece),
+    /// Every piece is.
     Complete,
     DiskFailed(FileError),
     /// The last source we could take from is gone.
@@ -122,10 +125,6 @@ impl Swarm {
             _ => 0,
         };
         u64::from(have.count()) * u64::from(geometry.piece_length()) - u64::from(short)
-    }
-
-    pub fn take_happened(&mut self) -> Vec<Happened> {
-        std::mem::take(&mut self.happened)
     }
 
     pub fn deadline(&self) -> Time {

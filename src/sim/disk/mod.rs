@@ -1,10 +1,14 @@
 //! The disk of one machine: every file operation of the door, in memory. Data that was not synced
 //! and directory entries whose directory was not synced are lost (or kept by chance) at a power
-//! cut. `ops`: the operations. `sparse`: the bytes of one file.
+//! cut. `ops`: the operations. `faults`: refusals. `sparse`: the bytes of one file.
 
+mod faults;
 mod ops;
 mod sparse;
 
+pub use faults::{Fault, On};
+
+use self::faults::Faults;
 use self::sparse::Sparse;
 use crate::core::id::FileId;
 use crate::core::io::Page;
@@ -58,6 +62,7 @@ pub struct Disk {
     last_inode: u64,
     capacity_bytes: u64,
     now_ns: i128,
+    faults: Faults,
 }
 
 impl Default for Disk {
@@ -72,6 +77,7 @@ impl Default for Disk {
             last_inode: 0,
             capacity_bytes: 1 << 50,
             now_ns: 0,
+            faults: Faults::default(),
         };
         disk.place(Path::new("/"), Body::Directory);
         disk
@@ -103,6 +109,21 @@ impl Disk {
         body.write(0, bytes);
         body.sync();
         self.place(path.as_ref(), Body::Regular(body));
+    }
+
+    /// Takes a name away, durably at once.
+    pub fn take_away(&mut self, path: impl AsRef<Path>) {
+        self.names.remove(path.as_ref());
+        self.synced.remove(path.as_ref());
+        self.unsynced.clear();
+    }
+
+    /// Cuts a file off at `len`, as another program would.
+    pub fn cut_off(&mut self, path: impl AsRef<Path>, len: u64) {
+        let inode = self.names.get(path.as_ref()).and_then(|inode| self.inodes.get_mut(inode));
+        if let Some(Inode { body: Body::Regular(body), .. }) = inode {
+            body.set_len(len);
+        }
     }
 
     pub fn put_special(&mut self, path: impl AsRef<Path>) {
