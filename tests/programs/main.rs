@@ -4,6 +4,7 @@
 mod bed;
 mod exit_codes;
 mod gate;
+mod kills;
 mod main_job;
 mod outages;
 mod script;
