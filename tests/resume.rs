@@ -198,8 +198,8 @@ fn a_place_that_refuses_is_named() {
 #[test]
 fn a_part_file_that_another_program_touches_is_read_again() {
     let touch: [fn(&mut Stage); 3] = [
-        |stage| stage.world.disk(stage.leecher).take_away(PART),
-        |stage| stage.world.disk(stage.leecher).cut_off(PART, 100_000),
+        |stage| stage.world.disk(stage.leecher).unlink(PART),
+        |stage| _ = stage.world.disk(stage.leecher).edit(PART, |bytes| bytes.truncate(100_000)),
         |stage| stage.world.disk(stage.leecher).put(PART, &[7; SIZE]),
     ];
     for (number, touch) in touch.into_iter().enumerate() {
@@ -241,7 +241,7 @@ fn a_second_leecher_of_the_same_target_is_refused_until_the_first_is_gone() {
 #[test]
 fn any_journal_is_survived_and_no_good_data_is_lost() {
     let spoil: [fn(&mut Stage); 6] = [
-        |stage| stage.world.disk(stage.leecher).take_away(RESUME),
+        |stage| stage.world.disk(stage.leecher).unlink(RESUME),
         |stage| stage.world.disk(stage.leecher).put(RESUME, b""),
         |stage| stage.world.disk(stage.leecher).put(RESUME, &[0; 4096]),
         |stage| stage.world.disk(stage.leecher).put(RESUME, &vec![1; 5 << 20]),

@@ -2,6 +2,8 @@
 
 #[path = "sim/scripted.rs"]
 mod scripted;
+#[path = "sim/slots.rs"]
+mod slots;
 #[path = "sim/stand_in.rs"]
 mod stand_in;
 #[path = "sim/swarms.rs"]

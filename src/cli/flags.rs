@@ -56,6 +56,8 @@ pub const FLAGS: &[Flag] = &[
         help: "Replace an existing file that has other content" },
     Flag { name: "keep-seeding", short: None, takes: Takes::Nothing, on: &["leecher"],
         help: "Stay after completion and serve others" },
+    Flag { name: "sources", short: None, takes: Takes::Value("N"), on: &["leecher"],
+        help: "How many sources it dials and keeps at a time [default: 10]" },
     Flag { name: "timeout", short: None, takes: Takes::Value("DURATION"), on: &["leecher"],
         help: "Give up after so long without a source [default: wait]" },
     Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: PEERS,
@@ -72,8 +74,8 @@ pub const FLAGS: &[Flag] = &[
         help: "Append a log with times to FILE" },
     Flag { name: "no-color", short: None, takes: Takes::Nothing, on: ROLES,
         help: "No colours (so does the environment variable NO_COLOR)" },
-    Flag { name: "markdown", short: None, takes: Takes::Nothing, on: &["limits"],
-        help: "Print them as the document docs/limits.md" },
+    Flag { name: "markdown", short: None, takes: Takes::Nothing, on: &["limits", "states"],
+        help: "Print them as the document in docs/" },
 ];
 
 pub const COMMANDS: &[CommandRow] = &[
@@ -109,6 +111,12 @@ pub const COMMANDS: &[CommandRow] = &[
         examples: "Examples:
   lmk limits",
     },
+    CommandRow {
+        name: "states",
+        about: "Prints the transition tables of slots and links",
+        examples: "Examples:
+  lmk states",
+    },
 ];
 
 /// The parser of the whole command line. Values stay raw: `typed` reads them.
@@ -128,7 +136,9 @@ pub fn command() -> Command {
 }
 
 fn subcommand(row: &'static CommandRow) -> Command {
-    let bare = Command::new(row.name).about(row.about).after_help(row.examples);
+    // What only developers ask for is not listed.
+    let hidden = row.name == "states";
+    let bare = Command::new(row.name).about(row.about).after_help(row.examples).hide(hidden);
     FLAGS.iter().filter(|flag| flag.on.contains(&row.name)).fold(bare, |made, flag| {
         let arg = Arg::new(flag.name).long(flag.name).help(flag.help);
         let arg = flag.short.into_iter().fold(arg, Arg::short);

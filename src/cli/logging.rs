@@ -37,6 +37,7 @@ pub fn start(common: &Common, machine: &Machine) -> Result<(), Fatal> {
     if common.verbose > 1 {
         let config = ConfigBuilder::new()
             .add_filter_allow_str("lmk::reactor")
+            .add_filter_allow_str("mio")
             .set_thread_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)
             .build();

@@ -30,6 +30,8 @@ pub struct Machine {
     pub terminal_err: bool,
     /// NO_COLOR is set and not empty (no-color.org).
     pub no_color: bool,
+    /// A test wants to see a panic; never in a release build.
+    pub panics: bool,
 }
 
 /// Fresh bytes from the system.
@@ -61,6 +63,7 @@ impl Machine {
             terminal_err: std::io::stderr().is_terminal()
                 && env::var_os("TERM").is_none_or(|term| term != "dumb"),
             no_color: env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            panics: cfg!(debug_assertions) && env::var_os("LMK_PANIC").is_some(),
         })
     }
 }

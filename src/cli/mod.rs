@@ -6,10 +6,12 @@ pub mod limits;
 pub mod logging;
 pub mod machine;
 pub mod planned;
+pub mod states;
 pub mod typed;
 pub mod values;
 
 use crate::core::fault::Fatal;
+use crate::core::mark::mark;
 use crate::core::report::Ending;
 use crate::engine::Engine;
 use crate::view::{self, json::Json, output::Output, plain::Plain};
@@ -24,6 +26,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Typed::Text(text)) => say(&text),
         Ok(Typed::Limits { markdown: false }) => say(&limits::plain()),
         Ok(Typed::Limits { markdown: true }) => say(&limits::markdown()),
+        Ok(Typed::States { markdown: false }) => say(&states::plain()),
+        Ok(Typed::States { markdown: true }) => say(&states::markdown()),
         Ok(Typed::Work { wish, common }) => match work(*wish, &common) {
             Ok(ending) => exit::code(ending),
             Err(fatal) => complain(&fatal),
@@ -33,6 +37,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
     let machine = machine::Machine::look()?;
+    assert!(!machine.panics, "asked for by LMK_PANIC");
     logging::start(common, &machine)?;
     let plan = planned::plan(wish, &machine, machine::resolve)?;
     let mut engine = Engine::new(plan)?;
@@ -63,9 +68,27 @@ fn complain(fatal: &Fatal) -> u8 {
 pub fn panic_is_one_line() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or(String::new(), |at| format!(" at {at}"));
-        let what = info.payload_as_str().unwrap_or("a panic");
-        let line = format!("internal error: {what}{place}; please report this line");
-        complain(&Fatal { ending: Ending::Internal, line: line.replace(['\n', '\r'], " ") });
-        std::process::exit(i32::from(exit::code(Ending::Internal)));
+        let fatal = internal(info.payload_as_str().unwrap_or("a panic"), &place);
+        std::process::exit(i32::from(complain(&fatal)));
     }));
+}
+
+fn internal(what: &str, place: &str) -> Fatal {
+    mark!("F20");
+    let line = format!("internal error: {what}{place}; please report this line");
+    Fatal { ending: Ending::Internal, line: line.replace(['\n', '\r'], " ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::mark::expect_mark;
+
+    #[test]
+    fn a_panic_is_one_line_whatever_it_says() {
+        let fatal = expect_mark!("F20", internal("a\nb\rc", " at src/x.rs:1:2"));
+        assert_eq!(exit::code(fatal.ending), 1);
+        assert_eq!(fatal.line.lines().count(), 1);
+        assert!(fatal.line.contains("a b c at src/x.rs:1:2"), "{}", fatal.line);
+    }
 }

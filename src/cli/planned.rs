@@ -111,6 +111,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> FetchPlan {
         overwrite: fetch.overwrite,
         keep_seeding: fetch.keep_seeding,
         timeout: fetch.timeout,
+        sources: fetch.sources,
     }
 }
 
@@ -163,6 +164,7 @@ mod tests {
             random: Random { secret: [7; 32], seed: 9, peer_id: *b"\0\x3d\x3e\xff12345678" },
             terminal_err: false,
             no_color: false,
+            panics: false,
         }
     }
 

@@ -20,6 +20,9 @@ pub enum Typed {
     Limits {
         markdown: bool,
     },
+    States {
+        markdown: bool,
+    },
     Work {
         wish: Box<Wish>,
         common: Common,
@@ -65,6 +68,7 @@ pub struct Fetch {
     pub overwrite: bool,
     pub keep_seeding: bool,
     pub timeout: Option<Span>,
+    pub sources: u32,
 }
 
 /// Where a tracker is when nothing is said: this machine, the customary port.
@@ -81,6 +85,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
     };
     let read = match command {
         "limits" => Ok(Typed::Limits { markdown: given.get_flag("markdown") }),
+        "states" => Ok(Typed::States { markdown: given.get_flag("markdown") }),
         "tracker" => track(given),
         "seeder" => seed(given),
         _ => fetch(given),
@@ -96,10 +101,6 @@ fn track(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
-    let slots = match text(given, "slots")? {
-        None => limits::SLOTS_DEFAULT,
-        Some(n) => values::count(n, limits::SLOTS_MAX).map_err(|why| format!("--slots: {why}"))?,
-    };
     let publish_as = match text(given, "as")? {
         None => None,
         Some(name) => Some(values::name(name).map_err(|why| format!("--as: {why}"))?),
@@ -107,7 +108,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
         publish_as,
-        slots,
+        slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
     };
     Ok(Typed::Work {
@@ -124,11 +125,19 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         overwrite: given.get_flag("overwrite"),
         keep_seeding: given.get_flag("keep-seeding"),
         timeout: duration(given, "timeout")?,
+        sources: count(given, "sources", limits::SOURCES_DEFAULT, limits::SOURCES_MAX)?,
     };
     Ok(Typed::Work {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
         common: common(given)?,
     })
+}
+
+fn count(given: &ArgMatches, flag: &'static str, default: u32, max: u32) -> Result<u32, String> {
+    match text(given, flag)? {
+        None => Ok(default),
+        Some(n) => values::count(n, max).map_err(|why| format!("--{flag}: {why}")),
+    }
 }
 
 fn peer(given: &ArgMatches) -> Result<Peer, String> {

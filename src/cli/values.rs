@@ -1,10 +1,11 @@
 //! Values of flags, read from text: durations, addresses, wants, counts. Errors are the second half
 //! of a line that begins with the flag.
 
-use crate::core::limits;
+use crate::core;
 use crate::core::time::Span;
 use crate::node::plan::{Pin, Want};
 use std::net::{IpAddr, Ipv6Addr};
+use unicode_normalization::UnicodeNormalization;
 
 /// A host with or without a port, as typed. An IPv6 address has lost its brackets.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -110,20 +111,13 @@ pub fn want(text: &str) -> Result<Want, String> {
     Ok(Want { name: name(text)?, pin: None })
 }
 
-/// A name as a catalogue may carry it, as far as that can be said of any text.
+/// A name as the catalogue carries it: whichever Unicode form was typed, the composed one is meant.
 pub fn name(text: &str) -> Result<String, String> {
-    let why = if text.is_empty() {
-        "the name is empty"
-    } else if text.len() > limits::NAME_BYTES_MAX {
-        "a name has at most 255 bytes"
-    } else if text.contains(['/', '\\']) || text == "." || text == ".." {
-        "a name is one word of a path: no '/', no '\\', not '.' or '..'"
-    } else if text.contains(char::is_control) {
-        "a name has no control characters"
-    } else {
-        return Ok(text.to_owned());
-    };
-    Err(why.into())
+    let name: String = text.nfc().collect();
+    match core::name::check(name.as_bytes()) {
+        Ok(_) => Ok(name),
+        Err(why) => Err(why.to_string()),
+    }
 }
 
 fn bytes_of(hex: &str) -> Option<[u8; 32]> {

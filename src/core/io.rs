@@ -136,6 +136,10 @@ pub enum FileOp {
     Save { path: PathBuf, bytes: Vec<u8>, private: bool },
     /// An advisory lock that dies with the process; `Busy` if another process holds it. -> `Done`.
     Lock { file: FileId },
+    /// From now on bytes of the file are given out only while it is what `meta` says (size, times):
+    /// it is looked at after they were read and before they leave. When it differs, a connection
+    /// ends with [`Closed::FileFailed`] and a `Read` fails. -> `Done`.
+    Pin { file: FileId, meta: Meta },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -291,9 +295,13 @@ impl Outbox {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> (u32, u32) {
-        let start = self.arena.len() as u32;
+        // What does not fit in 4 GiB of one turn is not sent: no role comes near it.
+        let (Ok(start), Ok(len)) = (u32::try_from(self.arena.len()), u32::try_from(bytes.len()))
+        else {
+            return (0, 0);
+        };
         self.arena.extend_from_slice(bytes);
-        (start, bytes.len() as u32)
+        (start, len)
     }
 
     pub fn listen(&mut self, at: SocketAddr, port_last: u16, tcp: bool, udp: bool) -> Ticket {

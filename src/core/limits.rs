@@ -74,6 +74,10 @@ pub const PAGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const PAGES_MIN: u64 = 3;
 /// Blocks asked of one source at a time: 4 MiB on the way.
 pub const REQUESTS_OUT_MAX: usize = 256;
+/// Sources that a leecher dials and keeps when `--sources` says nothing.
+pub const SOURCES_DEFAULT: u32 = 10;
+/// Most sources that `--sources` takes: each has blocks on the way.
+pub const SOURCES_MAX: u32 = 200;
 /// Leechers served at once when `--slots` says nothing.
 pub const SLOTS_DEFAULT: u32 = 8;
 /// Most slots that `--slots` takes: each may hold a write buffer.

@@ -129,6 +129,8 @@ pub struct Snapshot {
     pub transfer: Option<Transfer>,
     /// The neighbours by name and state.
     pub peers: Vec<PeerRow>,
+    /// The slots for leechers.
+    pub slots: SlotsRow,
     /// The tracker's own figures, if the role is one.
     pub tracker: Option<TrackerRow>,
 }
@@ -170,6 +172,14 @@ pub struct PeerRow {
     pub uploaded: u64,
     pub rate_down: u64,
     pub rate_up: u64,
+}
+
+/// Rights to be served, and how many wait for one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SlotsRow {
+    pub total: u32,
+    pub free: u32,
+    pub queued: u32,
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]

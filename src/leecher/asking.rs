@@ -1,13 +1,14 @@
 //! What is asked of whom, and what becomes of requests that are not answered.
 
 use super::Leecher;
-use super::link::Link;
+use super::link::{Asked, Into, Link};
+use crate::content::geometry::Block;
 use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::limits::REQUESTS_OUT_MAX;
-use crate::core::time::Time;
-use crate::peer::Session;
+use crate::core::time::{Span, Time};
+use crate::peer::{Session, Sessions};
 use crate::wire::peer::{BlockRef, Message};
 
 /// Requests a source queues that does not say how many.
@@ -15,84 +16,150 @@ const REQUESTS_OUT_UNTOLD: usize = 128;
 /// Blocks nobody asked for, and refusals without a choke, that one source may send: more than can
 /// be on their way when a choke makes requests void.
 const MISPLACED_MAX: u32 = 2 * REQUESTS_OUT_MAX as u32;
+/// When we were held up ourselves for so long, what came meanwhile was not heard yet: nobody is
+/// late before it was.
+const HELD_UP: Span = Span::secs(1);
 
 impl Leecher {
     /// Asks the source for as much as it should have on its way.
     pub fn fill(&mut self, session: &mut Session, now: Time, out: &mut Outbox) {
         let conn = session.conn;
         let Some(link) = self.links.get_mut(&conn) else { return };
-        let depth = depth(session);
-        // Requests leave in handfuls: one message for many is one read for the source.
-        if self.rests || !link.serves() || link.asked.len() > depth * 3 / 4 {
+        if self.rests || !link.serves(now) {
             return;
         }
-        if link.asked.is_empty() {
-            link.served = now;
+        if link.asked.is_empty() && link.receiving.is_none() {
+            link.pace.resume(now);
+        }
+        // Requests leave in handfuls: one message for many is one read for the source.
+        let depth = link.depth(most_requests(session));
+        if link.asked.len() > depth * 3 / 4 {
+            return;
         }
         self.picked.clear();
         let (n, room) = (depth - link.asked.len(), self.assembly.room());
         self.picker.next(conn, &session.has, n, room, &mut self.picked);
+        if self.picked.is_empty() {
+            self.help_the_slowest(session, n);
+        }
+        self.ask(session, now, out);
+    }
+
+    /// Sends requests for what was picked.
+    fn ask(&mut self, session: &mut Session, now: Time, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(&session.conn) else { return };
         self.requests.clear();
         for block in &self.picked {
             self.assembly.begin(block.piece());
-            let (piece, begin) = (block.piece().index(), block.begin());
-            let asked = BlockRef { piece, begin, len: self.content.geometry.block_len(*block) };
+            let asked = block_ref(&self.content.geometry, *block);
             self.requests.extend_from_slice(&Message::Request(asked).encode());
-            link.asked.push_back(*block);
+            link.asked.push_back(Asked { block: *block, at: now });
         }
         if !self.requests.is_empty() {
-            out.send(conn, &self.requests);
+            out.send(session.conn, &self.requests);
             session.spoke = now;
         }
     }
 
-    /// Lets go of what sources owe for too long.
-    pub fn tick(&mut self, now: Time) {
-        let overdue: Vec<ConnId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.overdue(now))
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in overdue {
-            let Some(mut link) = self.links.remove(&conn) else { continue };
-            link.silent = true;
-            // They stay asked of the source: should they come, they are no offence.
-            link.asked.iter().for_each(|block| self.picker.lost_block(conn, *block));
-            self.links.insert(conn, link);
+    /// Offers what sources owe for too long to others, and tries those whose rest is over.
+    pub fn tick(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        let held_up = now.since(std::mem::replace(&mut self.ticked, now)) > HELD_UP;
+        for (conn, session) in sessions.iter_mut() {
+            let Some(mut link) = self.links.remove(conn) else { continue };
+            if !held_up && link.is_overdue(now) {
+                self.offer_to_others(*conn, &mut link);
+                link.overdue(now);
+            } else if link.late && !link.rests(now) {
+                // They may still come; should they not, they are asked again one by one.
+                for asked in link.asked.drain(..) {
+                    link.cancelled.push(asked.block);
+                    let cancel = block_ref(&self.content.geometry, asked.block);
+                    session.say(Message::Cancel(cancel), now, out);
+                }
+                link.rested(now);
+            }
+            self.links.insert(*conn, link);
+        }
+        self.inquire(sessions, now, out);
+    }
+
+    /// What the source owes is for anyone now; from whom it comes first, it is taken.
+    fn offer_to_others(&mut self, conn: ConnId, link: &mut Link) {
+        for block in link.owes() {
+            self.picker.lost_block(conn, block);
+            self.contested.insert(block);
+        }
+        self.picker.abandoned(conn);
+        if let Some(receiving) = &mut link.receiving
+            && matches!(receiving.into, Into::Page)
+        {
+            let begun = self.assembly.begun(receiving.block, receiving.filled);
+            receiving.into = Into::Aside(begun.to_vec());
         }
     }
 
-    pub(super) fn forget_asked(&mut self, conn: ConnId, link: &mut Link) {
-        let receiving = link.receiving.take().filter(|r| r.wanted).map(|r| r.block);
-        for block in link.asked.drain(..).chain(receiving) {
+    /// The source is gone: what it owed is asked of others.
+    pub(super) fn forget_asked(&mut self, conn: ConnId, link: &Link) {
+        for block in link.owes() {
+            crate::mark!("D21");
             self.picker.lost_block(conn, block);
         }
+        self.picker.abandoned(conn);
     }
 
     /// Without the fast extension a choke makes all requests void; with it each is refused by name.
-    pub fn got_choke(&mut self, session: &Session) {
+    pub fn got_choke(&mut self, session: &Session, now: Time) {
         let Some(mut link) = self.links.remove(&session.conn) else { return };
-        link.got_choke();
+        link.got_choke(now);
         if !session.fast() {
-            for block in std::mem::take(&mut link.asked) {
-                self.picker.lost_block(session.conn, block);
+            for asked in std::mem::take(&mut link.asked) {
+                self.picker.lost_block(session.conn, asked.block);
             }
+            link.cancelled.clear();
         }
+        self.picker.abandoned(session.conn);
         self.links.insert(session.conn, link);
     }
 
     pub fn got_reject(&mut self, conn: ConnId, refused: BlockRef) -> Result<(), Fault> {
         let block = self.content.geometry.block(refused.piece, refused.begin, refused.len)?;
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
-        if link.answered(block) {
+        if link.answered_cancelled(block) {
+            return Ok(());
+        }
+        if link.answered(block).is_some() {
             self.picker.lost_block(conn, block);
         }
         // After a choke every request is refused: that is in order.
-        if link.serves() { self.count_misplaced(conn) } else { Ok(()) }
+        if link.is_unchoked() { self.count_misplaced(conn) } else { Ok(()) }
+    }
+
+    /// The block came from another: whoever else was asked for it need not send it.
+    pub(super) fn call_off(
+        &mut self,
+        block: Block,
+        sessions: &mut Sessions,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        for (conn, link) in &mut self.links {
+            if let Some(receiving) = &mut link.receiving
+                && receiving.block == block
+            {
+                receiving.into = Into::Nowhere;
+            }
+            if link.answered(block).is_some()
+                && let Some(session) = sessions.get_mut(conn)
+            {
+                link.cancelled.push(block);
+                let cancel = block_ref(&self.content.geometry, block);
+                session.say(Message::Cancel(cancel), now, out);
+            }
+        }
     }
 
     pub(super) fn count_misplaced(&mut self, conn: ConnId) -> Result<(), Fault> {
+        crate::mark!("D14");
         let count = self.misplaced.entry(conn).or_default();
         *count += 1;
         match *count > MISPLACED_MAX {
@@ -102,8 +169,13 @@ impl Leecher {
     }
 }
 
-/// Requests a source should have of us at a time.
-fn depth(session: &Session) -> usize {
+fn block_ref(geometry: &crate::content::geometry::Geometry, block: Block) -> BlockRef {
+    let len = geometry.block_len(block);
+    BlockRef { piece: block.piece().index(), begin: block.begin(), len }
+}
+
+/// Most requests a source takes from us at a time.
+fn most_requests(session: &Session) -> usize {
     let told = session.introduced.as_ref().and_then(|words| words.reqq);
     told.map_or(REQUESTS_OUT_UNTOLD, |reqq| (reqq as usize).clamp(1, REQUESTS_OUT_MAX))
 }

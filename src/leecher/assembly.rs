@@ -11,21 +11,47 @@ use crate::core::io::Page;
 use crate::core::limits::{PAGES_BYTES_MAX, PAGES_MIN};
 use std::collections::BTreeMap;
 
+/// A piece in memory.
 #[derive(Debug)]
-struct Filling {
-    page: Page,
-    leaves: Vec<Hash32>,
+pub struct Filling {
+    pub page: Page,
+    pub evidence: Evidence,
+}
+
+/// What is known of the blocks of one piece.
+#[derive(Debug)]
+pub struct Evidence {
+    pub leaves: Vec<Hash32>,
     /// Who sent each block: whom to blame.
     from: Vec<Option<ConnId>>,
+}
+
+impl Evidence {
+    /// Who sent parts of it, each once.
+    pub fn senders(&self) -> Vec<ConnId> {
+        let mut senders: Vec<ConnId> = self.from.iter().flatten().copied().collect();
+        senders.sort_unstable();
+        senders.dedup();
+        senders
+    }
+
+    /// The blocks whose leaves are not `leaves`, and who sent them.
+    pub fn differing(&self, leaves: &[Hash32]) -> Vec<(u32, Option<ConnId>)> {
+        let blocks = (0..).zip(self.leaves.iter().zip(&self.from));
+        blocks
+            .filter(|(index, (leaf, _))| leaves.get(*index as usize) != Some(leaf))
+            .map(|(index, (_, from))| (index, *from))
+            .collect()
+    }
 }
 
 /// What became of a whole piece.
 #[derive(Debug)]
 pub enum Verdict {
     /// It is what the tree says: to be written.
-    Proven(Page),
-    /// It is not; these sent parts of it.
-    Broken(Vec<ConnId>),
+    Proven(Filling),
+    /// It is not.
+    Broken(Filling),
 }
 
 #[derive(Debug)]
@@ -60,7 +86,8 @@ impl Assembly {
             });
             page.resize(self.geometry.piece_len(piece) as usize, 0);
             let blocks = self.geometry.blocks_in(piece) as usize;
-            Filling { page, leaves: vec![Hash32([0; 32]); blocks], from: vec![None; blocks] }
+            let leaves = vec![Hash32([0; 32]); blocks];
+            Filling { page, evidence: Evidence { leaves, from: vec![None; blocks] } }
         })
     }
 
@@ -78,35 +105,111 @@ impl Assembly {
         }
     }
 
+    /// The first `bytes` of a block that is coming in.
+    pub fn begun(&self, block: Block, bytes: u32) -> &[u8] {
+        let start = block.begin() as usize;
+        let page = self.filling.get(&block.piece()).map(|filling| &filling.page);
+        page.and_then(|page| page.get(start..start + bytes as usize)).unwrap_or_default()
+    }
+
     /// A block is whole: its leaf is hashed.
     pub fn end_block(&mut self, block: Block, from: ConnId) {
         let len = self.geometry.block_len(block) as usize;
         let Some(filling) = self.filling.get_mut(&block.piece()) else { return };
         let (start, index) = (block.begin() as usize, block.index() as usize);
-        if let (Some(bytes), Some(leaf)) =
-            (filling.page.get(start..start + len), filling.leaves.get_mut(index))
-        {
-            *leaf = digest::sha256(bytes);
-            filling.from[index] = Some(from);
+        let evidence = &mut filling.evidence;
+        if let (Some(bytes), Some(leaf), Some(sender)) = (
+            filling.page.get(start..start + len),
+            evidence.leaves.get_mut(index),
+            evidence.from.get_mut(index),
+        ) {
+            (*leaf, *sender) = (digest::sha256(bytes), Some(from));
         }
     }
 
-    /// All blocks of the piece came: does it fold to its node of the proven tree?
-    pub fn judge(&mut self, piece: Piece, v2: &V2) -> Verdict {
-        let Some(filling) = self.filling.remove(&piece) else { return Verdict::Broken(Vec::new()) };
-        let node = Shape::of(&self.geometry).map(|shape| shape.piece_node(&filling.leaves));
-        if node.is_some() && node == v2.piece_node(&self.geometry, piece.index()) {
-            return Verdict::Proven(filling.page);
-        }
+    /// All blocks of the piece came: does it fold to its node of the proven tree? `None` if it is
+    /// not being filled.
+    pub fn judge(&mut self, piece: Piece, v2: &V2) -> Option<Verdict> {
+        let filling = self.filling.remove(&piece)?;
+        let node =
+            Shape::of(&self.geometry).map(|shape| shape.piece_node(&filling.evidence.leaves));
+        let proven = node.is_some() && node == v2.piece_node(&self.geometry, piece.index());
+        Some(if proven { Verdict::Proven(filling) } else { Verdict::Broken(filling) })
+    }
+
+    /// A piece that did not match is filled further: some of its blocks are good.
+    pub fn resume(&mut self, piece: Piece, filling: Filling) {
+        self.filling.insert(piece, filling);
+    }
+
+    /// Nothing of it is of use any more; what is known of its blocks is handed back.
+    pub fn discard(&mut self, filling: Filling) -> Evidence {
         self.spare.push(filling.page);
-        let mut senders: Vec<ConnId> = filling.from.into_iter().flatten().collect();
-        senders.sort_unstable();
-        senders.dedup();
-        Verdict::Broken(senders)
+        filling.evidence
     }
 
     /// A page came back from the disk.
     pub fn give_back(&mut self, page: Page) {
         self.spare.push(page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::rng::Rng;
+
+    /// Whatever becomes of pieces, no page is lost or made twice.
+    #[test]
+    fn pages_return_to_the_stock_whatever_becomes_of_their_pieces() {
+        let seed = 0xa55e;
+        let mut rng = Rng::new(seed);
+        let geometry = Geometry::new(40 << 18, 1 << 18).unwrap();
+        let root = Hash32([1; 32]);
+        let v2 = V2::write(b"x", &geometry, root, vec![root; 40]);
+        let mut assembly = Assembly::new(geometry);
+        let (all, mut open, mut kept) = (assembly.room(), Vec::new(), Vec::new());
+        for step in 0..2_000 {
+            let piece = geometry.piece(rng.below(40) as u32).unwrap();
+            match rng.below(4) {
+                0 | 1 if !open.contains(&piece) && kept.iter().all(|(of, _)| *of != piece) => {
+                    assembly.begin(piece);
+                    assembly.begin(piece);
+                    open.push(piece);
+                }
+                2 if !open.is_empty() => {
+                    let piece = open.swap_remove(0);
+                    let Some(Verdict::Broken(filling)) = assembly.judge(piece, &v2) else {
+                        panic!("seed {seed:#x} step {step}: not broken");
+                    };
+                    kept.push((piece, filling));
+                }
+                3 if !kept.is_empty() => {
+                    let (piece, filling) = kept.swap_remove(0);
+                    if rng.chance(500) {
+                        assembly.resume(piece, filling);
+                        open.push(piece);
+                    } else {
+                        assembly.discard(filling);
+                    }
+                }
+                _ => {}
+            }
+            let used = open.len() + kept.len();
+            assert_eq!(assembly.room(), all - used, "seed {seed:#x} step {step}");
+        }
+    }
+
+    #[test]
+    fn only_blocks_whose_leaves_differ_are_accused() {
+        let conn = |slot| Some(ConnId { slot, generation: 0 });
+        let leaf = |n: u8| Hash32([n; 32]);
+        let evidence = Evidence {
+            leaves: vec![leaf(1), leaf(2), leaf(3)],
+            from: vec![conn(1), conn(2), conn(1)],
+        };
+        assert_eq!(evidence.differing(&[leaf(1), leaf(9), leaf(3), leaf(0)]), [(1, conn(2))]);
+        assert_eq!(evidence.differing(&[leaf(1), leaf(2)]), [(2, conn(1))]);
+        assert_eq!(evidence.senders().len(), 2);
     }
 }

@@ -4,10 +4,13 @@
 mod asking;
 mod assembly;
 pub mod durable;
+mod inquiry;
 pub mod journal;
 pub mod link;
+mod pace;
 pub mod picker;
 mod receiving;
+mod tail;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Piece};
@@ -21,9 +24,10 @@ use crate::peer::Session;
 use crate::wire::peer::Message;
 use crate::wire::peer_state::UploadState;
 use assembly::Assembly;
+use inquiry::Inquiries;
 use link::Link;
 use picker::Picker;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What the swarm must know or do.
@@ -31,7 +35,7 @@ use std::rc::Rc;
 pub enum News {
     /// A piece is proven and stands in the file.
     Stored(Piece),
-    /// A piece did not match, and all of it came from this source.
+    /// This source sent wrong blocks of a piece: the leaves say so, or all of it came from there.
     Lied(ConnId, Piece),
     /// A piece did not match; several sources sent parts of it.
     Broken(Piece),
@@ -48,6 +52,13 @@ pub struct Leecher {
     /// Pieces on their way to disk.
     writes: BTreeMap<Ticket, Piece>,
     misplaced: BTreeMap<ConnId, u32>,
+    /// Pieces that did not match.
+    inquiries: Inquiries,
+    /// Blocks that more than one source may send.
+    contested: BTreeSet<Block>,
+    /// Blocks that were asked of a second source at the end.
+    asked_twice: u64,
+    ticked: Time,
     news: Vec<News>,
     /// Nothing is asked for meanwhile.
     pub rests: bool,
@@ -68,6 +79,10 @@ impl Leecher {
             links: BTreeMap::new(),
             writes: BTreeMap::new(),
             misplaced: BTreeMap::new(),
+            inquiries: Inquiries::default(),
+            contested: BTreeSet::new(),
+            asked_twice: 0,
+            ticked: Time::ZERO,
             news: Vec::new(),
             rests: false,
             picked: Vec::new(),
@@ -101,9 +116,10 @@ impl Leecher {
     }
 
     pub fn left(&mut self, session: &Session) {
-        if let Some(mut link) = self.links.remove(&session.conn) {
-            self.forget_asked(session.conn, &mut link);
+        if let Some(link) = self.links.remove(&session.conn) {
+            self.forget_asked(session.conn, &link);
         }
+        self.inquiries.left(session.conn);
         self.misplaced.remove(&session.conn);
         self.picker.lost_source(&session.has);
     }
@@ -136,17 +152,27 @@ impl Leecher {
         }
     }
 
-    pub fn got_state(&mut self, conn: ConnId, told: UploadState) {
+    pub fn got_state(&mut self, conn: ConnId, told: UploadState, now: Time) {
         if let Some(link) = self.links.get_mut(&conn) {
-            link.got_state(told);
+            link.got_state(told, now);
         }
     }
 
     pub fn got_unchoke(&mut self, conn: ConnId, now: Time) {
         if let Some(link) = self.links.get_mut(&conn) {
-            link.got_unchoke();
-            link.served = now;
+            link.got_unchoke(now);
         }
+    }
+
+    /// Sources that serve us.
+    pub fn serving(&self) -> usize {
+        self.links.values().filter(|link| link.state() == State::Connected).count()
+    }
+
+    /// Whether all sources let us wait for long: others may be better.
+    pub fn waits_long(&self, wanted: impl Iterator<Item = ConnId>, now: Time) -> bool {
+        let mut links = wanted.filter_map(|conn| self.links.get(&conn)).peekable();
+        links.peek().is_some() && links.all(|link| link.waits_long(now))
     }
 
     /// The state of a source towards us, if we converse.

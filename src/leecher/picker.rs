@@ -1,33 +1,20 @@
 //! Which blocks to take from whom. Told facts, asked `next`. Every block is in exactly one of
-//! Missing, Asked, Held, Proven: a piece nobody began is all Missing, a proven one all Proven, and
-//! the open ones in between are kept block by block. Rarest first.
+//! Missing, Asked (of one source, or of two at the end), Held, Proven: a piece nobody began is all
+//! Missing, a proven one all Proven, and the open ones in between are kept block by block. Rarest
+//! first.
+
+mod open;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Geometry, Piece};
 use crate::core::id::ConnId;
 use crate::core::rng::Rng;
+use open::{BlockState, Open};
 use std::collections::BTreeMap;
 
 /// Missing pieces compared for rarity when a piece is begun: enough to find a rare one, few enough
 /// that a content of a million pieces costs no more than one of a thousand.
 const COMPARED: usize = 1024;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum BlockState {
-    Missing,
-    Asked(ConnId),
-    Held,
-}
-
-/// A piece that was begun and is not proven.
-#[derive(Debug)]
-struct Open {
-    blocks: Vec<BlockState>,
-    missing: u32,
-    held: u32,
-    /// Who began it: others leave it to them while they can.
-    owner: ConnId,
-}
 
 #[derive(Debug)]
 pub struct Picker {
@@ -40,6 +27,17 @@ pub struct Picker {
     /// How many of our sources have each piece.
     sources: Vec<u16>,
     proven: Bitfield,
+}
+
+/// Whose a block is that comes in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// It is asked of this source alone.
+    Sole,
+    /// It is missing, but others are or were asked too.
+    Shared,
+    /// It is there already.
+    Gone,
 }
 
 /// `place` of a piece that is not untouched.
@@ -82,7 +80,10 @@ impl Picker {
         }
     }
 
+    /// Only what was not told before counts: whatever a source repeats or contradicts, the counts
+    /// are those of what each has.
     pub fn got_bitfield(&mut self, before: &Bitfield, after: &Bitfield) {
+        crate::mark!("D08");
         after.ones().filter(|piece| !before.get(*piece)).for_each(|piece| self.got_have(piece));
     }
 
@@ -104,7 +105,9 @@ impl Picker {
         into: &mut Vec<Block>,
     ) {
         let target = into.len() + n;
-        self.take_open(conn, has, target, into, |open| open.owner == conn);
+        self.take_open(conn, has, target, into, |open| open.owner == Some(conn));
+        // What another did not deliver comes before what nobody began: its piece waits in memory.
+        self.take_open(conn, has, target, into, |open| open.owner.is_none());
         while into.len() < target && may_open > 0 {
             let Some(piece) = self.rarest(has) else { break };
             self.begin(piece, conn);
@@ -112,6 +115,14 @@ impl Picker {
             self.take_from(piece, conn, target, into);
         }
         self.take_open(conn, has, target, into, |_| true);
+    }
+
+    /// Whether the source has a piece of which a block is missing and nobody is asked.
+    pub fn has_work(&self, conn: ConnId, has: &Bitfield) -> bool {
+        let open = |(piece, open): (&Piece, &Open)| {
+            open.missing > 0 && open.is_for(conn) && has.get(piece.index())
+        };
+        self.open.iter().any(open) || self.untouched.iter().any(|piece| has.get(piece.index()))
     }
 
     fn take_open(
@@ -123,10 +134,9 @@ impl Picker {
         suits: impl Fn(&Open) -> bool,
     ) {
         while into.len() < target {
-            let found = self
-                .open
-                .iter()
-                .find(|(piece, open)| open.missing > 0 && suits(open) && has.get(piece.index()));
+            let found = self.open.iter().find(|(piece, open)| {
+                open.missing > 0 && suits(open) && open.is_for(conn) && has.get(piece.index())
+            });
             let Some((piece, _)) = found else { return };
             self.take_from(*piece, conn, target, into);
         }
@@ -134,16 +144,13 @@ impl Picker {
 
     fn take_from(&mut self, piece: Piece, conn: ConnId, target: usize, into: &mut Vec<Block>) {
         let Some(open) = self.open.get_mut(&piece) else { return };
-        for (index, state) in open.blocks.iter_mut().enumerate() {
-            if into.len() >= target {
+        open.owner.get_or_insert(conn);
+        for index in 0..self.geometry.blocks_in(piece) {
+            if into.len() >= target || open.missing == 0 {
                 return;
             }
-            if *state == BlockState::Missing
-                && let Some(block) = self.geometry.block_at(piece, index as u32)
-            {
-                *state = BlockState::Asked(conn);
-                open.missing -= 1;
-                into.push(block);
+            if open.ask(index, conn) {
+                into.extend(self.geometry.block_at(piece, index));
             }
         }
     }
@@ -165,41 +172,52 @@ impl Picker {
         if let Some(moved) = self.untouched.get(at) {
             self.place[moved.index() as usize] = at as u32;
         }
-        let blocks = self.geometry.blocks_in(piece);
-        let open = Open {
-            blocks: vec![BlockState::Missing; blocks as usize],
-            missing: blocks,
-            held: 0,
-            owner,
-        };
-        self.open.insert(piece, open);
+        self.open.insert(piece, Open::new(self.geometry.blocks_in(piece), owner));
     }
 
-    /// Whether the block is asked of `conn` and not held.
-    pub fn awaits(&self, conn: ConnId, block: Block) -> bool {
-        let open = self.open.get(&block.piece());
-        open.and_then(|open| open.blocks.get(block.index() as usize))
-            == Some(&BlockState::Asked(conn))
+    /// Where a block that `conn` was asked for stands when it comes.
+    pub fn claim(&self, conn: ConnId, block: Block) -> Claim {
+        let Some(open) = self.open.get(&block.piece()) else { return Claim::Gone };
+        match open.state(block.index()) {
+            Some(BlockState::Asked(of)) if of == conn => Claim::Sole,
+            None | Some(BlockState::Held) => Claim::Gone,
+            // From anyone else it would not be from one source alone.
+            Some(_) if open.alone => Claim::Gone,
+            Some(_) => Claim::Shared,
+        }
+    }
+
+    /// Asks a second source for a block; `false` if that may not be.
+    pub fn ask_second(&mut self, conn: ConnId, block: Block) -> bool {
+        let open = self.open.get_mut(&block.piece());
+        open.is_some_and(|open| open.ask_second(block.index(), conn))
+    }
+
+    /// A block that was offered to others and taken by nobody is asked of `conn` again.
+    pub fn reclaim(&mut self, conn: ConnId, block: Block) {
+        if let Some(open) = self.open.get_mut(&block.piece())
+            && open.is_for(conn)
+        {
+            open.ask(block.index(), conn);
+        }
     }
 
     /// A block came whole. True when its piece now stands whole in memory.
     pub fn got_block(&mut self, block: Block) -> bool {
         let Some(open) = self.open.get_mut(&block.piece()) else { return false };
-        let Some(state) = open.blocks.get_mut(block.index() as usize) else { return false };
-        if let BlockState::Asked(_) = state {
-            *state = BlockState::Held;
-            open.held += 1;
-        }
-        open.held as usize == open.blocks.len()
+        open.hold(block.index());
+        open.is_whole()
+    }
+
+    /// Nothing more is to be expected of `conn` now: its pieces are for others.
+    pub fn abandoned(&mut self, conn: ConnId) {
+        self.open.values_mut().filter(|open| open.owner == Some(conn)).for_each(Open::abandon);
     }
 
     /// A block will not come from `conn` after all.
     pub fn lost_block(&mut self, conn: ConnId, block: Block) {
-        let Some(open) = self.open.get_mut(&block.piece()) else { return };
-        let Some(state) = open.blocks.get_mut(block.index() as usize) else { return };
-        if *state == BlockState::Asked(conn) {
-            *state = BlockState::Missing;
-            open.missing += 1;
+        if let Some(open) = self.open.get_mut(&block.piece()) {
+            open.lose(block.index(), conn);
         }
     }
 
@@ -209,12 +227,26 @@ impl Picker {
         self.proven.set(piece.index());
     }
 
-    /// The piece did not match: all its blocks are missing again.
+    /// The piece cannot be used: all its blocks are missing again.
     pub fn got_broken(&mut self, piece: Piece) {
         if let Some(open) = self.open.get_mut(&piece) {
-            open.blocks.fill(BlockState::Missing);
-            open.missing = open.blocks.len() as u32;
-            open.held = 0;
+            open.alone = false;
+            open.reset();
+        }
+    }
+
+    /// These blocks of a piece were found wrong, the others right.
+    pub fn got_bad_blocks(&mut self, piece: Piece, bad: &[u32]) {
+        if let Some(open) = self.open.get_mut(&piece) {
+            open.drop_blocks(bad);
+        }
+    }
+
+    /// All of the piece is missing again and shall come from one source, `owner` if it can.
+    pub fn take_alone(&mut self, piece: Piece, owner: Option<ConnId>) {
+        if let Some(open) = self.open.get_mut(&piece) {
+            open.reset();
+            (open.alone, open.owner) = (true, owner);
         }
     }
 
@@ -227,7 +259,7 @@ impl Picker {
             for state in &open.blocks {
                 match state {
                     BlockState::Missing => census[0] += 1,
-                    BlockState::Asked(_) => census[1] += 1,
+                    BlockState::Asked(_) | BlockState::AskedTwice(..) => census[1] += 1,
                     BlockState::Held => census[2] += 1,
                 }
             }
@@ -239,87 +271,4 @@ impl Picker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn conn(slot: u32) -> ConnId {
-        ConnId { slot, generation: 0 }
-    }
-
-    fn picker(size: u64, seed: u64) -> (Picker, Geometry) {
-        let geometry = Geometry::new(size, 65_536).unwrap();
-        let none = Bitfield::new(geometry.pieces());
-        (Picker::new(geometry, none, &mut Rng::new(seed)), geometry)
-    }
-
-    #[test]
-    fn the_rarest_piece_is_begun_first() {
-        let (mut picker, geometry) = picker(65_536 * 8, 3);
-        let all = Bitfield::full(geometry.pieces());
-        let mut most = all.clone();
-        for _ in 0..3 {
-            picker.got_bitfield(&Bitfield::new(geometry.pieces()), &all);
-        }
-        most.clear(5);
-        picker.got_bitfield(&Bitfield::new(geometry.pieces()), &most);
-        let mut blocks = Vec::new();
-        picker.next(conn(0), &all, 4, 8, &mut blocks);
-        assert!(blocks.iter().all(|block| block.piece().index() == 5), "{blocks:?}");
-    }
-
-    #[test]
-    fn no_piece_is_begun_beyond_what_may_be_opened() {
-        let (mut picker, geometry) = picker(65_536 * 8, 3);
-        let all = Bitfield::full(geometry.pieces());
-        let mut blocks = Vec::new();
-        picker.next(conn(0), &all, 100, 2, &mut blocks);
-        assert_eq!(blocks.len(), 8, "two pieces of four blocks");
-    }
-
-    #[test]
-    fn every_block_is_in_exactly_one_state_whatever_happens() {
-        let seed = 0x91_cc;
-        let mut rng = Rng::new(seed);
-        let (mut picker, geometry) = picker(65_536 * 9 + 777, seed);
-        let all = Bitfield::full(geometry.pieces());
-        let total = geometry.blocks();
-        let mut asked: Vec<(ConnId, Block)> = Vec::new();
-        for step in 0..5_000 {
-            let who = conn(rng.below(3) as u32);
-            match rng.below(10) {
-                0..4 => {
-                    let mut blocks = Vec::new();
-                    picker.next(who, &all, rng.below(6) as usize, 1, &mut blocks);
-                    for block in blocks {
-                        assert!(picker.awaits(who, block));
-                        assert!(!asked.iter().any(|(_, b)| *b == block), "asked twice");
-                        asked.push((who, block));
-                    }
-                }
-                4..8 if !asked.is_empty() => {
-                    let (from, block) = asked.swap_remove(rng.below(asked.len() as u64) as usize);
-                    assert!(picker.awaits(from, block));
-                    if picker.got_block(block) {
-                        match rng.chance(700) {
-                            true => picker.got_proven(block.piece()),
-                            false => picker.got_broken(block.piece()),
-                        }
-                    }
-                }
-                8 => {
-                    asked.retain(|(from, block)| {
-                        if *from == who {
-                            picker.lost_block(who, *block);
-                        }
-                        *from != who
-                    });
-                }
-                _ => {}
-            }
-            let census = picker.census();
-            assert_eq!(census.iter().sum::<u64>(), total, "seed {seed:#x} step {step} {census:?}");
-            assert_eq!(census[1], asked.len() as u64, "seed {seed:#x} step {step}");
-        }
-        assert!(picker.is_complete(), "seed {seed:#x}: {:?}", picker.census());
-    }
-}
+mod tests;

@@ -1,42 +1,73 @@
 //! The way of a block: from the wire into its page, with its piece to judgement, and to disk.
 
 use super::assembly::Verdict;
-use super::link::Receiving;
+use super::link::{Into, Receiving};
+use super::picker::Claim;
 use super::{Leecher, News};
 use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, FileOp, Outbox};
 use crate::core::time::Time;
+use crate::peer::Sessions;
 
 impl Leecher {
     pub fn block_began(&mut self, conn: ConnId, block: Block) -> Result<(), Fault> {
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
-        let answered = link.answered(block);
-        // A block that was given up and comes after all is read past.
-        let wanted = answered && self.picker.awaits(conn, block);
-        link.receiving = Some(Receiving { block, filled: 0, wanted });
-        if answered { Ok(()) } else { self.count_misplaced(conn) }
+        let asked = link.answered(block);
+        let known = asked.is_some() || link.answered_cancelled(block);
+        let claim = if known { self.picker.claim(conn, block) } else { Claim::Gone };
+        let into = match claim {
+            Claim::Sole => Into::Page,
+            Claim::Shared => Into::Aside(Vec::new()),
+            Claim::Gone => Into::Nowhere,
+        };
+        link.receiving = Some(Receiving { block, asked, filled: 0, into });
+        if known { Ok(()) } else { self.count_misplaced(conn) }
     }
 
     pub fn block_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time) {
         let Some(link) = self.links.get_mut(&conn) else { return };
         let Some(receiving) = &mut link.receiving else { return };
         link.meter.add(now, bytes.len() as u64);
-        if receiving.wanted {
-            self.assembly.fill(receiving.block, receiving.filled, bytes);
+        link.pace.got_bytes(now);
+        match &mut receiving.into {
+            Into::Page => self.assembly.fill(receiving.block, receiving.filled, bytes),
+            Into::Aside(block) => block.extend_from_slice(bytes),
+            Into::Nowhere => {}
         }
         receiving.filled += bytes.len() as u32;
     }
 
-    pub fn block_ended(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
+    pub fn block_ended(
+        &mut self,
+        conn: ConnId,
+        sessions: &mut Sessions,
+        now: Time,
+        out: &mut Outbox,
+    ) {
         let Some(link) = self.links.get_mut(&conn) else { return };
-        link.served = now;
-        link.silent = false;
-        let Some(receiving) = link.receiving.take().filter(|r| r.wanted) else { return };
+        let Some(receiving) = link.receiving.take() else { return };
+        let was_late = link.late;
+        link.served(receiving.asked, receiving.filled, now);
+        if was_late {
+            link.asked.iter().for_each(|asked| self.picker.reclaim(conn, asked.block));
+        }
         let block = receiving.block;
+        match receiving.into {
+            Into::Page => {}
+            Into::Aside(bytes) if self.picker.claim(conn, block) != Claim::Gone => {
+                self.assembly.begin(block.piece());
+                self.assembly.fill(block, 0, &bytes);
+            }
+            Into::Aside(_) | Into::Nowhere => return,
+        }
         self.assembly.end_block(block, conn);
-        if self.picker.got_block(block) {
+        let whole = self.picker.got_block(block);
+        if self.contested.remove(&block) {
+            self.call_off(block, sessions, now, out);
+        }
+        if whole {
             self.judge(block.piece(), out);
         }
     }
@@ -44,18 +75,22 @@ impl Leecher {
     pub(super) fn judge(&mut self, piece: Piece, out: &mut Outbox) {
         let Some(v2) = &self.content.v2 else { return };
         match self.assembly.judge(piece, v2) {
-            Verdict::Proven(page) => {
+            Some(Verdict::Proven(filling)) => {
+                self.piece_proved(piece, &filling.evidence);
                 let offset = self.content.geometry.piece_offset(piece);
+                let page = filling.page;
                 let ticket = out.file(FileOp::Write { file: self.file, offset, page });
                 self.writes.insert(ticket, piece);
             }
-            Verdict::Broken(senders) => {
-                self.picker.got_broken(piece);
-                self.news.push(match senders[..] {
+            Some(Verdict::Broken(filling)) => {
+                // Who sent all of it is found out; among several the leaves will tell.
+                self.news.push(match filling.evidence.senders()[..] {
                     [liar] => News::Lied(liar, piece),
                     _ => News::Broken(piece),
                 });
+                self.inquiries.open(piece, filling);
             }
+            None => self.picker.got_broken(piece),
         }
     }
 
@@ -69,6 +104,7 @@ impl Leecher {
                     self.picker.got_proven(piece);
                     self.news.push(News::Stored(piece));
                 }
+                // Our disk is nobody's lie: the piece is asked for again, and nobody is struck.
                 Err(error) => {
                     self.picker.got_broken(piece);
                     self.news.push(News::DiskFailed(error));

@@ -15,6 +15,10 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
         .into_iter()
         .filter(|listed| listed.entry.name == want.name && fits(listed, want.pin.as_ref()))
         .collect();
+    if fitting.iter().any(|listed| listed.entry.sha256.is_some()) {
+        let by_sha256 = matches!(want.pin, Some(Pin::Sha256(_)));
+        fitting.retain(|listed| !by_sha256 || listed.entry.sha256.is_some());
+    }
     newest_of_each_owner(&mut fitting, want.pin.is_some());
     match fitting.len() {
         0 if named => {
@@ -39,7 +43,8 @@ fn fits(listed: &Listed, pin: Option<&Pin>) -> bool {
             starts(listed.entry.v2.map(|hash| hash.to_string()), digits)
                 || starts(listed.entry.v1.map(|hash| hash.to_string()), digits)
         }
-        Some(Pin::Sha256(hash)) => listed.entry.sha256 == Some(Hash32(*hash)),
+        // Where the list does not say it, the file itself is asked, once it is there.
+        Some(Pin::Sha256(hash)) => listed.entry.sha256.is_none_or(|own| own == Hash32(*hash)),
     }
 }
 
@@ -128,6 +133,23 @@ mod tests {
     #[test]
     fn equal_contents_of_two_owners_are_one() {
         assert!(choose(&want(None), vec![listed(1, 1, 1), listed(1, 2, 2)]).is_ok());
+    }
+
+    #[test]
+    fn a_pin_by_sha256_takes_the_entry_that_says_it_and_else_the_only_one_that_may_be_it() {
+        let pin = Some(Pin::Sha256([9; 32]));
+        let want = Want { name: "big.zip".into(), pin };
+        let says = |hash: u8, sha256: Option<u8>| {
+            let mut listed = listed(hash, hash, hash.into());
+            listed.entry.sha256 = sha256.map(|byte| Hash32([byte; 32]));
+            listed
+        };
+        let chosen = choose(&want, vec![says(1, None), says(2, Some(9)), says(3, Some(8))]);
+        assert_eq!(chosen.unwrap().entry.v2, Some(Hash32([2; 32])));
+        assert_eq!(choose(&want, vec![says(1, None)]).unwrap().entry.v2, Some(Hash32([1; 32])));
+        let two = choose(&want, vec![says(1, None), says(2, None)]).unwrap_err();
+        assert_eq!(two.ending, Ending::Ambiguous);
+        assert_eq!(choose(&want, vec![says(3, Some(8))]).unwrap_err().ending, Ending::NotFound);
     }
 
     #[test]

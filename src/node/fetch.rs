@@ -3,11 +3,12 @@
 
 mod disk;
 
+use super::places::show;
 use super::plan::FetchPlan;
 use super::say;
 use super::seek::Seek;
 use super::shared::Shared;
-use super::target::{Placed, Target, show};
+use super::target::{Placed, Target};
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
@@ -263,13 +264,9 @@ impl Fetch {
 
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        if shared.listens_at.is_none() {
-            return;
-        }
-        match self.phase {
-            Phase::Downloading(_) => shared.announce(&[Identity::V2, Identity::V1], now, out),
-            Phase::Seeding => shared.announce(&[Identity::V2, Identity::V1], now, out),
-            _ => {}
+        let wanted = matches!(self.phase, Phase::Downloading(_) | Phase::Seeding);
+        if wanted && shared.listens_at.is_some() {
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
     }
 
@@ -287,6 +284,8 @@ impl Fetch {
             }
             Happened::Complete => self.finish(shared, now, out),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
+            // The conversation ended; what we serve is ours, and who changes it is told at its end.
+            Happened::FileFailed => Ok(()),
             Happened::NoSource => {
                 if self.no_source.is_none() {
                     let line = format!("no source has {} now; waiting", foreign(self.name()));

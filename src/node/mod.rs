@@ -5,10 +5,12 @@
 mod check;
 mod choice;
 mod fetch;
+mod file_watch;
 mod hashing;
 mod lobby;
 mod memory;
 mod part;
+mod places;
 pub mod plan;
 mod say;
 mod seek;
@@ -16,11 +18,14 @@ mod share;
 mod shared;
 mod target;
 mod ties;
+mod whole;
+mod withdraw;
 mod work;
 
 use crate::core::fault::Fatal;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Command, FileDone, FileOp, Input, Outbox, Role};
+use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
@@ -87,8 +92,8 @@ impl Node {
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
             Input::Accepted { conn, remote, .. } => {
-                if !self.shared.lobby.enter(conn, remote, now) {
-                    out.close(conn);
+                if let Some(longest) = self.shared.lobby.enter(conn, remote, now) {
+                    out.close(longest);
                 }
             }
             connection => self.route_connection(now, connection, out),
@@ -167,7 +172,10 @@ impl Node {
     fn asked(&mut self, command: Command, now: Time, out: &mut Outbox) {
         let ending = match command {
             Command::Interrupt => Ending::Interrupted,
-            Command::Hangup if self.work.outlives_terminal() => return,
+            Command::Hangup if self.work.outlives_terminal() => {
+                mark!("F18");
+                return;
+            }
             Command::Terminate | Command::Hangup => Ending::Terminated,
         };
         if self.work.is_stopping() {
@@ -222,11 +230,8 @@ impl Role for Node {
             return Time::NEVER;
         }
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
-        self.work
-            .deadline()
-            .min(swarm)
-            .min(self.shared.ties.deadline())
-            .min(self.shared.lobby.deadline())
+        let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
+        self.work.deadline().min(swarm).min(ties)
     }
 
     fn snapshot(&self, now: Time) -> Snapshot {
@@ -237,6 +242,7 @@ impl Role for Node {
             waiting: self.shared.waiting.clone(),
             transfer: swarm.map(|swarm| swarm.transfer(name, now)).or(early),
             peers: swarm.map(|swarm| swarm.peer_rows(now)).unwrap_or_default(),
+            slots: swarm.map(|swarm| swarm.slots_row()).unwrap_or_default(),
             tracker: None,
         }
     }

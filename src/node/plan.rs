@@ -75,6 +75,8 @@ pub struct FetchPlan {
     pub keep_seeding: bool,
     /// `--timeout`: give up when no source was there for so long; `None` = wait.
     pub timeout: Option<Span>,
+    /// `--sources`: how many sources are dialled and kept at a time.
+    pub sources: u32,
 }
 
 /// What is wanted: a name, and possibly which of several contents of that name.

@@ -1,13 +1,15 @@
 //! The seeder's work: open the file, remember or make its hashes, publish it, announce it, and say
 //! the line that a receiver types.
 
+use super::file_watch::FileWatch;
 use super::hashing::{Hashing, Step};
 use super::memory;
+use super::places::show;
 use super::plan::SeedPlan;
 use super::say;
 use super::shared::Shared;
-use super::target::show;
 use super::ties::Tie;
+use super::withdraw::Withdrawing;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
@@ -24,14 +26,16 @@ use crate::wire::catalogue::request::{Publish, Request};
 use std::rc::Rc;
 
 #[derive(Debug)]
-enum Phase {
+pub(super) enum Phase {
     Opening(Ticket),
     Remembering(Ticket),
     Hashing(Box<Hashing>),
     /// Was the file changed while it was hashed?
     Looking(Ticket, Box<Content>),
     /// The content is known; the rest depends on the tracker.
-    Sharing,
+    Sharing(FileWatch),
+    /// The file is not what it was: tracker and peers are told, then the process ends.
+    Withdrawing(Withdrawing),
 }
 
 #[derive(Debug)]
@@ -39,7 +43,7 @@ pub struct Share {
     plan: SeedPlan,
     /// The name in the catalogue.
     name: String,
-    phase: Option<Phase>,
+    pub(super) phase: Option<Phase>,
     file: Option<(FileId, Meta)>,
     /// The request to publish that waits for its answer.
     publishing: Option<u64>,
@@ -134,6 +138,15 @@ impl Share {
                 self.remember(&meta, &content, out);
                 self.know(shared, *content, now, out);
             }
+            (Some(Phase::Sharing(mut watch)), done) => {
+                let looked = watch.got_file(ticket, done);
+                self.phase = Some(Phase::Sharing(watch));
+                match looked {
+                    Ok(true) => {}
+                    Ok(false) => self.withdraw(shared, now, out),
+                    Err(done) => return Ok(Some(done)),
+                }
+            }
             (phase, done) => {
                 self.phase = phase;
                 return Ok(Some(done));
@@ -225,8 +238,9 @@ impl Share {
 
     /// The content is known: a swarm begins, and the tracker may hear of it.
     fn know(&mut self, shared: &mut Shared, content: Content, now: Time, out: &mut Outbox) {
-        self.phase = Some(Phase::Sharing);
-        let Some((file, _)) = self.file else { return };
+        let Some((file, meta)) = self.file else { return };
+        let watch = FileWatch::new(self.plan.path.clone(), (file, meta), now, out);
+        self.phase = Some(Phase::Sharing(watch));
         let have = Bitfield::full(content.geometry.pieces());
         shared.begin_swarm(Rc::new(content), file, have, now);
         self.publish(shared, now, out);
@@ -263,6 +277,10 @@ impl Share {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
+        if let Some(Phase::Withdrawing(withdrawing)) = &mut self.phase {
+            withdrawing.got_tie(&tie);
+            return Ok(());
+        }
         match tie {
             Tie::Opened => self.publish(shared, now, out),
             Tie::Answered { number, answer } if self.publishing == Some(number) => {
@@ -306,7 +324,7 @@ impl Share {
 
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        if self.published {
+        if self.published && matches!(self.phase, Some(Phase::Sharing(_))) {
             shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
     }
@@ -347,8 +365,9 @@ impl Share {
     pub fn phase(&self) -> &'static str {
         match &self.phase {
             Some(Phase::Hashing(_)) => "hashing",
-            Some(Phase::Sharing) if self.told => "seeding",
-            Some(Phase::Sharing) => "publishing",
+            Some(Phase::Sharing(_)) if self.told => "seeding",
+            Some(Phase::Sharing(_)) => "publishing",
+            Some(Phase::Withdrawing(_)) => "withdrawing",
             _ => "opening",
         }
     }

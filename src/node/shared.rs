@@ -1,7 +1,7 @@
 //! What both works of a node use: the plan, the ties to the tracker, the listener, the swarm.
 
 use super::lobby::{Announced, Lobby};
-use super::plan::{Listen, NodePlan};
+use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
 use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
@@ -158,7 +158,12 @@ impl Shared {
             ],
         };
         let mut rng = self.rng.fork(0x5a);
-        let swarm = Swarm::new(content, us, (file, have), self.plan.slots, &mut rng, now);
+        let sources = match &self.plan.job {
+            Job::Fetch(fetch) => fetch.sources,
+            Job::Seed(_) => 0,
+        };
+        let counts = (self.plan.slots, sources);
+        let swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
         self.swarm = Some(swarm);
     }
 

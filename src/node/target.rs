@@ -6,7 +6,9 @@ mod place;
 
 use super::check::Check;
 use super::part::{Opened, Part};
+use super::places::{beside, directory_of, show};
 use super::plan::FetchPlan;
+use super::whole::Whole;
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
@@ -18,13 +20,9 @@ use crate::core::report::{Ending, bytes_text, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::leecher::durable::{Durable, Outcome};
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Longest name of a file that every common file system takes, bytes.
-const FILE_NAME_BYTES_MAX: usize = 255;
 const PART_SUFFIX: &[u8] = b".lmk-part";
 const JOURNAL_SUFFIX: &[u8] = b".lmk-resume";
 
@@ -43,6 +41,8 @@ enum Step {
     Part,
     /// Pieces are written by others and made durable.
     Filling,
+    /// Is the file what a pin by its SHA-256 says?
+    Whole,
     Sync,
     Rename,
     SyncDirectory,
@@ -62,6 +62,7 @@ pub struct Target {
     step: Step,
     ticket: Option<Ticket>,
     check: Option<Check>,
+    whole: Option<Whole>,
     file: Option<FileId>,
     part: Option<Part>,
     durable: Option<Durable>,
@@ -116,6 +117,7 @@ impl Target {
             step: Step::StatOut,
             ticket: None,
             check: None,
+            whole: None,
             file: None,
             part: None,
             durable: None,
@@ -137,6 +139,9 @@ impl Target {
         let part = self.part.as_ref().and_then(Part::checking);
         match (self.step, self.check.as_ref().map(Check::checked_bytes).or(part)) {
             (_, Some(checked)) => ("checking", checked),
+            (Step::Whole | Step::CheckTarget, None) => {
+                ("checking", self.whole.as_ref().map_or(0, Whole::read_bytes))
+            }
             (Step::Sync | Step::Rename | Step::SyncDirectory, _) => {
                 ("syncing", self.content.geometry.size())
             }
@@ -176,6 +181,13 @@ impl Target {
         if let Some(part) = &mut self.part {
             let opened = part.got_file(ticket, done, out)?;
             return Ok(self.opened(opened, out));
+        }
+        if let Some(whole) = &mut self.whole {
+            return whole.got_file(ticket, done, out).map(|hash| match hash {
+                Ok(None) => Placed::Waiting,
+                Ok(Some(hash)) => self.got_whole(hash, out),
+                Err(error) => self.failed(error),
+            });
         }
         let done = match &mut self.durable {
             Some(durable) => match durable.got_file(ticket, done, now, out) {
@@ -304,30 +316,4 @@ fn fatal(ending: Ending, line: String) -> Placed {
 
 fn no_directory(path: &Path) -> Placed {
     fatal(Ending::Disk, format!("{}: no such directory; make it or use --out DIR", show(path)))
-}
-
-/// A path made safe to show.
-pub fn show(path: &Path) -> String {
-    foreign(&path.to_string_lossy())
-}
-
-fn directory_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// Part file and journal stand beside their target. Where the name would be too long it is cut, and
-/// eight digits of the content's hash keep it apart from others.
-fn beside(target: &Path, suffix: &[u8], content: &Content) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().as_bytes().to_vec();
-    if name.len() + JOURNAL_SUFFIX.len() > FILE_NAME_BYTES_MAX {
-        let whole = String::from_utf8_lossy(&name).into_owned();
-        let cut = whole.floor_char_boundary(FILE_NAME_BYTES_MAX - JOURNAL_SUFFIX.len() - 9);
-        let hash = content.v2.as_ref().map(|v2| v2.info_hash.to_string()).unwrap_or_default();
-        name = format!("{}~{}", &whole[..cut], &hash[..8.min(hash.len())]).into_bytes();
-    }
-    name.extend_from_slice(suffix);
-    directory_of(target).join(OsString::from_vec(name))
 }

@@ -140,10 +140,15 @@ impl Ties {
 
     /// Says that we go.
     pub fn stop(&mut self, stats: Stats, now: Time, out: &mut Outbox) {
+        self.stop_announcing(stats, now, out);
+        self.hang_up(out);
+    }
+
+    /// Says that we are no source and want nothing.
+    pub fn stop_announcing(&mut self, stats: Stats, now: Time, out: &mut Outbox) {
         for (_, announcer) in &mut self.announcers {
             announcer.stop(now, stats, out);
         }
-        self.hang_up(out);
     }
 
     /// The catalogue is not needed any more.

@@ -93,12 +93,20 @@ impl Work {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
-        let Work::Fetch(fetch) = self else { return Ok(()) };
-        for happened in happened {
-            fetch.got_happened(shared, happened, now, out)?;
+        match self {
+            Work::Share(share) => {
+                let failed = happened.contains(&Happened::FileFailed);
+                share.wake(shared, failed, now, out);
+            }
+            Work::Fetch(fetch) => {
+                for happened in happened {
+                    fetch.got_happened(shared, happened, now, out)?;
+                }
+                fetch.wake(shared, now, out)?;
+                fetch.go_if_idle(shared, now, out);
+            }
+            Work::Refused(_) => {}
         }
-        fetch.wake(shared, now, out)?;
-        fetch.go_if_idle(shared, now, out);
         Ok(())
     }
 
@@ -136,8 +144,9 @@ impl Work {
 
     pub fn deadline(&self) -> Time {
         match self {
+            Work::Share(share) => share.deadline(),
             Work::Fetch(fetch) => fetch.deadline(),
-            _ => Time::NEVER,
+            Work::Refused(_) => Time::NEVER,
         }
     }
 

@@ -26,6 +26,8 @@ pub enum Heard<'a> {
     HasMany(Bitfield),
     /// It asks for bytes of the content: in range, at most one block long.
     Asked(BlockRef),
+    /// It asks for bytes that are not there, or for more than a block.
+    AskedWrongly(BlockRef),
     Cancelled(BlockRef),
     /// It will not answer a request of ours.
     Rejected(BlockRef),

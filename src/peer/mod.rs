@@ -1,7 +1,9 @@
 //! Floor 2: one conversation with one peer: what may be said when, in both directions.
 
+mod conduct;
 mod greeting;
 mod heard;
+mod saying;
 mod session;
 
 pub use greeting::Identity;

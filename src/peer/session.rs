@@ -2,6 +2,7 @@
 //! who may say what when. It decides nothing: it turns bytes into facts and keeps both sides legal.
 
 use super::Heard;
+use super::conduct::Conduct;
 use super::greeting::{self, Identity, Us};
 use super::heard::Hearing;
 use crate::content::bitfield::{Bitfield, Loader};
@@ -9,15 +10,13 @@ use crate::content::geometry::Geometry;
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Hash32, InfoHash, PeerId};
 use crate::core::io::Outbox;
+use crate::core::mark::mark;
 use crate::core::time::Time;
-use crate::wire::extended::{ExtendedHandshake, Extension};
-use crate::wire::peer::{self, Framer, Handshake, HashRange, Long, Message, Part};
+use crate::wire::extended::ExtendedHandshake;
+use crate::wire::peer::{BlockRef, Framer, Handshake, HashRange, Long, Message, Part};
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
 use std::net::SocketAddr;
-
-/// Messages of unknown type taken before we hang up.
-const UNKNOWN_MESSAGES_MAX: u8 = 64;
 
 #[derive(Debug)]
 pub struct Session {
@@ -42,11 +41,14 @@ pub struct Session {
     pub has: Bitfield,
     /// Their last extension handshake.
     pub introduced: Option<ExtendedHandshake>,
-    unknown_messages: u8,
+    conduct: Conduct,
     /// When the conversation began, when they last spoke, when we last spoke.
     pub began: Time,
     pub heard: Time,
     pub spoke: Time,
+    /// Bytes of ours that have not left, as last told, and whether we stopped listening for them.
+    pub(super) unsent: u64,
+    pub(super) paused: bool,
 }
 
 /// The long message that is coming in.
@@ -87,10 +89,12 @@ impl Session {
             wanting: false,
             has: Bitfield::new(geometry.pieces()),
             introduced: None,
-            unknown_messages: 0,
+            conduct: Conduct::default(),
             began: now,
             heard: now,
             spoke: now,
+            unsent: 0,
+            paused: false,
         }
     }
 
@@ -163,42 +167,6 @@ impl Session {
         Some(SocketAddr::new(self.remote.ip(), port))
     }
 
-    /// Says a fixed-length message and keeps our side of the flags.
-    pub fn say(&mut self, message: Message, now: Time, out: &mut Outbox) {
-        match message {
-            Message::Choke => self.choking = true,
-            Message::Unchoke => self.choking = false,
-            Message::Interested => self.wanting = true,
-            Message::NotInterested => self.wanting = false,
-            _ => {}
-        }
-        out.send(self.conn, &message.encode());
-        self.spoke = now;
-    }
-
-    /// Tells our upload state, if the peer understands it.
-    pub fn tell_state(&mut self, state: UploadState, now: Time, out: &mut Outbox) {
-        let Some(id) = self.speaks(Extension::LmkState) else { return };
-        self.extended(id, &state.encode(), now, out);
-    }
-
-    /// Sends a metadata message, if the peer understands it.
-    pub fn tell_metadata(&mut self, message: &MetadataMessage<'_>, now: Time, out: &mut Outbox) {
-        let Some(id) = self.speaks(Extension::UtMetadata) else { return };
-        self.extended(id, &message.encode(), now, out);
-    }
-
-    /// The id under which the peer wants to hear an extension, if it knows it.
-    fn speaks(&self, extension: Extension) -> Option<u8> {
-        self.introduced.as_ref()?.ids.id(extension)
-    }
-
-    fn extended(&mut self, id: u8, payload: &[u8], now: Time, out: &mut Outbox) {
-        out.send(self.conn, &peer::extended_head(id, payload.len() as u32));
-        out.send(self.conn, payload);
-        self.spoke = now;
-    }
-
     /// The next fact in `input`, which is advanced past what was understood.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Hearing<'a> {
         while let Some(part) = self.framer.next(input)? {
@@ -245,10 +213,7 @@ impl Session {
                 Heard::NotInterested
             }
             Message::Have(index) => return self.got_have(index),
-            Message::Request(asked) => {
-                self.geometry.span(asked.piece, asked.begin, asked.len)?;
-                Heard::Asked(asked)
-            }
+            Message::Request(asked) => return self.got_request(asked),
             Message::Cancel(asked) => Heard::Cancelled(asked),
             Message::HashRequest(range) => {
                 self.v2_only()?;
@@ -263,8 +228,17 @@ impl Session {
         Ok(Some(heard))
     }
 
+    fn got_request<'a>(&mut self, asked: BlockRef) -> Hearing<'a> {
+        if self.geometry.span(asked.piece, asked.begin, asked.len).is_err() {
+            self.conduct.asked_wrongly()?;
+            return Ok(Some(Heard::AskedWrongly(asked)));
+        }
+        Ok(Some(Heard::Asked(asked)))
+    }
+
     fn got_fast<'a>(&mut self, message: Message) -> Hearing<'a> {
         if !self.fast {
+            mark!("D12");
             return Err(Fault::peer("a message of the fast extension, which was not agreed on"));
         }
         match message {
@@ -276,7 +250,11 @@ impl Session {
             Message::HaveNone if self.has.is_empty() => Ok(None),
             Message::HaveNone => Err(Fault::peer("have none after pieces were told")),
             Message::Reject(refused) => Ok(Some(Heard::Rejected(refused))),
-            // Suggestions and allowed-fast sets are offers; we need neither.
+            // Offers; we need neither and keep nothing of them, however many come.
+            Message::Suggest(index) | Message::AllowedFast(index) => {
+                mark!("D32");
+                self.geometry.checked_piece(index).map(|_| None)
+            }
             _ => Ok(None),
         }
     }
@@ -285,7 +263,8 @@ impl Session {
         let piece = self
             .geometry
             .piece(index)
-            .ok_or(Fault::peer("have: a piece beyond the end of the content"))?;
+            .ok_or(Fault::peer("have: a piece beyond the end of the content"))
+            .inspect_err(|_| mark!("D06"))?;
         if self.has.get(index) {
             return Ok(None);
         }
@@ -302,7 +281,10 @@ impl Session {
 
     fn got_start<'a>(&mut self, long: Long) -> Hearing<'a> {
         self.body = match long {
-            Long::Bitfield { len } => Body::Bits(Loader::new(self.geometry.pieces(), len)?),
+            Long::Bitfield { len } => {
+                let loader = Loader::new(self.geometry.pieces(), len);
+                Body::Bits(loader.inspect_err(|_| mark!("D05"))?)
+            }
             Long::Block { piece, begin, len } => {
                 let block = self.geometry.block(piece, begin, len)?;
                 self.body = Body::Block;
@@ -314,10 +296,7 @@ impl Session {
                 Body::Hashes { range, bytes: Vec::new() }
             }
             Long::Unknown { .. } => {
-                self.unknown_messages += 1;
-                if self.unknown_messages > UNKNOWN_MESSAGES_MAX {
-                    return Err(Fault::peer("too many messages of unknown types"));
-                }
+                self.conduct.sent_unknown()?;
                 Body::Skipped
             }
         };
@@ -328,9 +307,11 @@ impl Session {
         match &mut self.body {
             Body::Bits(loader) => loader.feed(part)?,
             Body::Block => return Ok(Some(Heard::BlockBytes(part))),
-            // Both lengths were checked by the decoder before the first byte came.
+            // Both lengths were checked by the decoder before the first byte came; memory grows
+            // with what came, not with what was promised.
             Body::Extended { bytes, .. } | Body::Hashes { bytes, .. } => {
-                bytes.extend_from_slice(part)
+                mark!("F04");
+                bytes.extend_from_slice(part);
             }
             Body::None | Body::Skipped => {}
         }
@@ -342,6 +323,7 @@ impl Session {
             Body::Bits(loader) => {
                 let told = loader.finish()?;
                 if told.lacks_any_of(&self.has) {
+                    mark!("D05");
                     return Err(Fault::peer("bitfield: takes back pieces it had told"));
                 }
                 Ok(Some(Heard::HasMany(std::mem::replace(&mut self.has, told))))
@@ -363,6 +345,7 @@ impl Session {
         let heard = match id {
             0 => {
                 // A bad one is ignored, as everybody does; a later one adds to the earlier.
+                self.conduct.introduced()?;
                 let Some(new) = ExtendedHandshake::decode(payload) else { return Ok(None) };
                 greeting::learn(words, new);
                 Some(Heard::Introduced)

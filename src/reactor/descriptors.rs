@@ -1,6 +1,7 @@
 //! The number of descriptors the system lets us have.
 
 use crate::core::limits::DESCRIPTORS_MAX;
+use crate::core::mark::mark;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors we may have open now.
@@ -13,6 +14,7 @@ pub(super) fn raise() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(DESCRIPTORS_MAX).min(DESCRIPTORS_MAX);
     if current.is_some_and(|current| current < wanted) {
+        mark!("F02");
         // Refused: then the limit stays what it is, which `limit` tells.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }

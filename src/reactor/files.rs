@@ -23,9 +23,33 @@ const SYNC_COST_BYTES: usize = 4 * 1024 * 1024;
 /// What a small operation counts for.
 const SMALL_COST_BYTES: usize = 16 * 1024;
 
+/// An open file, and what it must be for its bytes to be given out.
+#[derive(Debug)]
+struct Open {
+    fd: OwnedFd,
+    pinned: Option<Meta>,
+}
+
+impl Open {
+    /// After bytes were read: whether they are of the file that was pinned. Who writes to a file
+    /// marks its time before its bytes (since Linux 6.13 a time of its own for every look, before
+    /// that one of some milliseconds), so bytes of another version are never taken for the pinned.
+    fn is_as_pinned(&self) -> Result<(), Errno> {
+        let Some(pinned) = &self.pinned else { return Ok(()) };
+        let now = meta(&rustix::fs::fstat(&self.fd)?);
+        let same = (now.size, now.mtime_ns, now.ctime_ns)
+            == (pinned.size, pinned.mtime_ns, pinned.ctime_ns);
+        if same {
+            return Ok(());
+        }
+        mark!("E09");
+        Err(Errno::STALE)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    open: Slots<FileId, OwnedFd>,
+    open: Slots<FileId, Open>,
     waiting: VecDeque<(Ticket, FileOp)>,
 }
 
@@ -46,6 +70,10 @@ impl Files {
             cost += cost_bytes(&op);
             done(ticket, self.apply(op));
         }
+        if self.is_waiting() {
+            // The rest waits for a later turn: a slow disk holds up nobody's deadline for long.
+            mark!("D33");
+        }
     }
 
     fn apply(&mut self, op: FileOp) -> FileDone {
@@ -57,7 +85,8 @@ impl Files {
                 Ok(meta(&stat))
             })),
             FileOp::Read { file, offset, mut page } => {
-                let result = self.on(file, |fd| read(fd, offset, &mut page));
+                let got = self.on(file, |fd| read(fd, offset, &mut page));
+                let result = got.and_then(|n| self.is_as_pinned(file).map(|()| n));
                 FileDone::Read { page, result }
             }
             FileOp::Write { file, offset, page } => {
@@ -92,6 +121,13 @@ impl Files {
             FileOp::Lock { file } => FileDone::Done(self.on(file, |fd| {
                 retry_on_intr(|| rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
             })),
+            FileOp::Pin { file, meta } => FileDone::Done(match self.open.get_mut(file) {
+                Some(open) => {
+                    open.pinned = Some(meta);
+                    Ok(())
+                }
+                None => Err(file_error(Errno::BADF)),
+            }),
         }
     }
 
@@ -101,12 +137,22 @@ impl Files {
         file: FileId,
         work: impl FnOnce(&OwnedFd) -> Result<T, Errno>,
     ) -> Result<T, FileError> {
-        self.open.get(file).ok_or(Errno::BADF).and_then(work).map_err(file_error)
+        let open = self.open.get(file).ok_or(Errno::BADF);
+        open.and_then(|open| work(&open.fd)).map_err(file_error)
+    }
+
+    fn is_as_pinned(&self, file: FileId) -> Result<(), FileError> {
+        self.open.get(file).map_or(Ok(()), Open::is_as_pinned).map_err(file_error)
+    }
+
+    /// Whether bytes of this file must be looked after when they leave.
+    pub fn is_pinned(&self, file: FileId) -> bool {
+        self.open.get(file).is_some_and(|open| open.pinned.is_some())
     }
 
     fn open(&mut self, path: &Path, mode: OpenMode) -> Result<(FileId, Meta), FileError> {
         let (fd, meta) = open_regular(path, mode)?;
-        Ok((self.open.insert(fd), meta))
+        Ok((self.open.insert(Open { fd, pinned: None }), meta))
     }
 
     /// Reads one stretch of a file into several places, `len` bytes in all, or fails.
@@ -117,24 +163,25 @@ impl Files {
         mut parts: &mut [IoSliceMut<'_>],
         len: u64,
     ) -> Result<(), FileFailed> {
-        let fd = self.open.get(file).ok_or(FileFailed)?;
+        let open = self.open.get(file).ok_or(FileFailed)?;
         let mut got = 0;
         while got < len {
             let at = offset.checked_add(got).ok_or(FileFailed)?;
-            let n = retry_on_intr(|| rustix::io::preadv(fd, parts, at)).unwrap_or(0);
+            let n = retry_on_intr(|| rustix::io::preadv(&open.fd, parts, at)).unwrap_or(0);
             if n == 0 {
+                mark!("E10");
                 return Err(FileFailed);
             }
             got += n as u64;
             IoSliceMut::advance_slices(&mut parts, n);
         }
-        Ok(())
+        open.is_as_pinned().map_err(|_| FileFailed)
     }
 
     /// Sends the first bytes of a span without reading them here. -> bytes the socket took; 0 at
     /// the end of the file.
     pub fn send(&self, stream: &TcpStream, span: &FileSpan, len: usize) -> Result<usize, Errno> {
-        let fd = self.open.get(span.file).ok_or(Errno::BADF)?;
+        let fd = &self.open.get(span.file).ok_or(Errno::BADF)?.fd;
         let mut offset = span.offset;
         retry_on_intr(|| rustix::fs::sendfile(stream, fd, Some(&mut offset), len))
     }

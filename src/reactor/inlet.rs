@@ -8,6 +8,7 @@ use super::{Counters, canonical, descriptors};
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Input, Role};
 use crate::core::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN, DESCRIPTORS_MAX, TURN_BYTES};
+use crate::core::mark::mark;
 use crate::core::report::Event;
 use crate::core::time::{Span, Time};
 use mio::Registry;
@@ -87,11 +88,9 @@ impl Inlet {
                     door.counters.accepts_refused += 1;
                     self.complain(door.now, events);
                 }
-                Err(e) => match e.kind() {
-                    ErrorKind::WouldBlock => self.acceptable = false,
-                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ => self.shed(&e, door.now, &mut door.counters, events),
-                },
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.acceptable = false,
+                Err(e) if concerns_one(&e) => {}
+                Err(e) => self.shed(&e, door.now, &mut door.counters, events),
             }
         }
     }
@@ -108,6 +107,7 @@ impl Inlet {
         if !matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
             return;
         }
+        mark!("F01");
         self.complain(now, events);
         self.reserve = None;
         if let Some(listener) = &self.listener {
@@ -141,6 +141,10 @@ impl Inlet {
             }
             let Some(id) = door.conns.next_ready() else { return };
             let taken = if establish(id, door) { self.read_one(id, door) } else { 0 };
+            if taken >= self.quota_bytes {
+                // It stays ready: the poll would not tell of it again.
+                mark!("D34");
+            }
             budget = budget.saturating_sub(taken);
             door.conns.list_ready(id);
         }
@@ -186,6 +190,31 @@ impl Inlet {
         }
         taken
     }
+}
+
+/// Whether an accept failed for the connection that came first, which is gone with the error: the
+/// next one may be well (accept(2) tells errors of the new socket, those of the network included).
+fn concerns_one(error: &io::Error) -> bool {
+    let one = matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::PERM
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NONET
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+        )
+    );
+    if one {
+        mark!("F05");
+    }
+    one
 }
 
 /// A connection that the role wished closed in this very turn waits for its close, unread; one that
@@ -260,4 +289,20 @@ fn admit<R: Role>(
 
 fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::mark::expect_mark;
+
+    #[test]
+    fn an_error_of_one_connection_is_no_reason_to_pause() {
+        for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::PERM, Errno::NETDOWN, Errno::INTR] {
+            assert!(expect_mark!("F05", concerns_one(&errno.into())), "{errno}");
+        }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::INVAL] {
+            assert!(!concerns_one(&errno.into()), "{errno}");
+        }
+    }
 }

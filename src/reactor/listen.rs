@@ -2,6 +2,7 @@
 
 use super::datagrams;
 use crate::core::io::{Listening, NetError};
+use crate::core::mark::mark;
 use mio::net::{TcpListener, UdpSocket};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -68,6 +69,7 @@ fn bind_one(at: SocketAddr, kinds: Kinds) -> Result<Bound, NetError> {
 
 /// The system's refusal in the role's words.
 pub(super) fn net_error(error: &io::Error) -> NetError {
+    mark!("F06");
     match error.kind() {
         ErrorKind::AddrInUse => NetError::InUse,
         ErrorKind::PermissionDenied => NetError::Denied,

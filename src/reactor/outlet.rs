@@ -100,7 +100,7 @@ impl Outlet {
     /// One write of what stands first. -> bytes that left. Less than asked for leaves the
     /// connection unwritable: the poll tells when there is room again.
     fn write_front(&mut self, conn: &mut Conn, files: &Files, quota: usize) -> Result<usize, Stop> {
-        let (asked, n) = match conn.queue.front() {
+        let (asked, n) = match conn.queue.front(files) {
             Front::Empty => return Ok(0),
             Front::Bytes(bytes) => {
                 let bytes = bytes.get(..quota).unwrap_or(bytes);

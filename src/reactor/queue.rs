@@ -107,14 +107,14 @@ impl Queue {
         }
     }
 
-    pub fn front(&self) -> Front<'_> {
+    pub fn front(&self, files: &Files) -> Front<'_> {
         let held = self.held.get(self.held_start..).unwrap_or_default();
         if !held.is_empty() {
             return Front::Bytes(held);
         }
         match self.segments.front() {
             None => Front::Empty,
-            Some(Segment::File(span)) if span.len >= SENDFILE_BYTES => Front::Span(*span),
+            Some(Segment::File(span)) if is_sent_alone(span, files) => Front::Span(*span),
             Some(Segment::Bytes(len)) if *len >= DIRECT_BYTES || self.segments.len() == 1 => {
                 let end = self.start + len;
                 Front::Bytes(self.bytes.get(self.start..end).unwrap_or_default())
@@ -171,7 +171,7 @@ impl Queue {
                     self.used_bytes(n);
                     at += n;
                 }
-                Some(Segment::File(span)) if span.len >= SENDFILE_BYTES => long_next = true,
+                Some(Segment::File(span)) if is_sent_alone(&span, files) => long_next = true,
                 Some(Segment::File(span)) => {
                     let n = (span.len as usize).min(room - at);
                     if !run.takes(&span) {
@@ -238,6 +238,11 @@ impl Queue {
             self.start = 0;
         }
     }
+}
+
+/// Whether a span leaves by `sendfile`: it is long, and nobody must look at its bytes.
+fn is_sent_alone(span: &FileSpan, files: &Files) -> bool {
+    span.len >= SENDFILE_BYTES && !files.is_pinned(span.file)
 }
 
 /// Spans that follow each other in one file and stand apart in the buffer, between their heads: one

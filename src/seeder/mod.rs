@@ -3,30 +3,41 @@
 
 pub mod library;
 mod proofs;
+mod queue;
+mod requests;
 pub mod slots;
+pub mod states;
 mod telling;
 mod upload;
 
+use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, Outbox};
-use crate::core::report::State;
+use crate::core::mark::mark;
+use crate::core::report::{SlotsRow, State};
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
-use crate::wire::peer::{BlockRef, HashRange, Message};
+use crate::wire::peer::HashRange;
 use crate::wire::peer_metadata::{METADATA_BLOCK_BYTES, MetadataMessage};
 use crate::wire::peer_state::{Reason, UploadState};
 use library::Library;
 use proofs::Proofs;
-use slots::{Place, Slots};
+use queue::Who;
+use requests::Refusals;
+use slots::Slots;
+use states::Event;
 use std::collections::BTreeMap;
+use telling::{Allowance, Told};
 use upload::Upload;
 
 /// What we keep of one leecher.
 #[derive(Debug)]
 struct Served {
     upload: Upload,
-    /// The state it was told last.
-    told: State,
+    told: Told,
+    refusals: Refusals,
+    /// How often it may still change its mind.
+    minds: Allowance,
 }
 
 #[derive(Debug)]
@@ -35,8 +46,12 @@ pub struct Seeder {
     served: BTreeMap<ConnId, Served>,
     pub library: Library,
     proofs: Proofs,
-    /// Nobody is promoted any more: we are leaving.
-    closing: bool,
+    /// Nobody is served any more, and why.
+    closed: Option<Reason>,
+}
+
+fn who(session: &Session) -> Option<Who> {
+    session.peer_id.map(|peer_id| Who { peer_id, addr: session.listens_at() })
 }
 
 impl Seeder {
@@ -46,22 +61,30 @@ impl Seeder {
             served: BTreeMap::new(),
             proofs: Proofs::new(&library),
             library,
-            closing: false,
+            closed: None,
         }
     }
 
     /// A conversation began: what to tell it of our upload side.
     pub fn joined(&mut self, conn: ConnId, now: Time) -> UploadState {
-        self.slots.joined(conn);
-        let state = self.slots.state(conn);
-        self.served.insert(conn, Served { upload: Upload::new(now), told: state });
-        self.state_for(conn)
+        self.slots.got(conn, Event::Joined, None, now);
+        // The extension handshake carries the state.
+        self.slots.take_gone();
+        let state = self.state_for(conn);
+        let served = Served {
+            upload: Upload::new(now),
+            told: Told::new(&state, now),
+            refusals: Refusals::new(now),
+            minds: Allowance::MINDS,
+        };
+        self.served.insert(conn, served);
+        state
     }
 
-    pub fn left(&mut self, conn: ConnId, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        self.served.remove(&conn);
-        self.proofs.left(conn);
-        self.slots.left(conn, now);
+    pub fn left(&mut self, gone: &Session, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        self.served.remove(&gone.conn);
+        self.proofs.left(gone.conn);
+        self.slots.got(gone.conn, Event::Left, who(gone).as_ref(), now);
         self.settle(sessions, now, out);
     }
 
@@ -71,11 +94,19 @@ impl Seeder {
         sessions: &mut Sessions,
         now: Time,
         out: &mut Outbox,
-    ) {
-        if !self.closing {
-            self.slots.got_interested(conn, now);
+    ) -> Result<(), Fault> {
+        if let Some(served) = self.served.get_mut(&conn)
+            && !served.minds.spend(now)
+        {
+            mark!("D23");
+            return Err(Fault::peer("interested and not interested, on and on"));
+        }
+        if self.closed.is_none() {
+            let who = sessions.get(&conn).and_then(who);
+            self.slots.got(conn, Event::Interested, who.as_ref(), now);
             self.settle(sessions, now, out);
         }
+        Ok(())
     }
 
     pub fn got_not_interested(
@@ -85,55 +116,20 @@ impl Seeder {
         now: Time,
         out: &mut Outbox,
     ) {
-        self.slots.got_not_interested(conn, now);
+        self.slots.got(conn, Event::NotInterested, None, now);
         self.settle(sessions, now, out);
     }
 
-    /// A request, in range: queued for a holder of a slot, else refused.
-    pub fn got_request(
+    /// It has every piece: whatever it said before, it wants nothing any more.
+    pub fn got_complete(
         &mut self,
-        session: &mut Session,
-        block: BlockRef,
+        conn: ConnId,
+        sessions: &mut Sessions,
         now: Time,
         out: &mut Outbox,
     ) {
-        let Some(served) = self.served.get_mut(&session.conn) else { return };
-        let holds_slot =
-            !self.closing && matches!(self.slots.place(session.conn), Place::Active { .. });
-        let granted = holds_slot && self.library.span(block).is_some() && served.upload.push(block);
-        if granted {
-            self.slots.got_request(session.conn, now);
-        } else if session.fast() {
-            session.say(Message::Reject(block), now, out);
-        }
-    }
-
-    /// Everything the last read brought is queued: hand over what the connection can take.
-    pub fn pump(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
-        if let Some(served) = self.served.get_mut(&conn) {
-            served.upload.pump(conn, &self.library, now, out);
-        }
-    }
-
-    pub fn got_cancel(
-        &mut self,
-        session: &mut Session,
-        block: BlockRef,
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        let Some(served) = self.served.get_mut(&session.conn) else { return };
-        // BEP 6: every request gets exactly one answer, a cancelled one too.
-        if served.upload.cancel(block) && session.fast() {
-            session.say(Message::Reject(block), now, out);
-        }
-    }
-
-    pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) {
-        if let Some(served) = self.served.get_mut(&conn) {
-            served.upload.sent(queued);
-            served.upload.pump(conn, &self.library, now, out);
-        }
+        self.slots.got(conn, Event::Complete, None, now);
+        self.settle(sessions, now, out);
     }
 
     /// Serves a part of the info dict of the conversation's identity (BEP 9).
@@ -145,7 +141,8 @@ impl Seeder {
         out: &mut Outbox,
     ) {
         let info = self.library.info(session.identity);
-        let answer = match info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize) {
+        let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
+        let answer = match block.filter(|_| !session.is_crowded()) {
             Some(block) => MetadataMessage::Data { piece, total_size: info.len() as u32, block },
             None => MetadataMessage::Reject { piece },
         };
@@ -178,19 +175,30 @@ impl Seeder {
         let served = &self.served;
         self.slots.tick(now, |conn| served.get(&conn).is_some_and(|s| s.upload.busy()));
         self.settle(sessions, now, out);
+        self.tell_due(sessions, now, out);
     }
 
-    /// Stops serving: everyone is told, nothing new is handed over.
+    /// Stops serving: everyone is told, and only what was asked before is still handed over.
     pub fn close(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        self.closing = true;
-        for session in sessions.values_mut() {
-            let unavailable = UploadState {
-                state: State::Unavailable,
-                reason: Reason::ShuttingDown,
-                ..self.state_for(session.conn)
-            };
-            session.tell_state(unavailable, now, out);
-        }
+        self.shut(Reason::ShuttingDown, Event::Leaving, sessions, now, out);
+    }
+
+    /// The file is not what it was: nothing of it leaves any more.
+    pub fn withdraw(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        self.shut(Reason::Gone, Event::Withdrawn, sessions, now, out);
+    }
+
+    fn shut(
+        &mut self,
+        reason: Reason,
+        event: Event,
+        sessions: &mut Sessions,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        self.closed = Some(reason);
+        self.slots.close(event, now);
+        self.settle(sessions, now, out);
     }
 
     /// Whether blocks that were asked of us are still on their way.
@@ -199,7 +207,14 @@ impl Seeder {
     }
 
     pub fn state(&self, conn: ConnId) -> State {
-        self.slots.state(conn)
+        match self.closed {
+            Some(_) => State::Unavailable,
+            None => self.slots.state(conn),
+        }
+    }
+
+    pub fn slots_row(&self) -> SlotsRow {
+        self.slots.row()
     }
 
     /// Bytes handed over to one leecher, and its rate in bytes a second.
@@ -208,3 +223,6 @@ impl Seeder {
         meter.map_or((0, 0), |meter| (meter.total, meter.rate(now)))
     }
 }
+
+#[cfg(test)]
+mod tests;

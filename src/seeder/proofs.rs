@@ -72,6 +72,7 @@ impl Proofs {
         match needs {
             Some(needs)
                 if self.waiting.len() < WAITING_MAX
+                    && !session.is_crowded()
                     && needs.clone().all(|piece| library.have().get(piece)) =>
             {
                 let (conn, leaves) = (session.conn, BTreeMap::new());
@@ -124,10 +125,9 @@ impl Proofs {
         let Some(hashes) = hashes else {
             return session.say(Message::HashReject(waiting.asked), now, out);
         };
-        out.send(session.conn, &peer::hashes_head(waiting.asked, hashes.len() as u32));
+        session.send(&peer::hashes_head(waiting.asked, hashes.len() as u32), now, out);
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
-        out.send(session.conn, &bytes);
-        session.spoke = now;
+        session.send(&bytes, now, out);
     }
 
     /// Reads the next piece that the first waiting request needs.

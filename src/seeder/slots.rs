@@ -1,45 +1,73 @@
-//! Who is served: the right to be served (a slot), and the queue of those who wait for one. First
-//! come, first served. Pure: it says what changed, the half of the peer that owns it tells the
-//! peers.
+//! Who is served: the right to be served (a slot), given in the order of the queue and for a
+//! quantum while others wait. Pure: it says which rows of the table were gone, the half of the peer
+//! that owns it tells the peers.
 
+use super::queue::{Queue, Who};
+use super::states::{self, Event, Row, Stand};
 use crate::core::id::ConnId;
-use crate::core::report::State;
+use crate::core::mark::mark;
+use crate::core::report::{SlotsRow, State};
 use crate::core::time::{Span, Time};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A holder that asks for nothing for so long gives its slot back.
-const IDLE_HOLDER: Span = Span::secs(10);
+/// A holder that asks for nothing, or takes nothing, for so long gives its slot to one who waits.
+const STALLED: Span = Span::secs(10);
+/// A holder gives its slot to one who waits after this time or these bytes, whichever is first, ...
+const QUANTUM: Span = Span::secs(60);
+const QUANTUM_BYTES: u64 = 64 * 1024 * 1024;
+/// ... but never sooner than this: a change costs both sides a round trip and a warm pipeline.
+const QUANTUM_MIN: Span = Span::secs(10);
 
-/// Where one leecher stands with us.
+/// How one leecher holds a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// It wants nothing.
-    Idle,
-    /// It wants, and waits.
-    Queued,
-    /// It holds a slot. `asked`: when it last asked for something.
-    Active { asked: Time },
+struct Holding {
+    /// Slots given before this one.
+    nth: u64,
+    since: Time,
+    /// When it asked last.
+    asked: Time,
+    /// When it took something last, or something was handed over to an empty connection.
+    took: Time,
+    /// Bytes handed over.
+    bytes: u64,
+}
+
+impl Holding {
+    fn stalled(&self, now: Time, busy: bool) -> bool {
+        let moved = if busy { self.took } else { self.took.max(self.asked) };
+        now.since(moved) >= STALLED
+    }
+
+    fn over(&self, now: Time) -> bool {
+        let held = now.since(self.since);
+        held >= QUANTUM || (held >= QUANTUM_MIN && self.bytes >= QUANTUM_BYTES)
+    }
 }
 
 /// The slots of one peer's serving half.
 #[derive(Debug)]
 pub struct Slots {
     total: u32,
-    places: BTreeMap<ConnId, Place>,
-    queue: VecDeque<ConnId>,
-    active: u32,
-    /// Who changed place since last asked.
-    changed: Vec<ConnId>,
+    idle: BTreeSet<ConnId>,
+    queue: Queue,
+    active: BTreeMap<ConnId, Holding>,
+    given: u64,
+    /// How long a slot is held, averaged over the last few holders.
+    hold: Span,
+    /// Rows gone since last asked.
+    gone: Vec<(ConnId, &'static Row)>,
 }
 
 impl Slots {
     pub fn new(total: u32) -> Slots {
         Slots {
             total: total.max(1),
-            places: BTreeMap::new(),
-            queue: VecDeque::new(),
-            active: 0,
-            changed: Vec::new(),
+            idle: BTreeSet::new(),
+            queue: Queue::default(),
+            active: BTreeMap::new(),
+            given: 0,
+            hold: QUANTUM,
+            gone: Vec::new(),
         }
     }
 
@@ -48,184 +76,163 @@ impl Slots {
     }
 
     pub fn free(&self) -> u32 {
-        self.total - self.active
+        self.total.saturating_sub(self.active.len() as u32)
     }
 
-    pub fn queued(&self) -> usize {
-        self.queue.len()
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
-    pub fn place(&self, conn: ConnId) -> Place {
-        self.places.get(&conn).copied().unwrap_or(Place::Idle)
+    pub fn row(&self) -> SlotsRow {
+        SlotsRow { total: self.total, free: self.free(), queued: self.queue.len() as u32 }
     }
 
-    /// Position in the queue, 1 = next; `None` for those who do not wait.
-    pub fn position(&self, conn: ConnId) -> Option<usize> {
-        self.queue.iter().position(|c| *c == conn).map(|at| at + 1)
+    pub fn stand(&self, conn: ConnId) -> Stand {
+        if self.active.contains_key(&conn) {
+            Stand::Active
+        } else if self.queue.contains(conn) {
+            Stand::Queued
+        } else if self.idle.contains(&conn) {
+            Stand::Idle
+        } else {
+            Stand::Away
+        }
+    }
+
+    pub fn is_active(&self, conn: ConnId) -> bool {
+        self.active.contains_key(&conn)
+    }
+
+    /// Whether one who comes now is served now.
+    pub fn is_open(&self) -> bool {
+        self.free() > 0 && self.queue.is_empty()
     }
 
     /// The customer's word for a leecher's place.
     pub fn state(&self, conn: ConnId) -> State {
-        match self.place(conn) {
-            Place::Active { .. } => State::Connected,
-            Place::Idle if self.free() > 0 && self.queue.is_empty() => State::Available,
-            Place::Idle | Place::Queued => State::Unavailable,
+        match self.stand(conn) {
+            Stand::Active => State::Connected,
+            Stand::Idle | Stand::Away if self.is_open() => State::Available,
+            Stand::Idle | Stand::Away | Stand::Queued => State::Unavailable,
         }
     }
 
-    pub fn joined(&mut self, conn: ConnId) {
-        self.places.entry(conn).or_insert(Place::Idle);
+    /// Seconds that the one at `position` (1 = next) will wait, as far as the past tells.
+    pub fn wait_s(&self, position: usize) -> u32 {
+        let slots_of_time = (position as u64).saturating_mul(self.hold.as_ms());
+        u32::try_from(slots_of_time.div_ceil(u64::from(self.total) * 1000)).unwrap_or(u32::MAX)
     }
 
-    pub fn got_interested(&mut self, conn: ConnId, now: Time) {
-        if self.places.get(&conn) != Some(&Place::Idle) {
-            return;
-        }
-        self.set(conn, Place::Queued);
-        self.queue.push_back(conn);
+    /// Something befell a leecher; what follows for others follows at once.
+    pub fn got(&mut self, conn: ConnId, event: Event, who: Option<&Who>, now: Time) {
+        self.step(conn, event, who, now);
         self.promote(now);
     }
 
-    pub fn got_not_interested(&mut self, conn: ConnId, now: Time) {
-        self.demote(conn);
-        self.promote(now);
-    }
-
-    /// The holder asked for something: it keeps its slot.
-    pub fn got_request(&mut self, conn: ConnId, now: Time) {
-        if let Some(Place::Active { asked }) = self.places.get_mut(&conn) {
-            *asked = now;
+    /// The holder asked for something.
+    pub fn asked(&mut self, conn: ConnId, now: Time) {
+        if let Some(holding) = self.active.get_mut(&conn) {
+            holding.asked = now;
         }
     }
 
-    pub fn left(&mut self, conn: ConnId, now: Time) {
-        self.demote(conn);
-        self.places.remove(&conn);
-        self.promote(now);
+    /// Bytes were handed over for it; `first`: nothing was on its way.
+    pub fn handed_over(&mut self, conn: ConnId, bytes: u64, first: bool, now: Time) {
+        if let Some(holding) = self.active.get_mut(&conn) {
+            holding.bytes += bytes;
+            if first {
+                holding.took = now;
+            }
+        }
     }
 
-    /// Takes back the slots of holders that ask for nothing; `busy` says who still has something
-    /// coming.
+    /// It took something of what was handed over.
+    pub fn took(&mut self, conn: ConnId, now: Time) {
+        if let Some(holding) = self.active.get_mut(&conn) {
+            holding.took = now;
+        }
+    }
+
+    /// Takes back the slots of holders that stall or had their share; `busy` says for whom
+    /// something is on its way. A slot that nobody waits for stays where it is.
     pub fn tick(&mut self, now: Time, busy: impl Fn(ConnId) -> bool) {
-        let idle: Vec<ConnId> = self
-            .places
-            .iter()
-            .filter(|(conn, place)| match place {
-                Place::Active { asked } => now.since(*asked) > IDLE_HOLDER && !busy(**conn),
-                _ => false,
-            })
-            .map(|(conn, _)| *conn)
-            .collect();
-        // A slot nobody waits for may stay where it is.
-        for conn in idle.into_iter().take(self.queue.len()) {
-            self.demote(conn);
-            // It still wants, and will not say so again: it waits behind those who waited.
-            self.set(conn, Place::Queued);
-            self.queue.push_back(conn);
+        let due = |(conn, holding): (&ConnId, &Holding)| {
+            let stalled = holding.stalled(now, busy(*conn));
+            let event = if stalled { Event::Stalled } else { Event::QuantumOver };
+            (stalled || holding.over(now)).then_some((holding.nth, *conn, event))
+        };
+        let mut ending: Vec<(u64, ConnId, Event)> = self.active.iter().filter_map(due).collect();
+        ending.sort_unstable_by_key(|(nth, ..)| *nth);
+        // One for each who waits: nobody steps back only to step forward again.
+        for (_, conn, event) in ending.into_iter().take(self.queue.len()) {
+            if event == Event::Stalled {
+                mark!("D23");
+            }
+            self.step(conn, event, None, now);
         }
         self.promote(now);
     }
 
-    /// Who changed place since the last call, each once.
-    pub fn take_changed(&mut self) -> Vec<ConnId> {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable();
-        changed.dedup();
-        changed
+    /// Nobody is served any more.
+    pub fn close(&mut self, event: Event, now: Time) {
+        let all = self.active.keys().copied().chain(self.queue.iter());
+        let all: Vec<ConnId> = all.chain(self.idle.iter().copied()).collect();
+        all.into_iter().for_each(|conn| self.step(conn, event, None, now));
     }
 
-    fn set(&mut self, conn: ConnId, place: Place) {
-        self.places.insert(conn, place);
-        self.changed.push(conn);
+    /// Rows gone since the last call, in their order.
+    pub fn take_gone(&mut self) -> Vec<(ConnId, &'static Row)> {
+        std::mem::take(&mut self.gone)
     }
 
-    fn demote(&mut self, conn: ConnId) {
-        match self.place(conn) {
-            Place::Idle => return,
-            Place::Queued => self.queue.retain(|c| *c != conn),
-            Place::Active { .. } => self.active -= 1,
+    fn step(&mut self, conn: ConnId, event: Event, who: Option<&Who>, now: Time) {
+        let from = self.stand(conn);
+        let awaited = !self.queue.is_empty();
+        let Some(row) = states::find(from, event, self.is_open(), awaited) else { return };
+        match from {
+            Stand::Active => {
+                if let Some(holding) = self.active.remove(&conn) {
+                    self.held(now.since(holding.since));
+                }
+            }
+            Stand::Queued => match who.filter(|_| row.to == Stand::Away) {
+                Some(who) => self.queue.keep(conn, *who, now),
+                None => {
+                    self.queue.leave(conn);
+                }
+            },
+            Stand::Idle | Stand::Away => {
+                self.idle.remove(&conn);
+            }
         }
-        self.set(conn, Place::Idle);
+        match row.to {
+            Stand::Active => {
+                self.given += 1;
+                let (nth, since, asked, took) = (self.given, now, now, now);
+                let holding = Holding { nth, since, asked, took, bytes: 0 };
+                self.active.insert(conn, holding);
+            }
+            Stand::Queued => self.queue.enter(conn, who, now),
+            Stand::Idle => {
+                self.idle.insert(conn);
+            }
+            Stand::Away => {}
+        }
+        self.gone.push((conn, row));
+    }
+
+    fn held(&mut self, span: Span) {
+        self.hold = Span((self.hold.0 / 4 * 3).saturating_add(span.0 / 4));
     }
 
     fn promote(&mut self, now: Time) {
-        while self.active < self.total
-            && let Some(conn) = self.queue.pop_front()
+        while self.free() > 0
+            && let Some(conn) = self.queue.first()
         {
-            self.active += 1;
-            self.set(conn, Place::Active { asked: now });
+            self.step(conn, Event::Reached, None, now);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn conn(slot: u32) -> ConnId {
-        ConnId { slot, generation: 0 }
-    }
-
-    fn states(slots: &Slots, n: u32) -> Vec<State> {
-        (0..n).map(|c| slots.state(conn(c))).collect()
-    }
-
-    #[test]
-    fn one_slot_serves_one_and_the_next_when_it_leaves() {
-        use State::*;
-        let mut slots = Slots::new(1);
-        (0..3).for_each(|c| slots.joined(conn(c)));
-        assert_eq!(states(&slots, 3), [Available; 3]);
-        (0..3).for_each(|c| slots.got_interested(conn(c), Time::ZERO));
-        assert_eq!(states(&slots, 3), [Connected, Unavailable, Unavailable]);
-        assert_eq!((slots.position(conn(1)), slots.position(conn(2))), (Some(1), Some(2)));
-        slots.left(conn(0), Time::ZERO);
-        assert_eq!(states(&slots, 3)[1..], [Connected, Unavailable]);
-        slots.got_not_interested(conn(1), Time::ZERO);
-        assert_eq!(states(&slots, 3)[1..], [Unavailable, Connected]);
-        slots.got_not_interested(conn(2), Time::ZERO);
-        assert_eq!(states(&slots, 3)[1..], [Available, Available]);
-    }
-
-    #[test]
-    fn an_idle_holder_yields_only_to_one_who_waits() {
-        let mut slots = Slots::new(1);
-        slots.joined(conn(0));
-        slots.got_interested(conn(0), Time::ZERO);
-        slots.tick(Time::ZERO + Span::secs(60), |_| false);
-        assert_eq!(slots.state(conn(0)), State::Connected);
-        slots.joined(conn(1));
-        slots.got_interested(conn(1), Time::ZERO + Span::secs(60));
-        slots.tick(Time::ZERO + Span::secs(61), |_| true);
-        assert_eq!(slots.state(conn(1)), State::Unavailable, "a busy holder keeps its slot");
-        slots.tick(Time::ZERO + Span::secs(62), |_| false);
-        assert_eq!(slots.state(conn(1)), State::Connected);
-        assert_eq!(slots.place(conn(0)), Place::Queued, "it still wants");
-        slots.left(conn(1), Time::ZERO + Span::secs(63));
-        assert_eq!(slots.state(conn(0)), State::Connected);
-    }
-
-    #[test]
-    fn no_slot_is_ever_free_while_someone_waits() {
-        let seed = 0x51_07;
-        let mut rng = crate::core::rng::Rng::new(seed);
-        let mut slots = Slots::new(3);
-        let mut now = Time::ZERO;
-        for step in 0..20_000 {
-            now = now + Span::ms(rng.below(3000));
-            let who = conn(rng.below(12) as u32);
-            match rng.below(6) {
-                0 => slots.joined(who),
-                1 | 2 => slots.got_interested(who, now),
-                3 => slots.got_not_interested(who, now),
-                4 => slots.left(who, now),
-                _ => slots.tick(now, |c| c.slot.is_multiple_of(2)),
-            }
-            let active =
-                slots.places.values().filter(|p| matches!(p, Place::Active { .. })).count() as u32;
-            assert_eq!(active, slots.active, "seed {seed:#x} step {step}");
-            assert!(slots.queue.is_empty() || slots.free() == 0, "seed {seed:#x} step {step}");
-            assert!(active <= 3);
-        }
-    }
-}
+mod tests;

@@ -1,70 +1,200 @@
-//! What leechers are told of our upload side: slots granted and taken, and who could come now.
+//! What leechers are told of our upload side: what the rows of the table say, at once; places in
+//! the queue and slots that came free, when it is time; and never more than they care to hear.
 
 use super::Seeder;
-use super::slots::{Place, Slots};
+use super::states::{self, Event, Row, Stand, Word};
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::report::State;
-use crate::core::time::Time;
+use crate::core::time::{Span, Time};
 use crate::peer::Sessions;
 use crate::wire::peer::Message;
 use crate::wire::peer_state::{Reason, UploadState};
 
-impl Seeder {
-    /// Tells everyone whose place changed, and those who could come now or no longer.
-    pub(super) fn settle(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        for conn in self.slots.take_changed() {
-            let state = self.state_for(conn);
-            let (Some(session), Some(served)) =
-                (sessions.get_mut(&conn), self.served.get_mut(&conn))
-            else {
-                continue;
-            };
-            served.told = state.state;
-            session.tell_state(state, now, out);
-            match self.slots.place(conn) {
-                Place::Active { .. } if session.choking => session.say(Message::Unchoke, now, out),
-                Place::Idle | Place::Queued if !session.choking => {
-                    session.say(Message::Choke, now, out);
-                    for block in served.upload.take_all() {
-                        if session.fast() {
-                            session.say(Message::Reject(block), now, out);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.tell_others(sessions, now, out);
+/// A changed place is told so long after the last word at the earliest.
+const PLACE: Span = Span::secs(2);
+/// Who waits is told its place so often, changed or not.
+const HEARTBEAT: Span = Span::secs(30);
+/// Who wants nothing is told that a slot came free, or that none is, so long after the last word at
+/// the earliest.
+const FREED: Span = Span::secs(5);
+
+/// A number of words at once, and a steady number of them later.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    each: Span,
+    burst: u64,
+    /// When all that was spent is earned again.
+    even: Time,
+}
+
+impl Allowance {
+    /// State messages: 4 a second, 8 at once.
+    pub const STATES: Allowance = Allowance::new(Span::ms(250), 8);
+    /// Changes of mind: one a second, 64 at once.
+    pub const MINDS: Allowance = Allowance::new(Span::secs(1), 64);
+
+    const fn new(each: Span, burst: u64) -> Allowance {
+        Allowance { each, burst, even: Time::ZERO }
     }
 
-    pub(super) fn tell_others(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        for (conn, served) in &mut self.served {
-            let state = self.slots.state(*conn);
-            if state != served.told {
-                served.told = state;
-                if let Some(session) = sessions.get_mut(conn) {
-                    session.tell_state(upload_state(&self.slots, *conn), now, out);
-                }
-            }
+    /// Takes one; `false` if there is none.
+    pub fn spend(&mut self, now: Time) -> bool {
+        let even = self.even.max(now) + self.each;
+        let allowed = even.since(now) <= self.each.times(self.burst);
+        if allowed {
+            self.even = even;
         }
-    }
-
-    pub(super) fn state_for(&self, conn: ConnId) -> UploadState {
-        upload_state(&self.slots, conn)
+        allowed
     }
 }
 
-/// What `conn` is told of our upload side.
-fn upload_state(slots: &Slots, conn: ConnId) -> UploadState {
-    let state = slots.state(conn);
-    UploadState {
-        state,
-        queue_position: slots.position(conn).unwrap_or(0) as u32,
-        queue_len: slots.queued() as u32,
-        free: slots.free(),
-        total: slots.total(),
-        wait_s: 0,
-        reason: if state == State::Unavailable { Reason::Full } else { Reason::None },
+/// What one leecher was told last.
+#[derive(Debug)]
+pub struct Told {
+    state: State,
+    position: u32,
+    at: Time,
+    allowance: Allowance,
+    /// The allowance was spent when there was something to tell.
+    owed: bool,
+}
+
+impl Told {
+    pub fn new(state: &UploadState, now: Time) -> Told {
+        Told {
+            state: state.state,
+            position: state.queue_position,
+            at: now,
+            allowance: Allowance::STATES,
+            owed: false,
+        }
+    }
+}
+
+impl Seeder {
+    /// Says what the rows say that were gone.
+    pub(super) fn settle(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        for (conn, row) in self.slots.take_gone() {
+            self.say(conn, row, sessions, now, out);
+        }
+    }
+
+    fn say(
+        &mut self,
+        conn: ConnId,
+        row: &Row,
+        sessions: &mut Sessions,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        for word in row.says {
+            if matches!(word, Word::Available | Word::Connected | Word::Unavailable) {
+                self.tell(conn, sessions, now, out);
+                continue;
+            }
+            let Some(session) = sessions.get_mut(&conn) else { return };
+            let Some(served) = self.served.get_mut(&conn) else { return };
+            match word {
+                Word::Unchoke => session.say(Message::Unchoke, now, out),
+                Word::Choke => {
+                    served.refusals.choked(now);
+                    session.say(Message::Choke, now, out);
+                }
+                _ => {
+                    let fast = session.fast();
+                    for block in served.upload.take_all().filter(|_| fast) {
+                        session.say(Message::Reject(block), now, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells one leecher how it stands now; later, if it was told too often.
+    fn tell(&mut self, conn: ConnId, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        let state = self.state_for(conn);
+        let Some(session) = sessions.get_mut(&conn) else { return };
+        let Some(served) = self.served.get_mut(&conn) else { return };
+        let told = &mut served.told;
+        told.owed = !told.allowance.spend(now);
+        if !told.owed {
+            (told.state, told.position, told.at) = (state.state, state.queue_position, now);
+            session.tell_state(state, now, out);
+        }
+    }
+
+    /// Tells those for whom it is time.
+    pub(super) fn tell_due(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        if self.closed.is_some() {
+            return;
+        }
+        let mut due: Vec<(ConnId, Option<Event>)> = Vec::new();
+        for (at, conn) in self.slots.queue().iter().enumerate() {
+            let Some(Told { position, at: then, .. }) = self.served.get(&conn).map(|s| &s.told)
+            else {
+                continue;
+            };
+            let silent = now.since(*then);
+            let moved = *position as usize != at + 1 && silent >= PLACE;
+            if moved || silent >= HEARTBEAT {
+                due.push((conn, Some(Event::Moved)));
+            }
+        }
+        let event = if self.slots.is_open() { Event::SlotFree } else { Event::SlotsTaken };
+        for (conn, served) in &self.served {
+            let told = &served.told;
+            let idle = self.slots.stand(*conn) == Stand::Idle;
+            if idle && told.state != self.slots.state(*conn) && now.since(told.at) >= FREED {
+                due.push((*conn, Some(event)));
+            } else if told.owed {
+                due.push((*conn, None));
+            }
+        }
+        for (conn, event) in due {
+            let stand = self.slots.stand(conn);
+            match event.and_then(|event| states::find(stand, event, false, false)) {
+                Some(row) => self.say(conn, row, sessions, now, out),
+                None => self.tell(conn, sessions, now, out),
+            }
+        }
+    }
+
+    /// What `conn` is told of our upload side.
+    pub(super) fn state_for(&self, conn: ConnId) -> UploadState {
+        let state = self.state(conn);
+        let position = self.slots.queue().position(conn);
+        let reason = match (self.closed, state) {
+            (Some(reason), _) => reason,
+            (None, State::Unavailable) => Reason::Full,
+            (None, _) => Reason::None,
+        };
+        UploadState {
+            state,
+            queue_position: position.unwrap_or(0) as u32,
+            queue_len: self.slots.queue().len() as u32,
+            free: self.slots.free(),
+            total: self.slots.total(),
+            wait_s: position.map_or(0, |position| self.slots.wait_s(position)),
+            reason,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_messages_are_eight_at_once_and_four_a_second() {
+        let mut allowance = Allowance::STATES;
+        let told = |allowance: &mut Allowance, now: Time| {
+            (0..100).filter(|_| allowance.spend(now)).count()
+        };
+        let start = Time::ZERO + Span::secs(9);
+        assert_eq!(told(&mut allowance, start), 8);
+        assert_eq!(told(&mut allowance, start + Span::ms(249)), 0);
+        assert_eq!(told(&mut allowance, start + Span::ms(1000)), 4);
+        assert_eq!(told(&mut allowance, start + Span::secs(100)), 8);
     }
 }

@@ -2,7 +2,6 @@
 //! handed over to keep its connection busy. Cancel and choke touch only our own queue, so nothing
 //! that was handed over is ever taken back.
 
-use super::library::Library;
 use crate::core::chunk::{Chunk, FileSpan};
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
@@ -16,9 +15,20 @@ pub const ASKED_MAX: usize = 512;
 /// Bytes handed over to the driver for one connection: a few of its largest writes.
 const HANDED_OVER_BYTES: u64 = 1024 * 1024;
 
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pushed {
+    Queued,
+    /// It waits already: one answer will do for both.
+    Twice,
+    /// The queue is full.
+    Full,
+}
+
 #[derive(Debug)]
 pub struct Upload {
-    asked: VecDeque<BlockRef>,
+    /// What was asked for, with the place of its bytes.
+    asked: VecDeque<(BlockRef, FileSpan)>,
     /// Bytes handed over that have not left yet, as last told.
     handed_over: u64,
     pub meter: Meter,
@@ -29,24 +39,26 @@ impl Upload {
         Upload { asked: VecDeque::new(), handed_over: 0, meter: Meter::new(now) }
     }
 
-    /// Queues a request; `false` when the queue is full.
-    pub fn push(&mut self, block: BlockRef) -> bool {
-        let room = self.asked.len() < ASKED_MAX;
-        if room {
-            self.asked.push_back(block);
+    pub fn push(&mut self, block: BlockRef, span: FileSpan) -> Pushed {
+        if self.asked.len() >= ASKED_MAX {
+            return Pushed::Full;
         }
-        room
+        if self.asked.iter().any(|(asked, _)| *asked == block) {
+            return Pushed::Twice;
+        }
+        self.asked.push_back((block, span));
+        Pushed::Queued
     }
 
     /// Forgets a request; `false` when it is not waiting any more.
     pub fn cancel(&mut self, block: BlockRef) -> bool {
-        let found = self.asked.iter().position(|asked| *asked == block);
+        let found = self.asked.iter().position(|(asked, _)| *asked == block);
         found.and_then(|at| self.asked.remove(at)).is_some()
     }
 
     /// Forgets every request that was not handed over yet.
-    pub fn take_all(&mut self) -> VecDeque<BlockRef> {
-        std::mem::take(&mut self.asked)
+    pub fn take_all(&mut self) -> impl Iterator<Item = BlockRef> + use<> {
+        std::mem::take(&mut self.asked).into_iter().map(|(block, _)| block)
     }
 
     /// Whether something is waiting or on its way.
@@ -54,32 +66,30 @@ impl Upload {
         !self.asked.is_empty() || self.handed_over > 0
     }
 
-    /// Told by the driver what of the connection's queue is left.
-    pub fn sent(&mut self, queued: u64) {
+    /// Whether something was handed over and has not left.
+    pub fn on_way(&self) -> bool {
+        self.handed_over > 0
+    }
+
+    /// Told by the driver what of the connection's queue is left; whether that is less than before.
+    pub fn sent(&mut self, queued: u64) -> bool {
+        let less = queued < self.handed_over;
         self.handed_over = queued;
+        less
     }
 
-    /// Hands over requests until the connection has enough to do.
-    pub fn pump(&mut self, conn: ConnId, library: &Library, now: Time, out: &mut Outbox) {
+    /// Hands over requests until the connection has enough to do. -> bytes of content.
+    pub fn pump(&mut self, conn: ConnId, now: Time, out: &mut Outbox) -> u64 {
+        let mut bytes = 0;
         while self.handed_over < HANDED_OVER_BYTES
-            && let Some(block) = self.asked.pop_front()
+            && let Some((block, span)) = self.asked.pop_front()
         {
-            let Some(span) = library.span(block) else { continue };
-            self.hand_over(conn, block, span, now, out);
+            out.send(conn, &peer::block_head(block.piece, block.begin, block.len));
+            out.send_chunk(conn, Chunk::File(span));
+            self.handed_over += 13 + u64::from(block.len);
+            bytes += u64::from(block.len);
         }
-    }
-
-    fn hand_over(
-        &mut self,
-        conn: ConnId,
-        block: BlockRef,
-        span: FileSpan,
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        out.send(conn, &peer::block_head(block.piece, block.begin, block.len));
-        out.send_chunk(conn, Chunk::File(span));
-        self.handed_over += 13 + u64::from(block.len);
-        self.meter.add(now, u64::from(block.len));
+        self.meter.add(now, bytes);
+        bytes
     }
 }

@@ -229,6 +229,10 @@ pub fn snapshot(picture: &Snapshot, slots_max: Option<u32>) -> Verdict {
             format!("the snapshot says {} of {} bytes", transfer.done, transfer.size)
         })?;
     }
+    let slots = picture.slots;
+    law(slots.free <= slots.total && (slots.free == 0 || slots.queued == 0), || {
+        format!("S8: {} of {} slots are free, {} wait", slots.free, slots.total, slots.queued)
+    })?;
     let served = picture.peers.iter().filter(|row| row.state == State::Connected).count();
     law(slots_max.is_none_or(|slots| served <= slots as usize), || {
         format!("{served} neighbours are Connected, slots: {slots_max:?}")
@@ -268,7 +272,7 @@ impl Role for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::report::Transfer;
+    use crate::core::report::{SlotsRow, Transfer};
 
     fn dialled() -> (Watch, Outbox, ConnId) {
         let (mut watch, mut out) = (Watch::default(), Outbox::default());
@@ -338,6 +342,18 @@ mod tests {
         let wrong = Input::File { ticket, done: FileDone::Done(Ok(())) };
         assert!(watch.input(Time(3), Time::NEVER, &wrong).is_err());
         assert!(watch.input(Time(3), Time::NEVER, &wrong).is_err());
+    }
+
+    #[test]
+    fn a_slot_that_is_free_while_somebody_waits_is_caught() {
+        let with = |total, free, queued| {
+            let slots = SlotsRow { total, free, queued };
+            snapshot(&Snapshot { slots, ..Snapshot::default() }, None)
+        };
+        assert_eq!(with(2, 0, 5), Ok(()));
+        assert_eq!(with(2, 2, 0), Ok(()));
+        assert!(with(2, 1, 1).is_err());
+        assert!(with(2, 3, 0).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::weather::{Purpose, Weather, stream};
 use super::world::{Act, NodeEnv, NodeId, World};
 use crate::core::id::PeerId;
 use crate::core::io::Role;
+use crate::core::limits::SOURCES_DEFAULT;
 use crate::core::report::Ending;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
@@ -352,6 +353,7 @@ fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
         overwrite: false,
         keep_seeding: scene.keep_seeding,
         timeout: None,
+        sources: SOURCES_DEFAULT,
     }
 }
 

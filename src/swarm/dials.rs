@@ -1,12 +1,19 @@
 //! Whom the swarm dials, and what becomes of it.
 
 use super::Swarm;
+use super::neighbours::{DIAL_YOUNG, DIALS_MAX};
+use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Outbox};
-use crate::core::report::Event;
-use crate::core::time::Time;
+use crate::core::report::{Event, State};
+use crate::core::time::{Span, Time};
 use crate::peer::{Identity, Session};
 use std::net::SocketAddr;
+
+/// Sources dialled beyond the wanted number while all of those let us wait.
+const FURTHER_SOURCES: usize = 4;
+/// How long a source that we did not need is left alone.
+const UNNEEDED: Span = Span::secs(60);
 
 impl Swarm {
     /// A tracker named peers.
@@ -25,10 +32,49 @@ impl Swarm {
         if self.leaving {
             return;
         }
-        for (addr, identity) in self.neighbours.due(self.fetch.is_some(), now) {
+        let room = self.dial_room(now);
+        for (addr, identity) in self.neighbours.due(self.fetch.is_some(), room, now) {
             let conn = out.dial(addr);
             self.neighbours.dialled(addr, conn, now);
             self.dials.insert(conn, (addr, identity));
+        }
+    }
+
+    /// How many more to dial. One who fetches keeps a bounded number of sources that it dialled and
+    /// needs, and a few more while all of them let it wait for long.
+    fn dial_room(&self, now: Time) -> usize {
+        let Some(fetch) = &self.fetch else { return DIALS_MAX };
+        let wanted = || self.sessions.values().filter(|session| session.wanting);
+        let may_serve = |session: &&Session| match session.peer_id {
+            Some(_) => session.wanting,
+            None => now.since(session.began) < DIAL_YOUNG,
+        };
+        let dialled = self.sessions.values().filter(|session| session.outgoing);
+        let ours = dialled.filter(may_serve).count() + self.neighbours.dialling(now);
+        let all_wait = fetch.waits_long(wanted().map(|session| session.conn), now);
+        let further = if all_wait { FURTHER_SOURCES } else { 0 };
+        (self.sources_max + further).saturating_sub(ours)
+    }
+
+    /// Leaves sources that let us wait while as many serve us as are useful.
+    pub(super) fn leave_unneeded(&mut self, now: Time, out: &mut Outbox) {
+        let Some(fetch) = &self.fetch else { return };
+        if fetch.serving() < self.sources_max {
+            return;
+        }
+        let unneeded: Vec<ConnId> = self
+            .sessions
+            .values()
+            .filter(|session| session.outgoing && session.wanting && !session.interested)
+            .map(|session| session.conn)
+            .filter(|conn| fetch.state(*conn) == Some(State::Unavailable))
+            .collect();
+        for conn in unneeded {
+            let addr = self.sessions.get(&conn).map(|session| session.remote);
+            self.end(conn, Fault::nobody("others serve"), now, out);
+            if let Some(addr) = addr {
+                self.neighbours.put_off(addr, UNNEEDED, now);
+            }
         }
     }
 

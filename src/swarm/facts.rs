@@ -4,8 +4,10 @@ use super::Swarm;
 use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
+use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use crate::peer::{Heard, Identity};
+use crate::wire::peer::Message;
 
 /// How long a peer of ours that was met under v1 is not dialled under v1 again.
 const MET_UNDER_V1: Span = Span::secs(3600);
@@ -34,13 +36,13 @@ impl Swarm {
                     if let Some(fetch) = &mut self.fetch {
                         fetch.got_pieces(session, &before, now, out);
                     }
-                    self.part_if_both_complete(conn)?;
+                    self.complete_if_full(conn, now, out)?;
                 }
                 Heard::Has(piece) => {
                     if let Some(fetch) = &mut self.fetch {
                         fetch.got_have(session, piece, now, out);
                     }
-                    self.part_if_both_complete(conn)?;
+                    self.complete_if_full(conn, now, out)?;
                 }
                 fact => self.hear_of_blocks(conn, fact, now, out)?,
             }
@@ -63,7 +65,7 @@ impl Swarm {
             }
             Heard::BlockEnded => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.block_ended(conn, now, out);
+                    fetch.block_ended(conn, &mut self.sessions, now, out);
                 }
             }
             Heard::Unchoked => {
@@ -79,39 +81,59 @@ impl Swarm {
             }
             Heard::Told(state) => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.got_state(conn, state);
+                    fetch.got_state(conn, state, now);
                 }
             }
-            fact => self.hear_of_slots(conn, fact, now, out),
+            Heard::GotHashes(range, hashes) => {
+                // Once nothing is missing, an answer that comes late is of no use.
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_hashes(conn, range, &hashes)?;
+                }
+            }
+            Heard::HashesRejected(range) => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.got_hash_reject(conn, range);
+                }
+            }
+            fact => self.hear_of_slots(conn, fact, now, out)?,
         }
         Ok(())
     }
 
-    fn hear_of_slots(&mut self, conn: ConnId, heard: Heard<'_>, now: Time, out: &mut Outbox) {
+    fn hear_of_slots(
+        &mut self,
+        conn: ConnId,
+        heard: Heard<'_>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
         match heard {
             Heard::Interested => {
-                self.serve.got_interested(conn, &mut self.sessions, now, out);
-                return;
+                return self.serve.got_interested(conn, &mut self.sessions, now, out);
             }
             Heard::NotInterested => {
                 self.serve.got_not_interested(conn, &mut self.sessions, now, out);
-                return;
+                return Ok(());
             }
             _ => {}
         }
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         match heard {
-            Heard::Asked(block) => self.serve.got_request(session, block, now, out),
+            Heard::Asked(block) => self.serve.got_request(session, block, now, out)?,
+            Heard::AskedWrongly(block) if session.fast() => {
+                session.say(Message::Reject(block), now, out);
+            }
             Heard::Cancelled(block) => self.serve.got_cancel(session, block, now, out),
             Heard::AskedHashes(range) => self.serve.got_hash_request(session, range, now, out),
             Heard::AskedMetadata(part) => self.serve.got_metadata_request(session, part, now, out),
             Heard::Choked => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.got_choke(session);
+                    fetch.got_choke(session, now);
                 }
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// The handshake is known: is this someone to talk to? Then we say who we are.
@@ -124,9 +146,13 @@ impl Swarm {
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         let Some(peer_id) = session.peer_id else { return Ok(()) };
         if peer_id == self.us.peer_id {
+            mark!("D02");
             let remote = session.remote;
             self.neighbours.put_off(remote, MET_UNDER_V1, now);
             return Err(Fault::nobody("it is ourselves"));
+        }
+        if self.neighbours.is_struck(peer_id, now) {
+            return Err(Fault::nobody("it sent bad data not long ago"));
         }
         if session.identity == Identity::V1 && peer_id.is_lmk() && self.content.v2.is_some() {
             let remote = session.remote;
@@ -136,6 +162,7 @@ impl Swarm {
             return Err(Fault::nobody("peers of ours meet under v2"));
         }
         if let Some(loser) = self.second_conversation(conn) {
+            mark!("D02");
             if loser == conn {
                 return Err(Fault::nobody("we converse already"));
             }
@@ -175,16 +202,19 @@ impl Swarm {
         }
         let told = session.introduced.as_ref().and_then(|words| words.lmk);
         if let (Some(told), Some(fetch)) = (told, &mut self.fetch) {
-            fetch.got_state(conn, told);
+            fetch.got_state(conn, told, now);
         }
     }
 
-    /// Two complete peers have nothing to give each other.
-    fn part_if_both_complete(&self, conn: ConnId) -> Result<(), Fault> {
-        let theirs = self.sessions.get(&conn).is_some_and(|session| session.has.is_full());
-        match theirs && self.is_complete() {
-            true => Err(Fault::nobody("both have everything")),
-            false => Ok(()),
+    /// A complete peer takes nothing; two complete peers have nothing to give each other.
+    fn complete_if_full(&mut self, conn: ConnId, now: Time, out: &mut Outbox) -> Result<(), Fault> {
+        if !self.sessions.get(&conn).is_some_and(|session| session.has.is_full()) {
+            return Ok(());
         }
+        if self.is_complete() {
+            return Err(Fault::nobody("both have everything"));
+        }
+        self.serve.got_complete(conn, &mut self.sessions, now, out);
+        Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! File work of a swarm: pieces on their way to disk, and what follows when they are there.
 
 use super::{Happened, Swarm};
+use crate::content::geometry::Piece;
 use crate::core::fault::Fault;
-use crate::core::id::Ticket;
+use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::report::Event;
 use crate::core::time::Time;
@@ -70,13 +71,7 @@ impl Swarm {
                     }
                 }
                 News::Lied(conn, piece) => {
-                    let what = "sent a piece that does not match its hash";
-                    let peer = self.sessions.get(&conn).map(|session| session.remote.to_string());
-                    let peer = peer.unwrap_or_default();
-                    let line =
-                        format!("peer {peer}: piece {} does not match its hash", piece.index());
-                    out.tell(Event::warning("corrupt", line).text("peer", peer));
-                    self.end(conn, Fault::peer(what), now, out);
+                    self.strike(conn, piece, now, out);
                 }
                 News::Broken(piece) => {
                     let line = format!("piece {} does not match; asked again", piece.index());
@@ -85,8 +80,24 @@ impl Swarm {
                 News::DiskFailed(error) => self.happened.push(Happened::DiskFailed(error)),
             }
         }
+        if let Some(fetch) = &mut self.fetch {
+            fetch.inquire(&mut self.sessions, now, out);
+        }
         if self.fetch.as_ref().is_some_and(Leecher::is_complete) {
             self.completed(now, out);
         }
+    }
+    /// A peer sent wrong blocks. It is left alone for a while, also if it is gone already.
+    fn strike(&mut self, conn: ConnId, piece: Piece, now: Time, out: &mut Outbox) {
+        let Some(session) = self.sessions.get(&conn) else {
+            return self.neighbours.strike_gone(conn, now);
+        };
+        if let Some(peer_id) = session.peer_id {
+            self.neighbours.strike(peer_id, now);
+        }
+        let peer = session.remote.to_string();
+        let line = format!("peer {peer}: piece {} does not match its hash", piece.index());
+        out.tell(Event::warning("corrupt", line).text("peer", peer));
+        self.end(conn, Fault::peer("sent a piece that does not match its hash"), now, out);
     }
 }

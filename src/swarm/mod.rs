@@ -11,7 +11,6 @@ mod rows;
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
-use crate::core::fault::Fault;
 use crate::core::id::{ConnId, FileId, InfoHash};
 use crate::core::io::{Closed, FileError, Outbox};
 use crate::core::report::State;
@@ -37,6 +36,8 @@ pub enum Happened {
     /// Every piece is.
     Complete,
     DiskFailed(FileError),
+    /// Bytes that we serve could not be read, or are not what they were.
+    FileFailed,
     /// The last source we could take from is gone.
     NoSource,
 }
@@ -51,6 +52,8 @@ pub struct Swarm {
     serve: Seeder,
     fetch: Option<Leecher>,
     neighbours: Neighbours,
+    /// Sources dialled and kept at a time.
+    sources_max: usize,
     /// The state each neighbour was shown with last.
     shown: BTreeMap<ConnId, State>,
     happened: Vec<Happened>,
@@ -64,12 +67,13 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// A swarm whose pieces `have` stand proven in `file`. What is missing is fetched.
+    /// A swarm whose pieces `have` stand proven in `file`. What is missing is fetched, from about
+    /// `sources` at a time.
     pub fn new(
         content: Rc<Content>,
         us: Us,
         (file, have): (FileId, Bitfield),
-        slots: u32,
+        (slots, sources): (u32, u32),
         rng: &mut Rng,
         now: Time,
     ) -> Swarm {
@@ -82,7 +86,8 @@ impl Swarm {
             sessions: Sessions::new(),
             dials: BTreeMap::new(),
             fetch,
-            neighbours: Neighbours::default(),
+            neighbours: Neighbours::new(rng.next_u64()),
+            sources_max: sources as usize,
             shown: BTreeMap::new(),
             happened: Vec::new(),
             next_tick: now,
@@ -110,21 +115,6 @@ impl Swarm {
 
     pub fn is_complete(&self) -> bool {
         self.serve.library.have().is_full()
-    }
-
-    /// Bytes that are proven and written.
-    pub fn done_bytes(&self) -> u64 {
-        let have = self.serve.library.have();
-        if have.is_full() {
-            return self.content.geometry.size();
-        }
-        let geometry = &self.content.geometry;
-        let last = geometry.pieces().wrapping_sub(1);
-        let short = match geometry.piece(last) {
-            Some(piece) if have.get(last) => geometry.piece_length() - geometry.piece_len(piece),
-            _ => 0,
-        };
-        u64::from(have.count()) * u64::from(geometry.piece_length()) - u64::from(short)
     }
 
     pub fn deadline(&self) -> Time {
@@ -171,6 +161,7 @@ impl Swarm {
             if let Some(fetch) = &mut self.fetch {
                 fetch.fill(session, now, out);
             }
+            session.pause_if_crowded(out);
         }
         self.take_news(now, out);
         true
@@ -178,11 +169,10 @@ impl Swarm {
 
     /// What left a connection; `false` if it is not ours.
     pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) -> bool {
-        let ours = self.sessions.contains_key(&conn);
-        if ours {
-            self.serve.got_sent(conn, queued, now, out);
-        }
-        ours
+        let Some(session) = self.sessions.get_mut(&conn) else { return false };
+        session.got_sent(queued, out);
+        self.serve.got_sent(conn, queued, now, out);
+        true
     }
 
     /// The end of a connection. Conversations we ended ourselves are forgotten already.
@@ -194,12 +184,7 @@ impl Swarm {
         if !self.sessions.contains_key(&conn) {
             return false;
         }
-        let what = match why {
-            Closed::FileFailed => "the file could not be read",
-            Closed::Reset => "the connection was reset",
-            _ => "it hung up",
-        };
-        self.forget(conn, Fault::nobody(what), now, out);
+        self.hung_up(conn, why, now, out);
         true
     }
 
@@ -213,13 +198,14 @@ impl Swarm {
         }
         self.look_after_sessions(now, out);
         if let Some(fetch) = &mut self.fetch {
-            fetch.tick(now);
+            fetch.tick(&mut self.sessions, now, out);
             for session in self.sessions.values_mut().filter(|session| session.peer_id.is_some()) {
                 fetch.review_interest(session, now, out);
                 fetch.fill(session, now, out);
             }
         }
         self.serve.tick(&mut self.sessions, now, out);
+        self.leave_unneeded(now, out);
         self.dial_due(now, out);
         self.tell_states(now, out);
     }

@@ -1,18 +1,21 @@
 //! The addresses of a swarm: who was named, who is being dialled, who is away until when. One entry
 //! an address, whatever identity it was named under.
 
-use crate::core::id::ConnId;
+use crate::core::id::{ConnId, PeerId};
+use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::peer::Identity;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
 /// Addresses kept for one swarm.
 const KNOWN_MAX: usize = 2_000;
 /// Dials on their way at a time.
-const DIALS_MAX: usize = 32;
+pub const DIALS_MAX: usize = 32;
 /// A dial that was not answered for so long is given up.
 pub const DIAL: Span = Span::secs(10);
+/// A dial that was not answered for so long does not count as a source to be.
+pub const DIAL_YOUNG: Span = Span::secs(2);
 /// The longest wait before an address is dialled again.
 const AWAY_MAX_S: u64 = 60;
 /// A peer of ours is named under both identities, and met under v2: so long an address named under
@@ -24,6 +27,8 @@ const UNNAMED: Span = Span::secs(600);
 pub const BOTH_COMPLETE: Span = Span::secs(3600);
 /// How long a peer that sent bad data is left alone.
 const STRUCK: Span = Span::secs(600);
+/// Conversations that ended whose peers may still be found out.
+const GONE_MAX: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reach {
@@ -44,8 +49,25 @@ struct Neighbour {
     /// When it was lost last.
     lost: Time,
     failures: u32,
+    /// It sent bad data: left alone until then, whatever becomes of other conversations with it.
+    struck_until: Time,
     /// Whether we ever conversed.
     met: bool,
+}
+
+impl Neighbour {
+    fn new(reach: Reach, identity: Identity, now: Time) -> Neighbour {
+        Neighbour {
+            reach,
+            identity,
+            named: now,
+            known: now,
+            lost: now,
+            failures: 0,
+            struck_until: Time::ZERO,
+            met: false,
+        }
+    }
 }
 
 /// An address that was lost: how long it is left alone, and whether we had ever conversed.
@@ -60,47 +82,93 @@ pub struct Lost {
 pub struct Neighbours {
     known: BTreeMap<SocketAddr, Neighbour>,
     talking: BTreeMap<ConnId, SocketAddr>,
+    /// Who was who in the last conversations that ended.
+    gone: VecDeque<(ConnId, SocketAddr)>,
+    /// Peers that sent bad data, and until when we do not converse with them, whoever dials.
+    struck: VecDeque<(PeerId, Time)>,
+    /// Puts addresses in an order of our own, so that not all dial the same first.
+    seed: u64,
 }
 
 impl Neighbours {
+    pub fn new(seed: u64) -> Neighbours {
+        Neighbours { seed, ..Neighbours::default() }
+    }
+
     /// A tracker named these.
     pub fn got_named(&mut self, identity: Identity, addrs: &[SocketAddr], now: Time) {
         for addr in addrs {
             if self.known.len() >= KNOWN_MAX && !self.known.contains_key(addr) {
                 continue;
             }
-            let neighbour = self.known.entry(*addr).or_insert(Neighbour {
-                reach: Reach::Fresh,
-                identity,
-                named: now,
-                known: now,
-                lost: now,
-                failures: 0,
-                met: false,
-            });
+            let fresh = Neighbour::new(Reach::Fresh, identity, now);
+            let neighbour = self.known.entry(*addr).or_insert(fresh);
             neighbour.identity = neighbour.identity.max(identity);
             neighbour.named = now;
         }
     }
 
-    /// Whom to dial now. One who lacks pieces tries on its own account; one who has all dials those
-    /// again that a tracker still names.
-    pub fn due(&mut self, lacking: bool, now: Time) -> Vec<(SocketAddr, Identity)> {
+    /// Whom to dial now, at most `room` of them, those that failed least first. One who lacks
+    /// pieces tries on its own account; one who has all dials those again that a tracker still
+    /// names.
+    pub fn due(&mut self, lacking: bool, room: usize, now: Time) -> Vec<(SocketAddr, Identity)> {
         self.known.retain(|_, n| {
             !matches!(n.reach, Reach::Away { .. } | Reach::Fresh) || now.since(n.named) < UNNAMED
         });
         let dialling =
             self.known.values().filter(|n| matches!(n.reach, Reach::Dialling { .. })).count();
-        self.known
+        let mut due: Vec<(u32, u64, SocketAddr, Identity)> = self
+            .known
             .iter()
             .filter(|(_, n)| match n.reach {
                 Reach::Fresh => n.identity == Identity::V2 || now.since(n.known) >= V1_ALONE,
-                Reach::Away { until } => until <= now && (lacking || n.named > n.lost),
+                Reach::Away { until } => {
+                    until.max(n.struck_until) <= now && (lacking || n.named > n.lost)
+                }
                 _ => false,
             })
-            .map(|(addr, n)| (*addr, n.identity))
-            .take(DIALS_MAX.saturating_sub(dialling))
-            .collect()
+            .map(|(addr, n)| (n.failures, self.place(*addr), *addr, n.identity))
+            .collect();
+        due.sort_unstable();
+        due.truncate(room.min(DIALS_MAX.saturating_sub(dialling)));
+        due.into_iter().map(|(_, _, addr, identity)| (addr, identity)).collect()
+    }
+
+    /// Where an address stands among equals.
+    fn place(&self, addr: SocketAddr) -> u64 {
+        let ip = match addr.ip() {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let number = (ip ^ ip >> 64) as u64 ^ u64::from(addr.port()) << 48;
+        Rng::new(self.seed ^ number).next_u64()
+    }
+
+    /// Dials on their way that may well be answered yet. One that hangs keeps nobody else waiting.
+    pub fn dialling(&self, now: Time) -> usize {
+        let young = |n: &&Neighbour| match n.reach {
+            Reach::Dialling { since, .. } => now.since(since) < DIAL_YOUNG,
+            _ => false,
+        };
+        self.known.values().filter(young).count()
+    }
+
+    /// A peer sent bad data.
+    pub fn strike(&mut self, peer_id: PeerId, now: Time) {
+        self.struck.truncate(GONE_MAX - 1);
+        self.struck.push_front((peer_id, now + STRUCK));
+    }
+
+    pub fn is_struck(&self, peer_id: PeerId, now: Time) -> bool {
+        self.struck.iter().any(|(struck, until)| *struck == peer_id && now < *until)
+    }
+
+    /// The peer of a conversation that ended is found out to have sent bad data.
+    pub fn strike_gone(&mut self, conn: ConnId, now: Time) {
+        let Some((_, addr)) = self.gone.iter().find(|(gone, _)| *gone == conn) else { return };
+        if let Some(neighbour) = self.known.get_mut(addr) {
+            neighbour.struck_until = now + STRUCK;
+        }
     }
 
     pub fn dialled(&mut self, addr: SocketAddr, conn: ConnId, now: Time) {
@@ -123,16 +191,8 @@ impl Neighbours {
     /// A conversation with the peer that listens at `addr` is on.
     pub fn met(&mut self, addr: SocketAddr, conn: ConnId, now: Time) {
         self.talking.insert(conn, addr);
-        let identity = Identity::V2;
-        let neighbour = self.known.entry(addr).or_insert(Neighbour {
-            reach: Reach::Talking,
-            identity,
-            named: now,
-            known: now,
-            lost: now,
-            failures: 0,
-            met: true,
-        });
+        let fresh = Neighbour::new(Reach::Talking, Identity::V2, now);
+        let neighbour = self.known.entry(addr).or_insert(fresh);
         neighbour.reach = Reach::Talking;
         neighbour.met = true;
     }
@@ -151,6 +211,11 @@ impl Neighbours {
             _ => None,
         });
         let addr = self.talking.remove(&conn).or(dialled)?;
+        self.gone.truncate(GONE_MAX - 1);
+        self.gone.push_front((conn, addr));
+        if struck && let Some(neighbour) = self.known.get_mut(&addr) {
+            neighbour.struck_until = now + STRUCK;
+        }
         // A second conversation with the same peer may go on.
         if self.talking.values().any(|other| *other == addr) {
             return None;
@@ -199,12 +264,12 @@ mod tests {
         neighbours.got_named(Identity::V2, &[addr(1)], now);
         let mut waits = Vec::new();
         for n in 0..8 {
-            assert_eq!(neighbours.due(true, now).len(), 1);
+            assert_eq!(neighbours.due(true, 99, now).len(), 1);
             neighbours.dialled(addr(1), conn(n), now);
-            assert!(neighbours.due(true, now).is_empty());
+            assert!(neighbours.due(true, 99, now).is_empty());
             let wait = neighbours.lost(conn(n), false, now).unwrap().wait;
             waits.push(wait.as_secs());
-            assert!(neighbours.due(true, now + wait - Span(1)).is_empty());
+            assert!(neighbours.due(true, 99, now + wait - Span(1)).is_empty());
             now = now + wait;
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
@@ -214,11 +279,12 @@ mod tests {
     fn an_address_named_under_both_identities_is_met_under_v2() {
         let mut neighbours = Neighbours::default();
         neighbours.got_named(Identity::V1, &[addr(1), addr(2)], Time::ZERO);
-        assert_eq!(neighbours.due(true, Time::ZERO), []);
+        assert_eq!(neighbours.due(true, 99, Time::ZERO), []);
         neighbours.got_named(Identity::V2, &[addr(1)], Time::ZERO);
         neighbours.got_named(Identity::V1, &[addr(1)], Time::ZERO);
-        assert_eq!(neighbours.due(true, Time::ZERO), [(addr(1), Identity::V2)]);
-        let later = neighbours.due(true, Time::ZERO + V1_ALONE);
+        assert_eq!(neighbours.due(true, 99, Time::ZERO), [(addr(1), Identity::V2)]);
+        let mut later = neighbours.due(true, 99, Time::ZERO + V1_ALONE);
+        later.sort_unstable();
         assert_eq!(later, [(addr(1), Identity::V2), (addr(2), Identity::V1)]);
     }
 
@@ -228,7 +294,7 @@ mod tests {
         let many: Vec<SocketAddr> = (1..=60_000).map(addr).collect();
         neighbours.got_named(Identity::V2, &many, Time::ZERO);
         assert_eq!(neighbours.known.len(), KNOWN_MAX);
-        assert_eq!(neighbours.due(true, Time::ZERO).len(), DIALS_MAX);
-        assert!(neighbours.due(true, Time::ZERO + UNNAMED).is_empty());
+        assert_eq!(neighbours.due(true, 99, Time::ZERO).len(), DIALS_MAX);
+        assert!(neighbours.due(true, 99, Time::ZERO + UNNAMED).is_empty());
     }
 }

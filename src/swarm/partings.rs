@@ -4,7 +4,7 @@ use super::neighbours::BOTH_COMPLETE;
 use super::{Happened, Swarm};
 use crate::core::fault::{Blame, Fault};
 use crate::core::id::ConnId;
-use crate::core::io::Outbox;
+use crate::core::io::{Closed, Outbox};
 use crate::core::time::{Span, Time};
 use crate::wire::peer::Message;
 
@@ -26,6 +26,19 @@ impl Swarm {
         }
     }
 
+    /// The connection of a conversation ended, not by our wish.
+    pub(super) fn hung_up(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) {
+        let what = match why {
+            Closed::FileFailed => {
+                self.happened.push(Happened::FileFailed);
+                "the file could not be read"
+            }
+            Closed::Reset => "the connection was reset",
+            _ => "it hung up",
+        };
+        self.forget(conn, Fault::nobody(what), now, out);
+    }
+
     pub(super) fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.remove(&conn) else { return };
         let uploaded = self.serve.uploaded(conn, now).0;
@@ -35,7 +48,7 @@ impl Swarm {
         if let Some(fetch) = &mut self.fetch {
             fetch.left(&session);
         }
-        self.serve.left(conn, &mut self.sessions, now, out);
+        self.serve.left(&session, &mut self.sessions, now, out);
         let struck = fault.blame == Blame::Peer;
         if let Some(lost) = self.neighbours.lost(conn, struck, now)
             && self.is_complete()
@@ -78,6 +91,13 @@ impl Swarm {
         for (conn, fault) in ended {
             self.end(conn, fault, now, out);
         }
+    }
+
+    /// The file is not what it was: everyone is told, and nothing of it leaves any more.
+    pub fn withdraw(&mut self, now: Time, out: &mut Outbox) {
+        self.leaving = true;
+        self.serve.withdraw(&mut self.sessions, now, out);
+        self.hang_up(out);
     }
 
     /// Nothing is missing any more: sources are let go, those who take stay.

@@ -5,7 +5,7 @@ use super::Swarm;
 use crate::core::fault::{Blame, Fault};
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
-use crate::core::report::{self, Event, PeerRow, State, Transfer};
+use crate::core::report::{self, Event, PeerRow, SlotsRow, State, Transfer};
 use crate::core::time::Time;
 use crate::peer::Session;
 
@@ -27,6 +27,21 @@ impl Swarm {
         self.sessions.values().filter(useful).count()
     }
 
+    /// Bytes that are proven and written.
+    pub fn done_bytes(&self) -> u64 {
+        let have = self.serve.library.have();
+        if have.is_full() {
+            return self.content.geometry.size();
+        }
+        let geometry = &self.content.geometry;
+        let last = geometry.pieces().wrapping_sub(1);
+        let short = match geometry.piece(last) {
+            Some(piece) if have.get(last) => geometry.piece_length() - geometry.piece_len(piece),
+            _ => 0,
+        };
+        u64::from(have.count()) * u64::from(geometry.piece_length()) - u64::from(short)
+    }
+
     pub fn downloaded(&self) -> u64 {
         let of =
             |conn: &ConnId| self.fetch.as_ref().map_or(0, |f| f.downloaded(*conn, Time::ZERO).0);
@@ -36,6 +51,10 @@ impl Swarm {
     pub fn uploaded(&self) -> u64 {
         let of = |conn: &ConnId| self.serve.uploaded(*conn, Time::ZERO).0;
         self.uploaded + self.sessions.keys().map(of).sum::<u64>()
+    }
+
+    pub fn slots_row(&self) -> SlotsRow {
+        self.serve.slots_row()
     }
 
     pub fn peer_rows(&self, now: Time) -> Vec<PeerRow> {

@@ -1,6 +1,7 @@
 //! Writing to a standard stream that may be gone: after the first failed write (a closed pipe, a
 //! full disk) the stream stays silent and the program goes on.
 
+use crate::core::mark::mark;
 use std::io::Write;
 
 /// One stream of text.
@@ -23,6 +24,7 @@ impl Output {
     pub fn write(&mut self, text: &str) {
         let Some(stream) = &mut self.stream else { return };
         if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err() {
+            mark!("F19");
             self.stream = None;
         }
     }
@@ -36,6 +38,7 @@ impl Output {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::core::mark::expect_mark;
     use std::cell::RefCell;
     use std::io;
     use std::rc::Rc;
@@ -77,7 +80,7 @@ pub mod tests {
     fn a_stream_that_is_gone_is_left_alone() {
         let tries = Rc::new(RefCell::new(0));
         let mut output = Output::to(Gone(tries.clone()));
-        output.line("one");
+        expect_mark!("F19", output.line("one"));
         output.line("two");
         assert_eq!(*tries.borrow(), 1);
     }

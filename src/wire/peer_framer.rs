@@ -7,6 +7,7 @@ use crate::core::id::{Hash32, InfoHash, PeerId};
 use crate::core::limits::{
     EXTENDED_BYTES_MAX, HASHES_BYTES_MAX, PEER_MESSAGE_BYTES_MAX, PIECES_MAX,
 };
+use crate::core::mark::mark;
 
 /// Longest data of one piece message that is let through to be judged against what was asked: the
 /// largest request any known client serves.
@@ -139,11 +140,8 @@ impl Framer {
                     if !self.collect(4, input) {
                         return Ok(None);
                     }
-                    match self.word(0) {
+                    match checked_length(self.word(0))? {
                         0 => return Ok(Some(Part::Message(Message::KeepAlive))),
-                        len if len > PEER_MESSAGE_BYTES_MAX => {
-                            return Err(Fault::peer("message too large"));
-                        }
                         len => self.state = State::Id { len },
                     }
                 }
@@ -152,7 +150,7 @@ impl Framer {
                         return Ok(None);
                     }
                     let id = self.head[0];
-                    let need = fixed_bytes(id, len).map_err(Fault::peer)?;
+                    let need = fixed_bytes(id, len).map_err(wrong_length)?;
                     self.state = State::Fixed { id, need, body: len - 1 - u32::from(need) };
                 }
                 State::Fixed { id, need, body } => {
@@ -269,6 +267,20 @@ impl Framer {
             peer_id: PeerId(self.array(28)),
         }
     }
+}
+
+/// Nothing is kept of a message before its length is known to be one.
+fn checked_length(len: u32) -> Result<u32, Fault> {
+    if len <= PEER_MESSAGE_BYTES_MAX {
+        return Ok(len);
+    }
+    mark!("D03");
+    Err(Fault::peer("message too large"))
+}
+
+fn wrong_length(what: &'static str) -> Fault {
+    mark!("D04");
+    Fault::peer(what)
 }
 
 /// Bytes between the id and the body of a message whose length prefix says `len` (at least 1), or

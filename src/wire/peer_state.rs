@@ -18,6 +18,8 @@ pub enum Reason {
     /// The sender reads its file again before it serves it.
     Checking,
     RateLimit,
+    /// The sender's file is not what it was: it will never serve it again.
+    Gone,
 }
 
 /// Payload of `lmk_state`, and the value of `lmk` in an extension handshake. Choke and unchoke stay
@@ -133,6 +135,7 @@ impl Reason {
             Reason::ShuttingDown => 3,
             Reason::Checking => 4,
             Reason::RateLimit => 5,
+            Reason::Gone => 6,
         }
     }
 
@@ -143,6 +146,7 @@ impl Reason {
             3 => Reason::ShuttingDown,
             4 => Reason::Checking,
             5 => Reason::RateLimit,
+            6 => Reason::Gone,
             _ => Reason::None,
         }
     }

@@ -217,28 +217,17 @@ impl Lmk {
         }
     }
 
-    /// Waits for a line with `text` in it, on any stream.
+    /// Waits for a line with `text` in it, on either stream.
     pub fn says(&self, text: &str) -> String {
-        self.says_after(0, text).0
-    }
-
-    /// Waits for a line with `text` in it beyond the first `mark` lines of both streams; the mark
-    /// after it.
-    pub fn says_after(&self, mark: usize, text: &str) -> (String, usize) {
         self.wait(&format!("'{text}'"), |heard| {
-            // Lines of standard error are marked; results are few and count from the start.
-            let mut err = heard.err.lines().enumerate().skip(mark);
-            if let Some((n, line)) = err.find(|(_, line)| line.contains(text)) {
-                return Some((line.to_owned(), n + 1));
-            }
-            let found = heard.out.lines().find(|line| mark == 0 && line.contains(text))?;
-            Some((found.to_owned(), 0))
+            let mut lines = heard.out.lines().chain(heard.err.lines());
+            lines.find(|line| line.contains(text)).map(str::to_owned)
         })
     }
 
-    /// Lines of standard error so far.
-    pub fn mark(&self) -> usize {
-        self.ear.heard().err.lines().count()
+    /// The hash that stands at the end of a seeder's first line.
+    pub fn hash(&self) -> String {
+        self.says("seeding ").split_whitespace().next_back().unwrap().to_owned()
     }
 
     pub fn has_said(&self, text: &str) -> bool {
@@ -261,10 +250,9 @@ impl Lmk {
 
     /// Waits for the end.
     pub fn ends(mut self) -> Ended {
-        let done = |heard: &Heard| (heard.over == 2).then_some(());
         let until = Instant::now() + DEADLINE;
         let mut heard = self.ear.heard();
-        while done(&heard).is_none() {
+        while heard.over < 2 {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(heard);

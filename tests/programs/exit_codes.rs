@@ -34,8 +34,7 @@ fn an_unknown_name_and_a_pin_that_fits_nothing_are_3() {
     let seeder = tracker.seeder(&bed, "seeder", "f", "");
     tracker.fetch(&bed, "leecher", "g", "").one_line(3, &["no content is named g"]);
     tracker.fetch(&bed, "leecher", "f@00000000", "").one_line(3, &["f is there", "pin"]);
-    let hash = seeder.says("seeding f").split_whitespace().last().unwrap().to_owned();
-    let pinned = format!("f@{}", &hash[..8]);
+    let pinned = format!("f@{}", &seeder.hash()[..8]);
     tracker.fetch(&bed, "leecher", &pinned, "").with(0);
     assert_eq!(bed.names("leecher"), ["f"]);
 }
@@ -177,8 +176,11 @@ fn metainfo_that_does_not_match_its_hash_is_6() {
     let bytes = noise(8, 100_000);
     let other = content("f", &noise(9, 100_000));
     let truth = || Script::of("f", &bytes);
-    let other_info = Script { info: other.v2.as_ref().unwrap().info.clone(), ..truth() };
-    let other_layers = Script { layers: other.piece_layers().unwrap(), ..truth() };
+    // All of another content, sound in itself: nothing but the hash tells them apart.
+    let other_layers = other.piece_layers().unwrap();
+    let info = other.v2.as_ref().unwrap().info.clone();
+    let other_info = Script { info, layers: other_layers.clone(), ..truth() };
+    let other_layers = Script { layers: other_layers, ..truth() };
     let no_info = Script { info: b"de".to_vec(), ..truth() };
     let mut size = truth();
     size.entries[0].entry.size += 1;
@@ -190,6 +192,30 @@ fn metainfo_that_does_not_match_its_hash_is_6() {
         let line = ended.one_line(6, &["metainfo of f is wrong", "nothing was written"]);
         assert!(bed.names("leecher").is_empty(), "{what}: {line}");
     }
+}
+
+#[test]
+fn bytes_that_are_not_the_pinned_ones_are_6() {
+    let bed = Bed::new("code-6-pin");
+    let bytes = noise(14, 3_000_000);
+    bed.file("seeder/f", &bytes);
+    let tracker = bed.tracker();
+    let _seeder = tracker.seeder(&bed, "seeder", "f", "");
+    let pin = |bytes: &[u8]| format!("f@sha256:{}", lmk::content::digest::sha256(bytes));
+    let (right, wrong) = (pin(&bytes), pin(b"other bytes"));
+    let ended = tracker.fetch(&bed, "leecher", &wrong, "");
+    ended.one_line(6, &["f.lmk-part", &pin(&bytes)[9..]]);
+    assert_eq!(bed.names("leecher"), ["f.lmk-part", "f.lmk-resume"], "it got its name");
+    tracker.fetch(&bed, "leecher", &right, "").with(0);
+    assert!(fs::read(bed.path("leecher/f")).unwrap() == bytes);
+    // Of a file that is there already the same is asked.
+    tracker.fetch(&bed, "leecher", &right, "").with(0);
+    tracker.fetch(&bed, "leecher", &wrong, "").one_line(6, &["leecher/f", "the file"]);
+    assert_eq!(bed.names("leecher"), ["f"]);
+    bed.file("seeder/empty", b"");
+    let _seeder = tracker.seeder(&bed, "seeder", "empty", "");
+    let empty = pin(b"").replace("f@", "empty@");
+    tracker.fetch(&bed, "leecher", &empty, "").with(0);
 }
 
 #[test]
@@ -242,9 +268,8 @@ fn two_contents_of_one_name_are_8_and_a_pin_chooses() {
     bed.file("ann/f", b"of Ann");
     bed.file("bob/f", b"of Bobby");
     let tracker = bed.tracker();
-    let hash = |seeder: &Lmk| seeder.says("seeding f").split(' ').last().unwrap()[..8].to_owned();
-    let (ann, bob) = (tracker.seeder(&bed, "ann", "f", ""), tracker.seeder(&bed, "bob", "f", ""));
-    let (anns, bobs) = (hash(&ann), hash(&bob));
+    let seeders = ["ann", "bob"].map(|who| tracker.seeder(&bed, who, "f", ""));
+    let [anns, bobs] = seeders.each_ref().map(|seeder| seeder.hash()[..8].to_owned());
     let ended = tracker.fetch(&bed, "leecher", "f", "");
     let each = [format!("f@{anns} (6 B, 1 source)"), format!("f@{bobs} (8 B, 1 source)")];
     ended.one_line(8, &[&each[0], &each[1]]);

@@ -131,7 +131,7 @@ fn quiet_says_results_and_verbose_says_more() {
     }
     let bed = Bed::new("loop");
     let (_, leecher) = one_job(&bed, "-vv");
-    assert!(leecher.err.contains("lmk::reactor"), "{}", leecher.err);
+    assert!(leecher.err.contains("registering"), "{}", leecher.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::world::{World, pattern};
 use lmk::core::io::{Closed, Input, NetError};
 use lmk::core::limits::READ_QUOTA_BYTES;
+use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::reactor::Options;
 use std::io::{ErrorKind, Read, Write};
@@ -82,7 +83,7 @@ fn a_flood_is_cut_to_the_quota_and_starves_nobody() {
             }
         }
     });
-    for n in 1..=50_usize {
+    let mut round = |n: usize| {
         quiet.write_all(b"!").unwrap();
         // The byte stands in our socket now: it must be told in this turn or the next.
         for _ in 0..2 {
@@ -92,7 +93,8 @@ fn a_flood_is_cut_to_the_quota_and_starves_nobody() {
             assert!(taken <= READ_QUOTA_BYTES as u64 + 1, "{taken} bytes in one turn");
         }
         assert_eq!(world.seen().got(ours).len(), n);
-    }
+    };
+    expect_mark!("D34", (1..=50).for_each(&mut round));
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     world.until("the flood ends", |w| w.seen().closed.len() == 1);
     flooder.join().unwrap();
@@ -376,7 +378,8 @@ fn both_kinds_of_listener_share_one_number() {
 
     let mut other = World::new();
     let at = format!("127.0.0.1:{port}");
-    assert_eq!(other.listen(&at, port, (true, false)), Err(NetError::InUse));
+    let taken = expect_mark!("F06", other.listen(&at, port, (true, false)));
+    assert_eq!(taken, Err(NetError::InUse));
     assert_eq!(other.listen(&at, port, (false, true)), Err(NetError::InUse));
     let next = other.listen(&at, port.saturating_add(50), (true, true)).unwrap();
     let (tcp, udp) = (next.tcp.unwrap(), next.udp.unwrap());

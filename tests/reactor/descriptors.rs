@@ -1,11 +1,12 @@
 //! Running out of descriptors: a child process with a low limit is asked by its parent.
 
 use crate::world::World;
-use lmk::core::io::Input;
+use lmk::core::io::{FileDone, FileOp, Input, OpenMode};
+use lmk::core::mark::expect_mark;
 use lmk::core::report::Ending;
 use lmk::core::time::Span;
 use lmk::reactor::Options;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
@@ -31,10 +32,12 @@ fn a_child_with_few_descriptors() {
     let addr = world.listen_tcp();
     println!("\nlistening {addr}");
     let start = world.reactor.now();
-    while world.ending.is_none() {
-        world.turn(Span::secs(1));
-        assert!(world.reactor.now().since(start) < Span::secs(60));
-    }
+    expect_mark!("F01", {
+        while world.ending.is_none() {
+            world.turn(Span::secs(1));
+            assert!(world.reactor.now().since(start) < Span::secs(60));
+        }
+    });
     let counters = world.reactor.counters();
     let complaints = world.events.iter().filter(|e| e.kind == "too_many_files").count();
     println!("\nfigures {} {} {complaints}", counters.turns, counters.accepts_refused);
@@ -85,4 +88,36 @@ fn running_out_of_descriptors_costs_only_the_newcomers() {
     assert!(refused >= 60 - served as u64, "{refused} refused");
     assert_eq!(complaints, 1, "said once a minute at most");
     assert!(turns < 3000 + 10 * tries, "{turns} turns: the loop spins");
+}
+
+/// The child: its soft limit is low, and its connections are all in use.
+#[test]
+#[ignore = "runs as the child of the test below"]
+fn a_child_with_a_low_soft_limit() {
+    let low = Rlimit { current: Some(32), maximum: Some(128) };
+    setrlimit(Resource::Nofile, low).unwrap();
+    let options = Options { signals: false, descriptors_reserved: 108, ..Options::default() };
+    let mut world = expect_mark!("F02", World::with(options, |_, _, _| {}));
+    assert_eq!(getrlimit(Resource::Nofile).current, Some(128));
+    let addr = world.listen_tcp();
+    let crowd: Vec<TcpStream> = (0..60).map(|_| connect(addr)).collect();
+    world.until("the crowd came", |world| {
+        let counters = world.reactor.counters();
+        counters.accepted + counters.accepts_refused == crowd.len() as u64
+    });
+    assert_eq!(world.reactor.counters().accepted, 20, "128 - 108");
+    // Files have descriptors of their own.
+    let path = std::env::current_exe().unwrap();
+    let opened = world.file(FileOp::Open { path, mode: OpenMode::Read });
+    assert!(matches!(opened, FileDone::Opened(Ok(_))), "{opened:?}");
+}
+
+#[test]
+fn the_limit_is_raised_and_connections_leave_descriptors_for_files() {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "descriptors::a_child_with_a_low_soft_limit"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
 }

@@ -4,6 +4,7 @@ use crate::world::{Dir, World, pattern};
 use lmk::core::id::FileId;
 use lmk::core::io::{FileDone, FileError, FileKind, FileOp, OpenMode};
 use lmk::core::limits::FILE_TURN_BYTES;
+use lmk::core::mark::expect_mark;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -273,7 +274,7 @@ fn file_work_is_cut_to_portions_and_answered_in_order() {
         let write = |n: u64| FileOp::Write { file, offset: n << 23, page: vec![n as u8; page] };
         (0..12).map(|n| out.file(write(n))).collect::<Vec<_>>()
     });
-    world.turns(1);
+    expect_mark!("D33", world.turns(1));
     assert_eq!(world.seen().files.len(), FILE_TURN_BYTES / page, "one portion a turn");
     world.until("all", |w| w.seen().files.len() == 12);
     let told: Vec<_> = world.seen().files.iter().map(|(ticket, _)| *ticket).collect();

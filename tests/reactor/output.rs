@@ -3,11 +3,13 @@
 use crate::world::{Dir, World, pattern};
 use lmk::core::chunk::{Chunk, FileSpan};
 use lmk::core::id::{ConnId, FileId};
-use lmk::core::io::{Closed, OpenMode};
+use lmk::core::io::{Closed, FileDone, FileOp, OpenMode};
+use lmk::core::mark::expect_mark;
 use lmk::core::rng::Rng;
 use rustix::net::{AddressFamily, SocketType};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::thread;
 
 /// Connects with a receive buffer of so many bytes.
@@ -134,6 +136,7 @@ fn a_file_that_shrank_ends_the_connection_that_needs_it() {
         std::fs::write(&path, pattern(600_000)).unwrap();
         let (mut world, conn, peer) = connected(1 << 16);
         let (file, meta) = world.open(&path, OpenMode::Read);
+        lmk::core::mark::clear();
         assert_eq!(meta.size, 600_000);
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10_000).unwrap();
         world.wish(move |out| {
@@ -147,7 +150,57 @@ fn a_file_that_shrank_ends_the_connection_that_needs_it() {
         });
         world.until("the end", |w| !w.seen().closed.is_empty());
         assert_eq!(world.seen().closed, [(conn, Closed::FileFailed)]);
+        let gathered = len < 128 * 1024 && cfg!(debug_assertions);
+        assert!(!gathered || lmk::core::mark::hits().contains("E10"), "the mark of E10");
         assert!(reader.join().unwrap() <= 10_004, "bytes that are not in the file");
+    }
+}
+
+/// Every byte that arrives is of the file as it was pinned; what is read later ends the connection.
+#[test]
+fn nothing_leaves_of_a_pinned_file_once_it_changed() {
+    let dir = Dir::new("pinned");
+    // Long enough for `sendfile`, were it not pinned, and too long for a closed window.
+    for len in [16_384, 4_000_000] {
+        let path = dir.path("content");
+        let content = pattern(4_000_000);
+        std::fs::write(&path, &content).unwrap();
+        let (mut world, conn, peer) = connected(1 << 16);
+        let (file, meta) = world.open(&path, OpenMode::Read);
+        let done = world.file(FileOp::Pin { file, meta });
+        assert!(matches!(done, FileDone::Done(Ok(()))), "{done:?}");
+        let span = FileSpan { file, offset: 0, len: 16_384 };
+        world.wish(move |out| out.send_chunk(conn, Chunk::File(span)));
+        world.until("the first", |w| w.seen().sent.get(&conn) == Some(&(16_384, 0)));
+        world.wish(move |out| {
+            let mut at = 16_384;
+            while at < 16_384 + len && at < 4_000_000 - 16_384 {
+                out.send_chunk(conn, Chunk::File(FileSpan { file, offset: at, len: 16_384 }));
+                at += 16_384;
+            }
+        });
+        world.turns(3);
+        // Other bytes, the old length, the old time of writing.
+        let was = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let opened = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        opened.write_all_at(&vec![0xee; content.len()], 0).unwrap();
+        opened.set_modified(was).unwrap();
+        let reader = thread::spawn(move || {
+            let (mut peer, mut got) = (peer, Vec::new());
+            let _ = peer.read_to_end(&mut got);
+            got
+        });
+        expect_mark!("E09", {
+            world.wish(move |out| {
+                out.send_chunk(conn, Chunk::File(FileSpan { file, offset: 0, len: 4_000_000 }));
+            });
+            world.until("the end", |w| !w.seen().closed.is_empty());
+        });
+        assert_eq!(world.seen().closed, [(conn, Closed::FileFailed)]);
+        let got = reader.join().unwrap();
+        assert!(got.len() >= 16_384 && got == content[..got.len()], "{} bytes", got.len());
+        let read = world.file(FileOp::Read { file, offset: 0, page: vec![0; 100] });
+        assert!(matches!(read, FileDone::Read { result: Err(_), .. }), "{read:?}");
     }
 }
 

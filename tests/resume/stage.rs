@@ -81,6 +81,7 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
             overwrite: false,
             keep_seeding: false,
             timeout: None,
+            sources: 10,
         }),
     )))
 }

@@ -1,10 +1,14 @@
 //! A complete part becomes the target: sync, rename, sync the directory; and what the refusals
 //! of the disk mean.
 
-use super::{Placed, Step, Target, directory_of, fatal, show};
+use super::{Placed, Step, Target, fatal};
+use crate::core::id::{FileId, Hash32};
 use crate::core::io::{FileError, FileOp, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::Ending;
+use crate::node::places::{directory_of, show};
+use crate::node::plan::Pin;
+use crate::node::whole::Whole;
 
 impl Target {
     /// All pieces are written: make them durable and give them their name.
@@ -12,9 +16,36 @@ impl Target {
         if let Some(durable) = &mut self.durable {
             durable.retire();
         }
-        match self.file {
-            Some(file) => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
-            None => fatal(Ending::Internal, "a target without a file".into()),
+        let Some(file) = self.file else {
+            return fatal(Ending::Internal, "a target without a file".into());
+        };
+        match self.plan.want.pin {
+            Some(Pin::Sha256(_)) if self.step != Step::Whole => {
+                self.step = Step::Whole;
+                self.ask_whole(file, out)
+            }
+            _ => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
+        }
+    }
+
+    pub(super) fn ask_whole(&mut self, file: FileId, out: &mut Outbox) -> Placed {
+        self.whole = Some(Whole::start(file, self.content.geometry.size(), out));
+        Placed::Waiting
+    }
+
+    pub(super) fn got_whole(&mut self, hash: Hash32, out: &mut Outbox) -> Placed {
+        self.whole = None;
+        match self.plan.want.pin {
+            Some(Pin::Sha256(pinned)) if pinned != hash.0 => {
+                let (path, name) = match self.step {
+                    Step::CheckTarget => (show(&self.path), "the file"),
+                    _ => (show(&self.part_path), "what came"),
+                };
+                let line = format!("{path}: {name} has SHA-256 {hash}, not the one after @");
+                fatal(Ending::Verification, line)
+            }
+            _ if self.step == Step::CheckTarget => self.look_for_left_part(out),
+            _ => self.finish(out),
         }
     }
 

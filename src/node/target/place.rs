@@ -1,12 +1,14 @@
 //! Where the file goes, and whether it is there already.
 
-use super::{Placed, Step, Target, fatal, no_directory, show};
+use super::{Placed, Step, Target, fatal, no_directory};
 use crate::content::bitfield::Bitfield;
 use crate::core::id::FileId;
 use crate::core::io::{FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::Ending;
 use crate::node::check::Check;
+use crate::node::places::show;
+use crate::node::plan::Pin;
 
 impl Target {
     pub(super) fn stat_out(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
@@ -70,12 +72,20 @@ impl Target {
             return fatal(Ending::Internal, "a check without a file".into());
         };
         if check.good.is_full() {
-            let path = self.part_path.clone();
-            return self.ask(Step::StatLeftPart, FileOp::Stat { path }, out);
+            if let Some(Pin::Sha256(_)) = self.plan.want.pin {
+                return self.ask_whole(file, out);
+            }
+            return self.look_for_left_part(out);
         }
         out.file(FileOp::Close { file });
         self.file = None;
         self.different(out)
+    }
+
+    /// The target is what was wanted.
+    pub(super) fn look_for_left_part(&mut self, out: &mut Outbox) -> Placed {
+        let path = self.part_path.clone();
+        self.ask(Step::StatLeftPart, FileOp::Stat { path }, out)
     }
 
     /// An earlier run may have ended between the last rename and the end of its journal.

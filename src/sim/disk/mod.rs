@@ -11,7 +11,7 @@ pub use faults::{Fault, On};
 use self::faults::Faults;
 use self::sparse::Sparse;
 use crate::core::id::FileId;
-use crate::core::io::Page;
+use crate::core::io::{Meta, Page};
 use crate::core::rng::Rng;
 use crate::core::slots::Slots;
 use std::collections::BTreeMap;
@@ -46,6 +46,8 @@ struct Handle {
     writable: bool,
     /// The process that opened it.
     owner: usize,
+    /// What the file must be for its bytes to be given out.
+    pinned: Option<Meta>,
 }
 
 /// One file system. Paths are absolute; `/` exists.
@@ -111,21 +113,6 @@ impl Disk {
         self.place(path.as_ref(), Body::Regular(body));
     }
 
-    /// Takes a name away, durably at once.
-    pub fn take_away(&mut self, path: impl AsRef<Path>) {
-        self.names.remove(path.as_ref());
-        self.synced.remove(path.as_ref());
-        self.unsynced.clear();
-    }
-
-    /// Cuts a file off at `len`, as another program would.
-    pub fn cut_off(&mut self, path: impl AsRef<Path>, len: u64) {
-        let inode = self.names.get(path.as_ref()).and_then(|inode| self.inodes.get_mut(inode));
-        if let Some(Inode { body: Body::Regular(body), .. }) = inode {
-            body.set_len(len);
-        }
-    }
-
     pub fn put_special(&mut self, path: impl AsRef<Path>) {
         self.place(path.as_ref(), Body::Special);
     }
@@ -141,6 +128,28 @@ impl Disk {
         let mut bytes = vec![0; body.len() as usize];
         body.read(0, &mut bytes);
         Some(bytes)
+    }
+
+    /// Changes a file in place: the person's editor. `false` if there is none.
+    pub fn edit(&mut self, path: impl AsRef<Path>, how: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(mut bytes) = self.get(path.as_ref()) else { return false };
+        how(&mut bytes);
+        let Some(inode) = self.names.get(path.as_ref()).copied() else { return false };
+        let Some(inode) = self.inodes.get_mut(&inode) else { return false };
+        // Every look at a file makes the next change of it a later one.
+        let later = self.now_ns.max(inode.ctime_ns + 1);
+        (inode.mtime_ns, inode.ctime_ns) = (later, later);
+        let mut body = Sparse::default();
+        body.write(0, &bytes);
+        body.sync();
+        inode.body = Body::Regular(body);
+        true
+    }
+
+    /// Removes a file for good; who has it open keeps it.
+    pub fn unlink(&mut self, path: impl AsRef<Path>) {
+        self.names.remove(path.as_ref());
+        self.synced.remove(path.as_ref());
     }
 
     /// Every path there is, directories too, in order.
@@ -203,7 +212,7 @@ impl Disk {
     pub(super) fn span(&self, owner: usize, file: FileId, offset: u64, len: u32) -> Option<Page> {
         let mut page = vec![0; len as usize];
         let read = self.regular(owner, file).ok()?.read(offset, &mut page);
-        (read == page.len()).then_some(page)
+        (read == page.len() && self.is_as_pinned(owner, file)).then_some(page)
     }
 }
 

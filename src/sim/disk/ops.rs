@@ -11,6 +11,7 @@ use std::path::Path;
 const EBADF: i32 = 9;
 const ENOTDIR: i32 = 20;
 const EINVAL: i32 = 22;
+const ESTALE: i32 = 116;
 
 impl Disk {
     /// Performs an operation at once; the world tells the answer later.
@@ -26,7 +27,11 @@ impl Disk {
             }
             FileOp::Read { file, offset, mut page } => {
                 let body = self.regular(owner, file);
-                let result = body.map(|body| body.read(offset, &mut page) as u32);
+                let got = body.map(|body| body.read(offset, &mut page) as u32);
+                let result = got.and_then(|n| match self.is_as_pinned(owner, file) {
+                    true => Ok(n),
+                    false => Err(FileError::Other(ESTALE)),
+                });
                 FileDone::Read { page, result }
             }
             FileOp::Write { file, offset, page } => {
@@ -49,6 +54,13 @@ impl Disk {
                 FileDone::Done(self.save(&path, &bytes, private))
             }
             FileOp::Lock { file } => FileDone::Done(self.lock(owner, file)),
+            FileOp::Pin { file, meta } => {
+                let known = self.handle(owner, file).map(|_| ());
+                if let Some(handle) = self.open.get_mut(file).filter(|_| known.is_ok()) {
+                    handle.pinned = Some(meta);
+                }
+                FileDone::Done(known)
+            }
         }
     }
 }
@@ -78,7 +90,8 @@ impl Disk {
             Some(Body::Special | Body::Symlink(_)) => return Err(FileError::NotRegular),
             None => return Err(FileError::NotFound),
         }
-        let handle = Handle { inode, writable: mode != OpenMode::Read, owner };
+        let writable = mode != OpenMode::Read;
+        let handle = Handle { inode, writable, owner, pinned: None };
         Ok((self.open.insert(handle), self.meta(inode)))
     }
 
@@ -225,6 +238,15 @@ impl Disk {
             Some(Body::Regular(body)) => Ok(body),
             _ => Err(FileError::NotRegular),
         }
+    }
+
+    /// Whether the file is still what it was pinned as.
+    pub(super) fn is_as_pinned(&self, owner: usize, file: FileId) -> bool {
+        let Ok(handle) = self.handle(owner, file) else { return false };
+        let now = self.meta(handle.inode);
+        handle.pinned.is_none_or(|was| {
+            (was.size, was.mtime_ns, was.ctime_ns) == (now.size, now.mtime_ns, now.ctime_ns)
+        })
     }
 
     pub(super) fn change(

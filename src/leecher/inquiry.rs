@@ -1,0 +1,218 @@
+//! What is done about a piece that does not match its hash. Its page is kept, and a source that is
+//! not the sole suspect is asked for the leaf hashes, which the proven node of the piece proves
+//! (BEP 52): only the blocks that are wrong are missing again, and only who sent them is struck.
+//! Where nobody can tell the leaves, all of the piece is fetched again from one source; once it
+//! matches, the leaves are known, and with them who had lied.
+
+use super::assembly::{Evidence, Filling};
+use super::{Leecher, News};
+use crate::content::geometry::Piece;
+use crate::content::merkle::Shape;
+use crate::content::proof::{self, HashRange};
+use crate::core::fault::Fault;
+use crate::core::id::{ConnId, Hash32};
+use crate::core::io::Outbox;
+use crate::core::time::{Span, Time};
+use crate::peer::{Identity, Session, Sessions};
+use crate::wire::peer::{self, Message};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A source that does not tell the leaves for so long is not waited for.
+const ANSWER: Span = Span::secs(10);
+/// Pieces whose failed attempt is remembered until they match: 32 bytes a block.
+const EVIDENCE_MAX: usize = 8;
+
+#[derive(Debug)]
+struct Inquiry {
+    filling: Filling,
+    /// Who is asked for the leaves, and since when.
+    asked: Option<(ConnId, Time)>,
+    tried: BTreeSet<ConnId>,
+}
+
+#[derive(Debug, Default)]
+pub struct Inquiries {
+    open: BTreeMap<Piece, Inquiry>,
+    /// Requests for leaves that may still be answered.
+    awaited: BTreeSet<(ConnId, Piece)>,
+    /// Failed attempts at pieces that are fetched again from one source.
+    evidence: BTreeMap<Piece, Evidence>,
+}
+
+impl Inquiries {
+    pub fn open(&mut self, piece: Piece, filling: Filling) {
+        self.open.insert(piece, Inquiry { filling, asked: None, tried: BTreeSet::new() });
+    }
+
+    pub fn left(&mut self, conn: ConnId) {
+        self.awaited.retain(|(asked, _)| *asked != conn);
+        for inquiry in self.open.values_mut() {
+            inquiry.asked.take_if(|(asked, _)| *asked == conn);
+        }
+    }
+
+    fn give_up(&mut self, conn: ConnId, piece: Piece) {
+        if let Some(inquiry) = self.open.get_mut(&piece) {
+            inquiry.asked.take_if(|(asked, _)| *asked == conn);
+        }
+    }
+
+    /// Pieces nobody is being asked about; whoever let us wait for too long is passed over.
+    fn waiting(&mut self, now: Time) -> Vec<Piece> {
+        let mut waiting = Vec::new();
+        for (piece, inquiry) in &mut self.open {
+            inquiry.asked.take_if(|(_, since)| now.since(*since) > ANSWER);
+            if inquiry.asked.is_none() {
+                waiting.push(*piece);
+            }
+        }
+        waiting
+    }
+}
+
+impl Leecher {
+    /// Goes on with every piece that did not match and that nobody is asked about.
+    pub fn inquire(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        for piece in self.inquiries.waiting(now) {
+            if !self.ask_for_leaves(piece, sessions, now, out) {
+                self.do_without_leaves(piece, sessions, now);
+            }
+        }
+    }
+
+    fn leaves_of(&self, piece: Piece) -> Option<(Shape, HashRange)> {
+        let shape = Shape::of(&self.content.geometry)?;
+        Some((shape, HashRange::leaves_of(&shape, piece.index())?))
+    }
+
+    /// Asks somebody who can know; `false` if there is nobody left.
+    fn ask_for_leaves(
+        &mut self,
+        piece: Piece,
+        sessions: &mut Sessions,
+        now: Time,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some((_, range)) = self.leaves_of(piece) else { return false };
+        let Some(v2) = &self.content.v2 else { return false };
+        let Some(inquiry) = self.inquiries.open.get_mut(&piece) else { return true };
+        let senders = inquiry.filling.evidence.senders();
+        let can_tell = |session: &&mut Session| {
+            session.peer_id.is_some()
+                && session.identity == Identity::V2
+                && session.has.get(piece.index())
+                && !inquiry.tried.contains(&session.conn)
+                && senders != [session.conn]
+        };
+        // One who sent nothing of it has nothing to hide.
+        let best = sessions
+            .values_mut()
+            .filter(can_tell)
+            .min_by_key(|session| (senders.contains(&session.conn), !session.is_lmk()));
+        let Some(session) = best else { return false };
+        let HashRange { base, index, length, proof } = range;
+        let asked = peer::HashRange { root: v2.root, base, index, length, proof };
+        inquiry.asked = Some((session.conn, now));
+        inquiry.tried.insert(session.conn);
+        self.inquiries.awaited.insert((session.conn, piece));
+        session.say(Message::HashRequest(asked), now, out);
+        true
+    }
+
+    /// Nobody can tell the leaves. With one sender there is nothing to find out; with several the
+    /// piece is fetched again from one of them, rather one who sent nothing of it.
+    fn do_without_leaves(&mut self, piece: Piece, sessions: &Sessions, now: Time) {
+        let Some(inquiry) = self.inquiries.open.remove(&piece) else { return };
+        let evidence = self.assembly.discard(inquiry.filling);
+        let senders = evidence.senders();
+        if senders.len() < 2 {
+            return self.picker.got_broken(piece);
+        }
+        let serving = sessions.values().filter(|session| {
+            let link = self.links.get(&session.conn);
+            session.has.get(piece.index()) && link.is_some_and(|link| link.serves(now))
+        });
+        let owner = serving.min_by_key(|session| senders.contains(&session.conn));
+        self.picker.take_alone(piece, owner.map(|session| session.conn));
+        if self.inquiries.evidence.len() < EVIDENCE_MAX {
+            self.inquiries.evidence.insert(piece, evidence);
+        }
+    }
+
+    /// The leaves of a piece that did not match, from one who was asked for them. They count only
+    /// if they fold to the proven node; until then nothing is touched.
+    pub fn got_hashes(
+        &mut self,
+        conn: ConnId,
+        told: peer::HashRange,
+        hashes: &[Hash32],
+    ) -> Result<(), Fault> {
+        let piece = self.asked_about(conn, told);
+        let Some((piece, shape, range)) = piece else {
+            crate::mark!("D30");
+            return Err(Fault::peer("hashes: nobody asked for them"));
+        };
+        let known = |layer: u32, index: u64| {
+            let v2 = self.content.v2.as_ref().filter(|_| layer == u32::from(shape.piece_layer))?;
+            v2.piece_node(&self.content.geometry, u32::try_from(index).ok()?)
+        };
+        match proof::verify(&shape, &range, hashes, known) {
+            Ok(leaves) => self.settle(piece, &leaves),
+            Err(fault) => {
+                crate::mark!("D30");
+                self.inquiries.give_up(conn, piece);
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// A refusal of hashes: of what was asked the next is asked; any other means nothing.
+    pub fn got_hash_reject(&mut self, conn: ConnId, told: peer::HashRange) {
+        match self.asked_about(conn, told) {
+            Some((piece, ..)) => self.inquiries.give_up(conn, piece),
+            None => crate::mark!("D31"),
+        }
+    }
+
+    /// The piece that an answer about `told` is about, if `conn` was asked for it.
+    fn asked_about(
+        &mut self,
+        conn: ConnId,
+        told: peer::HashRange,
+    ) -> Option<(Piece, Shape, HashRange)> {
+        let shape = Shape::of(&self.content.geometry)?;
+        let index = u64::from(told.index) / shape.leaves_per_piece();
+        let piece = self.content.geometry.piece(u32::try_from(index).ok()?)?;
+        let (shape, range) = self.leaves_of(piece)?;
+        let peer::HashRange { root, base, index, length, proof } = told;
+        let ours = range == HashRange { base, index, length, proof }
+            && self.content.v2.as_ref().is_some_and(|v2| v2.root == root);
+        (ours && self.inquiries.awaited.remove(&(conn, piece))).then_some((piece, shape, range))
+    }
+
+    /// The true leaves of a piece are known: its wrong blocks are missing again.
+    fn settle(&mut self, piece: Piece, leaves: &[Hash32]) {
+        let Some(inquiry) = self.inquiries.open.remove(&piece) else { return };
+        crate::mark!("D15");
+        let bad = inquiry.filling.evidence.differing(leaves);
+        let blocks: Vec<u32> = bad.iter().map(|(index, _)| *index).collect();
+        self.accuse(piece, bad.into_iter().filter_map(|(_, from)| from).collect());
+        self.assembly.resume(piece, inquiry.filling);
+        self.picker.got_bad_blocks(piece, &blocks);
+    }
+
+    /// A piece matched: if an earlier attempt did not, its leaves say who had lied.
+    pub(super) fn piece_proved(&mut self, piece: Piece, proven: &Evidence) {
+        if let Some(evidence) = self.inquiries.evidence.remove(&piece) {
+            let bad = evidence.differing(&proven.leaves);
+            self.accuse(piece, bad.into_iter().filter_map(|(_, from)| from).collect());
+        }
+    }
+
+    fn accuse(&mut self, piece: Piece, mut liars: Vec<ConnId>) {
+        liars.sort_unstable();
+        liars.dedup();
+        self.news.extend(liars.into_iter().map(|liar| News::Lied(liar, piece)));
+    }
+}

@@ -1,0 +1,114 @@
+//! Requests of leechers: every one is answered by exactly one of block, reject, or the end of the
+//! conversation (BEP 6). Without the fast extension a choke or a cancel is the answer (BEP 3).
+
+use super::Seeder;
+use super::upload::{ASKED_MAX, Pushed};
+use crate::core::fault::Fault;
+use crate::core::id::ConnId;
+use crate::core::io::Outbox;
+use crate::core::mark::mark;
+use crate::core::time::{Span, Time};
+use crate::peer::Session;
+use crate::wire::peer::{BlockRef, Message};
+
+/// Requests that were on their way when we choked: they are not counted.
+const CHOKE_GRACE: Span = Span::secs(2);
+/// Refused requests taken in a row: no peer that listens has more than our queue on the way.
+const REFUSED_MAX: usize = ASKED_MAX;
+
+/// What of a leecher's requests was refused.
+#[derive(Debug)]
+pub struct Refusals {
+    in_a_row: usize,
+    choked: Time,
+}
+
+impl Refusals {
+    pub fn new(now: Time) -> Refusals {
+        Refusals { in_a_row: 0, choked: now }
+    }
+
+    /// It was choked: what is on its way to us was asked in good faith.
+    pub fn choked(&mut self, now: Time) {
+        *self = Refusals::new(now);
+    }
+
+    fn granted(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    fn refused(&mut self, active: bool, now: Time) -> Result<(), Fault> {
+        if active || now.since(self.choked) > CHOKE_GRACE {
+            self.in_a_row += 1;
+        }
+        if self.in_a_row <= REFUSED_MAX {
+            return Ok(());
+        }
+        Err(Fault::peer("requests on and on, though they are refused"))
+    }
+}
+
+impl Seeder {
+    /// A request, in range: queued for a holder of a slot, else refused.
+    pub fn got_request(
+        &mut self,
+        session: &mut Session,
+        block: BlockRef,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let Some(served) = self.served.get_mut(&session.conn) else { return Ok(()) };
+        let active = self.slots.is_active(session.conn);
+        let span = self.library.span(block).filter(|_| active);
+        match span.map(|span| served.upload.push(block, span)) {
+            Some(Pushed::Queued) => {
+                served.refusals.granted();
+                self.slots.asked(session.conn, now);
+            }
+            Some(Pushed::Twice) => {}
+            Some(Pushed::Full) | None => {
+                mark!("D10");
+                served.refusals.refused(active, now)?;
+                if session.fast() {
+                    session.say(Message::Reject(block), now, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything the last read brought is queued: hand over what the connection can take.
+    pub fn pump(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
+        if let Some(served) = self.served.get_mut(&conn) {
+            let first = !served.upload.on_way();
+            let bytes = served.upload.pump(conn, now, out);
+            if bytes > 0 {
+                self.slots.handed_over(conn, bytes, first, now);
+            }
+        }
+    }
+
+    pub fn got_cancel(
+        &mut self,
+        session: &mut Session,
+        block: BlockRef,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        let Some(served) = self.served.get_mut(&session.conn) else { return };
+        mark!("D11");
+        // What was handed over already is answered by its block.
+        if served.upload.cancel(block) && session.fast() {
+            session.say(Message::Reject(block), now, out);
+        }
+    }
+
+    pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) {
+        if let Some(served) = self.served.get_mut(&conn)
+            && served.upload.sent(queued)
+        {
+            self.slots.took(conn, now);
+        }
+        self.pump(conn, now, out);
+    }
+}

@@ -1,0 +1,178 @@
+//! A table for two: one real swarm on this side, and on the other whoever the test plays.
+
+use lmk::content::bitfield::Bitfield;
+use lmk::content::metainfo::{Content, ContentHasher};
+use lmk::core::chunk::Chunk;
+use lmk::core::id::{ConnId, FileId, PeerId};
+use lmk::core::io::{Effect, Outbox};
+use lmk::core::report::Fact;
+use lmk::core::rng::Rng;
+use lmk::core::time::{Span, Time};
+use lmk::peer::{Identity, Us};
+use lmk::swarm::Swarm;
+use lmk::wire::peer::{Framer, Handshake, Message, Part, Reserved};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// Eight pieces of two blocks, the last one short.
+pub const PIECE_BYTES: u32 = 32 * 1024;
+pub const SIZE: usize = 7 * PIECE_BYTES as usize + 20_000;
+pub const PIECES: u32 = 8;
+
+pub struct Table {
+    pub swarm: Swarm,
+    pub out: Outbox,
+    pub now: Time,
+    pub content: Rc<Content>,
+    /// What was sent to each connection and not looked at: bytes here, and lengths of file spans.
+    sent: BTreeMap<ConnId, Vec<u8>>,
+    pub file_bytes: BTreeMap<ConnId, u64>,
+    /// Connections the swarm closed.
+    pub closed: Vec<ConnId>,
+    /// Why, as it told.
+    pub whys: Vec<String>,
+    /// Connections that the swarm does not listen to for now.
+    pub paused: BTreeSet<ConnId>,
+    peers: u16,
+}
+
+pub fn content() -> Content {
+    let mut bytes = vec![0; SIZE];
+    Rng::new(1).fill(&mut bytes);
+    let mut hasher =
+        ContentHasher::with_piece_length(b"big.zip", SIZE as u64, PIECE_BYTES).unwrap();
+    hasher.update(&bytes);
+    hasher.finish().unwrap()
+}
+
+fn reserved(fast: bool) -> Reserved {
+    let reserved = Reserved::new().with_extended();
+    if fast { reserved.with_fast() } else { reserved }
+}
+
+impl Table {
+    /// A swarm that has everything, or nothing.
+    pub fn new(complete: bool, slots: u32) -> Table {
+        let content = Rc::new(content());
+        let have = if complete { Bitfield::full(PIECES) } else { Bitfield::new(PIECES) };
+        let us = Us {
+            peer_id: PeerId(*b"-LM0100-us0000000000"),
+            listen_port: 7000,
+            metadata_bytes: [0; 2],
+        };
+        let file = FileId { slot: 0, generation: 0 };
+        let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
+        Table {
+            swarm: Swarm::new(content.clone(), us, (file, have), (slots, 10), &mut rng, now),
+            out: Outbox::default(),
+            now,
+            content,
+            sent: BTreeMap::new(),
+            file_bytes: BTreeMap::new(),
+            closed: Vec::new(),
+            whys: Vec::new(),
+            paused: BTreeSet::new(),
+            peers: 0,
+        }
+    }
+
+    /// Someone sits down, with a peer id of its own.
+    pub fn guest(&mut self, fast: bool) -> ConnId {
+        self.peers += 1;
+        let mut id = *b"-XX0000-guest0000000";
+        id[18..].copy_from_slice(&self.peers.to_be_bytes());
+        self.guest_as(PeerId(id), fast)
+    }
+
+    pub fn guest_as(&mut self, peer_id: PeerId, fast: bool) -> ConnId {
+        let conn = self.out.conns.insert(());
+        let info_hash = self.content.v2.as_ref().unwrap().info_hash.truncated();
+        let handshake = Handshake { reserved: reserved(fast), info_hash, peer_id };
+        let mut framer = Framer::new();
+        assert!(framer.next(&mut &handshake.encode()[..]).unwrap().is_some());
+        let remote = SocketAddr::from(([10, 0, 0, self.peers.max(1) as u8], 5000));
+        let (swarm, out, now) = (&mut self.swarm, &mut self.out, self.now);
+        swarm.got_accepted((conn, remote), (framer, handshake), Identity::V2, now, out);
+        self.perform();
+        conn
+    }
+
+    pub fn says(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.swarm.got_bytes(conn, bytes, self.now, &mut self.out);
+        self.perform();
+    }
+
+    pub fn say(&mut self, conn: ConnId, message: Message) {
+        self.says(conn, &message.encode());
+    }
+
+    /// Everything that was handed over leaves.
+    pub fn drains(&mut self, conn: ConnId) {
+        self.swarm.got_sent(conn, 0, self.now, &mut self.out);
+        self.perform();
+    }
+
+    fn perform(&mut self) {
+        for effect in std::mem::take(&mut self.out.effects) {
+            match effect {
+                Effect::Send { conn, chunk } => {
+                    let bytes = match &chunk {
+                        Chunk::Head(head) => head.bytes().to_vec(),
+                        Chunk::Arena { start, len } => self.out.bytes(*start, *len).to_vec(),
+                        Chunk::File(span) => {
+                            *self.file_bytes.entry(conn).or_default() += u64::from(span.len);
+                            vec![0; span.len as usize]
+                        }
+                    };
+                    self.sent.entry(conn).or_default().extend(bytes);
+                }
+                Effect::Reading { conn, on: false } => drop(self.paused.insert(conn)),
+                Effect::Reading { conn, on: true } => drop(self.paused.remove(&conn)),
+                Effect::Close { conn, .. } => self.closed.push(conn),
+                Effect::Tell(event) if event.kind == "peer_gone" => {
+                    let why = event.facts.iter().find(|(key, _)| *key == "why");
+                    let Some((_, Fact::Text(why))) = why else { panic!("{event:?}") };
+                    self.whys.push(why.clone());
+                }
+                _ => {}
+            }
+        }
+        self.out.arena.clear();
+    }
+
+    /// The short messages a guest was sent since last asked, and how many blocks.
+    pub fn heard(&mut self, conn: ConnId) -> (Vec<Message>, usize) {
+        let mut framer = Framer::new();
+        let greeting = Handshake {
+            reserved: Reserved::new(),
+            info_hash: self.content.v1.as_ref().unwrap().info_hash,
+            peer_id: PeerId([0; 20]),
+        };
+        framer.next(&mut &greeting.encode()[..]).unwrap();
+        let bytes = self.sent.remove(&conn).unwrap_or_default();
+        // The handshake comes first and once.
+        let mut rest = match bytes.first() {
+            Some(19) => &bytes[68..],
+            _ => &bytes[..],
+        };
+        let (mut messages, mut blocks) = (Vec::new(), 0);
+        while let Some(part) = framer.next(&mut rest).unwrap() {
+            match part {
+                Part::Message(message) => messages.push(message),
+                Part::Start(lmk::wire::peer::Long::Block { .. }) => blocks += 1,
+                _ => {}
+            }
+        }
+        (messages, blocks)
+    }
+
+    /// Bytes that wait for a guest.
+    pub fn unsent(&self, conn: ConnId) -> usize {
+        self.sent.get(&conn).map_or(0, Vec::len)
+    }
+
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        self.closed.contains(&conn)
+    }
+}

@@ -1,0 +1,186 @@
+//! One leecher and several sources in the simulator, some of them bad: they lie, stall, drip.
+
+mod sources;
+mod stage;
+
+use lmk::core::report::Ending;
+use lmk::core::time::Span;
+use lmk::sim::Weather;
+use sources::How;
+use stage::{BLOCK, Outcome, SIZE, Stage};
+
+/// A local network in which a source needs about a second for everything.
+fn weather() -> Weather {
+    Weather { rate: 8_000_000, ..Weather::calm() }
+}
+
+fn play(seed: u64, sources: &[How]) -> Outcome {
+    play_in(seed, weather(), sources)
+}
+
+fn play_in(seed: u64, weather: Weather, sources: &[How]) -> Outcome {
+    let mut stage = Stage::new(seed, weather, sources);
+    let outcome = stage.play(Span::secs(300));
+    assert_eq!(outcome.ending, Some(Ending::Done), "seed {seed:#x}: {outcome:?}");
+    assert!(outcome.same, "seed {seed:#x}: the file differs");
+    outcome
+}
+
+/// Bytes requested: what was missing, a tenth, one little pipeline a source, and what was bad.
+fn assert_frugal(seed: u64, sources: usize, outcome: &Outcome) {
+    let bad = outcome.bad_sent.iter().sum::<u64>();
+    let most = SIZE / 10 * 11 + 16 * BLOCK * sources as u64 + bad * BLOCK;
+    assert!(outcome.requested() <= most, "seed {seed:#x}: {} of {most}", outcome.requested());
+}
+
+#[test]
+fn a_liar_is_struck_for_its_own_blocks_and_nobody_else_is() {
+    for how in [How::LiesAlways, How::LiesLast, How::LiesSeventh] {
+        for seed in 0..3 {
+            let outcome = lmk::expect_mark!("D15", play(seed, &[how, How::Good, How::Good]));
+            let liar = &outcome.addrs[0];
+            assert!(outcome.struck.contains(liar), "seed {seed} {how:?}: {outcome:?}");
+            assert!(
+                outcome.struck.iter().all(|struck| struck == liar),
+                "seed {seed} {how:?}: an honest source was struck: {:?}",
+                outcome.struck
+            );
+            // What came twice is what was bad, and a few blocks of the end.
+            let wasted = outcome.downloaded - SIZE;
+            let twice = outcome.blocks_asked_twice() as u64;
+            let most = (outcome.bad_sent[0] + twice.min(SIZE / BLOCK / 50)) * BLOCK;
+            assert!(wasted <= most, "seed {seed} {how:?}: {wasted} wasted of {most}");
+            assert_frugal(seed, 3, &outcome);
+        }
+    }
+}
+
+/// A liar that mixes its blocks with those of others in one piece: the leaves tell.
+#[test]
+fn one_wrong_block_in_a_piece_costs_one_block() {
+    for seed in 0..3 {
+        let outcome = play(seed, &[How::LiesOnce, How::Good, How::Good]);
+        assert_eq!(outcome.bad_sent[0], 1, "seed {seed}");
+        assert_eq!(outcome.struck, [outcome.addrs[0].clone()], "seed {seed}");
+        let wasted = outcome.downloaded - SIZE;
+        // One block, and what the liar had begun to send when it was found out.
+        assert!(wasted < BLOCK * 3, "seed {seed}: {wasted} wasted");
+        assert!(outcome.hash_requests >= 1, "seed {seed}: nobody was asked for leaves");
+    }
+}
+
+#[test]
+fn several_liars_are_found_out_one_by_one() {
+    for seed in 0..3 {
+        let all = [How::LiesSeventh, How::LiesLast, How::LiesAlways, How::Good];
+        let outcome = play(seed, &all);
+        assert!(!outcome.struck.contains(&outcome.addrs[3]), "seed {seed}: {:?}", outcome.struck);
+        assert_frugal(seed, 4, &outcome);
+    }
+}
+
+#[test]
+fn a_source_that_stalls_or_drips_costs_nothing_to_the_rest() {
+    let alone = play(1, &[How::Good]).took;
+    for how in [How::SilentAfterHandshake, How::StallsInABlock, How::Drips, How::Slow] {
+        for seed in 0..3 {
+            let outcome = play(seed, &[how, How::Good]);
+            assert!(outcome.struck.is_empty(), "seed {seed} {how:?}: {:?}", outcome.struck);
+            let most = Span(alone.0 + Span::ms(500).0);
+            assert!(outcome.took <= most, "seed {seed} {how:?}: {} of {most}", outcome.took);
+            assert_frugal(seed, 2, &outcome);
+        }
+    }
+}
+
+/// Whatever the network is like, an honest source is not struck and little is asked for twice.
+#[test]
+fn in_any_fair_weather_the_liar_alone_is_struck() {
+    for seed in 0..8 {
+        let fair = Weather::fair(seed);
+        let weather = Weather { rate: fair.rate.max(1_000_000), ..fair };
+        let outcome = play_in(seed, weather, &[How::Good, How::LiesSeventh, How::Good]);
+        let liar = &outcome.addrs[1];
+        assert!(outcome.struck.iter().all(|struck| struck == liar), "seed {seed}: {outcome:?}");
+        assert_frugal(seed, 3, &outcome);
+    }
+}
+
+/// Nobody tells leaves, as in a swarm of v1 clients: the piece is fetched again from one source.
+#[test]
+fn without_leaves_a_piece_is_fetched_again_from_one_source_to_find_the_liar() {
+    for seed in 0..3 {
+        let outcome = play(seed, &[How::LiesSeventhMute, How::GoodMute, How::GoodMute]);
+        let liar = &outcome.addrs[0];
+        assert!(outcome.struck.contains(liar), "seed {seed}: {:?}", outcome.struck);
+        assert!(outcome.struck.iter().all(|struck| struck == liar), "seed {seed}");
+        let wasted = outcome.downloaded - SIZE;
+        assert!(wasted <= 16 * 4 * BLOCK, "seed {seed}: {wasted}");
+    }
+}
+
+#[test]
+fn leaves_that_do_not_fold_count_for_nothing_and_whoever_told_them_is_let_go() {
+    for seed in 0..3 {
+        let all = [How::LiesSeventh, How::LiesAboutLeaves, How::Good, How::Good];
+        let outcome = lmk::expect_mark!("D15", play(seed, &all));
+        let liar = &outcome.addrs[0];
+        assert!(outcome.struck.iter().all(|struck| struck == liar), "seed {seed}");
+    }
+    let all = [How::LiesSeventh, How::LiesAboutLeaves, How::Good, How::LiesAboutLeaves];
+    let hits = (0..8).any(|seed| {
+        lmk::core::mark::clear();
+        play(seed, &all);
+        lmk::core::mark::hits().contains("D30")
+    });
+    assert!(hits, "nobody lied about leaves");
+}
+
+#[test]
+fn blocks_nobody_asked_for_are_never_written_and_end_the_conversation_when_they_are_many() {
+    for seed in 0..3 {
+        let outcome = lmk::expect_mark!("D14", play(seed, &[How::Unasked, How::Good]));
+        assert!(outcome.struck.is_empty(), "seed {seed}: {:?}", outcome.struck);
+        let words = "too many refusals or blocks that nobody asked for";
+        assert!(outcome.gone.iter().any(|why| why == words), "seed {seed}: {:?}", outcome.gone);
+    }
+}
+
+#[test]
+fn a_refusal_of_hashes_that_nobody_asked_for_means_nothing() {
+    let outcome = lmk::expect_mark!("D31", play(1, &[How::RefusesUnasked]));
+    assert!(outcome.gone.is_empty(), "{:?}", outcome.gone);
+}
+
+#[test]
+fn a_source_that_dies_in_a_block_loses_its_blocks_to_others_once() {
+    for number in 0..8 {
+        let mut stage = Stage::new(number, weather(), &[How::Good; 3]);
+        stage.kill_source(0, Span::ms(100 + 17 * number));
+        let outcome = lmk::expect_mark!("D21", stage.play(Span::secs(300)));
+        assert!(outcome.ending == Some(Ending::Done) && outcome.same, "{number}: {outcome:?}");
+        assert!(outcome.struck.is_empty(), "{number}: {:?}", outcome.struck);
+        // What was on its way from the dead one is asked for once more, and nothing else.
+        let (again, twice) = (outcome.requested() - SIZE, outcome.blocks_asked_twice() as u64);
+        assert!(again <= twice * BLOCK, "{number}: {again} bytes again, {twice} blocks twice");
+        // One pipeline: a quarter of a second at its rate.
+        assert!(twice <= 130, "{number}: {twice} blocks twice");
+        assert!(outcome.took < Span::secs(2), "{number}: {}", outcome.took);
+    }
+}
+
+#[test]
+fn three_sources_share_the_load_and_are_no_slower_than_one() {
+    let alone = play(1, &[How::Good]);
+    for seed in 0..3 {
+        let outcome = play(seed, &[How::Good; 3]);
+        let by_source = outcome.requested_by_source();
+        for bytes in &by_source {
+            assert!(*bytes >= SIZE / 5, "seed {seed}: {by_source:?}");
+        }
+        assert!(outcome.took.0 < alone.took.0 / 2, "seed {seed}: {} {}", outcome.took, alone.took);
+        let twice = outcome.blocks_asked_twice() as u64;
+        assert!(twice <= SIZE / BLOCK / 50, "seed {seed}: {twice} blocks asked twice");
+        assert!(outcome.requested() - SIZE <= twice * BLOCK, "seed {seed}");
+    }
+}

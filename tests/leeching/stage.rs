@@ -1,0 +1,264 @@
+//! The stage: a tracker, sources that all have the file, one leecher whose requests are counted.
+
+use crate::sources::{How, Source};
+use lmk::core::chunk::Chunk;
+use lmk::core::id::{ConnId, PeerId};
+use lmk::core::io::{Effect, Input, Outbox, Role};
+use lmk::core::report::{Ending, Fact, Level, Snapshot};
+use lmk::core::rng::Rng;
+use lmk::core::time::{Span, Time};
+use lmk::node::Node;
+use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::sim::world::NodeEnv;
+use lmk::sim::{Act, NodeId, Weather, World};
+use lmk::tracker::Tracker;
+use lmk::tracker::plan::TrackerPlan;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+pub const BLOCK: u64 = 16 * 1024;
+/// 32 pieces of 16 blocks, and one more short of a block.
+pub const SIZE: u64 = (8 << 20) + (256 << 10);
+const NAME: &str = "big.zip";
+/// The leecher starts when every source is known to the tracker.
+const BEGIN: Span = Span::secs(10);
+
+#[derive(Debug)]
+pub struct Outcome {
+    pub ending: Option<Ending>,
+    pub same: bool,
+    pub took: Span,
+    pub downloaded: u64,
+    /// Addresses of the sources, without port.
+    pub addrs: Vec<String>,
+    /// Those that were struck for bad data.
+    pub struck: Vec<String>,
+    /// Bad blocks each source put on the wire.
+    pub bad_sent: Vec<u64>,
+    pub hash_requests: u64,
+    /// Why conversations ended by a fault of the other side did.
+    pub gone: Vec<String>,
+    asked: Vec<(ConnId, u32, u32, u32)>,
+}
+
+impl Outcome {
+    pub fn requested(&self) -> u64 {
+        self.asked.iter().map(|(.., len)| u64::from(*len)).sum()
+    }
+
+    pub fn requested_by_source(&self) -> Vec<u64> {
+        let mut by: BTreeMap<ConnId, u64> = BTreeMap::new();
+        for (conn, .., len) in &self.asked {
+            *by.entry(*conn).or_default() += u64::from(*len);
+        }
+        by.into_values().collect()
+    }
+
+    pub fn blocks_asked_twice(&self) -> usize {
+        let mut times: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+        self.asked.iter().for_each(|(_, piece, begin, _)| {
+            *times.entry((*piece, *begin)).or_default() += 1;
+        });
+        times.values().filter(|times| **times > 1).count()
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    asked: Vec<(ConnId, u32, u32, u32)>,
+    hash_requests: u64,
+    downloaded: u64,
+}
+
+/// A leecher whose requests are read on their way out.
+struct Counted {
+    node: Node,
+    counts: Rc<RefCell<Counts>>,
+}
+
+impl Role for Counted {
+    fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        let before = out.effects.len();
+        self.node.on(now, input, out);
+        let mut counts = self.counts.borrow_mut();
+        for effect in &out.effects[before..] {
+            let Effect::Send { conn, chunk } = effect else { continue };
+            let bytes = match chunk {
+                Chunk::Head(head) => head.bytes(),
+                Chunk::Arena { start, len } => out.bytes(*start, *len),
+                Chunk::File(_) => continue,
+            };
+            if bytes.starts_with(&[0, 0, 0, 13, 6]) {
+                for request in bytes.chunks(17) {
+                    let word =
+                        |at: usize| u32::from_be_bytes(request[at..at + 4].try_into().unwrap());
+                    counts.asked.push((*conn, word(5), word(9), word(13)));
+                }
+            }
+            counts.hash_requests += u64::from(bytes.starts_with(&[0, 0, 0, 49, 21]));
+        }
+        let picture = self.node.snapshot(now).transfer;
+        counts.downloaded = picture.map_or(counts.downloaded, |transfer| transfer.downloaded);
+    }
+
+    fn deadline(&self) -> Time {
+        self.node.deadline()
+    }
+
+    fn snapshot(&self, now: Time) -> Snapshot {
+        self.node.snapshot(now)
+    }
+}
+
+pub struct Stage {
+    pub world: World,
+    leecher: NodeId,
+    sources: Vec<NodeId>,
+    addrs: Vec<String>,
+    bad: Vec<Rc<Cell<u64>>>,
+    counts: Rc<RefCell<Counts>>,
+    content: Vec<u8>,
+}
+
+fn ip(n: u8) -> IpAddr {
+    [10, 0, 0, n].into()
+}
+
+impl Stage {
+    pub fn new(seed: u64, weather: Weather, sources: &[How]) -> Stage {
+        let mut content = vec![0; SIZE as usize];
+        Rng::new(seed).fork(7).fill(&mut content);
+        let mut world = World::new(seed, weather);
+        world.add_node(ip(1), |env| Box::new(Tracker::new(tracker_plan(env))));
+        let (mut addrs, mut bad, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, how) in (0u8..).zip(sources) {
+            let (how, count) = (*how, Rc::new(Cell::new(0)));
+            bad.push(count.clone());
+            addrs.push(ip(10 + number).to_string());
+            let source = world.add_node(ip(10 + number), move |env| {
+                let node = Node::new(node_plan(env, Job::Seed(seed_plan())));
+                Box::new(Source::new(node, how, count.clone()))
+            });
+            nodes.push(source);
+            world.disk(source).make_dirs("/home");
+            world.disk(source).put("/home/big.zip", &content);
+        }
+        let counts = Rc::new(RefCell::new(Counts::default()));
+        let counted = counts.clone();
+        let leecher = world.add_idle(ip(200), move |env| {
+            let node = Node::new(node_plan(env, Job::Fetch(fetch_plan())));
+            Box::new(Counted { node, counts: counted.clone() })
+        });
+        world.disk(leecher).make_dirs("/home");
+        world.plan(Time::ZERO + BEGIN, leecher, Act::Start);
+        Stage { world, leecher, sources: nodes, addrs, bad, counts, content }
+    }
+
+    /// The process of a source is killed so long after the leecher began.
+    pub fn kill_source(&mut self, number: usize, after: Span) {
+        self.world.plan(Time::ZERO + BEGIN + after, self.sources[number], Act::Kill);
+    }
+
+    /// Plays until the leecher ended, for `most` at the most.
+    pub fn play(&mut self, most: Span) -> Outcome {
+        let leecher = self.leecher;
+        let limit = Time::ZERO + BEGIN + most;
+        self.world.run_until(limit, |world| world.ending(leecher).is_some());
+        assert_eq!(self.world.breach(), None);
+        let struck = self.world.events(leecher).iter().filter(|(_, event)| {
+            event.kind == "corrupt" && event.facts.iter().any(|(key, _)| *key == "peer")
+        });
+        let struck = struck.filter_map(|(_, event)| match &event.facts[0].1 {
+            Fact::Text(peer) => peer.parse::<SocketAddr>().ok().map(|peer| peer.ip().to_string()),
+            _ => None,
+        });
+        let struck = struck.collect();
+        let faults = self
+            .world
+            .events(leecher)
+            .iter()
+            .filter(|(_, event)| event.kind == "peer_gone" && event.level == Level::Warning);
+        let gone = faults.flat_map(|(_, event)| &event.facts);
+        let gone = gone.filter_map(|(key, fact)| match fact {
+            Fact::Text(why) if *key == "why" => Some(why.clone()),
+            _ => None,
+        });
+        let gone = gone.collect();
+        let counts = self.counts.take();
+        let copy = self.world.disk(leecher).get(PathBuf::from("/home").join(NAME));
+        Outcome {
+            ending: self.world.ending(leecher),
+            same: copy.as_deref() == Some(&self.content[..]),
+            took: self.world.now().since(Time::ZERO + BEGIN),
+            downloaded: counts.downloaded,
+            addrs: self.addrs.clone(),
+            struck,
+            bad_sent: self.bad.iter().map(|bad| bad.get()).collect(),
+            hash_requests: counts.hash_requests,
+            gone,
+            asked: counts.asked,
+        }
+    }
+}
+
+fn tracker_plan(env: NodeEnv) -> TrackerPlan {
+    TrackerPlan {
+        bind: SocketAddr::new([0, 0, 0, 0].into(), 6969),
+        addresses: vec![env.ip],
+        wall_start_s: env.wall_start_s,
+        seed: env.seed,
+        secret: secret(env.seed),
+        key_file: None,
+        keep_names_s: 24 * 3600,
+    }
+}
+
+fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
+    let tracker = SocketAddr::new(ip(1), 6969);
+    let mut peer_id = *b"-LM0100-............";
+    peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
+    NodePlan {
+        job,
+        tracker,
+        tracker_text: tracker.to_string(),
+        listen: None,
+        addresses: vec![env.ip],
+        peer_id: PeerId(peer_id),
+        seed: env.seed,
+        secret: secret(env.seed),
+        key_file: None,
+        slots: 8,
+    }
+}
+
+fn seed_plan() -> SeedPlan {
+    SeedPlan {
+        path: PathBuf::from("/home").join(NAME),
+        file_name: NAME.into(),
+        publish_as: None,
+        torrent_out: None,
+        hash_cache: None,
+    }
+}
+
+fn fetch_plan() -> FetchPlan {
+    FetchPlan {
+        want: Want { name: NAME.into(), pin: None },
+        directory: "/home".into(),
+        out: None,
+        out_must_be_directory: false,
+        overwrite: false,
+        keep_seeding: false,
+        timeout: None,
+        sources: 10,
+    }
+}
+
+fn secret(seed: u64) -> [u8; 32] {
+    let mut secret = [0; 32];
+    Rng::new(seed).fork(32).fill(&mut secret);
+    secret
+}

@@ -1,0 +1,259 @@
+//! Slots in the simulated world: a hundred leechers at one slot, stock clients that wait, and a
+//! file that changes under the seeder.
+
+use crate::scripted::{Shared, role};
+use lmk::core::id::{ConnId, PeerId};
+use lmk::core::io::{Input, Role};
+use lmk::core::mark::expect_mark;
+use lmk::core::report::Ending;
+use lmk::core::rng::Rng;
+use lmk::core::time::{Span, Time};
+use lmk::node::Node;
+use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::sim::{Act, NodeId, Weather, World};
+use lmk::tracker::Tracker;
+use lmk::tracker::plan::TrackerPlan;
+use lmk::wire::peer::{BlockRef, Handshake, Message, Reserved};
+use std::net::{IpAddr, SocketAddr};
+
+const SOURCE: &str = "/home/big.zip";
+const TRACKER: ([u8; 4], u16) = ([10, 0, 0, 1], 6969);
+const SEEDER_PORT: u16 = 7000;
+
+fn at(seconds: u64) -> Time {
+    Time::ZERO + Span::secs(seconds)
+}
+
+fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
+    let mut peer_id = *b"-LM0100-............";
+    Rng::new(seed).fill(&mut peer_id[8..]);
+    let ports = (SEEDER_PORT, SEEDER_PORT + 9);
+    NodePlan {
+        job,
+        tracker: SocketAddr::from(TRACKER),
+        tracker_text: SocketAddr::from(TRACKER).to_string(),
+        listen: Some(lmk::node::plan::Listen { ip: [0, 0, 0, 0].into(), ports }),
+        addresses: vec![ip],
+        peer_id: PeerId(peer_id),
+        seed,
+        secret: [seed as u8; 32],
+        key_file: None,
+        slots: 1,
+    }
+}
+
+/// A tracker, and a seeder of `content` with one slot.
+fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
+    let mut world = World::new(7, weather);
+    world.add_node(TRACKER.0.into(), |env| {
+        Box::new(Tracker::new(TrackerPlan {
+            bind: SocketAddr::from(([0, 0, 0, 0], TRACKER.1)),
+            addresses: vec![env.ip],
+            wall_start_s: env.wall_start_s,
+            seed: env.seed,
+            secret: [1; 32],
+            key_file: None,
+            keep_names_s: 3600,
+        }))
+    });
+    let seeder = world.add_node([10, 0, 0, 2].into(), |env| {
+        let seed = SeedPlan {
+            path: SOURCE.into(),
+            file_name: b"big.zip".to_vec(),
+            publish_as: None,
+            torrent_out: None,
+            hash_cache: None,
+        };
+        Box::new(Node::new(node_plan(env.seed, env.ip, Job::Seed(seed))))
+    });
+    world.disk(seeder).make_dirs("/home");
+    world.disk(seeder).put(SOURCE, content);
+    world.set_slots(seeder, 1);
+    (world, seeder)
+}
+
+fn add_leecher(world: &mut World, number: usize, start: Time) -> NodeId {
+    let ip = IpAddr::from([10, 0, 1, number as u8]);
+    let node = world.add_idle(ip, |env| {
+        let fetch = FetchPlan {
+            want: Want { name: "big.zip".into(), pin: None },
+            directory: "/home".into(),
+            out: None,
+            out_must_be_directory: false,
+            overwrite: false,
+            keep_seeding: false,
+            timeout: None,
+            // Room for everyone: the order is the one in which the seeder was asked.
+            sources: 200,
+        };
+        Box::new(Node::new(node_plan(env.seed, env.ip, Job::Fetch(fetch))))
+    });
+    world.disk(node).make_dirs("/home");
+    world.plan(start, node, Act::Start);
+    node
+}
+
+/// One piece, so that nobody but the seeder can serve before it is done and gone.
+#[test]
+fn a_hundred_leechers_are_served_by_one_slot_in_the_order_they_came() {
+    let mut content = vec![0; 16_000];
+    Rng::new(3).fill(&mut content);
+    let weather = Weather { rate: 8_000, segment_bytes: 1448, ..Weather::calm() };
+    let (mut world, seeder) = stage(weather, &content);
+    let start = |n: usize| at(5) + Span::ms(300 * n as u64);
+    let leechers: Vec<NodeId> = (0..100).map(|n| add_leecher(&mut world, n, start(n))).collect();
+    let mut done: Vec<NodeId> = Vec::new();
+    let (mut queued_max, mut looked) = (0, 0_u64);
+    let all = world.run_until(at(1200), |world| {
+        // A look at everyone is dear; they end seconds apart.
+        looked += 1;
+        if !looked.is_multiple_of(64) {
+            return false;
+        }
+        for node in &leechers {
+            if world.ending(*node).is_some() && !done.contains(node) {
+                done.push(*node);
+            }
+        }
+        let slots = world.snapshot(seeder).map(|picture| picture.slots).unwrap_or_default();
+        queued_max = queued_max.max(slots.queued);
+        done.len() == leechers.len()
+    });
+    assert!(all, "{:?}: {} of 100 are done", world.breach(), done.len());
+    assert!(queued_max > 50, "{queued_max} waited at most: there was no queue to speak of");
+    assert_eq!(done, leechers, "not in the order they came");
+    for node in leechers {
+        assert_eq!(world.ending(node), Some(Ending::Done));
+        assert!(world.disk(node).get(SOURCE).as_ref() == Some(&content));
+    }
+}
+
+/// What a stock client heard, with the time.
+type Log = Shared<Vec<(Time, String)>>;
+
+/// A client without extensions of any kind. It wants, and `asks` one block every so often while it
+/// is unchoked.
+fn stock(
+    name: u8,
+    info_hash: Shared<Option<lmk::core::id::InfoHash>>,
+    asks: Span,
+    log: Log,
+) -> Box<dyn Role> {
+    let mut conn: Option<ConnId> = None;
+    let mut wake = Time::NEVER;
+    let (mut heard, mut greeted, mut unchoked, mut next) = (Vec::new(), false, false, 0);
+    role(move |now, input, out| {
+        let asking = matches!(input, Input::Wake);
+        if asking {
+            wake = now + asks;
+        }
+        match input {
+            Input::Born => {
+                wake = now + asks;
+                conn = Some(out.dial(SocketAddr::from(([10, 0, 0, 2], SEEDER_PORT))));
+            }
+            Input::Connected { conn, .. } => {
+                let reserved = Reserved::new();
+                let (info_hash, peer_id) = (info_hash.get().unwrap(), PeerId([name; 20]));
+                out.send(conn, &Handshake { reserved, info_hash, peer_id }.encode());
+                out.send(conn, &Message::Interested.encode());
+            }
+            Input::Bytes { bytes, .. } => heard.extend_from_slice(bytes),
+            Input::Closed { .. } => log.with(|log| log.push((now, "closed".into()))),
+            _ => {}
+        }
+        if !greeted && heard.len() >= 68 {
+            greeted = true;
+            heard.drain(..68);
+        }
+        while greeted && heard.len() >= 4 {
+            let len = u32::from_be_bytes(heard[..4].try_into().unwrap()) as usize;
+            if heard.len() < 4 + len {
+                break;
+            }
+            let word = match heard.get(4).filter(|_| len > 0) {
+                None => "keepalive".to_owned(),
+                Some(0) => "choke".to_owned(),
+                Some(1) => "unchoke".to_owned(),
+                Some(id) => format!("message {id}"),
+            };
+            unchoked = word == "unchoke" || (unchoked && word != "choke");
+            log.with(|log| log.push((now, word)));
+            heard.drain(..4 + len);
+        }
+        if let Some(conn) = conn.filter(|_| unchoked && asking) {
+            let block = BlockRef { piece: next % 4, begin: 0, len: 16 * 1024 };
+            next += 1;
+            out.send(conn, &Message::Request(block).encode());
+        }
+        wake
+    })
+}
+
+#[test]
+fn stock_clients_wait_with_keepalives_and_rotate_by_choke_and_unchoke() {
+    let content = vec![5; 64 * 1024];
+    let (mut world, seeder) = stage(Weather::calm(), &content);
+    assert!(world.run(at(5)));
+    assert!(world.running(seeder));
+    let mut hasher =
+        lmk::content::metainfo::ContentHasher::new(b"big.zip", content.len() as u64).unwrap();
+    hasher.update(&content);
+    let info_hash = Shared::default();
+    info_hash.set(hasher.finish().unwrap().v1.map(|v1| v1.info_hash));
+    let (first, second) = (Log::default(), Log::default());
+    for (n, log) in [(1, &first), (2, &second)] {
+        let (info_hash, log) = (info_hash.clone(), log.clone());
+        let ip = IpAddr::from([10, 0, 2, n]);
+        let node =
+            world.add_idle(ip, move |_| stock(n, info_hash.clone(), Span::secs(4), log.clone()));
+        world.plan(at(5 + u64::from(n)), node, Act::Start);
+    }
+    assert!(world.run(at(160)), "{:?}", world.breach());
+    let times = |log: &Log, word: &str| -> Vec<u64> {
+        log.with(|log| log.iter().filter(|(_, w)| w == word).map(|(t, _)| t.secs()).collect())
+    };
+    assert_eq!(times(&first, "closed"), [], "nobody is sent away");
+    assert_eq!(times(&second, "closed"), []);
+    // Times of a role count from its own birth, a second after the other's.
+    let (choked, unchoked) = (times(&first, "choke"), times(&first, "unchoke"));
+    assert_eq!(unchoked.len(), 2, "{unchoked:?}");
+    assert!((60..62).contains(&choked[0]), "{choked:?}");
+    assert!((120..123).contains(&unchoked[1]), "{unchoked:?}");
+    let heard = second.get();
+    let waiting: Vec<&(Time, String)> =
+        heard.iter().take_while(|(_, word)| word != "unchoke").collect();
+    let gaps = |two: &[&(Time, String)]| two[1].0.since(two[0].0).as_ms();
+    assert!(waiting.len() >= 7, "{waiting:?}");
+    for two in waiting[1..].windows(2) {
+        assert_eq!(two[1].1, "keepalive");
+        assert!((5_000..9_000).contains(&gaps(two)), "{two:?}");
+    }
+}
+
+/// The file is rewritten in the middle of a transfer, whenever that is.
+#[test]
+fn a_file_that_changes_is_withdrawn_and_nothing_of_it_is_taken_for_the_old_one() {
+    for ms in (0..40).map(|n| 5_000 + n * 97) {
+        let mut content = vec![0; 400_000];
+        Rng::new(ms).fill(&mut content);
+        let weather = Weather { rate: 200_000, ..Weather::calm() };
+        let (mut world, seeder) = stage(weather, &content);
+        let leecher = add_leecher(&mut world, 1, at(5));
+        assert!(world.run(Time::ZERO + Span::ms(ms)));
+        expect_mark!("E09", {
+            let flip = |bytes: &mut Vec<u8>| bytes.iter_mut().for_each(|b| *b ^= 1);
+            assert!(world.disk(seeder).edit(SOURCE, flip));
+            world.run_until(at(60), |world| world.ending(seeder).is_some());
+        });
+        assert_eq!(world.breach(), None);
+        assert_eq!(world.ending(seeder), Some(Ending::Disk), "{ms} ms");
+        let said = world.events(seeder).iter().any(|(_, event)| event.kind == "changed");
+        assert!(said, "{ms} ms");
+        let warned = world.events(leecher).iter().any(|(_, event)| event.kind == "corrupt");
+        assert!(!warned, "{ms} ms: a wrong byte left the seeder");
+        if let Some(bytes) = world.disk(leecher).get(SOURCE) {
+            assert!(bytes == content, "{ms} ms");
+        }
+    }
+}
