@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Shows the whole job on this machine: a tracker, a seeder and several leechers, each in a folder of
-# its own. Ends with a table of the copies and their SHA-256; non-zero if anything went wrong.
+# its own; a table has the copies and their SHA-256. Then a second act with three seeders of which one
+# lies and one dies. Non-zero if anything went wrong.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/demo/second_act.sh
 
 size_mib=256
 leechers=3
@@ -136,3 +138,5 @@ rate=$((total_mib * 1000 / (took_ms > 0 ? took_ms : 1)))
 printf '\n%s copies of %s MiB in %s.%03d s: %s MiB/s together\n' \
     "$leechers" "$size_mib" $((took_ms / 1000)) $((took_ms % 1000)) "$rate"
 [ "$bad" = 0 ] || fail "not every copy is right"
+
+second_act

@@ -72,9 +72,10 @@ impl Assembly {
         Assembly { geometry, filling: BTreeMap::new(), spare: Vec::new(), pages_max, pages: 0 }
     }
 
-    /// Pieces that may still be begun.
+    /// Pieces that may still be begun; none while more pages are out than planned, as a piece that
+    /// lost its page is begun again without asking.
     pub fn room(&self) -> usize {
-        self.pages_max - self.pages + self.spare.len()
+        (self.pages_max + self.spare.len()).saturating_sub(self.pages)
     }
 
     /// Makes sure that the piece of `block` has a page.
@@ -198,6 +199,23 @@ mod tests {
             let used = open.len() + kept.len();
             assert_eq!(assembly.room(), all - used, "seed {seed:#x} step {step}");
         }
+    }
+
+    #[test]
+    fn pieces_begun_beyond_the_stock_leave_no_room() {
+        let geometry = Geometry::new(64 << 30, 16 << 20).unwrap();
+        let mut assembly = Assembly::new(geometry);
+        let room = assembly.room() as u32;
+        for index in 0..room + 3 {
+            assembly.begin(geometry.piece(index).unwrap());
+        }
+        for _ in 0..3 {
+            assert_eq!(assembly.room(), 0);
+            assembly.give_back(Page::new());
+        }
+        assert_eq!(assembly.room(), 0);
+        assembly.give_back(Page::new());
+        assert_eq!(assembly.room(), 1);
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! - [`disk`]: files in memory, and what a power cut leaves of them.
 //! - [`weather`]: which faults a seed brings, and when they cease.
 //! - [`swarm`]: the stage for the roles of this program: a small swarm from a seed.
+//! - [`adversaries`]: hostile peers that a swarm must bear.
 //! - [`laws`]: what must hold after every event.
 //! - [`trace`]: everything that happened, as one number.
 
+pub mod adversaries;
 pub mod disk;
 pub mod laws;
 mod lives;

@@ -1,6 +1,7 @@
 //! A small swarm from a seed: a tracker, a seeder, up to five leechers, faults, kills and returns,
 //! and a person who starts again what gave up. After the faults ceased every leecher must finish.
 
+use super::adversaries::Trick;
 use super::weather::{Purpose, Weather, stream};
 use super::world::{Act, NodeEnv, NodeId, World};
 use crate::core::id::PeerId;
@@ -16,7 +17,7 @@ use crate::tracker::plan::TrackerPlan;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-const NAME: &str = "big.zip";
+pub(super) const NAME: &str = "big.zip";
 const SOURCE: &str = "/home/seeder/big.zip";
 const TRACKER_PORT: u16 = 6969;
 /// From the last fault on, beside the time the bytes themselves need: back-offs, announce
@@ -55,19 +56,27 @@ pub struct Scene {
     /// Keys and remembered hashes are kept on disk.
     pub remembers: bool,
     pub heal_at: Time,
+    /// Hostile peers that join, and stay when the faults have ceased.
+    pub hostile: Vec<Trick>,
 }
 
 impl Scene {
     pub fn new(seed: u64) -> Scene {
         let mut rng = stream(seed, Purpose::Scene);
+        let mut hostility = stream(seed, Purpose::Scene).fork(3);
+        let (size, leechers) = (size(&mut rng), rng.between(1, 5) as usize);
+        // Up to half of the peers.
+        let count = hostility.below(leechers as u64 + 2);
+        let trick = |_| Trick::ALL[hostility.below(Trick::ALL.len() as u64) as usize];
         Scene {
-            size: size(&mut rng),
-            leechers: rng.between(1, 5) as usize,
+            size,
+            leechers,
             slots: rng.between(1, 8) as u32,
             one_machine: rng.chance(250),
             keep_seeding: rng.chance(500),
             remembers: rng.chance(500),
             heal_at: Time::ZERO + Span::secs(rng.between(30, 300)),
+            hostile: (0..count).map(trick).collect(),
         }
     }
 }
@@ -99,7 +108,10 @@ pub struct Swarm {
     pub tracker: NodeId,
     pub seeder: NodeId,
     leechers: Vec<Leecher>,
-    content: Vec<u8>,
+    pub(super) content: Vec<u8>,
+    pub(super) hostile: Vec<NodeId>,
+    /// Events of each honest node that were looked at.
+    pub(super) heard: Vec<usize>,
     /// The person who starts again what gave up.
     person: Rng,
     /// When each node is started again, if it is to be.
@@ -147,9 +159,23 @@ impl Swarm {
         }
         let returns = vec![None; 2 + leechers.len()];
         let person = stream(seed, Purpose::Scene).fork(1);
-        let mut swarm =
-            Swarm { world, scene, tracker, seeder, leechers, content, person, returns, looked: 0 };
+        let mut swarm = Swarm {
+            world,
+            scene,
+            tracker,
+            seeder,
+            leechers,
+            content,
+            hostile: Vec::new(),
+            heard: Vec::new(),
+            person,
+            returns,
+            looked: 0,
+        };
         swarm.plan(&mut stream(seed, Purpose::Scene).fork(2));
+        for trick in swarm.scene.hostile.clone() {
+            swarm.is_joined_by(trick, Time::ZERO + Span::secs(2));
+        }
         swarm
     }
 
@@ -158,10 +184,7 @@ impl Swarm {
         let chaos = self.scene.heal_at.since(Time::ZERO);
         let calm = !self.world.weather().heal_at.gt(&Time::ZERO);
         let within = |rng: &mut Rng, span: Span| Time::ZERO + Span(rng.below(span.0.max(1)));
-        let nodes: Vec<NodeId> = [self.tracker, self.seeder]
-            .into_iter()
-            .chain(self.leechers.iter().map(|l| l.node))
-            .collect();
+        let nodes: Vec<NodeId> = [self.tracker].into_iter().chain(self.honest()).collect();
         for node in nodes {
             // Most begin together, some much later.
             let spread = if rng.chance(300) { chaos } else { Span::secs(3) };
@@ -176,6 +199,11 @@ impl Swarm {
             self.world.plan(fall, node, act);
             self.world.plan((fall + down).min(self.scene.heal_at), node, Act::Start);
         }
+    }
+
+    /// The peers that mean well.
+    pub fn honest(&self) -> impl Iterator<Item = NodeId> {
+        [self.seeder].into_iter().chain(self.leechers.iter().map(|leecher| leecher.node))
     }
 
     /// When every leecher must have finished at the latest.
@@ -222,6 +250,9 @@ impl Swarm {
     fn look(&mut self) -> Result<(), String> {
         for node in [self.tracker, self.seeder] {
             self.start_again(node, &[Ending::Network])?;
+        }
+        if !self.hostile.is_empty() {
+            self.honest_are_not_struck()?;
         }
         self.looked += 1;
         for number in 0..self.leechers.len() {

@@ -1,0 +1,58 @@
+//! the tricks of hostile peers
+
+/// What one of them does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Trick {
+    /// Serves wrong bytes: in every block, in the last one of a piece, in every seventh block.
+    LiesAlways,
+    LiesLast,
+    LiesSeventh,
+    /// Serves wrong bytes and false leaf hashes with them.
+    HashLiar,
+    /// Claims everything and refuses every request.
+    BitfieldLiar,
+    /// Sends blocks nobody asked for.
+    UnaskedBlocks,
+    /// Announces a message of 4 GiB.
+    HugePrefix,
+    HaveFlooder,
+    RequestFlooder,
+    ChokeFlapper,
+    GarbageHandshake,
+    /// Has the peer id of somebody else of its kind, on every connection.
+    DupPeerId,
+    /// Claims everything, never unchokes, keeps the connection alive.
+    KeepAliver,
+    /// Unchokes, takes requests, answers none.
+    Snubber,
+    /// Answers at one byte a second.
+    Slowloris,
+    /// Hangs up in the middle of a block.
+    ResetMidBlock,
+}
+
+impl Trick {
+    pub const ALL: [Trick; 16] = [
+        Trick::LiesAlways,
+        Trick::LiesLast,
+        Trick::LiesSeventh,
+        Trick::HashLiar,
+        Trick::BitfieldLiar,
+        Trick::UnaskedBlocks,
+        Trick::HugePrefix,
+        Trick::HaveFlooder,
+        Trick::RequestFlooder,
+        Trick::ChokeFlapper,
+        Trick::GarbageHandshake,
+        Trick::DupPeerId,
+        Trick::KeepAliver,
+        Trick::Snubber,
+        Trick::Slowloris,
+        Trick::ResetMidBlock,
+    ];
+
+    /// Whether it sends bytes that are not the content's.
+    pub fn corrupts(self) -> bool {
+        matches!(self, Trick::LiesAlways | Trick::LiesLast | Trick::LiesSeventh | Trick::HashLiar)
+    }
+}
