@@ -84,3 +84,18 @@ pub const SLOTS_DEFAULT: u32 = 8;
 pub const SLOTS_MAX: u32 = 1024;
 /// How long a name without a source stays listed when `--keep-names` says nothing.
 pub const KEEP_NAMES: Span = Span::secs(24 * 3600);
+/// Bytes of pieces written after which the part file is synced.
+pub const SYNC_BYTES: u64 = 32 * 1024 * 1024;
+/// The part file is synced after so long in any case.
+pub const SYNC_EVERY: Span = Span::secs(5);
+/// With so many bytes of pieces not yet synced nothing more is asked for: with the pages that are
+/// on their way and the sample of an earlier run, at most 64 MiB are read again after a crash.
+pub const UNSYNCED_BYTES_MAX: u64 = 40 * 1024 * 1024;
+/// Pieces of an earlier run that are read again although the journal vouches for them.
+pub const SAMPLE_PIECES: usize = 64;
+/// Bytes of such pieces, but one piece at the least.
+pub const SAMPLE_BYTES: u64 = 8 * 1024 * 1024;
+/// Time between two looks at a disk that was full.
+pub const DISK_FULL_RETRY: Span = Span::secs(10);
+/// What is written is made durable for so long after a signal.
+pub const STOP_FLUSH: Span = Span::secs(3);

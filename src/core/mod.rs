@@ -2,6 +2,7 @@
 
 pub mod bencode;
 pub mod chunk;
+pub mod crc32c;
 pub mod fault;
 pub mod id;
 pub mod io;

@@ -25,7 +25,7 @@ impl Leecher {
     pub fn fill(&mut self, session: &mut Session, now: Time, out: &mut Outbox) {
         let conn = session.conn;
         let Some(link) = self.links.get_mut(&conn) else { return };
-        if !link.serves(now) {
+        if self.rests || !link.serves(now) {
             return;
         }
         if link.asked.is_empty() && link.receiving.is_none() {

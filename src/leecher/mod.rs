@@ -3,7 +3,9 @@
 
 mod asking;
 mod assembly;
+pub mod durable;
 mod inquiry;
+pub mod journal;
 pub mod link;
 mod pace;
 pub mod picker;
@@ -58,6 +60,8 @@ pub struct Leecher {
     asked_twice: u64,
     ticked: Time,
     news: Vec<News>,
+    /// Nothing is asked for meanwhile.
+    pub rests: bool,
     /// Reused: blocks picked, and their requests as bytes.
     picked: Vec<Block>,
     requests: Vec<u8>,
@@ -80,6 +84,7 @@ impl Leecher {
             asked_twice: 0,
             ticked: Time::ZERO,
             news: Vec::new(),
+            rests: false,
             picked: Vec::new(),
             requests: Vec::new(),
         }
@@ -95,6 +100,11 @@ impl Leecher {
 
     pub fn picker(&self) -> &Picker {
         &self.picker
+    }
+
+    /// Whether pieces are on their way to disk.
+    pub fn writes(&self) -> bool {
+        !self.writes.is_empty()
     }
 
     pub fn take_news(&mut self) -> Vec<News> {

@@ -1,4 +1,4 @@
-//! Reads a file piece by piece and says which pieces are what the content's tree says: for a target
+//! Reads pieces of a file and says which of them are what the content's tree says: for a target
 //! that is there already, and for a part file of an earlier run.
 
 use crate::content::bitfield::Bitfield;
@@ -14,27 +14,31 @@ use std::rc::Rc;
 pub struct Check {
     content: Rc<Content>,
     file: FileId,
-    next: u32,
+    /// What is still to be read, the next one last.
+    left: Vec<Piece>,
     reading: Option<(Ticket, Piece)>,
     page: Page,
     leaves: Vec<Hash32>,
+    checked_bytes: u64,
     pub good: Bitfield,
 }
 
 impl Check {
-    /// Begins to read `file`, of which `len` bytes exist.
-    pub fn start(content: Rc<Content>, file: FileId, out: &mut Outbox) -> Check {
+    /// Begins to read the pieces `which` of `file`.
+    pub fn start(content: Rc<Content>, file: FileId, which: &Bitfield, out: &mut Outbox) -> Check {
         let good = Bitfield::new(content.geometry.pieces());
+        let all = content.geometry.all_pieces().rev();
+        let left = all.filter(|piece| which.get(piece.index())).collect();
         let (page, leaves) = (Page::new(), Vec::new());
-        let mut check = Check { content, file, next: 0, reading: None, page, leaves, good };
+        let mut check =
+            Check { content, file, left, reading: None, page, leaves, checked_bytes: 0, good };
         check.read_next(out);
         check
     }
 
     fn read_next(&mut self, out: &mut Outbox) {
+        let Some(piece) = self.left.pop() else { return };
         let geometry = &self.content.geometry;
-        let Some(piece) = geometry.piece(self.next) else { return };
-        self.next += 1;
         let mut page = std::mem::take(&mut self.page);
         page.resize(geometry.piece_len(piece) as usize, 0);
         let (file, offset) = (self.file, geometry.piece_offset(piece));
@@ -47,8 +51,7 @@ impl Check {
 
     /// Bytes read so far.
     pub fn checked_bytes(&self) -> u64 {
-        let done = u64::from(self.next.saturating_sub(u32::from(self.reading.is_some())));
-        (done * u64::from(self.content.geometry.piece_length())).min(self.content.geometry.size())
+        self.checked_bytes
     }
 
     /// A read came back; hands back what is not ours.
@@ -64,6 +67,7 @@ impl Check {
         let FileDone::Read { page, result } = done else { return Ok(None) };
         let got = result? as usize;
         let geometry = &self.content.geometry;
+        self.checked_bytes += u64::from(geometry.piece_len(piece));
         if got == geometry.piece_len(piece) as usize {
             self.leaves.clear();
             digest::leaves(page.get(..got).unwrap_or_default(), &mut self.leaves);

@@ -1,6 +1,8 @@
 //! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it,
 //! make it durable, and hand over what others were promised.
 
+mod disk;
+
 use super::places::show;
 use super::plan::FetchPlan;
 use super::say;
@@ -30,6 +32,13 @@ enum Phase {
     Seeking(Seek),
     Placing(Box<Target>),
     Downloading(Box<Target>),
+    /// The disk is full: looked at again then.
+    Full {
+        target: Box<Target>,
+        until: Time,
+    },
+    /// A signal came: what is written becomes durable first.
+    Stopping(Box<Target>, disk::Stop),
     Finishing(Box<Target>),
     /// Complete; others may still be owed blocks.
     HandingOver {
@@ -49,6 +58,11 @@ pub struct Fetch {
     /// Since when there is no source.
     no_source: Option<Time>,
     size: u64,
+    /// The part file was ready once: from then on a full disk is waited for.
+    began: bool,
+    /// It was full and we have not gone on yet; what was said then.
+    was_full: bool,
+    full_line: String,
 }
 
 impl Fetch {
@@ -59,6 +73,9 @@ impl Fetch {
             started: Time::ZERO,
             no_source: None,
             size: 0,
+            began: false,
+            was_full: false,
+            full_line: String::new(),
         }
     }
 
@@ -74,6 +91,10 @@ impl Fetch {
     }
 
     pub fn deadline(&self) -> Time {
+        self.work_deadline().min(self.disk_deadline())
+    }
+
+    fn work_deadline(&self) -> Time {
         match &self.phase {
             Phase::Seeking(seek) => seek.deadline(),
             Phase::HandingOver { until, .. } => *until,
@@ -87,7 +108,8 @@ impl Fetch {
 
     pub fn wake(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         self.look_for_sources(shared, now);
-        if now < self.deadline() {
+        self.tend_disk(shared, now, out);
+        if now < self.work_deadline() {
             return Ok(());
         }
         match &self.phase {
@@ -112,7 +134,8 @@ impl Fetch {
         } else {
             self.no_source.get_or_insert(now);
         }
-        shared.waiting = waits.then(|| format!("nobody has {} now; waiting", foreign(self.name())));
+        let nobody = waits.then(|| format!("nobody has {} now; waiting", foreign(self.name())));
+        shared.waiting = self.waits_for_disk().or(nobody);
     }
 
     /// News of the tracker.
@@ -129,19 +152,26 @@ impl Fetch {
         match content {
             Some(content) => {
                 shared.ties.hang_up(out);
-                self.place(content, now, out)
+                self.place(shared, content, now, out)
             }
             None => Ok(()),
         }
     }
 
     /// The metainfo is what its hash says: where does the file go?
-    fn place(&mut self, content: Content, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+    fn place(
+        &mut self,
+        shared: &mut Shared,
+        content: Content,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
         let file_name = name::target_file_name(&self.plan.want.name).map_err(|why| Fatal {
             ending: Ending::Refused,
             line: format!("{}: {why}; not written", foreign(&self.plan.want.name)),
         })?;
-        let target = Target::start(&self.plan, Rc::new(content), file_name, out);
+        let rng = shared.rng.fork(0x7a);
+        let target = Target::start(&self.plan, Rc::new(content), file_name, rng, out);
         self.phase = Phase::Placing(Box::new(target));
         self.started = now;
         Ok(())
@@ -155,10 +185,14 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<Option<FileDone>, Fatal> {
-        let (Phase::Placing(target) | Phase::Finishing(target)) = &mut self.phase else {
+        let (Phase::Placing(target)
+        | Phase::Downloading(target)
+        | Phase::Stopping(target, _)
+        | Phase::Finishing(target)) = &mut self.phase
+        else {
             return Ok(Some(done));
         };
-        match target.got_file(ticket, done, out) {
+        match target.got_file(ticket, done, now, out) {
             Err(done) => return Ok(Some(done)),
             Ok(placed) => self.placed(shared, placed, now, out)?,
         }
@@ -174,9 +208,14 @@ impl Fetch {
     ) -> Result<(), Fatal> {
         match placed {
             Placed::Waiting => {}
-            Placed::Ready { file, have } => self.download(shared, file, have, now, out)?,
+            Placed::Ready { file, have, checked } => {
+                self.download(shared, file, (have, checked), now, out)?;
+            }
             Placed::Already { file } => self.already(shared, file, now, out),
             Placed::Complete => self.complete(shared, now, out),
+            Placed::Closed => self.closed(shared, now, out),
+            Placed::Changed => self.changed(shared, out),
+            Placed::NoSpace(line) => self.full(shared, line, now, out)?,
             Placed::Failed(fatal) => return Err(fatal),
         }
         Ok(())
@@ -184,9 +223,11 @@ impl Fetch {
 
     fn target(&self) -> Option<&Target> {
         match &self.phase {
-            Phase::Placing(target) | Phase::Downloading(target) | Phase::Finishing(target) => {
-                Some(target)
-            }
+            Phase::Placing(target)
+            | Phase::Downloading(target)
+            | Phase::Full { target, .. }
+            | Phase::Stopping(target, _)
+            | Phase::Finishing(target) => Some(target),
             _ => None,
         }
     }
@@ -195,17 +236,15 @@ impl Fetch {
         &mut self,
         shared: &mut Shared,
         file: FileId,
-        have: Bitfield,
+        (have, checked): (Bitfield, u64),
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         let Some(content) = self.target().map(Target::content) else { return Ok(()) };
         let complete = have.is_full();
-        if have.count() > 0 && !complete {
-            let geometry = content.geometry;
-            let bytes = u64::from(have.count()) * u64::from(geometry.piece_length());
-            let line = format!("{} of an earlier run are good", bytes_text(bytes));
-            out.tell(Event::info("resumed", line).number("bytes", bytes));
+        if have.count() > 0 || checked > 0 {
+            let bytes = u64::from(have.count()) * u64::from(content.geometry.piece_length());
+            Self::tell_resumed(bytes.min(self.size), checked, out);
         }
         shared.begin_swarm(content, file, have, now);
         let phase = std::mem::replace(&mut self.phase, Phase::Between);
@@ -213,6 +252,7 @@ impl Fetch {
             self.phase = Phase::Downloading(target);
         }
         self.no_source = Some(now);
+        self.went_on(shared, now, out);
         match complete {
             true => self.finish(shared, now, out),
             false => {
@@ -224,13 +264,9 @@ impl Fetch {
 
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        if shared.listens_at.is_none() {
-            return;
-        }
-        match self.phase {
-            Phase::Downloading(_) => shared.announce(&[Identity::V2, Identity::V1], now, out),
-            Phase::Seeding => shared.announce(&[Identity::V2, Identity::V1], now, out),
-            _ => {}
+        let wanted = matches!(self.phase, Phase::Downloading(_) | Phase::Seeding);
+        if wanted && shared.listens_at.is_some() {
+            shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
     }
 
@@ -242,15 +278,12 @@ impl Fetch {
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         match happened {
-            Happened::Complete => self.finish(shared, now, out),
-            Happened::DiskFailed(error) => {
-                let path = self.target().map(|target| show(&target.path)).unwrap_or_default();
-                let line = format!(
-                    "{path}: {}; what is there is kept, run the same command to go on",
-                    error.reason()
-                );
-                Err(Fatal { ending: Ending::Disk, line })
+            Happened::Stored(piece) => {
+                self.stored(piece, now, out);
+                Ok(())
             }
+            Happened::Complete => self.finish(shared, now, out),
+            Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
             // The conversation ended; what we serve is ours, and who changes it is told at its end.
             Happened::FileFailed => Ok(()),
             Happened::NoSource => {
@@ -343,21 +376,13 @@ impl Fetch {
         }
     }
 
-    /// What is said when a signal ends the work.
-    pub fn farewell(&self, shared: &Shared) -> String {
-        let done = shared.swarm.as_ref().map_or(0, |swarm| swarm.done_bytes());
-        let percent = (done * 100).checked_div(self.size).unwrap_or(0);
-        match self.phase {
-            Phase::Seeding | Phase::HandingOver { .. } => "stopped sharing".into(),
-            _ => format!("stopped at {percent} %; run the same command to go on"),
-        }
-    }
-
     pub fn phase(&self) -> &'static str {
         match &self.phase {
             Phase::Between | Phase::Seeking(_) => "looking up",
             Phase::Placing(target) | Phase::Finishing(target) => target.progress().0,
             Phase::Downloading(_) => "downloading",
+            Phase::Full { .. } => "disk full",
+            Phase::Stopping(..) => "stopping",
             Phase::HandingOver { .. } => "handing over",
             Phase::Seeding => "seeding",
         }

@@ -9,6 +9,7 @@ mod file_watch;
 mod hashing;
 mod lobby;
 mod memory;
+mod part;
 mod places;
 pub mod plan;
 mod publish;
@@ -178,12 +179,17 @@ impl Node {
             }
             Command::Terminate | Command::Hangup => Ending::Terminated,
         };
+        if self.work.is_stopping() {
+            return self.shared.end(ending, now, out);
+        }
         if let Some(swarm) = &mut self.shared.swarm {
             swarm.leave(now, out);
         }
         let farewell = self.work.farewell(&self.shared);
         out.tell(Event::info("stopped", farewell));
-        self.shared.end(ending, now, out);
+        if !self.work.stop(&mut self.shared, ending, now, out) {
+            self.shared.end(ending, now, out);
+        }
     }
 
     /// What the input set in motion: news of ties and swarm, and what is due.
@@ -225,11 +231,8 @@ impl Role for Node {
             return Time::NEVER;
         }
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
-        self.work
-            .deadline()
-            .min(swarm)
-            .min(self.shared.ties.deadline())
-            .min(self.shared.lobby.deadline())
+        let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
+        self.work.deadline().min(swarm).min(ties)
     }
 
     fn snapshot(&self, now: Time) -> Snapshot {

@@ -1,4 +1,4 @@
-//! Places on the disk: the part file beside its target, the directory of both, and paths made safe
+//! Places on the disk: what stands beside a target, the directory of both, and paths made safe
 //! to show.
 
 use crate::content::metainfo::Content;
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Longest name of a file that every common file system takes, bytes.
 const FILE_NAME_BYTES_MAX: usize = 255;
-const PART_SUFFIX: &[u8] = b".lmk-part";
+/// Longest suffix of ours: what is cut is cut for all of them alike.
+const SUFFIX_BYTES_MAX: usize = 11;
 
 /// A path made safe to show.
 pub fn show(path: &Path) -> String {
@@ -23,16 +24,16 @@ pub fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The part file stands beside its target. Where the name would be too long it is cut, and eight
-/// digits of the content's hash keep it apart from others.
-pub fn part_path(target: &Path, content: &Content) -> PathBuf {
+/// What stands beside its target: the target's name and `suffix`. Where the name would be too long
+/// it is cut, and eight digits of the content's hash keep it apart from others.
+pub fn beside(target: &Path, suffix: &[u8], content: &Content) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().as_bytes().to_vec();
-    if name.len() + PART_SUFFIX.len() > FILE_NAME_BYTES_MAX {
+    if name.len() + SUFFIX_BYTES_MAX > FILE_NAME_BYTES_MAX {
         let whole = String::from_utf8_lossy(&name).into_owned();
-        let cut = whole.floor_char_boundary(FILE_NAME_BYTES_MAX - PART_SUFFIX.len() - 9);
+        let cut = whole.floor_char_boundary(FILE_NAME_BYTES_MAX - SUFFIX_BYTES_MAX - 9);
         let hash = content.v2.as_ref().map(|v2| v2.info_hash.to_string()).unwrap_or_default();
         name = format!("{}~{}", &whole[..cut], &hash[..8.min(hash.len())]).into_bytes();
     }
-    name.extend_from_slice(PART_SUFFIX);
+    name.extend_from_slice(suffix);
     directory_of(target).join(OsString::from_vec(name))
 }

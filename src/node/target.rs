@@ -1,18 +1,30 @@
-//! The leecher's target: where the file goes, whether it is there already, the part file beside it,
-//! and the steps that make a complete part the target: sync, rename, sync the directory.
+//! The leecher's target: one step after the other from a name to a complete file. `place`: where
+//! the file goes, and whether it is there already. `ending`: a complete part becomes the target.
+
+mod ending;
+mod place;
 
 use super::check::Check;
-use super::places::{directory_of, part_path, show};
-use super::plan::{FetchPlan, Pin};
+use super::part::{Opened, Part};
+use super::places::{beside, directory_of, show};
+use super::plan::FetchPlan;
 use super::whole::Whole;
 use crate::content::bitfield::Bitfield;
+use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
-use crate::core::id::{FileId, Hash32, Ticket};
-use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
+use crate::core::id::{FileId, Ticket};
+use crate::core::io::{FileDone, FileError, FileOp, Outbox};
+use crate::core::mark::mark;
 use crate::core::report::{Ending, bytes_text, foreign};
+use crate::core::rng::Rng;
+use crate::core::time::Time;
+use crate::leecher::durable::{Durable, Outcome};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+const PART_SUFFIX: &[u8] = b".lmk-part";
+const JOURNAL_SUFFIX: &[u8] = b".lmk-resume";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
@@ -23,12 +35,11 @@ enum Step {
     StatTarget,
     OpenTarget,
     CheckTarget,
-    OpenPart,
-    LockPart,
-    CheckPart,
-    FreeSpace,
-    SetLen,
-    /// Pieces are written by others.
+    /// The target is there: is a journal of ours left that belongs to nobody?
+    StatLeftPart,
+    /// The part file is opened.
+    Part,
+    /// Pieces are written by others and made durable.
     Filling,
     /// Is the file what a pin by its SHA-256 says?
     Whole,
@@ -45,13 +56,18 @@ pub struct Target {
     name: String,
     /// The final path, once it is known.
     pub path: PathBuf,
-    part: PathBuf,
+    rng: Rng,
+    part_path: PathBuf,
+    journal_path: PathBuf,
     step: Step,
     ticket: Option<Ticket>,
     check: Option<Check>,
     whole: Option<Whole>,
     file: Option<FileId>,
-    have: Bitfield,
+    part: Option<Part>,
+    durable: Option<Durable>,
+    /// A sync failed since the part was opened.
+    distrust: bool,
 }
 
 /// What came of a step.
@@ -59,10 +75,12 @@ pub struct Target {
 pub enum Placed {
     /// The next step is under way.
     Waiting,
-    /// The part file is open, locked and large enough; `have` of it is proven.
+    /// The part file is open, locked and large enough; `have` of it is proven, and `checked` bytes
+    /// of it were read again.
     Ready {
         file: FileId,
         have: Bitfield,
+        checked: u64,
     },
     /// The target stands there already, complete.
     Already {
@@ -70,25 +88,40 @@ pub enum Placed {
     },
     /// The part has become the target, durably.
     Complete,
+    /// Everything written is durable, and nothing more will be.
+    Closed,
+    /// Another program changed the part file.
+    Changed,
+    /// There is no room; the line says so for one who just began.
+    NoSpace(String),
     Failed(Fatal),
 }
 
 impl Target {
     /// Begins to find out where `content`, named `name`, goes.
-    pub fn start(plan: &FetchPlan, content: Rc<Content>, name: &str, out: &mut Outbox) -> Target {
-        let have = Bitfield::new(content.geometry.pieces());
+    pub fn start(
+        plan: &FetchPlan,
+        content: Rc<Content>,
+        name: &str,
+        rng: Rng,
+        out: &mut Outbox,
+    ) -> Target {
         let mut target = Target {
             plan: plan.clone(),
             content,
             name: name.to_owned(),
             path: PathBuf::new(),
-            part: PathBuf::new(),
+            rng,
+            part_path: PathBuf::new(),
+            journal_path: PathBuf::new(),
             step: Step::StatOut,
             ticket: None,
             check: None,
             whole: None,
             file: None,
-            have,
+            part: None,
+            durable: None,
+            distrust: false,
         };
         match plan.out.clone() {
             Some(path) => target.ask(Step::StatOut, FileOp::Stat { path }, out),
@@ -103,8 +136,9 @@ impl Target {
 
     /// What the target does, for the snapshot: a word and the bytes checked.
     pub fn progress(&self) -> (&'static str, u64) {
-        match (self.step, &self.check) {
-            (_, Some(check)) => ("checking", check.checked_bytes()),
+        let part = self.part.as_ref().and_then(Part::checking);
+        match (self.step, self.check.as_ref().map(Check::checked_bytes).or(part)) {
+            (_, Some(checked)) => ("checking", checked),
             (Step::Whole | Step::CheckTarget, None) => {
                 ("checking", self.whole.as_ref().map_or(0, Whole::read_bytes))
             }
@@ -122,7 +156,8 @@ impl Target {
     }
 
     fn settle_on(&mut self, path: PathBuf, out: &mut Outbox) -> Placed {
-        self.part = part_path(&path, &self.content);
+        self.part_path = beside(&path, PART_SUFFIX, &self.content);
+        self.journal_path = beside(&path, JOURNAL_SUFFIX, &self.content);
         self.path = path.clone();
         self.ask(Step::StatTarget, FileOp::Stat { path }, out)
     }
@@ -132,6 +167,7 @@ impl Target {
         &mut self,
         ticket: Ticket,
         done: FileDone,
+        now: Time,
         out: &mut Outbox,
     ) -> Result<Placed, FileDone> {
         if let Some(check) = &mut self.check {
@@ -142,6 +178,10 @@ impl Target {
                 Err(error) => Ok(self.failed(error)),
             };
         }
+        if let Some(part) = &mut self.part {
+            let opened = part.got_file(ticket, done, out)?;
+            return Ok(self.opened(opened, out));
+        }
         if let Some(whole) = &mut self.whole {
             return whole.got_file(ticket, done, out).map(|hash| match hash {
                 Ok(None) => Placed::Waiting,
@@ -149,6 +189,13 @@ impl Target {
                 Err(error) => self.failed(error),
             });
         }
+        let done = match &mut self.durable {
+            Some(durable) => match durable.got_file(ticket, done, now, out) {
+                Ok(outcome) => return Ok(self.kept(outcome)),
+                Err(foreign) => foreign,
+            },
+            None => done,
+        };
         if self.ticket.take_if(|ours| *ours == ticket).is_none() {
             return Err(done);
         }
@@ -156,225 +203,110 @@ impl Target {
             (Step::StatOut | Step::StatOutBehind, FileDone::Meta(meta)) => self.stat_out(meta, out),
             (Step::StatTarget, FileDone::Meta(meta)) => self.stat_target(meta, out),
             (Step::OpenTarget, FileDone::Opened(opened)) => match opened {
-                Ok((file, _)) => self.start_check(Step::CheckTarget, file, out),
+                Ok((file, _)) => self.check_target(file, out),
                 Err(error) => self.failed(error),
             },
-            (Step::OpenPart, FileDone::Opened(opened)) => self.open_part(opened, out),
-            (Step::FreeSpace, FileDone::Free(free)) => self.free_space(free, out),
+            (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
             (_, FileDone::Done(result)) => self.done(result, out),
             _ => fatal(Ending::Internal, "an answer to another question".into()),
         })
     }
 
-    fn stat_out(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
-        let path = self.plan.out.clone().unwrap_or_default();
-        let must = self.plan.out_must_be_directory;
-        match meta {
-            Ok(meta) if meta.kind == FileKind::Directory => {
-                self.settle_on(path.join(&self.name), out)
-            }
-            Ok(meta) if meta.kind == FileKind::Symlink && self.step == Step::StatOut => {
-                self.ask(Step::StatOutBehind, FileOp::Stat { path: path.join(".") }, out)
-            }
-            Ok(_) if must => fatal(Ending::Disk, format!("{}: not a directory", show(&path))),
-            Err(FileError::NotFound) if must => no_directory(&path),
-            Ok(_) | Err(FileError::NotFound) => self.settle_on(path, out),
-            Err(error) => fatal(Ending::Disk, format!("{}: {}", show(&path), error.reason())),
-        }
-    }
-
-    fn stat_target(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
-        let path = self.path.clone();
-        let what = match meta {
-            Err(FileError::NotFound) => return self.begin_part(out),
-            Err(error) => return self.failed(error),
-            Ok(meta) if meta.kind == FileKind::Regular => {
-                if meta.size != self.content.geometry.size() {
-                    return self.different(out);
-                }
-                return self.ask(
-                    Step::OpenTarget,
-                    FileOp::Open { path, mode: OpenMode::Read },
-                    out,
-                );
-            }
-            Ok(meta) if meta.kind == FileKind::Directory => "a directory",
-            Ok(meta) if meta.kind == FileKind::Symlink => "a symbolic link",
-            Ok(_) => "no regular file",
-        };
-        let line = format!("{} is {what}; name another place with --out", show(&path));
-        fatal(Ending::Refused, line)
-    }
-
-    fn start_check(&mut self, step: Step, file: FileId, out: &mut Outbox) -> Placed {
-        self.step = step;
-        self.file = Some(file);
-        let check = Check::start(self.content.clone(), file, out);
-        let done = check.is_done();
-        self.check = Some(check);
-        if done { self.checked(out) } else { Placed::Waiting }
-    }
-
-    /// The file that stood there was read whole.
-    fn checked(&mut self, out: &mut Outbox) -> Placed {
-        let (Some(check), Some(file)) = (self.check.take(), self.file) else {
-            return fatal(Ending::Internal, "a check without a file".into());
-        };
-        self.have = check.good;
-        match (self.step, self.have.is_full()) {
-            (Step::CheckTarget, true) => match self.plan.want.pin {
-                Some(Pin::Sha256(_)) => self.ask_whole(file, out),
-                _ => Placed::Already { file },
-            },
-            (Step::CheckTarget, false) => {
-                out.file(FileOp::Close { file });
-                self.different(out)
-            }
-            _ => self.ask_space(out),
-        }
-    }
-
-    /// The target has other content.
-    fn different(&mut self, out: &mut Outbox) -> Placed {
-        if self.plan.overwrite {
-            return self.begin_part(out);
-        }
-        let line = format!(
-            "{} exists and is different; --overwrite replaces it, --out DIR|FILE writes elsewhere",
-            show(&self.path)
-        );
-        fatal(Ending::Refused, line)
-    }
-
     fn begin_part(&mut self, out: &mut Outbox) -> Placed {
-        self.have = Bitfield::new(self.content.geometry.pieces());
-        let (path, mode) = (self.part.clone(), OpenMode::Update);
-        self.ask(Step::OpenPart, FileOp::Open { path, mode }, out)
-    }
-
-    fn open_part(&mut self, opened: Result<(FileId, Meta), FileError>, out: &mut Outbox) -> Placed {
-        match opened {
-            Ok((file, meta)) => {
-                self.file = Some(file);
-                // A part of an earlier run has what it has; it is read again before it is believed.
-                let step = if meta.size > 0 { Step::CheckPart } else { Step::LockPart };
-                self.ask(step, FileOp::Lock { file }, out)
-            }
-            Err(FileError::NotFound) => no_directory(&directory_of(&self.path)),
-            Err(error) => fatal(Ending::Disk, format!("{}: {}", show(&self.part), error.reason())),
-        }
-    }
-
-    fn ask_space(&mut self, out: &mut Outbox) -> Placed {
-        let directory = directory_of(&self.path);
-        self.ask(Step::FreeSpace, FileOp::FreeSpace { path: directory }, out)
-    }
-
-    fn free_space(&mut self, free: Result<u64, FileError>, out: &mut Outbox) -> Placed {
-        let geometry = &self.content.geometry;
-        let have = u64::from(self.have.count()) * u64::from(geometry.piece_length());
-        let needed = geometry.size().saturating_sub(have);
-        match (free, self.file) {
-            (Ok(free), _) if free < needed => {
-                let directory = show(&directory_of(&self.path));
-                let (needed, free) = (bytes_text(needed), bytes_text(free));
-                if self.have.is_empty() {
-                    out.file(FileOp::Remove { path: self.part.clone() });
-                }
-                let line = format!(
-                    "{} needs {needed}, {free} free in {directory}; make room or use --out DIR",
-                    foreign(&self.name)
-                );
-                fatal(Ending::Disk, line)
-            }
-            (Err(error), _) => self.failed(error),
-            (Ok(_), Some(file)) => {
-                let len = geometry.size();
-                self.ask(Step::SetLen, FileOp::SetLen { file, len }, out)
-            }
-            (Ok(_), None) => fatal(Ending::Internal, "a part without a file".into()),
-        }
-    }
-
-    /// All pieces are written: make them durable and give them their name.
-    pub fn finish(&mut self, out: &mut Outbox) -> Placed {
-        let Some(file) = self.file else {
-            return fatal(Ending::Internal, "a target without a file".into());
-        };
-        match self.plan.want.pin {
-            Some(Pin::Sha256(_)) if self.step != Step::Whole => {
-                self.step = Step::Whole;
-                self.ask_whole(file, out)
-            }
-            _ => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
-        }
-    }
-
-    fn ask_whole(&mut self, file: FileId, out: &mut Outbox) -> Placed {
-        self.whole = Some(Whole::start(file, self.content.geometry.size(), out));
+        self.step = Step::Part;
+        let paths = (self.part_path.clone(), self.journal_path.clone());
+        let rng = self.rng.fork(1);
+        self.part = Some(Part::start(self.content.clone(), paths, self.distrust, rng, out));
         Placed::Waiting
     }
 
-    fn got_whole(&mut self, hash: Hash32, out: &mut Outbox) -> Placed {
-        self.whole = None;
-        match (&self.plan.want.pin, self.file) {
-            (Some(Pin::Sha256(pinned)), _) if *pinned != hash.0 => {
-                let (path, name) = match self.step {
-                    Step::CheckTarget => (show(&self.path), "the file"),
-                    _ => (show(&self.part), "what came"),
-                };
-                let line = format!("{path}: {name} has SHA-256 {hash}, not the one after @");
-                fatal(Ending::Verification, line)
-            }
-            (_, Some(file)) if self.step == Step::CheckTarget => Placed::Already { file },
-            _ => self.finish(out),
+    /// Forgets the open files; [`Target::again`] opens them anew.
+    pub fn let_go(&mut self, out: &mut Outbox) {
+        self.ticket = None;
+        if let Some(mut part) = self.part.take() {
+            part.close(out);
+        }
+        if let Some(durable) = self.durable.take() {
+            out.file(FileOp::Close { file: durable.files().part_file });
+            out.file(FileOp::Close { file: durable.files().journal_file });
         }
     }
 
-    fn done(&mut self, result: Result<(), FileError>, out: &mut Outbox) -> Placed {
-        match (self.step, result) {
-            (Step::LockPart | Step::CheckPart, Err(FileError::Busy)) => {
-                let part = show(&self.part);
+    pub fn again(&mut self, out: &mut Outbox) -> Placed {
+        self.let_go(out);
+        self.begin_part(out)
+    }
+
+    fn opened(&mut self, opened: Opened, out: &mut Outbox) -> Placed {
+        match opened {
+            Opened::Waiting => Placed::Waiting,
+            Opened::Ready(ready) => {
+                let checked = self.part.take().map_or(0, |part| part.checked_bytes);
+                let (durable, have) = *ready;
+                let file = durable.files().part_file;
+                (self.step, self.file, self.durable) = (Step::Filling, Some(file), Some(durable));
+                self.distrust = false;
+                Placed::Ready { file, have, checked }
+            }
+            Opened::Locked => {
+                let part = show(&self.part_path);
                 let line = format!("{part}: another lmk is downloading this file; --out elsewhere");
                 fatal(Ending::Refused, line)
             }
-            (Step::Rename, Err(FileError::Exists)) => self.different(out),
-            (_, Err(error)) => self.failed(error),
-            (Step::LockPart, Ok(())) => self.ask_space(out),
-            (Step::CheckPart, Ok(())) => match self.file {
-                Some(file) => self.start_check(Step::CheckPart, file, out),
-                None => fatal(Ending::Internal, "a part without a file".into()),
-            },
-            (Step::SetLen, Ok(())) => {
-                self.step = Step::Filling;
-                match self.file {
-                    Some(file) => Placed::Ready { file, have: self.have.clone() },
-                    None => fatal(Ending::Internal, "a part without a file".into()),
+            Opened::NoDirectory => no_directory(&directory_of(&self.path)),
+            Opened::NoSpace { needed, free, empty } => {
+                let directory = show(&directory_of(&self.path));
+                let (needed, free) = (bytes_text(needed), bytes_text(free));
+                if empty {
+                    out.file(FileOp::Remove { path: self.part_path.clone() });
                 }
+                Placed::NoSpace(format!(
+                    "{} needs {needed}, {free} free in {directory}; make room or use --out DIR",
+                    foreign(&self.name)
+                ))
             }
-            (Step::Sync, Ok(())) => {
-                let (from, to) = (self.part.clone(), self.path.clone());
-                let replace = self.plan.overwrite;
-                self.ask(Step::Rename, FileOp::Rename { from, to, replace }, out)
-            }
-            (Step::Rename, Ok(())) => {
-                let path = directory_of(&self.path);
-                self.ask(Step::SyncDirectory, FileOp::SyncDir { path }, out)
-            }
-            (Step::SyncDirectory, Ok(())) => {
-                self.step = Step::Complete;
-                Placed::Complete
-            }
-            _ => fatal(Ending::Internal, "a step that has no end".into()),
+            Opened::Failed(error) => self.failed(error),
         }
     }
 
-    fn failed(&self, error: FileError) -> Placed {
-        let path = match self.step {
-            Step::StatTarget | Step::OpenTarget | Step::CheckTarget | Step::Rename => &self.path,
-            _ => &self.part,
-        };
-        fatal(Ending::Disk, format!("{}: {}", show(path), error.reason()))
+    fn kept(&mut self, outcome: Outcome) -> Placed {
+        match outcome {
+            Outcome::Going => Placed::Waiting,
+            Outcome::Closed => Placed::Closed,
+            Outcome::Changed => Placed::Changed,
+            Outcome::Failed { error, at_sync } => {
+                if error == FileError::NoSpace {
+                    mark!("E03");
+                }
+                self.distrust |= at_sync;
+                self.failed(error)
+            }
+        }
+    }
+
+    /// A piece stands in the part file.
+    pub fn stored(&mut self, piece: Piece, now: Time, out: &mut Outbox) {
+        if let Some(durable) = &mut self.durable {
+            durable.stored(piece, self.content.geometry.piece_len(piece), now, out);
+        }
+    }
+
+    /// Makes durable what is due. -> whether so much waits for it that no more should be asked for.
+    pub fn tend(&mut self, now: Time, out: &mut Outbox) -> bool {
+        let Some(durable) = &mut self.durable else { return false };
+        durable.go_on(now, out);
+        durable.is_full()
+    }
+
+    pub fn deadline(&self) -> Time {
+        self.durable.as_ref().map_or(Time::NEVER, Durable::deadline)
+    }
+
+    /// Makes everything durable and ends in order; `Closed` tells when it is done.
+    pub fn close(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(durable) = &mut self.durable {
+            durable.close(now, out);
+        }
     }
 }
 

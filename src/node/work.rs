@@ -8,7 +8,7 @@ use super::ties::Tie;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, Outbox};
-use crate::core::report::Transfer;
+use crate::core::report::{Ending, Transfer};
 use crate::core::time::Time;
 use crate::swarm::Happened;
 use crate::wire::control::Op;
@@ -108,6 +108,25 @@ impl Work {
             Work::Refused(_) => {}
         }
         Ok(())
+    }
+
+    /// A signal. -> whether the work ends by itself, soon.
+    pub fn stop(
+        &mut self,
+        shared: &mut Shared,
+        ending: Ending,
+        now: Time,
+        out: &mut Outbox,
+    ) -> bool {
+        match self {
+            Work::Fetch(fetch) => fetch.stop(shared, ending, now, out),
+            _ => false,
+        }
+    }
+
+    /// Whether a signal came before, and was answered with a last line.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self, Work::Fetch(fetch) if fetch.is_stopping())
     }
 
     /// Seeders go on without their terminal.

@@ -231,10 +231,23 @@ fn regular(stat: &Stat) -> Result<Meta, FileError> {
 
 /// Fills the page. -> bytes got; fewer only at the end of the file.
 pub(super) fn read(fd: &OwnedFd, offset: u64, page: &mut Page) -> Result<u32, Errno> {
+    read_with(offset, page, |rest, at| rustix::io::pread(fd, rest, at))
+}
+
+/// Writes all bytes.
+pub(super) fn write(fd: &OwnedFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+    write_with(offset, bytes, |rest, at| rustix::io::pwrite(fd, rest, at))
+}
+
+fn read_with(
+    offset: u64,
+    page: &mut [u8],
+    mut pread: impl FnMut(&mut [u8], u64) -> Result<usize, Errno>,
+) -> Result<u32, Errno> {
     let mut got = 0;
     while let Some(rest) = page.get_mut(got..).filter(|rest| !rest.is_empty()) {
         let at = offset.checked_add(got as u64).ok_or(Errno::INVAL)?;
-        match rustix::io::pread(fd, rest, at) {
+        match pread(rest, at) {
             Ok(0) => break,
             Ok(n) => got += n,
             Err(Errno::INTR) => {}
@@ -244,15 +257,23 @@ pub(super) fn read(fd: &OwnedFd, offset: u64, page: &mut Page) -> Result<u32, Er
     u32::try_from(got).map_err(|_| Errno::INVAL)
 }
 
-/// Writes all bytes.
-pub(super) fn write(fd: &OwnedFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+fn write_with(
+    offset: u64,
+    bytes: &[u8],
+    mut pwrite: impl FnMut(&[u8], u64) -> Result<usize, Errno>,
+) -> Result<(), Errno> {
     let mut done = 0;
     while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
         let at = offset.checked_add(done as u64).ok_or(Errno::INVAL)?;
-        match rustix::io::pwrite(fd, rest, at) {
+        match pwrite(rest, at) {
             // A regular file that takes nothing will take nothing the next time either.
             Ok(0) => return Err(Errno::IO),
-            Ok(n) => done += n,
+            Ok(n) => {
+                if n < rest.len() {
+                    mark!("E05");
+                }
+                done += n;
+            }
             Err(Errno::INTR) => {}
             Err(e) => return Err(e),
         }
@@ -291,5 +312,47 @@ pub(super) fn file_error(errno: Errno) -> FileError {
         Errno::LOOP | Errno::NXIO => FileError::NotRegular,
         Errno::AGAIN => FileError::Busy,
         other => FileError::Other(other.raw_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::mark::expect_mark;
+
+    #[test]
+    fn short_and_interrupted_reads_and_writes_go_on_where_they_stopped() {
+        let file: Vec<u8> = (0..100).collect();
+        let mut calls = 0;
+        let mut short = |len: usize| {
+            calls += 1;
+            if calls % 3 == 0 { Err(Errno::INTR) } else { Ok(len.min(7)) }
+        };
+        let mut page = vec![0; 120];
+        let got = read_with(10, &mut page, |rest, at| {
+            let there = file.get(at as usize..).unwrap_or_default();
+            let n = short(rest.len().min(there.len()))?;
+            rest[..n].copy_from_slice(&there[..n]);
+            Ok(n)
+        });
+        assert_eq!(got, Ok(90));
+        assert_eq!(page[..90], file[10..]);
+        let mut written = Vec::new();
+        expect_mark!("E05", {
+            let done = write_with(5, &file, |rest, at| {
+                let n = short(rest.len())?;
+                assert_eq!(at, 5 + written.len() as u64);
+                written.extend_from_slice(&rest[..n]);
+                Ok(n)
+            });
+            assert_eq!(done, Ok(()));
+        });
+        assert_eq!(written, file);
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_is_an_error_and_no_endless_loop() {
+        assert_eq!(write_with(0, b"x", |_, _| Ok(0)), Err(Errno::IO));
+        assert_eq!(write_with(0, b"x", |_, _| Err(Errno::NOSPC)), Err(Errno::NOSPC));
     }
 }

@@ -11,6 +11,10 @@ use crate::leecher::{Leecher, News};
 use crate::wire::peer::Message;
 
 impl Swarm {
+    pub fn take_happened(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.happened)
+    }
+
     /// File work; hands back what is not ours.
     pub fn got_file(
         &mut self,
@@ -34,12 +38,32 @@ impl Swarm {
         }
     }
 
+    /// Asks for nothing more (`on`), or goes on: the disk must follow first.
+    pub fn rest(&mut self, on: bool, now: Time, out: &mut Outbox) {
+        let rested =
+            self.fetch.as_mut().is_some_and(|fetch| std::mem::replace(&mut fetch.rests, on));
+        if rested && !on {
+            self.after_file(now, out);
+        }
+    }
+
+    /// Whether pieces are on their way to disk.
+    pub fn writes(&self) -> bool {
+        self.fetch.as_ref().is_some_and(Leecher::writes)
+    }
+
+    /// Ends every conversation at once: what was written is not to be had from here any more.
+    pub fn abandon(self, out: &mut Outbox) {
+        self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close(*conn));
+    }
+
     pub(super) fn take_news(&mut self, now: Time, out: &mut Outbox) {
         let Some(fetch) = &mut self.fetch else { return };
         for news in fetch.take_news() {
             match news {
                 News::Stored(piece) => {
                     self.serve.library.add(piece.index());
+                    self.happened.push(Happened::Stored(piece));
                     for session in self.sessions.values_mut() {
                         if session.peer_id.is_some() && !session.has.get(piece.index()) {
                             session.say(Message::Have(piece.index()), now, out);

@@ -9,6 +9,7 @@ mod partings;
 mod rows;
 
 use crate::content::bitfield::Bitfield;
+use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::id::{ConnId, FileId, InfoHash};
 use crate::core::io::{Closed, FileError, Outbox};
@@ -30,7 +31,9 @@ const TICK: Span = Span::ms(250);
 /// What the node must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Happened {
-    /// Every piece is proven and written.
+    /// A piece is proven and written.
+    Stored(Piece),
+    /// Every piece is.
     Complete,
     DiskFailed(FileError),
     /// Bytes that we serve could not be read, or are not what they were.
@@ -112,10 +115,6 @@ impl Swarm {
 
     pub fn is_complete(&self) -> bool {
         self.serve.library.have().is_full()
-    }
-
-    pub fn take_happened(&mut self) -> Vec<Happened> {
-        std::mem::take(&mut self.happened)
     }
 
     pub fn deadline(&self) -> Time {

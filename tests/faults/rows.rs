@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 const PENDING: &[&str] = &[
     "E09", "E10", "E11", // the file changes under the seeder
     "D07", "D08", "D14", "D15", "D21", "D22", "D29", "D30", "D31", // fetching
-    "E01", "E02", "E03", "E04", "E05", "E06", "E07", "E08", "E12", "E13", "E14", "E15", "E16",
-    "E17", "E18", "F15", "F16", "F17", // disks, resume, ends
     "D13", // whoever takes the content again and again
 ];
 

@@ -224,7 +224,7 @@ fn a_file_that_changes_while_it_is_seeded_reaches_nobody() {
     // Not even a byte that its hash would have to catch.
     assert!(!ended.err.contains("does not match its hash"), "{}", ended.err);
     seeder.ends().one_line(4, &["big.zip changed on disk; no longer sharing it"]);
-    assert_eq!(bed.names("leecher"), ["big.zip.lmk-part"]);
+    assert_eq!(bed.names("leecher"), ["big.zip.lmk-part", "big.zip.lmk-resume"]);
     // With the true bytes again it goes on from what was good.
     fs::write(&path, &bytes).unwrap();
     let _good = tracker.seeder(&bed, "good", path.to_str().unwrap(), "");

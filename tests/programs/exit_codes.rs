@@ -205,7 +205,7 @@ fn bytes_that_are_not_the_pinned_ones_are_6() {
     let (right, wrong) = (pin(&bytes), pin(b"other bytes"));
     let ended = tracker.fetch(&bed, "leecher", &wrong, "");
     ended.one_line(6, &["f.lmk-part", &pin(&bytes)[9..]]);
-    assert_eq!(bed.names("leecher"), ["f.lmk-part"], "it got its name");
+    assert_eq!(bed.names("leecher"), ["f.lmk-part", "f.lmk-resume"], "it got its name");
     tracker.fetch(&bed, "leecher", &right, "").with(0);
     assert!(fs::read(bed.path("leecher/f")).unwrap() == bytes);
     // Of a file that is there already the same is asked.

@@ -63,13 +63,13 @@ fn a_leecher_that_was_killed_goes_on_where_it_was() {
     let killed = tracker.leecher(&bed, "leecher", "big.zip", "");
     killed.says("downloading ");
     killed.ended_by(Signal::KILL);
-    assert_eq!(bed.names("leecher"), ["big.zip.lmk-part"]);
+    assert_eq!(bed.names("leecher"), ["big.zip.lmk-part", "big.zip.lmk-resume"]);
 
     let interrupted = tracker.leecher(&bed, "leecher", "big.zip", "");
     assert!(interrupted.says("of an earlier run are good").contains("KiB"));
     let ended = interrupted.ended_by(Signal::INT).with(130);
     assert!(ended.err.contains("run the same command to go on"), "{}", ended.err);
-    assert_eq!(bed.names("leecher"), ["big.zip.lmk-part"]);
+    assert_eq!(bed.names("leecher"), ["big.zip.lmk-part", "big.zip.lmk-resume"]);
 
     gate.open();
     let ended = tracker.fetch(&bed, "leecher", "big.zip", "").with(0);

@@ -1,10 +1,14 @@
 //! The disk of one machine: every file operation of the door, in memory. Data that was not synced
 //! and directory entries whose directory was not synced are lost (or kept by chance) at a power
-//! cut. `ops`: the operations. `sparse`: the bytes of one file.
+//! cut. `ops`: the operations. `faults`: refusals. `sparse`: the bytes of one file.
 
+mod faults;
 mod ops;
 mod sparse;
 
+pub use faults::{Fault, On};
+
+use self::faults::Faults;
 use self::sparse::Sparse;
 use crate::core::id::FileId;
 use crate::core::io::{Meta, Page};
@@ -60,6 +64,7 @@ pub struct Disk {
     last_inode: u64,
     capacity_bytes: u64,
     now_ns: i128,
+    faults: Faults,
 }
 
 impl Default for Disk {
@@ -74,6 +79,7 @@ impl Default for Disk {
             last_inode: 0,
             capacity_bytes: 1 << 50,
             now_ns: 0,
+            faults: Faults::default(),
         };
         disk.place(Path::new("/"), Body::Directory);
         disk

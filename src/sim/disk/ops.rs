@@ -1,5 +1,6 @@
 //! The file operations of the door, one by one.
 
+use super::faults::refusal;
 use super::sparse::Sparse;
 use super::{Body, Disk, Entry, Handle, Inode, settle};
 use crate::core::id::FileId;
@@ -15,6 +16,9 @@ const ESTALE: i32 = 116;
 impl Disk {
     /// Performs an operation at once; the world tells the answer later.
     pub(in crate::sim) fn perform(&mut self, owner: usize, op: FileOp) -> FileDone {
+        if let Some(error) = self.refuse(owner, &op) {
+            return refusal(op, error);
+        }
         match op {
             FileOp::Open { path, mode } => FileDone::Opened(self.open(owner, &path, mode)),
             FileOp::Stat { path } => FileDone::Meta(self.stat(&path)),
@@ -222,6 +226,13 @@ impl Disk {
         handle.ok_or(FileError::Other(EBADF))
     }
 
+    /// The first name of an open file.
+    pub(super) fn name_of(&self, owner: usize, file: FileId) -> String {
+        let inode = self.handle(owner, file).map(|handle| handle.inode);
+        let name = self.names.iter().find(|(_, number)| Ok(**number) == inode);
+        name.map(|(path, _)| path.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     pub(super) fn regular(&self, owner: usize, file: FileId) -> Result<&Sparse, FileError> {
         match self.inodes.get(&self.handle(owner, file)?.inode).map(|inode| &inode.body) {
             Some(Body::Regular(body)) => Ok(body),
@@ -238,7 +249,7 @@ impl Disk {
         })
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         owner: usize,
         file: FileId,

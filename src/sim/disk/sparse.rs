@@ -15,6 +15,8 @@ pub(super) struct Sparse {
     pages: BTreeMap<u64, Block>,
     /// What a power cut may bring back: pages as they were when last synced, and the length.
     before: BTreeMap<u64, Option<Block>>,
+    /// Pages that a failed sync left behind: the system calls them clean and writes them no more.
+    lost: BTreeMap<u64, Option<Block>>,
     synced_len: u64,
 }
 
@@ -70,9 +72,17 @@ impl Sparse {
         self.synced_len = self.len;
     }
 
+    /// As Linux does it: the pages stay as they are in memory, and are not written any more.
+    pub fn sync_failed(&mut self) {
+        for (page, old) in std::mem::take(&mut self.before) {
+            self.lost.entry(page).or_insert(old);
+        }
+    }
+
     /// The power fails: every sector that was not synced survives with `survive_pm`.
     pub fn power_cut(&mut self, rng: &mut Rng, survive_pm: u64) {
-        for (number, old) in std::mem::take(&mut self.before) {
+        self.sync_failed();
+        for (number, old) in std::mem::take(&mut self.lost) {
             let fresh = vec![0; PAGE_BYTES].into();
             let mut page: Block = self.pages.remove(&number).unwrap_or(fresh);
             for start in (0..PAGE_BYTES).step_by(SECTOR_BYTES) {
@@ -94,8 +104,8 @@ impl Sparse {
     }
 
     fn remember(&mut self, page: u64) {
-        let now = self.pages.get(&page);
-        self.before.entry(page).or_insert_with(|| now.cloned());
+        let (now, lost) = (self.pages.get(&page), self.lost.remove(&page));
+        self.before.entry(page).or_insert_with(|| lost.unwrap_or_else(|| now.cloned()));
     }
 
     /// Takes away everything from `len` on: what is beyond the end reads as zero later.
@@ -192,6 +202,20 @@ mod tests {
         let bytes = all(&torn);
         assert_eq!(bytes[..4000 / 512 * 512], vec![1; 4000 / 512 * 512]);
         assert!(bytes[4096..].contains(&2) && !bytes[4096..].iter().all(|b| *b == 2));
+    }
+
+    #[test]
+    fn what_a_failed_sync_left_behind_no_later_sync_saves_unless_it_is_written_again() {
+        let mut file = Sparse::default();
+        file.write(0, &[1; 8192]);
+        file.sync();
+        file.write(0, &[2; 8192]);
+        file.sync_failed();
+        file.write(4096, &[3; 10]);
+        file.sync();
+        file.power_cut(&mut Rng::new(1), 0);
+        let bytes = all(&file);
+        assert_eq!((bytes[0], bytes[4096], bytes[4200]), (1, 3, 2));
     }
 
     #[test]

@@ -1,0 +1,304 @@
+//! What is written becomes durable: pieces are noted in the journal, the part file is synced in
+//! batches, and only then the journal says so. One operation is under way at a time; the transfer
+//! goes on meanwhile, up to a bound.
+
+use super::journal::{GROWTH_BYTES_MAX, Header, Writer};
+use crate::content::bitfield::Bitfield;
+use crate::content::geometry::Piece;
+use crate::core::id::{FileId, Ticket};
+use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
+use crate::core::limits::{SYNC_BYTES, SYNC_EVERY, UNSYNCED_BYTES_MAX};
+use crate::core::mark::mark;
+use crate::core::time::Time;
+use std::path::{Path, PathBuf};
+
+/// The two files, opened.
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub part: PathBuf,
+    pub part_file: FileId,
+    pub part_meta: Meta,
+    pub journal: PathBuf,
+    pub journal_file: FileId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// Pieces are noted as written.
+    Note,
+    SyncPart,
+    /// Is the part file still ours?
+    LookAtPart,
+    /// The journal says what the sync covered.
+    Vouch,
+    SyncJournal,
+    /// The journal has grown and is written anew.
+    Rewrite,
+    SyncDirectory,
+    Reopen,
+}
+
+/// What came of an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Going,
+    /// Closed in order: everything written is durable, and the journal ends with its clean mark.
+    Closed,
+    /// The part file is not the one we left.
+    Changed,
+    /// The disk refused. After a failed sync nothing is known of what came since the last one.
+    Failed {
+        error: FileError,
+        at_sync: bool,
+    },
+}
+
+#[derive(Debug)]
+pub struct Durable {
+    files: Files,
+    writer: Writer,
+    /// Bytes of the journal, and of its part up to the last bitmap.
+    len: u64,
+    base: u64,
+    step: Option<(Ticket, Step)>,
+    durable: Bitfield,
+    /// Pieces written that the journal does not know.
+    unnoted: Vec<u32>,
+    /// Pieces it knows that are not durable yet, by record.
+    noted: Vec<(u64, u32)>,
+    unsynced_bytes: u64,
+    /// Of them those that the sync under way does not cover.
+    later_bytes: u64,
+    /// Since when there are any.
+    since: Time,
+    /// The last record that the sync under way covers.
+    covers: u64,
+    closing: bool,
+    /// The part file is about to become the target: nothing more is noted.
+    retired: bool,
+}
+
+impl Durable {
+    /// Goes on from a journal that was just begun with `durable` and has `len` bytes.
+    pub fn new(files: Files, writer: Writer, len: u64, durable: Bitfield) -> Durable {
+        Durable {
+            files,
+            writer,
+            len,
+            base: len,
+            step: None,
+            durable,
+            unnoted: Vec::new(),
+            noted: Vec::new(),
+            unsynced_bytes: 0,
+            later_bytes: 0,
+            since: Time::ZERO,
+            covers: 0,
+            closing: false,
+            retired: false,
+        }
+    }
+
+    /// Begins a journal: its writer and its first bytes.
+    pub fn begin(header: Header, durable: &Bitfield) -> (Writer, Vec<u8>) {
+        let mut writer = Writer::new(header);
+        let bytes = writer.begin(durable);
+        (writer, bytes)
+    }
+
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// A piece of `len` bytes stands in the part file.
+    pub fn stored(&mut self, piece: Piece, len: u32, now: Time, out: &mut Outbox) {
+        if self.unsynced_bytes == 0 {
+            self.since = now;
+        }
+        self.unnoted.push(piece.index());
+        self.unsynced_bytes += u64::from(len);
+        self.later_bytes += u64::from(len);
+        self.go_on(now, out);
+    }
+
+    /// Whether no more should be asked for until a sync is done.
+    pub fn is_full(&self) -> bool {
+        self.unsynced_bytes >= UNSYNCED_BYTES_MAX
+    }
+
+    /// Makes everything durable and ends the journal in order.
+    pub fn close(&mut self, now: Time, out: &mut Outbox) {
+        self.closing = true;
+        self.go_on(now, out);
+    }
+
+    /// Everything is written: what is left to do is not ours.
+    pub fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub fn deadline(&self) -> Time {
+        match self.step.is_none() && self.unsynced_bytes > 0 && !self.retired {
+            true => self.since + SYNC_EVERY,
+            false => Time::NEVER,
+        }
+    }
+
+    /// Does what is due, if nothing is under way.
+    pub fn go_on(&mut self, now: Time, out: &mut Outbox) {
+        if self.step.is_some() || self.retired {
+            return;
+        }
+        if !self.unnoted.is_empty() {
+            let bytes = self.writer.written(&self.unnoted);
+            let number = self.writer.last();
+            self.noted.extend(self.unnoted.drain(..).map(|piece| (number, piece)));
+            return self.append(Step::Note, bytes, out);
+        }
+        let due = self.unsynced_bytes >= SYNC_BYTES || now >= self.deadline();
+        if due || self.closing {
+            self.covers = self.writer.last();
+            self.later_bytes = 0;
+            let op = FileOp::Sync { file: self.files.part_file, meta: false };
+            self.ask(Step::SyncPart, op, out);
+        }
+    }
+
+    fn ask(&mut self, step: Step, op: FileOp, out: &mut Outbox) {
+        self.step = Some((out.file(op), step));
+    }
+
+    fn append(&mut self, step: Step, page: Vec<u8>, out: &mut Outbox) {
+        let (file, offset) = (self.files.journal_file, self.len);
+        self.len += page.len() as u64;
+        self.ask(step, FileOp::Write { file, offset, page }, out);
+    }
+
+    /// A file operation came back; `Err` hands back what is not ours.
+    pub fn got_file(
+        &mut self,
+        ticket: Ticket,
+        done: FileDone,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<Outcome, FileDone> {
+        let Some((_, step)) = self.step.take_if(|(ours, _)| *ours == ticket) else {
+            return Err(done);
+        };
+        if self.retired {
+            return Ok(Outcome::Going);
+        }
+        let outcome = match done {
+            FileDone::Done(Ok(())) | FileDone::Wrote { result: Ok(()), .. } => {
+                self.went_well(step, now, out)
+            }
+            FileDone::Meta(Ok(meta)) => self.look(&meta, out),
+            FileDone::Meta(Err(FileError::NotFound)) => Outcome::Changed,
+            FileDone::Opened(Ok((file, _))) => {
+                self.files.journal_file = file;
+                Outcome::Going
+            }
+            FileDone::Done(Err(error))
+            | FileDone::Wrote { result: Err(error), .. }
+            | FileDone::Meta(Err(error))
+            | FileDone::Opened(Err(error)) => return Ok(self.failed(step, error, out)),
+            other => return Err(other),
+        };
+        if outcome == Outcome::Going {
+            self.go_on(now, out);
+        }
+        Ok(outcome)
+    }
+
+    fn went_well(&mut self, step: Step, now: Time, out: &mut Outbox) -> Outcome {
+        match step {
+            Step::SyncPart => {
+                let path = self.files.part.clone();
+                self.ask(Step::LookAtPart, FileOp::Stat { path }, out);
+            }
+            Step::Vouch => {
+                let file = self.files.journal_file;
+                self.ask(Step::SyncJournal, FileOp::Sync { file, meta: false }, out);
+            }
+            Step::SyncJournal => {
+                self.covered(now);
+                if self.closing && self.unsynced_bytes == 0 {
+                    return Outcome::Closed;
+                }
+                if self.len - self.base > GROWTH_BYTES_MAX {
+                    self.rewrite(out);
+                }
+            }
+            Step::Rewrite => {
+                let path = self.files.journal.parent().unwrap_or(Path::new(".")).to_path_buf();
+                self.ask(Step::SyncDirectory, FileOp::SyncDir { path }, out);
+            }
+            Step::SyncDirectory => {
+                out.file(FileOp::Close { file: self.files.journal_file });
+                let (path, mode) = (self.files.journal.clone(), OpenMode::Update);
+                self.ask(Step::Reopen, FileOp::Open { path, mode }, out);
+            }
+            Step::Note | Step::LookAtPart | Step::Reopen => {}
+        }
+        Outcome::Going
+    }
+
+    /// After a sync: another program may have removed, replaced or cut off the part file.
+    fn look(&mut self, meta: &Meta, out: &mut Outbox) -> Outcome {
+        let was = &self.files.part_meta;
+        let same = (FileKind::Regular, was.device, was.inode, was.size)
+            == (meta.kind, meta.device, meta.inode, meta.size);
+        if !same {
+            return Outcome::Changed;
+        }
+        let mut bytes = self.writer.durable(self.covers);
+        // What was stored meanwhile makes the end no clean one; it is closed once more then.
+        if self.closing && self.later_bytes == 0 {
+            bytes.extend(self.writer.clean(meta));
+        }
+        self.append(Step::Vouch, bytes, out);
+        Outcome::Going
+    }
+
+    fn covered(&mut self, now: Time) {
+        let covers = self.covers;
+        for (_, piece) in self.noted.extract_if(.., |(number, _)| *number <= covers) {
+            self.durable.set(piece);
+        }
+        self.unsynced_bytes = self.later_bytes;
+        self.since = now;
+    }
+
+    /// All that is known goes into a bitmap.
+    fn rewrite(&mut self, out: &mut Outbox) {
+        let mut bytes = self.writer.begin(&self.durable);
+        self.base = bytes.len() as u64;
+        if !self.noted.is_empty() {
+            let noted: Vec<u32> = self.noted.iter().map(|(_, piece)| *piece).collect();
+            bytes.extend(self.writer.written(&noted));
+            let number = self.writer.last();
+            self.noted.iter_mut().for_each(|(record, _)| *record = number);
+        }
+        self.len = bytes.len() as u64;
+        let path = self.files.journal.clone();
+        self.ask(Step::Rewrite, FileOp::Save { path, bytes, private: false }, out);
+    }
+
+    fn failed(&mut self, step: Step, error: FileError, out: &mut Outbox) -> Outcome {
+        let at_sync = step == Step::SyncPart;
+        if at_sync {
+            self.void(out);
+        }
+        Outcome::Failed { error, at_sync }
+    }
+
+    /// A sync of the part file failed. The system may call the pages clean now although they never
+    /// reached the disk, so nothing is known of what was written since the last one.
+    pub fn void(&mut self, out: &mut Outbox) {
+        mark!("E04");
+        let page = self.writer.void();
+        let (file, offset) = (self.files.journal_file, self.len);
+        self.len += page.len() as u64;
+        out.file(FileOp::Write { file, offset, page });
+    }
+}

@@ -1,0 +1,341 @@
+//! The part file and its journal at the start of a download: opened, locked, believed as far as the
+//! journal vouches, read again where it does not, and a fresh journal begun.
+
+use super::check::Check;
+use crate::content::bitfield::Bitfield;
+use crate::content::geometry::Piece;
+use crate::content::metainfo::Content;
+use crate::core::id::{FileId, Ticket};
+use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
+use crate::core::limits::{SAMPLE_BYTES, SAMPLE_PIECES};
+use crate::core::mark::mark;
+use crate::core::rng::Rng;
+use crate::leecher::durable::{Durable, Files};
+use crate::leecher::journal::{self, Header, JOURNAL_BYTES_MAX, Writer};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// A part that is renamed or removed between its opening and its lock is opened again so often.
+const OPENINGS_MAX: u32 = 8;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Open,
+    Lock,
+    /// Is the locked file still the one of that name?
+    Look,
+    LookAtJournal,
+    LoadJournal,
+    /// Written, not vouched for; and a sample of what is.
+    CheckSome,
+    CheckAll,
+    Space,
+    SetLen,
+    Sync,
+    BeginJournal,
+    SyncDirectory,
+    OpenJournal,
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub enum Opened {
+    Waiting,
+    /// Ready to be filled; `kept` pieces are durable.
+    Ready(Box<(Durable, Bitfield)>),
+    /// Another process downloads into it.
+    Locked,
+    NoDirectory,
+    /// `needed` bytes more, of `free`.
+    NoSpace {
+        needed: u64,
+        free: u64,
+        /// Nothing of it is there: the empty part file may go.
+        empty: bool,
+    },
+    Failed(FileError),
+}
+
+#[derive(Debug)]
+pub struct Part {
+    content: Rc<Content>,
+    path: PathBuf,
+    journal: PathBuf,
+    /// A sync failed: what the journal does not vouch for counts for nothing.
+    distrust: bool,
+    rng: Rng,
+    step: Step,
+    ticket: Option<Ticket>,
+    openings: u32,
+    file: Option<(FileId, Meta)>,
+    check: Option<Check>,
+    /// What is vouched for and was not read again.
+    trusted: Bitfield,
+    /// Pieces of the sample: one that fails voids the journal.
+    sample: Bitfield,
+    have: Bitfield,
+    pub checked_bytes: u64,
+    /// The whole part was read: there was no journal to believe.
+    pub read_whole: bool,
+    writer: Option<(Writer, u64)>,
+}
+
+impl Part {
+    /// Begins to open the part file `path`.
+    pub fn start(
+        content: Rc<Content>,
+        (path, journal): (PathBuf, PathBuf),
+        distrust: bool,
+        rng: Rng,
+        out: &mut Outbox,
+    ) -> Part {
+        let none = Bitfield::new(content.geometry.pieces());
+        let mut part = Part {
+            content,
+            path,
+            journal,
+            distrust,
+            rng,
+            step: Step::Open,
+            ticket: None,
+            openings: 0,
+            file: None,
+            check: None,
+            trusted: none.clone(),
+            sample: none.clone(),
+            have: none,
+            checked_bytes: 0,
+            read_whole: false,
+            writer: None,
+        };
+        part.open(out);
+        part
+    }
+
+    /// Bytes that are being read again, while they are.
+    pub fn checking(&self) -> Option<u64> {
+        self.check.as_ref().map(Check::checked_bytes)
+    }
+
+    fn ask(&mut self, step: Step, op: FileOp, out: &mut Outbox) -> Opened {
+        self.step = step;
+        self.ticket = Some(out.file(op));
+        Opened::Waiting
+    }
+
+    fn open(&mut self, out: &mut Outbox) -> Opened {
+        self.openings += 1;
+        let (path, mode) = (self.path.clone(), OpenMode::Update);
+        self.ask(Step::Open, FileOp::Open { path, mode }, out)
+    }
+
+    /// A file operation came back; `Err` hands back what is not ours.
+    pub fn got_file(
+        &mut self,
+        ticket: Ticket,
+        done: FileDone,
+        out: &mut Outbox,
+    ) -> Result<Opened, FileDone> {
+        if let Some(check) = &mut self.check {
+            return match check.got_file(ticket, done, out) {
+                Ok(None) if check.is_done() => Ok(self.checked(out)),
+                Ok(None) => Ok(Opened::Waiting),
+                Ok(Some(foreign)) => Err(foreign),
+                Err(error) => Ok(Opened::Failed(error)),
+            };
+        }
+        if self.ticket.take_if(|ours| *ours == ticket).is_none() {
+            return Err(done);
+        }
+        Ok(match (self.step, done) {
+            (Step::Open, FileDone::Opened(Ok((file, meta)))) => {
+                self.file = Some((file, meta));
+                self.ask(Step::Lock, FileOp::Lock { file }, out)
+            }
+            (Step::Open, FileDone::Opened(Err(FileError::NotFound))) => Opened::NoDirectory,
+            (Step::OpenJournal, FileDone::Opened(Ok((file, _)))) => self.ready(file),
+            (Step::Look, FileDone::Meta(meta)) => self.look(meta, out),
+            (Step::LookAtJournal, FileDone::Meta(meta)) => self.look_at_journal(meta, out),
+            (Step::LoadJournal, FileDone::Loaded(loaded)) => self.believe(loaded.ok(), out),
+            (Step::Space, FileDone::Free(free)) => self.space(free, out),
+            (Step::Lock, FileDone::Done(Err(FileError::Busy))) => {
+                mark!("E13");
+                Opened::Locked
+            }
+            (_, FileDone::Done(Ok(()))) => self.next(out),
+            (_, FileDone::Opened(Err(error)) | FileDone::Done(Err(error))) => Opened::Failed(error),
+            _ => Opened::Failed(FileError::NotRegular),
+        })
+    }
+
+    fn next(&mut self, out: &mut Outbox) -> Opened {
+        let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
+        match self.step {
+            Step::Lock => self.ask(Step::Look, FileOp::Stat { path: self.path.clone() }, out),
+            Step::SetLen => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
+            Step::Sync => {
+                let (Some(v2), run) = (&self.content.v2, &mut [0; 16]) else {
+                    return Opened::Failed(FileError::NotRegular);
+                };
+                self.rng.fill(run);
+                let header = Header::new(v2.info_hash, &self.content.geometry, meta.inode, *run);
+                let (writer, bytes) = Durable::begin(header, &self.have);
+                self.writer = Some((writer, bytes.len() as u64));
+                let path = self.journal.clone();
+                self.ask(Step::BeginJournal, FileOp::Save { path, bytes, private: false }, out)
+            }
+            Step::BeginJournal => {
+                let path = self.directory();
+                self.ask(Step::SyncDirectory, FileOp::SyncDir { path }, out)
+            }
+            _ => {
+                let (path, mode) = (self.journal.clone(), OpenMode::Update);
+                self.ask(Step::OpenJournal, FileOp::Open { path, mode }, out)
+            }
+        }
+    }
+
+    /// The lock holds the file, not its name: who held it before may have renamed it.
+    fn look(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Opened {
+        let Some((file, opened)) = self.file else { return Opened::Failed(FileError::NotFound) };
+        let same = |meta: &Meta| (meta.device, meta.inode) == (opened.device, opened.inode);
+        match meta {
+            Ok(meta) if same(&meta) => {
+                mark!("E14");
+                self.file = Some((file, meta));
+                if meta.size == 0 {
+                    return self.ask_space(out);
+                }
+                self.ask(Step::LookAtJournal, FileOp::Stat { path: self.journal.clone() }, out)
+            }
+            Ok(_) | Err(FileError::NotFound) if self.openings < OPENINGS_MAX => {
+                out.file(FileOp::Close { file });
+                self.open(out)
+            }
+            Ok(_) => Opened::Locked,
+            Err(error) => Opened::Failed(error),
+        }
+    }
+
+    fn look_at_journal(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Opened {
+        match meta {
+            Ok(meta) if meta.kind == FileKind::Regular => {
+                let op = FileOp::Load { path: self.journal.clone(), bytes_max: JOURNAL_BYTES_MAX };
+                self.ask(Step::LoadJournal, op, out)
+            }
+            // None, or something else under its name: it is replaced, never followed.
+            _ => self.believe(None, out),
+        }
+    }
+
+    /// What the journal says, if there is one, and what of it is to be read again.
+    fn believe(&mut self, journal: Option<Vec<u8>>, out: &mut Outbox) -> Opened {
+        let Some((_, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
+        let geometry = &self.content.geometry;
+        let kept = self
+            .content
+            .v2
+            .as_ref()
+            .zip(journal)
+            .and_then(|(v2, bytes)| journal::read(&bytes, v2.info_hash, geometry, &meta));
+        let kept = kept.filter(|kept| kept.clean != Some(false));
+        let Some(kept) = kept else {
+            // After a failed sync the system's memory of the file is no proof.
+            return if self.distrust { self.ask_space(out) } else { self.check_all(out) };
+        };
+        mark!("E16");
+        if kept.clean.is_none() {
+            mark!("F17");
+        }
+        self.sample = sample(&mut self.rng, &self.content, &kept.durable);
+        let mut which = self.sample.clone();
+        if !self.distrust {
+            kept.written.ones().for_each(|piece| _ = which.set(piece));
+        }
+        self.trusted = kept.durable;
+        self.sample.ones().for_each(|piece| _ = self.trusted.clear(piece));
+        self.check(Step::CheckSome, which, out)
+    }
+
+    fn check_all(&mut self, out: &mut Outbox) -> Opened {
+        self.read_whole = true;
+        let pieces = self.content.geometry.pieces();
+        (self.trusted, self.sample) = (Bitfield::new(pieces), Bitfield::new(pieces));
+        self.check(Step::CheckAll, Bitfield::full(pieces), out)
+    }
+
+    fn check(&mut self, step: Step, which: Bitfield, out: &mut Outbox) -> Opened {
+        let Some((file, _)) = self.file else { return Opened::Failed(FileError::NotFound) };
+        self.step = step;
+        let check = Check::start(self.content.clone(), file, &which, out);
+        let done = check.is_done();
+        self.check = Some(check);
+        if done { self.checked(out) } else { Opened::Waiting }
+    }
+
+    fn checked(&mut self, out: &mut Outbox) -> Opened {
+        let Some(check) = self.check.take() else { return Opened::Failed(FileError::NotFound) };
+        self.checked_bytes += check.checked_bytes();
+        if check.good.lacks_any_of(&self.sample) {
+            // Somebody else wrote into the file: the journal speaks of another time.
+            return self.check_all(out);
+        }
+        self.have = check.good;
+        self.trusted.ones().for_each(|piece| _ = self.have.set(piece));
+        self.ask_space(out)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new(".")).to_path_buf()
+    }
+
+    fn ask_space(&mut self, out: &mut Outbox) -> Opened {
+        let path = self.directory();
+        self.ask(Step::Space, FileOp::FreeSpace { path }, out)
+    }
+
+    fn space(&mut self, free: Result<u64, FileError>, out: &mut Outbox) -> Opened {
+        let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
+        let geometry = &self.content.geometry;
+        let have = u64::from(self.have.count()) * u64::from(geometry.piece_length());
+        let (needed, len) = (geometry.size().saturating_sub(have), geometry.size());
+        match free {
+            Ok(free) if free < needed => {
+                mark!("E01");
+                Opened::NoSpace { needed, free, empty: meta.size == 0 }
+            }
+            Err(error) => Opened::Failed(error),
+            Ok(_) => self.ask(Step::SetLen, FileOp::SetLen { file, len }, out),
+        }
+    }
+
+    fn ready(&mut self, journal_file: FileId) -> Opened {
+        let (Some((part_file, meta)), Some((writer, len))) = (self.file, self.writer.take()) else {
+            return Opened::Failed(FileError::NotFound);
+        };
+        let part_meta = Meta { size: self.content.geometry.size(), ..meta };
+        let (part, journal) = (self.path.clone(), self.journal.clone());
+        let files = Files { part, part_file, part_meta, journal, journal_file };
+        let durable = Durable::new(files, writer, len, self.have.clone());
+        Opened::Ready(Box::new((durable, self.have.clone())))
+    }
+
+    /// Forgets the open file, and with it the lock.
+    pub fn close(&mut self, out: &mut Outbox) {
+        if let Some((file, _)) = self.file.take() {
+            out.file(FileOp::Close { file });
+        }
+    }
+}
+
+/// Some of the pieces, at most so many and so many bytes of them.
+fn sample(rng: &mut Rng, content: &Content, of: &Bitfield) -> Bitfield {
+    let geometry = &content.geometry;
+    let mut pieces: Vec<Piece> = of.ones().filter_map(|index| geometry.piece(index)).collect();
+    rng.shuffle(&mut pieces);
+    let most = (SAMPLE_BYTES / u64::from(geometry.piece_length()).max(1)).max(1);
+    let most = usize::try_from(most).unwrap_or(SAMPLE_PIECES).min(SAMPLE_PIECES);
+    let mut sample = Bitfield::new(of.len());
+    pieces.iter().take(most).for_each(|piece| _ = sample.set(piece.index()));
+    sample
+}

@@ -1,0 +1,113 @@
+//! Where the file goes, and whether it is there already.
+
+use super::{Placed, Step, Target, fatal, no_directory};
+use crate::content::bitfield::Bitfield;
+use crate::core::id::FileId;
+use crate::core::io::{FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
+use crate::core::mark::mark;
+use crate::core::report::Ending;
+use crate::node::check::Check;
+use crate::node::places::show;
+use crate::node::plan::Pin;
+
+impl Target {
+    pub(super) fn stat_out(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
+        let path = self.plan.out.clone().unwrap_or_default();
+        let must = self.plan.out_must_be_directory;
+        match meta {
+            Ok(meta) if meta.kind == FileKind::Directory => {
+                self.settle_on(path.join(&self.name), out)
+            }
+            Ok(meta) if meta.kind == FileKind::Symlink && self.step == Step::StatOut => {
+                self.ask(Step::StatOutBehind, FileOp::Stat { path: path.join(".") }, out)
+            }
+            Ok(_) if must => fatal(Ending::Disk, format!("{}: not a directory", show(&path))),
+            Err(FileError::NotFound) if must => no_directory(&path),
+            Ok(_) | Err(FileError::NotFound) => self.settle_on(path, out),
+            Err(error) => fatal(Ending::Disk, format!("{}: {}", show(&path), error.reason())),
+        }
+    }
+
+    pub(super) fn stat_target(
+        &mut self,
+        meta: Result<Meta, FileError>,
+        out: &mut Outbox,
+    ) -> Placed {
+        let path = self.path.clone();
+        let what = match meta {
+            Err(FileError::NotFound) => return self.begin_part(out),
+            Err(error) => return self.failed(error),
+            Ok(meta) if meta.kind == FileKind::Regular => {
+                if meta.size != self.content.geometry.size() {
+                    return self.different(out);
+                }
+                return self.ask(
+                    Step::OpenTarget,
+                    FileOp::Open { path, mode: OpenMode::Read },
+                    out,
+                );
+            }
+            Ok(meta) if meta.kind == FileKind::Directory => "a directory",
+            Ok(meta) if meta.kind == FileKind::Symlink => "a symbolic link",
+            Ok(_) => "no regular file",
+        };
+        mark!("E08");
+        let line = format!("{} is {what}; name another place with --out", show(&path));
+        fatal(Ending::Refused, line)
+    }
+
+    pub(super) fn check_target(&mut self, file: FileId, out: &mut Outbox) -> Placed {
+        self.step = Step::CheckTarget;
+        self.file = Some(file);
+        let all = Bitfield::full(self.content.geometry.pieces());
+        let check = Check::start(self.content.clone(), file, &all, out);
+        let done = check.is_done();
+        self.check = Some(check);
+        if done { self.checked(out) } else { Placed::Waiting }
+    }
+
+    /// The file that stood there was read whole.
+    pub(super) fn checked(&mut self, out: &mut Outbox) -> Placed {
+        let (Some(check), Some(file)) = (self.check.take(), self.file) else {
+            return fatal(Ending::Internal, "a check without a file".into());
+        };
+        if check.good.is_full() {
+            if let Some(Pin::Sha256(_)) = self.plan.want.pin {
+                return self.ask_whole(file, out);
+            }
+            return self.look_for_left_part(out);
+        }
+        out.file(FileOp::Close { file });
+        self.file = None;
+        self.different(out)
+    }
+
+    /// The target is what was wanted.
+    pub(super) fn look_for_left_part(&mut self, out: &mut Outbox) -> Placed {
+        let path = self.part_path.clone();
+        self.ask(Step::StatLeftPart, FileOp::Stat { path }, out)
+    }
+
+    /// An earlier run may have ended between the last rename and the end of its journal.
+    pub(super) fn already(&mut self, part: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
+        if part == Err(FileError::NotFound) {
+            out.file(FileOp::Remove { path: self.journal_path.clone() });
+        }
+        match self.file {
+            Some(file) => Placed::Already { file },
+            None => fatal(Ending::Internal, "a target without a file".into()),
+        }
+    }
+
+    /// The target has other content.
+    pub(super) fn different(&mut self, out: &mut Outbox) -> Placed {
+        if self.plan.overwrite {
+            return self.begin_part(out);
+        }
+        let line = format!(
+            "{} exists and is different; --overwrite replaces it, --out DIR|FILE writes elsewhere",
+            show(&self.path)
+        );
+        fatal(Ending::Refused, line)
+    }
+}

@@ -1,0 +1,110 @@
+//! What a disk may do to a process besides losing power: refuse the n-th operation, or stop for
+//! good at the n-th one that leaves something, so that a crash can be tried at every one of them.
+
+use super::Disk;
+use crate::core::io::{FileDone, FileError, FileOp, OpenMode};
+
+/// Which operations a fault befalls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum On {
+    Read,
+    Write,
+    /// Of a file; what was written since the last one that went well may be lost for good.
+    Sync,
+    Save,
+}
+
+/// Refusals to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    pub on: On,
+    /// Only at files whose name ends so.
+    pub name_ends: &'static str,
+    /// So many operations go well first.
+    pub after: u64,
+    /// Then so many are refused.
+    pub times: u64,
+    pub error: FileError,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    planned: Vec<Fault>,
+    /// Operations that left something.
+    lasting: u64,
+    stop_at: Option<u64>,
+    pub stopped: bool,
+}
+
+impl Disk {
+    pub fn fail(&mut self, fault: Fault) {
+        self.faults.planned.push(fault);
+    }
+
+    /// Operations so far that left something on the disk.
+    pub fn lasting_operations(&self) -> u64 {
+        self.faults.lasting
+    }
+
+    /// From the n-th lasting operation on nothing reaches the disk, until [`Disk::go_on`].
+    pub fn stop_at(&mut self, operation: u64) {
+        self.faults.stop_at = Some(operation);
+    }
+
+    pub fn stopped(&self) -> bool {
+        self.faults.stopped
+    }
+
+    pub fn go_on(&mut self) {
+        (self.faults.stop_at, self.faults.stopped) = (None, false);
+    }
+
+    /// The answer to an operation that is refused, and the page that came with it.
+    pub(super) fn refuse(&mut self, owner: usize, op: &FileOp) -> Option<FileError> {
+        let mode = |mode: &OpenMode| *mode != OpenMode::Read;
+        let lasting = match op {
+            FileOp::Open { mode: how, .. } => mode(how),
+            FileOp::Write { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => true,
+            FileOp::SetLen { .. } | FileOp::Rename { .. } | FileOp::Remove { .. } => true,
+            FileOp::Save { .. } => true,
+            _ => false,
+        };
+        self.faults.stopped |= lasting && self.faults.stop_at == Some(self.faults.lasting);
+        if self.faults.stopped {
+            return Some(FileError::Other(5));
+        }
+        self.faults.lasting += u64::from(lasting);
+        let (on, name) = match op {
+            FileOp::Read { file, .. } => (On::Read, self.name_of(owner, *file)),
+            FileOp::Write { file, .. } => (On::Write, self.name_of(owner, *file)),
+            FileOp::Sync { file, .. } => (On::Sync, self.name_of(owner, *file)),
+            FileOp::Save { path, .. } => (On::Save, path.to_string_lossy().into_owned()),
+            _ => return None,
+        };
+        let meant = |fault: &&mut Fault| fault.on == on && name.ends_with(fault.name_ends);
+        let fault = self.faults.planned.iter_mut().filter(|f| f.times > 0).find(meant)?;
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        fault.times -= 1;
+        let error = fault.error;
+        if let FileOp::Sync { file, .. } = op {
+            self.change(owner, *file, |body| body.sync_failed()).ok();
+        }
+        Some(error)
+    }
+}
+
+/// The refusal in the shape of the answer.
+pub(super) fn refusal(op: FileOp, error: FileError) -> FileDone {
+    match op {
+        FileOp::Open { .. } => FileDone::Opened(Err(error)),
+        FileOp::Stat { .. } | FileOp::StatOpen { .. } => FileDone::Meta(Err(error)),
+        FileOp::Read { page, .. } => FileDone::Read { page, result: Err(error) },
+        FileOp::Write { page, .. } => FileDone::Wrote { page, result: Err(error) },
+        FileOp::FreeSpace { .. } => FileDone::Free(Err(error)),
+        FileOp::Load { .. } => FileDone::Loaded(Err(error)),
+        _ => FileDone::Done(Err(error)),
+    }
+}

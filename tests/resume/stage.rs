@@ -1,0 +1,214 @@
+//! A stage in the simulated world: a tracker, a seeder and one leecher at a slow line, so that a
+//! small download takes several syncs.
+
+use lmk::content::geometry::{Geometry, piece_length_for};
+use lmk::content::metainfo::ContentHasher;
+use lmk::core::id::PeerId;
+use lmk::core::io::{FileKind, Meta, Role};
+use lmk::core::report::{Ending, Fact};
+use lmk::core::rng::Rng;
+use lmk::core::time::{Span, Time};
+use lmk::leecher::journal::{self, Kept};
+use lmk::node::Node;
+use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::sim::Weather;
+use lmk::sim::world::{Act, NodeEnv, NodeId, World};
+use lmk::tracker::Tracker;
+use lmk::tracker::plan::TrackerPlan;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+pub const TARGET: &str = "/l/big.zip";
+pub const PART: &str = "/l/big.zip.lmk-part";
+pub const RESUME: &str = "/l/big.zip.lmk-resume";
+const SOURCE: &str = "/s/big.zip";
+/// A content comes within some tens of seconds; the rest is patience.
+const PATIENCE: Span = Span::secs(3600);
+
+pub struct Stage {
+    pub world: World,
+    pub leecher: NodeId,
+    /// Another one, of the same machine and folder.
+    pub second: NodeId,
+    pub content: Vec<u8>,
+    geometry: Geometry,
+}
+
+fn secret(seed: u64) -> [u8; 32] {
+    let mut secret = [0; 32];
+    Rng::new(seed).fork(32).fill(&mut secret);
+    secret
+}
+
+fn plan(env: NodeEnv, job: Job) -> NodePlan {
+    let tracker = SocketAddr::from(([10, 0, 0, 1], 6969));
+    let mut peer_id = *b"-LM0100-............";
+    peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
+    NodePlan {
+        job,
+        tracker,
+        tracker_text: tracker.to_string(),
+        listen: None,
+        addresses: vec![env.ip],
+        peer_id: PeerId(peer_id),
+        seed: env.seed,
+        secret: secret(env.seed),
+        key_file: None,
+        slots: 8,
+    }
+}
+
+fn tracker(env: NodeEnv) -> Tracker {
+    Tracker::new(TrackerPlan {
+        bind: SocketAddr::from(([0, 0, 0, 0], 6969)),
+        addresses: vec![env.ip],
+        wall_start_s: env.wall_start_s,
+        seed: env.seed,
+        secret: secret(env.seed),
+        key_file: None,
+        keep_names_s: 24 * 3600,
+    })
+}
+
+fn leech(env: NodeEnv) -> Box<dyn Role> {
+    Box::new(Node::new(plan(
+        env,
+        Job::Fetch(FetchPlan {
+            want: Want { name: "big.zip".into(), pin: None },
+            directory: "/l".into(),
+            out: None,
+            out_must_be_directory: false,
+            overwrite: false,
+            keep_seeding: false,
+            timeout: None,
+            sources: 10,
+        }),
+    )))
+}
+
+impl Stage {
+    /// `survive_pm` of 1000 sectors and directory entries survive a power cut unsynced.
+    pub fn new(seed: u64, size: usize, survive_pm: u64) -> Stage {
+        let weather =
+            Weather { rate: 20_000, window_bytes: 32 * 1024, survive_pm, ..Weather::calm() };
+        let mut world = World::new(seed, weather);
+        let mut content = vec![0; size];
+        Rng::new(7).fill(&mut content);
+        let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
+        world.add_node(ip(1), |env| Box::new(tracker(env)));
+        let seeder = world.add_node(ip(2), |env| {
+            Box::new(Node::new(plan(
+                env,
+                Job::Seed(SeedPlan {
+                    path: SOURCE.into(),
+                    file_name: "big.zip".into(),
+                    publish_as: None,
+                    torrent_out: None,
+                    hash_cache: None,
+                }),
+            )))
+        });
+        world.disk(seeder).make_dirs("/s");
+        world.disk(seeder).put(SOURCE, &content);
+        let leecher = world.add_idle(ip(3), leech);
+        let second = world.add_idle(ip(3), leech);
+        world.disk(leecher).make_dirs("/l");
+        world.plan(Time::ZERO + Span::secs(2), leecher, Act::Start);
+        let geometry = Geometry::new(size as u64, piece_length_for(size as u64)).unwrap();
+        let mut stage = Stage { world, leecher, second, content, geometry };
+        assert!(stage.runs_until(|world| world.running(leecher)));
+        stage
+    }
+
+    pub fn runs_until(&mut self, mut enough: impl FnMut(&mut World) -> bool) -> bool {
+        let limit = self.world.now() + PATIENCE;
+        let leecher = self.leecher;
+        let reached = self.world.run_until(limit, |world| {
+            enough(world) || (!world.running(leecher) && world.ending(leecher).is_some())
+        });
+        assert_eq!(self.world.breach(), None);
+        reached && enough(&mut self.world)
+    }
+
+    pub fn runs_for(&mut self, span: Span) {
+        let limit = self.world.now() + span;
+        self.world.run(limit);
+        assert_eq!(self.world.breach(), None);
+    }
+
+    /// Runs until so many percent are there.
+    pub fn runs_to_percent(&mut self, percent: u64) {
+        let leecher = self.leecher;
+        let far = self.runs_until(|world| {
+            let transfer = world.snapshot(leecher).and_then(|picture| picture.transfer);
+            transfer
+                .is_some_and(|t| t.size > 0 && t.downloaded > 0 && t.done * 100 >= t.size * percent)
+        });
+        assert!(far, "it never came to {percent} %");
+    }
+
+    pub fn befalls(&mut self, act: Act) {
+        let (now, leecher) = (self.world.now(), self.leecher);
+        self.world.plan(now, leecher, act);
+        self.world.run(now);
+        self.world.disk(leecher).go_on();
+    }
+
+    pub fn bytes(&mut self, path: &str) -> Option<Vec<u8>> {
+        let leecher = self.leecher;
+        self.world.disk(leecher).get(path)
+    }
+
+    pub fn piece(&self) -> u64 {
+        u64::from(self.geometry.piece_length())
+    }
+
+    pub fn span(&self, piece: u32) -> Range<usize> {
+        let piece = self.geometry.piece(piece).unwrap();
+        let start = self.geometry.piece_offset(piece) as usize;
+        start..start + self.geometry.piece_len(piece) as usize
+    }
+
+    /// What the journal on the disk vouches for.
+    pub fn vouched(&mut self) -> Option<Kept> {
+        let bytes = self.bytes(RESUME)?;
+        let size = self.bytes(PART)?.len() as u64;
+        let mut hasher = ContentHasher::new(b"big.zip", self.content.len() as u64).unwrap();
+        hasher.update(&self.content);
+        let hash = hasher.finish().unwrap().v2.unwrap().info_hash;
+        // The header names the inode; a run would compare it.
+        let inode = u64::from_be_bytes(bytes.get(56..64)?.try_into().ok()?);
+        let kind = FileKind::Regular;
+        let meta = Meta { kind, size, device: 1, inode, mtime_ns: 0, ctime_ns: 0 };
+        journal::read(&bytes, hash, &self.geometry, &meta)
+    }
+
+    #[track_caller]
+    pub fn must_be_done(&mut self, told: &str) {
+        let (leecher, ending) = (self.leecher, self.world.ending(self.leecher));
+        let said = self.world.events(leecher).iter().rev().take(3);
+        let said: Vec<&str> = said.map(|(_, event)| event.line.as_str()).collect();
+        assert_eq!(ending, Some(Ending::Done), "{told}: {said:?}");
+        assert!(self.bytes(TARGET).as_ref() == Some(&self.content), "{told}: other bytes");
+        assert_eq!((self.bytes(PART), self.bytes(RESUME)), (None, None), "{told}");
+    }
+
+    pub fn number_of(&self, kind: &str) -> usize {
+        self.world.events(self.leecher).iter().filter(|(_, event)| event.kind == kind).count()
+    }
+
+    /// The line of the last event of a kind.
+    pub fn line(&self, kind: &str) -> Option<String> {
+        let events = self.world.events(self.leecher).iter().rev();
+        events.map(|(_, event)| event).find(|event| event.kind == kind).map(|e| e.line.clone())
+    }
+
+    pub fn last_number(&self, kind: &str, fact: &str) -> Option<u64> {
+        let mut events = self.world.events(self.leecher).iter().rev();
+        let (_, event) = events.find(|(_, event)| event.kind == kind)?;
+        event.facts.iter().find_map(|(name, value)| match value {
+            Fact::Number(number) if *name == fact => Some(*number),
+            _ => None,
+        })
+    }
+}
