@@ -11,6 +11,9 @@ use crate::core::time::{Span, Time};
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::{BlockRef, Message};
 
+/// Blocks on their way from sources that do not have everything, to leave those that have alone: a
+/// mebibyte.
+const BUSY_ENOUGH: usize = 64;
 /// Requests a source queues that does not say how many.
 const REQUESTS_OUT_UNTOLD: usize = 128;
 /// Blocks nobody asked for, and refusals without a choke, that one source may send: more than can
@@ -21,9 +24,23 @@ const MISPLACED_MAX: u32 = 2 * REQUESTS_OUT_MAX as u32;
 const HELD_UP: Span = Span::secs(1);
 
 impl Leecher {
+    /// Whether a source that has everything is left to those who need it: others who have not are
+    /// busy for us already, and what they have need not leave the full one twice. Then only pieces
+    /// are taken from it that nobody but so many full sources has.
+    fn spares(&self, conn: ConnId, now: Time) -> Option<u16> {
+        if !self.links.get(&conn).is_some_and(|link| link.full) {
+            return None;
+        }
+        let partial = self.links.values().filter(|link| !link.full && link.serves(now));
+        let busy: usize = partial.map(|link| link.asked.len()).sum();
+        let full = self.links.values().filter(|link| link.full).count();
+        (busy >= BUSY_ENOUGH).then_some(full as u16)
+    }
+
     /// Asks the source for as much as it should have on its way.
     pub fn fill(&mut self, session: &mut Session, now: Time, out: &mut Outbox) {
         let conn = session.conn;
+        let spared = self.spares(conn, now);
         let Some(link) = self.links.get_mut(&conn) else { return };
         if self.rests || !link.serves(now) {
             return;
@@ -38,8 +55,8 @@ impl Leecher {
         }
         self.picked.clear();
         let (n, room) = (depth - link.asked.len(), self.assembly.room());
-        self.picker.next(conn, &session.has, n, room, &mut self.picked);
-        if self.picked.is_empty() {
+        self.picker.next((conn, &session.has), n, (room, spared), &mut self.picked);
+        if self.picked.is_empty() && spared.is_none() {
             self.help_the_slowest(session, n);
         }
         self.ask(session, now, out);

@@ -103,6 +103,8 @@ pub struct Link {
     /// Blocks asked and cancelled: they may still come, and are no offence.
     pub cancelled: Vec<Block>,
     pub receiving: Option<Receiving>,
+    /// It has every piece.
+    pub full: bool,
     /// What it owes is overdue and was offered to others.
     pub late: bool,
     /// Nothing is asked until then.
@@ -151,6 +153,7 @@ impl Link {
             asked: VecDeque::new(),
             cancelled: Vec::new(),
             receiving: None,
+            full: false,
             late: false,
             rests_until: Time::ZERO,
             fruitless: 0,

@@ -133,13 +133,21 @@ impl Leecher {
         out: &mut Outbox,
     ) {
         self.picker.got_bitfield(before, &session.has);
+        self.note_full(session);
         self.review_interest(session, now, out);
     }
 
     pub fn got_have(&mut self, session: &mut Session, piece: Piece, now: Time, out: &mut Outbox) {
         self.picker.got_have(piece.index());
+        self.note_full(session);
         if !session.wanting && self.picker.lacks(piece) {
             session.say(Message::Interested, now, out);
+        }
+    }
+
+    fn note_full(&mut self, session: &Session) {
+        if let Some(link) = self.links.get_mut(&session.conn) {
+            link.full = session.has.is_full();
         }
     }
 

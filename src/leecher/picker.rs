@@ -95,13 +95,13 @@ impl Picker {
         }
     }
 
-    /// Up to `n` blocks to ask of `conn`, appended to `into`. At most `may_open` pieces are begun.
+    /// Up to `n` blocks to ask of `conn`, appended to `into`. At most `may_open` pieces are begun;
+    /// with `rarer`, only such as no more sources have, and nobody else's are helped with.
     pub fn next(
         &mut self,
-        conn: ConnId,
-        has: &Bitfield,
+        (conn, has): (ConnId, &Bitfield),
         n: usize,
-        mut may_open: usize,
+        (mut may_open, rarer): (usize, Option<u16>),
         into: &mut Vec<Block>,
     ) {
         let target = into.len() + n;
@@ -110,11 +110,17 @@ impl Picker {
         self.take_open(conn, has, target, into, |open| open.owner.is_none());
         while into.len() < target && may_open > 0 {
             let Some(piece) = self.rarest(has) else { break };
+            let sources = self.sources.get(piece.index() as usize).copied();
+            if rarer.is_some_and(|most| sources.is_some_and(|sources| sources > most)) {
+                return;
+            }
             self.begin(piece, conn);
             may_open -= 1;
             self.take_from(piece, conn, target, into);
         }
-        self.take_open(conn, has, target, into, |_| true);
+        if rarer.is_none() {
+            self.take_open(conn, has, target, into, |_| true);
+        }
     }
 
     /// Whether the source has a piece of which a block is missing and nobody is asked.

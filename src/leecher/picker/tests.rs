@@ -23,8 +23,28 @@ fn the_rarest_piece_is_begun_first() {
     most.clear(5);
     picker.got_bitfield(&Bitfield::new(geometry.pieces()), &most);
     let mut blocks = Vec::new();
-    picker.next(conn(0), &all, 4, 8, &mut blocks);
+    picker.next((conn(0), &all), 4, (8, None), &mut blocks);
     assert!(blocks.iter().all(|block| block.piece().index() == 5), "{blocks:?}");
+}
+
+#[test]
+fn a_source_to_be_spared_gives_only_what_the_others_lack() {
+    let (mut picker, geometry) = picker(65_536 * 8, 3);
+    let none = Bitfield::new(geometry.pieces());
+    let all = Bitfield::full(geometry.pieces());
+    let mut some = all.clone();
+    some.clear(2);
+    some.clear(6);
+    picker.got_bitfield(&none, &all);
+    picker.got_bitfield(&none, &some);
+    let mut blocks = Vec::new();
+    picker.next((conn(0), &all), 100, (100, Some(1)), &mut blocks);
+    let mut pieces: Vec<u32> = blocks.iter().map(|block| block.piece().index()).collect();
+    pieces.sort_unstable();
+    pieces.dedup();
+    assert_eq!(pieces, [2, 6]);
+    picker.next((conn(0), &all), 100, (100, None), &mut blocks);
+    assert_eq!(blocks.len() as u64, geometry.blocks(), "without that it gives everything");
 }
 
 #[test]
@@ -32,7 +52,7 @@ fn no_piece_is_begun_beyond_what_may_be_opened() {
     let (mut picker, geometry) = picker(65_536 * 8, 3);
     let all = Bitfield::full(geometry.pieces());
     let mut blocks = Vec::new();
-    picker.next(conn(0), &all, 100, 2, &mut blocks);
+    picker.next((conn(0), &all), 100, (2, None), &mut blocks);
     assert_eq!(blocks.len(), 8, "two pieces of four blocks");
 }
 
@@ -64,7 +84,7 @@ impl Life {
         match self.rng.below(12) {
             0..4 => {
                 let mut blocks = Vec::new();
-                self.picker.next(who, &all, self.rng.below(6) as usize, 1, &mut blocks);
+                self.picker.next((who, &all), self.rng.below(6) as usize, (1, None), &mut blocks);
                 for block in blocks {
                     assert_eq!(self.picker.claim(who, block), Claim::Sole);
                     let before = self.asked.insert(block, vec![who]);
@@ -146,10 +166,10 @@ fn what_one_source_did_not_deliver_goes_to_the_next_before_anything_new() {
     let (mut picker, geometry) = picker(65_536 * 8, 3);
     let all = Bitfield::full(geometry.pieces());
     let (mut slow, mut quick) = (Vec::new(), Vec::new());
-    picker.next(conn(0), &all, 6, 8, &mut slow);
+    picker.next((conn(0), &all), 6, (8, None), &mut slow);
     assert!(picker.has_work(conn(1), &all));
     slow.iter().for_each(|block| picker.lost_block(conn(0), *block));
-    picker.next(conn(1), &all, 6, 8, &mut quick);
+    picker.next((conn(1), &all), 6, (8, None), &mut quick);
     quick.sort_unstable();
     slow.sort_unstable();
     assert!(quick.iter().filter(|block| slow.contains(block)).count() >= 4, "{quick:?}");
