@@ -9,11 +9,15 @@ const UNKNOWN_MESSAGES_MAX: u32 = 64;
 const INVALID_REQUESTS_MAX: u32 = 32;
 /// Extension handshakes of one conversation: clients send one, and another when something changes.
 const INTRODUCTIONS_MAX: u32 = 8;
+/// Pieces told again that are always borne, however small the content.
+const TOLD_AGAIN_MIN: u32 = 64;
+
 #[derive(Debug, Default)]
 pub struct Conduct {
     unknown: u32,
     invalid: u32,
     introductions: u32,
+    told_again: u32,
 }
 
 impl Conduct {
@@ -33,6 +37,16 @@ impl Conduct {
         }
         mark!("D09");
         Err(Fault::peer("too many requests of what is not there"))
+    }
+
+    /// A piece told again. Each costs as good as nothing, so much is borne: twice the content.
+    pub fn told_again(&mut self, pieces: u32) -> Result<(), Fault> {
+        self.told_again = self.told_again.saturating_add(1);
+        if self.told_again <= pieces.saturating_mul(2).saturating_add(TOLD_AGAIN_MIN) {
+            return Ok(());
+        }
+        mark!("D07");
+        Err(Fault::peer("have: the same pieces again and again"))
     }
 
     pub fn introduced(&mut self) -> Result<(), Fault> {

@@ -266,6 +266,7 @@ impl Session {
             .ok_or(Fault::peer("have: a piece beyond the end of the content"))
             .inspect_err(|_| mark!("D06"))?;
         if self.has.get(index) {
+            self.conduct.told_again(self.geometry.pieces())?;
             return Ok(None);
         }
         self.has.set(index);

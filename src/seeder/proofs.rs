@@ -7,6 +7,7 @@ use crate::content::digest;
 use crate::content::proof::{HashRange, Tree};
 use crate::core::id::{ConnId, Hash32, Ticket};
 use crate::core::io::{FileDone, FileOp, Outbox, Page};
+use crate::core::mark::mark;
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::{self, Message};
@@ -84,7 +85,10 @@ impl Proofs {
                     self.read_next(library, out);
                 }
             }
-            _ => session.say(Message::HashReject(asked), now, out),
+            _ => {
+                mark!("D29");
+                session.say(Message::HashReject(asked), now, out);
+            }
         }
     }
 

@@ -296,3 +296,36 @@ fn who_asks_for_long_answers_and_never_reads_costs_little() {
     table.drains(conn);
     assert!(!table.paused.contains(&conn), "it read");
 }
+
+#[test]
+fn nodes_that_are_not_of_the_tree_are_refused() {
+    let (mut table, conn) = table();
+    let root = table.content.v2.as_ref().unwrap().root;
+    let layer = HashRange { root, base: 1, index: 0, length: PIECES, proof: 0 };
+    let strange = lmk::core::id::Hash32([7; 32]);
+    for wrong in [
+        HashRange { root: strange, ..layer },
+        HashRange { base: 200, ..layer },
+        HashRange { index: 1, ..layer },
+        HashRange { length: 0, ..layer },
+        HashRange { length: 3, ..layer },
+        HashRange { length: 1 << 31, ..layer },
+        HashRange { proof: 255, ..layer },
+    ] {
+        expect_mark!("D29", table.say(conn, Message::HashRequest(wrong)));
+        assert_eq!(table.heard(conn).0, [Message::HashReject(wrong)], "{wrong:?}");
+    }
+    table.say(conn, Message::HashRequest(layer));
+    assert!(table.unsent(conn) > 32 * PIECES as usize, "a right one is answered");
+}
+
+#[test]
+fn the_same_pieces_again_and_again_end_the_conversation() {
+    let mut table = Table::new(false, 1);
+    let conn = table.guest(true);
+    let have = Message::Have(0).encode();
+    table.says(conn, &have.repeat(1 + 2 * PIECES as usize + 64));
+    assert!(!table.is_closed(conn));
+    expect_mark!("D07", table.says(conn, &have));
+    closed(&table, conn, "have: the same pieces again and again");
+}
