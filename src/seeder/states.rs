@@ -114,7 +114,7 @@ pub static TABLE: &[Row] = &[
     row(Active, Complete,      Always,  Idle,   GIVES_BACK),
     row(Active, Stalled,       Awaited, Queued, STEPS_BACK),
     row(Active, QuantumOver,   Awaited, Queued, STEPS_BACK),
-    row(Active, Leaving,       Always,  Idle,   &[Unavailable]),
+    row(Active, Leaving,       Always,  Idle,   &[Unavailable, Choke]),
     row(Active, Withdrawn,     Always,  Idle,   STEPS_BACK),
     row(Active, Left,          Always,  Away,   &[]),
 ];
@@ -203,9 +203,11 @@ mod tests {
         for row in TABLE {
             let (had, has) = (row.from == Active, row.to == Active);
             assert_eq!(row.says.contains(&Unchoke), !had && has, "{row:?}");
-            let stays = matches!(row.event, Leaving | Left);
-            assert_eq!(row.says.contains(&Choke), had && !has && !stays, "{row:?}");
-            assert_eq!(row.says.contains(&Rejects), row.says.contains(&Choke), "{row:?}");
+            let choked = had && !has && row.event != Left;
+            assert_eq!(row.says.contains(&Choke), choked, "{row:?}");
+            // Who leaves hands over what was asked before.
+            let rejected = choked && row.event != Leaving;
+            assert_eq!(row.says.contains(&Rejects), rejected, "{row:?}");
             // A state goes before the choke or unchoke it explains.
             let first = row.says.first();
             assert!(!matches!(first, Some(Choke | Unchoke | Rejects)), "{row:?}");
