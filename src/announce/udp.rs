@@ -32,11 +32,11 @@ pub struct Identity {
 /// The figures of an announce.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stats {
-    /// Bytes of content, in this session.
+    /// Bytes of content, since this peer started.
     pub downloaded: u64,
     /// Bytes missing; `u64::MAX` while the size is unknown.
     pub left: u64,
-    /// Bytes of content, in this session.
+    /// Bytes of content, since this peer started.
     pub uploaded: u64,
     /// Where others reach us.
     pub port: u16,
