@@ -6,6 +6,7 @@ pub mod crc32c;
 pub mod fault;
 pub mod id;
 pub mod io;
+pub mod json;
 pub mod limits;
 pub mod mark;
 pub mod meter;

@@ -1,11 +1,17 @@
-//! The tracker role: swarms over UDP (BEP 15), the catalogue of names over TCP on the same port.
+//! The tracker role: swarms over UDP (BEP 15), and on the same port over TCP the catalogue of names
+//! and HTTP.
 //! Routes only: every piece of news goes to the room it belongs to.
 
 pub mod clock;
+pub mod connection;
 pub mod connection_id;
 pub mod conversation;
 pub mod counts;
 pub mod datagrams;
+pub mod desk;
+pub mod figures;
+pub mod fleet;
+pub mod http;
 pub mod interval;
 pub mod key_file;
 pub mod lists;
@@ -31,7 +37,10 @@ use crate::core::time::{Span, Time};
 use clock::Clock;
 use connection_id::ConnectionIds;
 use datagrams::{Datagram, Datagrams, World};
-use lists::{CONNECTIONS_MAX, Desk, Lists};
+use desk::Desk;
+use figures::Figures;
+use http::pages::Pages;
+use lists::{CONNECTIONS_MAX, Lists};
 use mac::Key;
 use names::Names;
 use plan::TrackerPlan;
@@ -50,11 +59,12 @@ pub struct Tracker {
     tickets: Tickets,
     registry: Registry,
     lists: Lists,
+    pages: Pages,
+    figures: Figures,
     /// What was asked of the system at the start and is not answered.
     load: Option<Ticket>,
     listen: Option<Ticket>,
     listening: bool,
-    dropped_conns: u64,
     next_tick: Time,
 }
 
@@ -72,10 +82,11 @@ impl Tracker {
             tickets,
             registry: Registry::new(clock, swarms, names),
             lists: Lists::default(),
+            pages: Pages::default(),
+            figures: Figures::default(),
             load: None,
             listen: None,
             listening: false,
-            dropped_conns: 0,
             next_tick: Time::NEVER,
             plan,
         }
@@ -128,8 +139,37 @@ impl Tracker {
             return;
         }
         self.registry.sweep(now, out);
-        self.lists.tick(now, &mut self.registry, out);
+        let (lists, mut desk) = self.lists();
+        lists.tick(now, &mut desk, out);
         self.next_tick = Time::NEVER;
+    }
+
+    /// The TCP side, and what it may give.
+    fn lists(&mut self) -> (&mut Lists, Desk<'_>) {
+        let lists = &mut self.lists;
+        self.figures.open = lists.len() as u64;
+        self.figures.connections = lists.taken;
+        let desk = Desk {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            pages: &mut self.pages,
+            ours: &self.plan.addresses,
+            figures: self.figures,
+        };
+        (lists, desk)
+    }
+
+    fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let (answered, arena) = (self.datagrams.answered, out.arena.len());
+        let mut world = World {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            open: self.lists.len(),
+            open_max: CONNECTIONS_MAX,
+        };
+        self.datagrams.got(now, news, &mut world, out);
+        let said = self.datagrams.answered > answered;
+        self.figures.datagram(news.bytes, said.then(|| out.arena.len().saturating_sub(arena)));
     }
 
     /// Whatever there is now, its time is looked at again within a second.
@@ -163,29 +203,26 @@ impl Role for Tracker {
             }
             Input::File { ticket, done } => self.got_file(ticket, done, out),
             Input::Datagram { from, to, bytes } => {
-                let mut world = World {
-                    registry: &mut self.registry,
-                    tickets: &mut self.tickets,
-                    open: self.lists.len(),
-                    open_max: CONNECTIONS_MAX,
-                };
-                self.datagrams.got(now, Datagram { from, to, bytes }, &mut world, out);
+                self.got_datagram(now, Datagram { from, to, bytes }, out);
             }
             Input::Accepted { conn, remote, local } => {
                 self.lists.accepted(now, conn, remote, local, out);
             }
             Input::Bytes { conn, bytes } => {
-                let mut desk = Desk { registry: &mut self.registry, tickets: &mut self.tickets };
-                self.lists.got_bytes(now, conn, bytes, &mut desk, out);
+                self.figures.stream_bytes_in += bytes.len() as u64;
+                let (lists, mut desk) = self.lists();
+                lists.got_bytes(now, conn, bytes, &mut desk, out);
             }
             Input::Sent { conn, bytes, .. } => {
-                self.lists.sent(now, conn, bytes, &mut self.registry, out);
+                self.figures.stream_bytes_out += bytes;
+                let (lists, mut desk) = self.lists();
+                lists.sent(now, conn, bytes, &mut desk, out);
             }
             Input::Closed { conn, .. } => self.lists.closed(conn),
             // The tracker dials nobody.
             Input::Connected { .. } => {}
         }
-        self.dropped_conns += self.lists.take_dropped();
+        self.figures.connections_dropped += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
     }
@@ -201,7 +238,7 @@ impl Role for Tracker {
             seeders: nodes.complete.into(),
             leechers: nodes.incomplete.into(),
             answered: self.datagrams.answered,
-            dropped: self.datagrams.dropped + self.dropped_conns,
+            dropped: self.datagrams.dropped + self.figures.connections_dropped,
         };
         let waiting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }

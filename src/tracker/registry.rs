@@ -2,7 +2,8 @@
 //! swarms, and each of it is told once.
 
 use super::clock::Clock;
-use super::counts::Counts;
+use super::counts::{Counts, Standing};
+use super::fleet::{Fleet, Said};
 use super::names::{Names, News, Place, Record};
 use super::swarms::{Announce, Announced, Moved, Swarms};
 use super::tell;
@@ -25,11 +26,12 @@ pub struct Registry {
     clock: Clock,
     pub swarms: Swarms,
     pub names: Names,
+    pub fleet: Fleet,
 }
 
 impl Registry {
     pub fn new(clock: Clock, swarms: Swarms, names: Names) -> Registry {
-        Registry { clock, swarms, names }
+        Registry { clock, swarms, names, fleet: Fleet::default() }
     }
 
     pub fn unix_s(&self, now: Time) -> u64 {
@@ -53,6 +55,22 @@ impl Registry {
         }
         self.told(now, &announced.moved, "left", out);
         Ok(announced)
+    }
+
+    /// What an announce that was taken says of its node, for those who look at the fleet: nodes of
+    /// ours and named contents alone.
+    pub fn reported(&mut self, now: Time, news: &Announce, said: Said) {
+        if !news.id.is_lmk() || news.stopped {
+            return;
+        }
+        if let Some(content) = self.content_of(news.hash) {
+            self.fleet.heard(now, content, news.key, said);
+        }
+    }
+
+    /// The one hash that stands for the content that `hash` names, if the content has a name.
+    fn content_of(&self, hash: InfoHash) -> Option<InfoHash> {
+        self.names.of_hash(hash).find_map(|record| record.entry.swarm_hashes().next())
     }
 
     /// The regular work of a second.
@@ -130,11 +148,21 @@ impl Registry {
         if let (Some(v1), Some(v2)) = (record.entry.v1, record.entry.v2) {
             self.swarms.unlink(v1, v2.truncated());
         }
+        for hash in record.entry.swarm_hashes() {
+            if self.content_of(hash).is_none() {
+                self.fleet.forget(hash);
+            }
+        }
         out.tell(tell::name("unpublished", record));
     }
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.
     fn told(&mut self, now: Time, moved: &Moved, why_gone: &'static str, out: &mut Outbox) {
+        if moved.after == Standing::Absent
+            && let Some(content) = self.content_of(moved.hash)
+        {
+            self.fleet.left(content, moved.key);
+        }
         if moved.source_changed {
             let swarms = &self.swarms;
             if swarms.scrape(moved.hash).0.complete > 0 {

@@ -131,10 +131,15 @@ fn target(target: &[u8]) -> Result<(&[u8], &[u8]), BadHead> {
     let local = match target {
         b"*" | [b'/', ..] => target,
         _ => {
-            let after = ["http://", "HTTP://"].iter().find_map(|s| target.strip_prefix(s.as_bytes()));
+            let after =
+                ["http://", "HTTP://"].iter().find_map(|s| target.strip_prefix(s.as_bytes()));
             let after = after.ok_or(BadHead::Malformed)?;
             let root: &[u8] = b"/";
-            after.iter().position(|byte| *byte == b'/').and_then(|at| after.get(at..)).unwrap_or(root)
+            after
+                .iter()
+                .position(|byte| *byte == b'/')
+                .and_then(|at| after.get(at..))
+                .unwrap_or(root)
         }
     };
     let mut parts = local.splitn(2, |byte| *byte == b'?');

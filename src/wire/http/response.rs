@@ -21,7 +21,8 @@ impl ResponseHead<'_> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status));
         if !self.media.is_empty() {
             // Writing to a string cannot fail.
-            let _ = write!(head, "Content-Type: {}\r\nContent-Length: {}\r\n", self.media, self.len);
+            let _ =
+                write!(head, "Content-Type: {}\r\nContent-Length: {}\r\n", self.media, self.len);
         }
         head.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
         for (name, value) in self.more {
