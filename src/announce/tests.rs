@@ -16,7 +16,7 @@ use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Request, Respon
 use std::net::SocketAddr;
 
 const TRACKER: &str = "10.0.0.1:6969";
-const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881 };
+const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881, slots: None };
 const DONE: Stats = Stats { left: 0, ..STATS };
 
 fn tracker() -> SocketAddr {

@@ -90,6 +90,7 @@ impl Shared {
             left: swarm.content().geometry.size() - swarm.done_bytes(),
             uploaded: swarm.uploaded(),
             port: self.port(),
+            slots: Some(swarm.slots_row()),
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Ties {
     ping: Time,
     /// Whether the catalogue connection is wanted at all.
     wanted: bool,
+    /// The tracker answered the control request: it knows our word about slots.
+    knows_slots: bool,
     silent: bool,
     news: Vec<Tie>,
 }
@@ -83,6 +85,7 @@ impl Ties {
             failures: 0,
             ping: Time::NEVER,
             wanted: true,
+            knows_slots: false,
             silent: false,
             news: Vec::new(),
         }
@@ -146,9 +149,15 @@ impl Ties {
 
     /// Says that we are no source and want nothing.
     pub fn stop_announcing(&mut self, stats: Stats, now: Time, out: &mut Outbox) {
+        let stats = self.shown(stats);
         for (_, announcer) in &mut self.announcers {
             announcer.stop(now, stats, out);
         }
+    }
+
+    /// The figures as this tracker takes them.
+    fn shown(&self, stats: Stats) -> Stats {
+        Stats { slots: stats.slots.filter(|_| self.knows_slots), ..stats }
     }
 
     /// The tracker cannot do now what was asked: the catalogue is tied again after a while.
@@ -202,6 +211,7 @@ impl Ties {
             self.ping = now + PING;
             self.ask(Request::Ping, now, out);
         }
+        let stats = self.shown(stats);
         let mut healths = Vec::new();
         for (_, announcer) in &mut self.announcers {
             healths.extend(announcer.poll(now, stats, out));
@@ -243,6 +253,7 @@ impl Ties {
     fn got_control(&mut self, heard: control::Heard, now: Time, out: &mut Outbox) {
         match heard {
             control::Heard::Ready(ready) => {
+                self.knows_slots = true;
                 self.news.push(Tie::Ready { open: ready.is_open() });
                 if self.wanted {
                     self.dial(&ready, now, out);

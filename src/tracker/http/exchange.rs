@@ -95,7 +95,7 @@ impl Exchange {
         now: Time,
         conn: ConnId,
         bytes: &[u8],
-        queued: u64,
+        mut queued: u64,
         desk: &mut Desk<'_>,
         out: &mut Outbox,
     ) -> Heard {
@@ -110,7 +110,7 @@ impl Exchange {
             return self.go_on(now, conn, queued, desk, out);
         }
         let mut rest = bytes;
-        self.requests(now, conn, &mut rest, queued, desk, out);
+        self.requests(now, conn, &mut rest, &mut queued, desk, out);
         self.held.extend_from_slice(rest);
         self.settle(conn, queued, out)
     }
@@ -128,7 +128,7 @@ impl Exchange {
         if !self.held.is_empty() && self.is_free(queued) {
             let mut held = std::mem::take(&mut self.held);
             let mut rest = &held[..];
-            self.requests(now, conn, &mut rest, queued, desk, out);
+            self.requests(now, conn, &mut rest, &mut queued, desk, out);
             let left = rest.len();
             held.drain(..held.len() - left);
             held.shrink_to(left);
@@ -160,17 +160,18 @@ impl Exchange {
         Heard::Fine
     }
 
-    /// Executes requests from the front of `rest` as long as answers may be made.
+    /// Executes requests from the front of `rest` as long as answers may be made; what they add to
+    /// the queue is added to `queued`.
     fn requests(
         &mut self,
         now: Time,
         conn: ConnId,
         rest: &mut &[u8],
-        mut queued: u64,
+        queued: &mut u64,
         desk: &mut Desk<'_>,
         out: &mut Outbox,
     ) {
-        while self.is_free(queued) {
+        while self.is_free(*queued) {
             // Empty lines between requests are allowed (RFC 9112, section 2.2).
             while self.seen == 0
                 && let [b'\r' | b'\n', after @ ..] = *rest
@@ -194,13 +195,13 @@ impl Exchange {
                     if !head.keep_alive {
                         self.end = Some(Heard::Over);
                     }
-                    queued += self.reply(conn, reply, head.method == Method::Head, queued, out);
+                    *queued += self.reply(conn, reply, head.method == Method::Head, *queued, out);
                     *rest = rest.get(len..).unwrap_or_default();
                 }
                 Err(bad) => {
                     let (status, why) = bad.answer();
                     self.end = Some(Heard::Broken);
-                    self.reply(conn, Reply::line(status, why), false, queued, out);
+                    *queued += self.reply(conn, Reply::line(status, why), false, *queued, out);
                     *rest = &[];
                 }
             }
