@@ -6,6 +6,7 @@ use super::session::Health;
 use super::udp::{Announcer, Heard, Identity, Stats};
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::{Closed, Effect, Outbox};
+use crate::core::report::SlotsRow;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::{Answer, Refused, Stat};
 use crate::wire::catalogue::frame::{FrameLimits, FrameReader};
@@ -123,6 +124,14 @@ impl World {
             other => panic!("no peers but {other:?}"),
         }
     }
+}
+
+#[test]
+fn slots_are_told_where_they_are_given_and_nowhere_else() {
+    assert_eq!(World::new(STATS).connect(77).url_data, b"");
+    let slots = Some(SlotsRow { total: 8, free: 2, queued: 0 });
+    let mut world = World::new(Stats { slots, ..STATS });
+    assert_eq!(world.connect(77).url_data, b"/announce?lmk=01000200");
 }
 
 #[test]

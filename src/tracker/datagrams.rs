@@ -26,6 +26,8 @@ pub const PEERS_DEFAULT: usize = 50;
 pub const PEERS_MAX: usize = 200;
 /// Bytes of an announce answer before its peers.
 const ANNOUNCE_HEAD_BYTES: usize = 20;
+/// What this tracker can.
+const CAPS: u32 = caps::WRITE | caps::METAINFO | caps::PREFIX | caps::HTTP;
 /// When a client that has the newest list should ask again.
 const POLL_S: u32 = 30;
 
@@ -294,7 +296,7 @@ impl Datagrams {
         let answer = ControlResponse {
             generation: names.generation(),
             names: names.listed(),
-            caps: caps::WRITE | caps::METAINFO | caps::PREFIX | if open { caps::OPEN } else { 0 },
+            caps: CAPS | if open { caps::OPEN } else { 0 },
             max_frame: CATALOGUE_FRAME_BYTES_MAX,
             max_page: LIST_PAGE_MAX,
             ..ControlResponse::bare(request.tid, version, Status::Ready)

@@ -1,4 +1,4 @@
-//! What a connection may be given: everything that answers to requests over TCP are made from.
+//! What a connection may be given: everything that answers over TCP are made from.
 
 use super::figures::Figures;
 use super::http::pages::Pages;

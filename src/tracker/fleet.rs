@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub const FLEET_NODES_MAX: usize = 10_000;
 /// Announces closer than this are of one moment: two identities of a node, or a word repeated.
 const MOMENT: Span = Span::secs(1);
-/// Weight of what is new in the smoothed rate, in percent: three announces and the old is forgotten.
+/// Weight of the new in the smoothed rate, percent: after three announces the old is forgotten.
 const NEW_PERCENT: u64 = 60;
 
 /// What an announce says beyond its place in a swarm.
@@ -92,7 +92,7 @@ impl Node {
         }
     }
 
-    /// Seconds from `now` until it is complete at its present rate; `None` when that cannot be said.
+    /// Seconds from `now` until it is complete at its present rate; `None` if that cannot be said.
     pub fn finish_s(&self, now: Time) -> Option<u64> {
         match (self.left, self.rate) {
             (0, _) => Some(0),

@@ -193,7 +193,9 @@ fn whoever_is_gone_in_the_middle_of_an_answer_leaves_nothing_behind() {
 
 proptest! {
     #[test]
-    fn cutting_the_stream_anywhere_changes_nothing(cuts in prop::collection::vec(1..200usize, 1..40)) {
+    fn cutting_the_stream_anywhere_changes_nothing(
+        cuts in prop::collection::vec(1..200usize, 1..40),
+    ) {
         let peer = Peer::new("127.0.0.1:7001", 5);
         let all = [
             request(&target(&peer, "&event=started")),
