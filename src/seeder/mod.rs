@@ -7,6 +7,7 @@ mod queue;
 mod requests;
 pub mod slots;
 pub mod states;
+mod takers;
 mod telling;
 mod upload;
 
@@ -51,13 +52,17 @@ pub struct Seeder {
 }
 
 fn who(session: &Session) -> Option<Who> {
-    session.peer_id.map(|peer_id| Who { peer_id, addr: session.listens_at() })
+    session.peer_id.map(|peer_id| Who {
+        peer_id,
+        addr: session.listens_at(),
+        ip: session.remote.ip(),
+    })
 }
 
 impl Seeder {
     pub fn new(library: Library, slots: u32) -> Seeder {
         Seeder {
-            slots: Slots::new(slots),
+            slots: Slots::new(slots, library.content().geometry.size()),
             served: BTreeMap::new(),
             proofs: Proofs::new(&library),
             library,
