@@ -212,7 +212,11 @@ mod tests {
             queue.enter(conn(n), None, false, Time::ZERO);
             let mut peer_id = [0; 20];
             peer_id[..4].copy_from_slice(&n.to_be_bytes());
-            queue.keep(conn(n), Who { peer_id: PeerId(peer_id), addr: None, ip: [1, 2, 3, 4].into() }, Time::ZERO);
+            queue.keep(
+                conn(n),
+                Who { peer_id: PeerId(peer_id), addr: None, ip: [1, 2, 3, 4].into() },
+                Time::ZERO,
+            );
         }
         assert!(queue.is_empty() && queue.places.is_empty() && queue.lines.is_empty());
         assert_eq!(queue.kept.len(), KEPT_MAX);

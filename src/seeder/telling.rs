@@ -78,14 +78,17 @@ impl Seeder {
         for (conn, row) in self.slots.take_gone() {
             self.say(conn, row, sessions, now, out);
             let (kind, words) = match (row.from, row.to) {
-                (from, Stand::Active) if from != Stand::Active => ("slot", "has a slot"),
-                (from, Stand::Queued) if from != Stand::Queued => ("queued", "waits for a slot"),
+                (Stand::Queued, Stand::Active) => ("slot", "has a slot; it was next"),
+                (Stand::Idle, Stand::Active) => ("slot", "has a slot; nobody waited"),
+                (Stand::Idle | Stand::Active, Stand::Queued) => ("queued", "waits for a slot"),
                 _ => continue,
             };
             if let Some(session) = sessions.get(&conn) {
                 let peer = session.listens_at().unwrap_or(session.remote).to_string();
                 let line = format!("leecher {peer} {words}");
-                out.tell(report::Event::detail(kind, line).text("peer", peer));
+                let waited = u64::from(row.from == Stand::Queued);
+                let event = report::Event::detail(kind, line).text("peer", peer);
+                out.tell(event.number("waited", waited));
             }
         }
     }

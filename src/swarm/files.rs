@@ -91,10 +91,8 @@ impl Swarm {
     fn strike(&mut self, conn: ConnId, piece: Piece, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.get(&conn) else {
             if self.neighbours.strike_gone(conn, now) {
-                let line = format!(
-                    "piece {} does not match its hash; who sent it is gone",
-                    piece.index()
-                );
+                let line =
+                    format!("piece {} does not match its hash; who sent it is gone", piece.index());
                 out.tell(Event::warning("corrupt", line));
             }
             return;

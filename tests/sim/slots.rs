@@ -85,7 +85,7 @@ fn add_leecher(world: &mut World, number: usize, start: Time) -> NodeId {
 /// A leecher that fetches from `sources` at a time.
 fn add_leecher_of(world: &mut World, number: usize, start: Time, sources: u32) -> NodeId {
     let ip = IpAddr::from([10, 0, 1, number as u8]);
-    let node = world.add_idle(ip, |env| {
+    let node = world.add_idle(ip, move |env| {
         let fetch = FetchPlan {
             want: Want { name: "big.zip".into(), pin: None },
             directory: "/home".into(),
@@ -113,14 +113,15 @@ fn granted_in_turn(world: &World, seeder: NodeId) -> Vec<IpAddr> {
             _ => None,
         });
         let Some(ip) = peer.map(|peer| peer.ip()) else { continue };
+        let waited =
+            event.facts.iter().any(|(key, fact)| *key == "waited" && *fact == Fact::Number(1));
         match event.kind {
             "queued" => waiting.push(ip),
             "slot" => {
-                match waiting.iter().position(|waits| *waits == ip) {
-                    // Whoever stood before it left: none of them may be served without waiting anew.
-                    Some(place) => drop(waiting.drain(..=place)),
-                    None => assert!(waiting.is_empty(), "{at:?}: {ip} passed {waiting:?}"),
-                }
+                // Whoever stood before it left: none of them is served without waiting anew.
+                let place = waiting.iter().position(|waits| *waits == ip);
+                assert_eq!(place.is_some(), waited, "{at:?}: {ip} passed {waiting:?}");
+                drop(waiting.drain(..place.map_or(waiting.len(), |place| place + 1)));
                 if !granted.contains(&ip) {
                     granted.push(ip);
                 }
@@ -150,7 +151,7 @@ fn slots_are_granted_in_the_order_of_the_queue_whoever_else_serves() {
             return false;
         }
         let picture = world.snapshot(seeder).unwrap();
-        most = (most.0.max(picture.slots.unwrap_or_default().queued), most.1.max(picture.peers.len()));
+        most = (most.0.max(picture.slots.queued), most.1.max(picture.peers.len()));
         leechers.iter().all(|node| world.ending(*node).is_some())
     });
     assert!(all && world.breach().is_none(), "{:?}", world.breach());

@@ -71,12 +71,10 @@ impl Target {
                 let path = directory_of(&self.path);
                 self.ask(Step::SyncDirectory, FileOp::SyncDir { path }, out)
             }
-            (Step::SyncDirectory, Ok(())) => {
-                match self.file.filter(|_| self.plan.keep_seeding) {
-                    Some(file) => self.ask(Step::StatFinished, FileOp::StatOpen { file }, out),
-                    None => self.completed(out),
-                }
-            }
+            (Step::SyncDirectory, Ok(())) => match self.file.filter(|_| self.plan.keep_seeding) {
+                Some(file) => self.ask(Step::StatFinished, FileOp::StatOpen { file }, out),
+                None => self.completed(out),
+            },
             _ => fatal(Ending::Internal, "a step that has no end".into()),
         }
     }
