@@ -153,10 +153,10 @@ fn a_port_that_cannot_be_had_is_one_line() {
     assert!(line.contains("not an address of this machine") || line.contains("address"), "{line}");
     let held = std::net::UdpSocket::bind((bed.ip(1), 0)).unwrap();
     let at = held.local_addr().unwrap();
-    bed.run("udp", &format!("tracker --bind {at}")).one_line(5, &["in use"]);
+    bed.run("udp", &format!("tracker --bind {at}")).one_line(5, &["another program uses the port"]);
     let held = std::net::TcpListener::bind((bed.ip(2), 0)).unwrap();
     let at = held.local_addr().unwrap();
-    bed.run("tcp", &format!("tracker --bind {at}")).one_line(5, &["in use"]);
+    bed.run("tcp", &format!("tracker --bind {at}")).one_line(5, &["another program uses the port"]);
     // Below 1024, as somebody who may not.
     let lowest = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let free = lowest.is_ok_and(|text| text.trim().parse::<u32>().is_ok_and(|port| port < 1024));
