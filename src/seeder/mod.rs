@@ -145,6 +145,10 @@ impl Seeder {
         now: Time,
         out: &mut Outbox,
     ) {
+        // BEP 9 owes no answer to one who asks on and on and reads nothing.
+        if session.told() > 2 * session.room {
+            return;
+        }
         let info = self.library.info(session.identity);
         let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
         let answer = match block.filter(|_| !session.is_crowded()) {
