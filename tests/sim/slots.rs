@@ -324,14 +324,14 @@ fn who_takes_the_content_again_and_again_waits_for_those_who_did_not() {
         });
         world.plan(at(start), node, Act::Start);
     }
-    expect_mark!("D13", assert!(world.run(at(200)), "{:?}", world.breach()));
+    expect_mark!("D13", assert!(world.run(at(130)), "{:?}", world.breach()));
     let said = |n: usize, word: &str| -> Vec<u64> {
         logs[n].with(|log| log.iter().filter(|(_, w)| w == word).map(|(t, _)| t.secs()).collect())
     };
     let (first, second, third) = (said(0, "unchoke"), said(1, "unchoke"), said(2, "unchoke"));
     assert_eq!(first.len(), 1, "the greedy one was served again before others: {first:?}");
     assert!((5..15).contains(&said(0, "choke")[0]), "{:?}", said(0, "choke"));
-    assert!(second.len() >= 2 && !third.is_empty(), "{second:?} {third:?}");
+    assert!(!second.is_empty() && !third.is_empty(), "{second:?} {third:?}");
     assert!((0..3).all(|n| said(n, "closed").is_empty()), "nobody is sent away");
 }
 
