@@ -41,8 +41,11 @@ pub const WRITE_QUOTA_BYTES: usize = 1024 * 1024;
 pub const WRITE_GATHER_BYTES: usize = 256 * 1024;
 /// From this length on a file span goes by `sendfile`; shorter ones leave framed with their heads.
 pub const SENDFILE_BYTES: u32 = 128 * 1024;
-/// Bytes read from, and bytes written to, all connections together in one turn: 5 ms at 4 GB/s, so
-/// that datagrams and deadlines do not wait behind a thousand busy connections.
+/// Bytes read from all connections together in one turn: what the role makes of them, pieces to be
+/// written in the same turn for one, is then still in the caches when it leaves.
+pub const TURN_READ_BYTES: usize = 1024 * 1024;
+/// Bytes written to all connections together in one turn: 5 ms at 4 GB/s, so that datagrams and
+/// deadlines do not wait behind a thousand busy connections.
 pub const TURN_BYTES: usize = 16 * 1024 * 1024;
 /// Connections taken from the backlog in one turn.
 pub const ACCEPTS_PER_TURN: usize = 64;
