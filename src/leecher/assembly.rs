@@ -1,5 +1,5 @@
-//! Pieces being filled: a page of memory for each, from its first byte on, within a bound. Each block
-//! is hashed as it completes, while it is still warm; a whole piece is folded to one node and
+//! Pieces being filled: a page of memory for each, from its first byte on, within a bound. Each
+//! block is hashed as it completes, while it is still warm; a whole piece is folded to one node and
 //! compared with the proven tree before a byte of it goes to disk.
 
 use crate::content::digest;
@@ -218,6 +218,20 @@ mod tests {
         assert_eq!(assembly.room(), 0);
         assembly.give_back(Page::new());
         assert_eq!(assembly.room(), 1);
+    }
+
+    #[test]
+    fn a_piece_takes_a_page_with_its_first_byte_and_one_that_was_used_before() {
+        let geometry = Geometry::new(8 << 18, 1 << 18).unwrap();
+        let mut assembly = Assembly::new(geometry);
+        let pieces: Vec<Piece> = geometry.all_pieces().collect();
+        pieces.iter().for_each(|piece| assembly.begin(*piece));
+        assert!(assembly.filling.values().all(|filling| filling.page.capacity() == 0));
+        assembly.give_back(vec![7; 1 << 18]);
+        assembly.fill(geometry.block_at(pieces[3], 1).unwrap(), 0, &[1, 2]);
+        assert!(assembly.spare.is_empty(), "a page that waits is used first");
+        let taken = |filling: &&Filling| filling.page.capacity() > 0;
+        assert_eq!(assembly.filling.values().filter(taken).count(), 1);
     }
 
     #[test]
