@@ -255,7 +255,7 @@ fn a_lock_excludes_everybody_else_until_its_file_is_closed() {
     let dir = Dir::new("lock");
     let mut world = World::new();
     let path = dir.path("lock");
-    let (file, _) = world.open(&path, OpenMode::Update);
+    let (file, _) = world.open(&path, OpenMode::CreateNew);
     done(&mut world, FileOp::Lock { file }).unwrap();
     // A second open file description stands for another process.
     let (other, _) = world.open(&path, OpenMode::Update);

@@ -188,6 +188,9 @@ impl Role for Leecher {
                     out.file(FileOp::Open { path: self.part.clone(), mode: OpenMode::Update });
                 }
             }
+            Input::File { done: FileDone::Opened(Err(FileError::NotFound)), .. } => {
+                out.file(FileOp::Open { path: self.part.clone(), mode: OpenMode::CreateNew });
+            }
             Input::File { done: FileDone::Opened(result), .. } => {
                 self.file = result.ok().map(|(file, _)| file);
                 self.keep(out);

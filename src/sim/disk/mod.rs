@@ -48,6 +48,8 @@ struct Handle {
     owner: usize,
     /// What the file must be for its bytes to be given out.
     pinned: Option<Meta>,
+    /// What our last change left, once changes by others are looked for.
+    guarded: Option<Meta>,
 }
 
 /// One file system. Paths are absolute; `/` exists.
