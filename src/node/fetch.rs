@@ -318,6 +318,7 @@ impl Fetch {
             return Ok(());
         };
         shared.waiting = None;
+        self.found_room(shared, out);
         let placed = target.finish(out);
         self.phase = Phase::Finishing(target);
         self.placed(shared, placed, now, out)

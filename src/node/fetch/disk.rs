@@ -115,7 +115,7 @@ impl Fetch {
         let missing = self.size.saturating_sub(done_bytes);
         match &self.phase {
             Phase::Downloading(target) => self.room.got_free(free, (target, missing), now),
-            _ => self.room.opened(),
+            _ => {}
         }
         self.tend_disk(shared, now, out);
     }
@@ -234,6 +234,11 @@ impl Fetch {
         if std::mem::replace(&mut self.began, true) {
             shared.ties.hurry(now);
         }
+        self.found_room(shared, out);
+    }
+
+    /// What had to find room found it.
+    pub(super) fn found_room(&mut self, shared: &Shared, out: &mut Outbox) {
         self.room.opened();
         self.room.say_going_on(self.percent(shared), out);
     }

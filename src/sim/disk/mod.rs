@@ -132,6 +132,14 @@ impl Disk {
         Some(bytes)
     }
 
+    /// Bytes of a regular file that are no hole.
+    pub fn used_bytes(&self, path: impl AsRef<Path>) -> Option<u64> {
+        match &self.inodes.get(self.names.get(path.as_ref())?)?.body {
+            Body::Regular(body) => Some(body.used_bytes()),
+            _ => None,
+        }
+    }
+
     /// Changes a file in place: the person's editor. `false` if there is none.
     pub fn edit(&mut self, path: impl AsRef<Path>, how: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(mut bytes) = self.get(path.as_ref()) else { return false };
