@@ -10,5 +10,6 @@ mod gate;
 mod kills;
 mod main_job;
 mod outages;
+mod part_file;
 mod script;
 mod talk;
