@@ -48,6 +48,7 @@ fn crash_at(n: u64, how: Act, survive_pm: u64) -> bool {
     stage.befalls(Act::Start);
     assert!(stage.runs_until(|world| world.ending(leecher).is_some()), "{told}: no end");
     stage.must_be_done(&told);
+    assert_eq!(stage.number_of("part_changed"), 0, "{told}: a false alarm");
     // The journal's promise: never fewer than it vouched for.
     let durable = before.map_or(0, |kept| u64::from(kept.durable.count()));
     let kept = stage.last_number("resumed", "kept").unwrap_or(0);
@@ -91,6 +92,7 @@ fn full_at(on: On, name_ends: &'static str, n: u64, times: u64) -> bool {
         return true;
     }
     stage.must_be_done(&format!("{on:?} {n} of {name_ends} refused"));
+    assert_eq!(stage.number_of("part_changed"), 0, "{on:?} {n}: a false alarm");
     if paused > 0 {
         let line = stage.line("disk_full").unwrap();
         assert!(line.starts_with("disk full – paused, "), "{line}");
@@ -147,6 +149,25 @@ fn a_journal_without_room_holds_nothing_up() {
             assert!(refused >= least, "{on:?}: {refused}");
         }
     });
+}
+
+#[test]
+fn the_data_runs_only_so_far_ahead_of_a_journal_without_room() {
+    const SIZE: u64 = 80 << 20;
+    let mut stage = Stage::new(1, SIZE as usize, 0);
+    let leecher = stage.leecher;
+    let refused = fault(On::Write, ".lmk-resume", 3, FileError::NoSpace);
+    stage.world.disk(leecher).fail(Fault { times: 4, ..refused });
+    stage.runs_until(|world| world.events(leecher).iter().any(|(_, e)| e.kind == "disk_full"));
+    stage.runs_for(Span::secs(5));
+    let asked = stage.downloaded();
+    assert!((30 << 20..=64 << 20).contains(&asked), "{asked} bytes ahead");
+    stage.runs_for(Span::secs(5));
+    assert_eq!((stage.downloaded(), stage.number_of("disk_full")), (asked, 1));
+    stage.runs_until(|world| world.ending(leecher).is_some());
+    stage.must_be_done("a journal without room for forty seconds");
+    let told = ["disk_full", "disk_room", "resumed", "peer_gone", "part_changed"];
+    assert_eq!(told.map(|kind| stage.number_of(kind)), [1, 1, 0, 1, 0]);
 }
 
 #[test]
@@ -402,6 +423,12 @@ fn holes_of_a_part_file_are_not_read() {
     let data = stage.world.disk(leecher).used_bytes(PART).unwrap();
     expect_mark("E26", || {
         stage.befalls(Act::Start);
+        let shown = stage.runs_until(|world| {
+            let picture = world.snapshot(leecher).filter(|picture| picture.phase == "checking");
+            let row = picture.and_then(|picture| picture.transfer);
+            row.is_some_and(|row| row.done > 0 && row.rate_down > 0)
+        });
+        assert!(shown, "what is read again shows no progress");
         stage.runs_until(|world| world.ending(leecher).is_some());
     });
     stage.must_be_done("a part file with holes");

@@ -1,6 +1,6 @@
 //! What is written becomes durable: pieces are noted in the journal, the part file is synced in
-//! batches, and only then the journal says so. One operation is under way at a time; the transfer
-//! goes on meanwhile, up to a bound. A journal that finds no room is tried again and again.
+//! batches, and only then the journal says so. A journal that finds no room is tried again. One
+//! operation is under way at a time; the transfer goes on meanwhile, up to a bound.
 
 use super::journal::{GROWTH_BYTES_MAX, Header, Writer};
 use crate::content::bitfield::Bitfield;

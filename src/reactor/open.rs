@@ -1,5 +1,5 @@
-//! One open file: what it must be for its bytes to be given out, whether others change it, who holds
-//! its lock, its mode and its holes.
+//! One open file: who may change it, and what it must be for its bytes to be given out; its lock,
+//! its mode and its holes.
 
 use super::files::{file_error, meta};
 use crate::core::io::{FileError, Meta};

@@ -328,11 +328,10 @@ fn stretches_of_data_are_found_between_holes() {
     let dir = Dir::new("holes");
     let mut world = World::new();
     let (file, _) = world.open(&dir.path("sparse"), OpenMode::CreateNew);
-    let mut extent =
-        |world: &mut World, offset| match world.file(FileOp::NextExtent { file, offset }) {
-            FileDone::Extent(found) => found.unwrap(),
-            other => panic!("{other:?}"),
-        };
+    let extent = |world: &mut World, offset| match world.file(FileOp::NextExtent { file, offset }) {
+        FileDone::Extent(found) => found.unwrap(),
+        other => panic!("{other:?}"),
+    };
     assert_eq!(extent(&mut world, 0), None);
     done(&mut world, FileOp::SetLen { file, len: 1 << 30 }).unwrap();
     let at = 512 << 20;

@@ -113,9 +113,8 @@ impl Fetch {
         let FileDone::Free(free) = done else { return };
         let done_bytes = shared.swarm.as_ref().map_or(0, |swarm| swarm.done_bytes());
         let missing = self.size.saturating_sub(done_bytes);
-        match &self.phase {
-            Phase::Downloading(target) => self.room.got_free(free, (target, missing), now),
-            _ => {}
+        if let Phase::Downloading(target) = &self.phase {
+            self.room.got_free(free, (target, missing), now);
         }
         self.tend_disk(shared, now, out);
     }
