@@ -78,6 +78,8 @@ pub struct Durable {
     base: u64,
     step: Option<(Ticket, Step)>,
     stuck: Option<Stuck>,
+    /// The journal found no room, and has not been written to since.
+    no_room: bool,
     durable: Bitfield,
     /// Pieces written that the journal does not know.
     unnoted: Vec<u32>,
@@ -105,6 +107,7 @@ impl Durable {
             base: len,
             step: None,
             stuck: None,
+            no_room: false,
             durable,
             unnoted: Vec::new(),
             noted: Vec::new(),
@@ -149,7 +152,7 @@ impl Durable {
 
     /// Whether nothing more should be asked for because the journal finds no room.
     pub fn waits_for_room(&self) -> bool {
-        self.stuck.is_some() && self.is_full()
+        self.no_room && self.is_full()
     }
 
     /// Makes everything durable and ends the journal in order.
@@ -232,6 +235,7 @@ impl Durable {
         }
         let outcome = match done {
             FileDone::Done(Ok(())) | FileDone::Wrote { result: Ok(()), .. } => {
+                self.no_room = false;
                 self.went_well(step, now, out)
             }
             FileDone::Meta(Ok(meta)) => self.look(&meta, out),
@@ -333,6 +337,7 @@ impl Durable {
     fn found_no_room(&mut self, page: Option<(Step, Vec<u8>)>, now: Time) -> Outcome {
         mark!("E03");
         self.stuck = Some(Stuck { until: now + DISK_FULL_RETRY, page });
+        self.no_room = true;
         Outcome::Going
     }
 
