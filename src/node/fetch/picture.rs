@@ -14,7 +14,7 @@ impl Fetch {
             Phase::Full { .. } => "disk full",
             Phase::Stopping(..) => "stopping",
             Phase::HandingOver { .. } => "handing over",
-            Phase::Seeding => "seeding",
+            Phase::Seeding(_) => "seeding",
         }
     }
 
