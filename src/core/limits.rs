@@ -100,5 +100,11 @@ pub const SAMPLE_PIECES: usize = 64;
 pub const SAMPLE_BYTES: u64 = 8 * 1024 * 1024;
 /// Time between two looks at a disk that was full.
 pub const DISK_FULL_RETRY: Span = Span::secs(10);
+/// Free bytes with which a download goes on after the disk was full, or one piece if it is larger:
+/// what one source has on the way.
+pub const ROOM_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// So often a part file whose times say that another program wrote to it is read again at once;
+/// after that its times count for nothing, and it is read whole at the end.
+pub const TOUCHES_MAX: u32 = 3;
 /// What is written is made durable for so long after a signal.
 pub const STOP_FLUSH: Span = Span::secs(3);
