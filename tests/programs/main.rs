@@ -12,5 +12,6 @@ mod gate;
 mod kills;
 mod main_job;
 mod outages;
+mod part_file;
 mod script;
 mod talk;
