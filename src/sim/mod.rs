@@ -13,9 +13,12 @@
 
 pub mod adversaries;
 pub mod disk;
+mod durability;
 pub mod laws;
 mod lives;
 mod net;
+pub mod partition;
+pub mod scene;
 pub mod swarm;
 mod tcp;
 pub mod trace;

@@ -1,7 +1,8 @@
 //! A small swarm from a seed: a tracker, a seeder, up to five leechers, faults, kills and returns,
 //! and a person who starts again what gave up. After the faults ceased every leecher must finish.
 
-use super::adversaries::Trick;
+use super::durability::Durability;
+use super::scene::DiskTrouble;
 use super::weather::{Purpose, Weather, stream};
 use super::world::{Act, NodeEnv, NodeId, World};
 use crate::core::id::PeerId;
@@ -16,6 +17,8 @@ use crate::tracker::Tracker;
 use crate::tracker::plan::TrackerPlan;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+
+pub use super::scene::Scene;
 
 pub(super) const NAME: &str = "big.zip";
 const SOURCE: &str = "/home/seeder/big.zip";
@@ -43,58 +46,6 @@ impl Cast {
     }
 }
 
-/// What a seed says about the swarm itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Scene {
-    /// Bytes of the content.
-    pub size: usize,
-    pub leechers: usize,
-    pub slots: u32,
-    /// Everyone on one machine, over loopback, as the demo does.
-    pub one_machine: bool,
-    pub keep_seeding: bool,
-    /// Keys and remembered hashes are kept on disk.
-    pub remembers: bool,
-    pub heal_at: Time,
-    /// Hostile peers that join, and stay when the faults have ceased.
-    pub hostile: Vec<Trick>,
-}
-
-impl Scene {
-    pub fn new(seed: u64) -> Scene {
-        let mut rng = stream(seed, Purpose::Scene);
-        let mut hostility = stream(seed, Purpose::Scene).fork(3);
-        let (size, leechers) = (size(&mut rng), rng.between(1, 5) as usize);
-        // Up to half of the peers.
-        let count = hostility.below(leechers as u64 + 2);
-        let trick = |_| Trick::ALL[hostility.below(Trick::ALL.len() as u64) as usize];
-        Scene {
-            size,
-            leechers,
-            slots: rng.between(1, 8) as u32,
-            one_machine: rng.chance(250),
-            keep_seeding: rng.chance(500),
-            remembers: rng.chance(500),
-            heal_at: Time::ZERO + Span::secs(rng.between(30, 300)),
-            hostile: (0..count).map(trick).collect(),
-        }
-    }
-}
-
-/// A size at a boundary, or any up to 2 MiB.
-fn size(rng: &mut Rng) -> usize {
-    const EDGES: [usize; 6] = [16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20, 2 << 20];
-    match rng.below(10) {
-        0 => rng.below(2) as usize,
-        1..6 => {
-            let edge = EDGES[rng.below(EDGES.len() as u64) as usize];
-            let times = rng.between(1, ((2 << 20) / edge) as u64) as usize;
-            edge * times + rng.below(3) as usize - 1
-        }
-        _ => rng.below(2 << 20) as usize,
-    }
-}
-
 struct Leecher {
     node: NodeId,
     target: PathBuf,
@@ -117,6 +68,7 @@ pub struct Swarm {
     /// When each node is started again, if it is to be.
     returns: Vec<Option<Time>>,
     looked: u64,
+    pub(super) durability: Option<Durability>,
 }
 
 impl Swarm {
@@ -159,6 +111,8 @@ impl Swarm {
         }
         let returns = vec![None; 2 + leechers.len()];
         let person = stream(seed, Purpose::Scene).fork(1);
+        let thought = stream(seed, Purpose::Crash).fork(1);
+        let durability = Durability::new(NAME, &content, leechers.len(), thought);
         let mut swarm = Swarm {
             world,
             scene,
@@ -171,6 +125,7 @@ impl Swarm {
             person,
             returns,
             looked: 0,
+            durability,
         };
         swarm.plan(&mut stream(seed, Purpose::Scene).fork(2));
         for trick in swarm.scene.hostile.clone() {
@@ -199,6 +154,37 @@ impl Swarm {
             self.world.plan(fall, node, act);
             self.world.plan((fall + down).min(self.scene.heal_at), node, Act::Start);
         }
+        if !calm {
+            self.plan_troubles();
+        }
+    }
+
+    /// What disks and the network between machines do, as the scene says.
+    fn plan_troubles(&mut self) {
+        for (number, trouble) in self.scene.disks.clone() {
+            let node = self.leechers[number].node;
+            match trouble {
+                DiskTrouble::Full { since, until, free } => {
+                    self.world.plan(since, node, Act::DiskFills(free));
+                    self.world.plan(until, node, Act::DiskHeals);
+                }
+                DiskTrouble::Fails { at, fault } => {
+                    self.world.plan(at, node, Act::DiskFails(fault));
+                }
+            }
+            self.world.plan(self.scene.heal_at, node, Act::DiskHeals);
+        }
+        let all: Vec<NodeId> = [self.tracker].into_iter().chain(self.honest()).collect();
+        for parting in self.scene.partitions.clone() {
+            let inside = all.iter().enumerate().filter(|(n, _)| parting.inside & 1 << n != 0);
+            let inside: Vec<NodeId> = inside.map(|(_, node)| *node).collect();
+            self.world.part(&inside, parting.ways, parting.since, parting.until);
+        }
+    }
+
+    /// The process of a leecher, and where its file shall be.
+    pub(super) fn leecher(&self, number: usize) -> (NodeId, PathBuf) {
+        (self.leechers[number].node, self.leechers[number].target.clone())
     }
 
     /// The peers that mean well.
@@ -254,6 +240,7 @@ impl Swarm {
         if !self.hostile.is_empty() {
             self.honest_are_not_struck()?;
         }
+        self.look_at_disks()?;
         self.looked += 1;
         for number in 0..self.leechers.len() {
             let (node, ended) = {
@@ -265,11 +252,28 @@ impl Swarm {
                 self.look_at_target(number)?;
             }
             if !self.leechers[number].finished {
-                let gave_up = [Ending::Network, Ending::NotFound, Ending::NoSource];
-                self.start_again(node, &gave_up)?;
+                let gave_up = [Ending::Network, Ending::NotFound, Ending::NoSource, Ending::Disk];
+                // Of a disk that refuses, only one that has trouble may complain.
+                let may = gave_up.len() - usize::from(!self.may_fail_at_disk(number, node)?);
+                self.start_again(node, &gave_up[..may])?;
             }
         }
         Ok(())
+    }
+
+    /// L4: a full disk is waited for by one that came so far that it takes payload.
+    fn may_fail_at_disk(&self, number: usize, node: NodeId) -> Result<bool, String> {
+        let full_only = self.scene.disk_fills(number) && !self.scene.disk_fails(number);
+        if full_only && self.world.ending(node) == Some(Ending::Disk) {
+            let born = self.world.born(node);
+            let life = self.world.events(node).iter().filter(|(at, _)| *at >= born);
+            let far = life.filter(|(_, event)| event.kind == "first_byte").count();
+            if far > 0 {
+                let words = self.last_words(node);
+                return Err(format!("L4: leecher {number} did not wait for room: {words}"));
+            }
+        }
+        Ok(full_only || self.scene.disk_fails(number))
     }
 
     fn look_at_target(&mut self, number: usize) -> Result<(), String> {

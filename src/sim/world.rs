@@ -2,9 +2,10 @@
 //! event is taken at a time, in the order of (virtual time, sequence number); time jumps between
 //! them.
 
-use super::disk::Disk;
+use super::disk::{Disk, Fault};
 use super::laws::Watch;
 use super::net::Bound;
+use super::partition::Partition;
 use super::tcp::{Step, Stream};
 use super::trace::{At, Trace};
 use super::weather::{Purpose, Weather, stream};
@@ -54,6 +55,12 @@ pub enum Act {
     /// The power of its machine fails: what was not synced may be lost, and nobody is told.
     PowerCut,
     Ask(Command),
+    /// The disk of its machine refuses something.
+    DiskFails(Fault),
+    /// So many bytes stay free on the disk of its machine.
+    DiskFills(u64),
+    /// The disk of its machine refuses nothing more, and has room.
+    DiskHeals,
 }
 
 pub(super) enum Happening {
@@ -76,6 +83,7 @@ pub(super) struct Node {
     pub host: usize,
     pub make: Make,
     pub life: u32,
+    pub born: Time,
     pub process: Option<Process>,
     pub slots_max: Option<u32>,
     pub events: Vec<(Time, Event)>,
@@ -116,6 +124,7 @@ pub struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) streams: BTreeMap<u64, Stream>,
     pub(super) last_stream: u64,
+    pub(super) partitions: Vec<Partition>,
     agenda: BTreeMap<(Time, u64), Happening>,
     last_sequence: u64,
     /// The present virtual second and the events in it.
@@ -146,6 +155,7 @@ impl World {
             nodes: Vec::new(),
             streams: BTreeMap::new(),
             last_stream: 0,
+            partitions: Vec::new(),
             agenda: BTreeMap::new(),
             last_sequence: 0,
             busy: (0, 0),
@@ -181,6 +191,7 @@ impl World {
             host,
             make: Box::new(make),
             life: 0,
+            born: Time::ZERO,
             process: None,
             slots_max: None,
             events: Vec::new(),
@@ -214,6 +225,11 @@ impl World {
     /// How its last life ended, if it ended by itself.
     pub fn ending(&self, node: NodeId) -> Option<Ending> {
         self.nodes[node.0].ending
+    }
+
+    /// When its last life began.
+    pub fn born(&self, node: NodeId) -> Time {
+        self.nodes[node.0].born
     }
 
     pub fn running(&self, node: NodeId) -> bool {
