@@ -78,6 +78,11 @@ impl Assembly {
         (self.pages_max + self.spare.len()).saturating_sub(self.pages)
     }
 
+    /// Pages there are: filling, spare, or on their way to disk.
+    pub fn pages(&self) -> usize {
+        self.pages
+    }
+
     /// Makes sure that the piece of `block` has a page.
     fn filling(&mut self, piece: Piece) -> &mut Filling {
         self.filling.entry(piece).or_insert_with(|| {

@@ -3,7 +3,7 @@
 //! Missing, a proven one all Proven, and the open ones in between are kept block by block. Rarest
 //! first.
 
-mod open;
+pub(super) mod open;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Geometry, Piece};
@@ -18,15 +18,15 @@ const COMPARED: usize = 1024;
 
 #[derive(Debug)]
 pub struct Picker {
-    geometry: Geometry,
-    open: BTreeMap<Piece, Open>,
+    pub(super) geometry: Geometry,
+    pub(super) open: BTreeMap<Piece, Open>,
     /// Pieces that nobody began, in an order of our own so that leechers differ.
-    untouched: Vec<Piece>,
+    pub(super) untouched: Vec<Piece>,
     /// Where a piece stands in `untouched`.
-    place: Vec<u32>,
+    pub(super) place: Vec<u32>,
     /// How many of our sources have each piece.
-    sources: Vec<u16>,
-    proven: Bitfield,
+    pub(super) sources: Vec<u16>,
+    pub(super) proven: Bitfield,
 }
 
 /// Whose a block is that comes in.
@@ -41,7 +41,7 @@ pub enum Claim {
 }
 
 /// `place` of a piece that is not untouched.
-const GONE: u32 = u32::MAX;
+pub(super) const GONE: u32 = u32::MAX;
 
 impl Picker {
     pub fn new(geometry: Geometry, proven: Bitfield, rng: &mut Rng) -> Picker {

@@ -21,7 +21,7 @@ const LOOKS_MAX: u32 = 60;
 
 /// What the judge knows and remembers.
 pub(super) struct Durability {
-    geometry: Geometry,
+    pub geometry: Geometry,
     hash: Hash32,
     rng: Rng,
     looks: u32,

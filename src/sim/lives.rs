@@ -1,5 +1,6 @@
 //! Lives of processes and machines: started, ended, killed, cut off from power.
 
+use super::judges::Judges;
 use super::laws::Watch;
 use super::net::Bound;
 use super::world::{Act, NodeEnv, NodeId, Process, WALL_START_S, World};
@@ -41,6 +42,7 @@ impl World {
             role,
             out: Outbox::default(),
             watch: Watch::default(),
+            judges: Judges::new(&node.matters),
             born: self.now,
             conns: BTreeMap::new(),
             bound: Bound::default(),

@@ -12,8 +12,12 @@
 //! - [`trace`]: everything that happened, as one number.
 
 pub mod adversaries;
+mod answers;
+mod bounds;
+mod cast;
 pub mod disk;
 mod durability;
+mod judges;
 pub mod laws;
 mod lives;
 mod net;
@@ -24,6 +28,7 @@ mod tcp;
 pub mod trace;
 mod turn;
 pub mod weather;
+mod wire_laws;
 pub mod world;
 
 pub use disk::Disk;

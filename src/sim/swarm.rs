@@ -1,50 +1,29 @@
 //! A small swarm from a seed: a tracker, a seeder, up to five leechers, faults, kills and returns,
 //! and a person who starts again what gave up. After the faults ceased every leecher must finish.
 
+use super::adversaries::Trick;
+use super::cast::{SOURCE, fetch_plan, node_plan, seed_plan, tracker_plan};
 use super::durability::Durability;
 use super::scene::DiskTrouble;
 use super::weather::{Purpose, Weather, stream};
-use super::world::{Act, NodeEnv, NodeId, World};
-use crate::core::id::PeerId;
-use crate::core::io::Role;
-use crate::core::limits::SOURCES_DEFAULT;
+use super::world::{Act, Known, NodeId, World};
 use crate::core::report::Ending;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::node::Node;
-use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, Want};
-use crate::tracker::Tracker;
-use crate::tracker::plan::TrackerPlan;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use crate::node::plan::Job;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
+pub use super::cast::Cast;
 pub use super::scene::Scene;
 
 pub(super) const NAME: &str = "big.zip";
-const SOURCE: &str = "/home/seeder/big.zip";
-const TRACKER_PORT: u16 = 6969;
 /// From the last fault on, beside the time the bytes themselves need: back-offs, announce
 /// intervals, and idle time-outs of connections that went dark.
 pub const PATIENCE: Span = Span::secs(30 * 60);
 /// Times the bare transfer time of all copies one after another.
 const RATE_PATIENCE: u64 = 10;
-
-/// Who plays: makes the two roles. Another cast puts a planted bug on the stage.
-#[derive(Clone, Copy)]
-pub struct Cast {
-    pub tracker: fn(TrackerPlan) -> Box<dyn Role>,
-    pub node: fn(NodePlan) -> Box<dyn Role>,
-}
-
-impl Cast {
-    /// The roles of this program.
-    pub fn real() -> Cast {
-        Cast {
-            tracker: |plan| Box::new(Tracker::new(plan)),
-            node: |plan| Box::new(Node::new(plan)),
-        }
-    }
-}
 
 struct Leecher {
     node: NodeId,
@@ -78,7 +57,8 @@ impl Swarm {
     }
 
     pub fn in_weather(seed: u64, cast: Cast, weather: Weather, print: bool) -> Swarm {
-        let scene = Scene::new(seed);
+        let mut scene = Scene::new(seed);
+        scene.disks.retain(|_| cast.bears_disks);
         let mut world = World::traced(seed, weather, print);
         let mut content = vec![0; scene.size];
         stream(seed, Purpose::Content).fill(&mut content);
@@ -113,6 +93,7 @@ impl Swarm {
         let person = stream(seed, Purpose::Scene).fork(1);
         let thought = stream(seed, Purpose::Crash).fork(1);
         let durability = Durability::new(NAME, &content, leechers.len(), thought);
+        let durability = durability.filter(|_| cast.bears_disks);
         let mut swarm = Swarm {
             world,
             scene,
@@ -131,7 +112,26 @@ impl Swarm {
         for trick in swarm.scene.hostile.clone() {
             swarm.is_joined_by(trick, Time::ZERO + Span::secs(2));
         }
+        if swarm.scene.flood {
+            swarm.is_joined_by(Trick::AnnounceFlooder, Time::ZERO + Span::secs(1));
+        }
+        swarm.is_judged();
         swarm
+    }
+
+    /// Sets the judges at the doors of the honest.
+    fn is_judged(&mut self) {
+        if let Some(durability) = &self.durability {
+            let (geometry, bytes) = (durability.geometry, self.content.clone());
+            let known = Rc::new(Known { geometry, bytes });
+            for node in self.honest().collect::<Vec<_>>() {
+                self.world.watch_wire(node, known.clone());
+            }
+        }
+        if !self.scene.one_machine {
+            let hostile = self.hostile.iter().map(|node| self.world.ip(*node)).collect();
+            self.world.must_answer(self.tracker, hostile);
+        }
     }
 
     /// Starts, kills, power cuts and returns.
@@ -334,66 +334,4 @@ impl Swarm {
         }
         Ok(())
     }
-}
-
-fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
-    let ip = if scene.one_machine { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-    TrackerPlan {
-        bind: SocketAddr::new(ip.into(), TRACKER_PORT),
-        addresses: vec![env.ip],
-        wall_start_s: env.wall_start_s,
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: scene.remembers.then(|| "/home/tracker/.state/key".into()),
-        keep_names_s: 24 * 3600,
-    }
-}
-
-fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> NodePlan {
-    let tracker_ip = if scene.one_machine { [127, 0, 0, 1] } else { [10, 0, 0, 1] };
-    let tracker = SocketAddr::from((tracker_ip, TRACKER_PORT));
-    let mut peer_id = *b"-LM0100-............";
-    peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
-    let listen_on_all = Listen { ip: Ipv4Addr::UNSPECIFIED.into(), ports: Listen::PORTS };
-    NodePlan {
-        job,
-        tracker,
-        tracker_text: tracker.to_string(),
-        listen: (env.seed.is_multiple_of(2) && !scene.one_machine).then_some(listen_on_all),
-        addresses: vec![env.ip],
-        peer_id: PeerId(peer_id),
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
-        slots: scene.slots,
-    }
-}
-
-fn seed_plan(scene: &Scene) -> SeedPlan {
-    SeedPlan {
-        path: SOURCE.into(),
-        file_name: NAME.into(),
-        publish_as: None,
-        torrent_out: None,
-        hash_cache: scene.remembers.then(|| "/home/seeder/.cache".into()),
-    }
-}
-
-fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
-    FetchPlan {
-        want: Want { name: NAME.into(), pin: None },
-        directory,
-        out: None,
-        out_must_be_directory: false,
-        overwrite: false,
-        keep_seeding: scene.keep_seeding,
-        timeout: None,
-        sources: SOURCES_DEFAULT,
-    }
-}
-
-fn secret(seed: u64) -> [u8; 32] {
-    let mut secret = [0; 32];
-    Rng::new(seed).fork(32).fill(&mut secret);
-    secret
 }

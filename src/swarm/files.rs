@@ -75,7 +75,8 @@ impl Swarm {
                 }
                 News::Broken(piece) => {
                     let line = format!("piece {} does not match; asked again", piece.index());
-                    out.tell(Event::warning("corrupt", line));
+                    let piece = u64::from(piece.index());
+                    out.tell(Event::warning("corrupt", line).number("piece", piece));
                 }
                 News::DiskFailed(error) => self.happened.push(Happened::DiskFailed(error)),
             }
@@ -97,7 +98,8 @@ impl Swarm {
         }
         let peer = session.remote.to_string();
         let line = format!("peer {peer}: piece {} does not match its hash", piece.index());
-        out.tell(Event::warning("corrupt", line).text("peer", peer));
+        let piece = u64::from(piece.index());
+        out.tell(Event::warning("corrupt", line).text("peer", peer).number("piece", piece));
         self.end(conn, Fault::peer("sent a piece that does not match its hash"), now, out);
     }
 }
