@@ -61,6 +61,8 @@ struct Talk {
     /// What we asked of it and it has not answered.
     asked: BTreeMap<Block, u32>,
     cancelled: BTreeSet<Block>,
+    /// What came although it was called off.
+    late: BTreeSet<Block>,
     /// The block that comes in: what is there of it, and whether a byte was wrong.
     coming: Option<(Block, u32, bool)>,
 }
@@ -70,8 +72,8 @@ struct Talk {
 pub struct WireLaws {
     known: Rc<Known>,
     talks: BTreeMap<ConnId, Talk>,
-    /// Blocks asked for and not refused, called off, or lost with their connection, bytes.
-    requested: u64,
+    /// Blocks asked for that came, bytes.
+    came: u64,
     /// What may be asked for: what was missing, and what was wrong or could not be written.
     missing: u64,
     again: u64,
@@ -100,6 +102,7 @@ impl Talk {
             waits: None,
             asked: BTreeMap::new(),
             cancelled: BTreeSet::new(),
+            late: BTreeSet::new(),
             coming: None,
         }
     }
@@ -127,11 +130,6 @@ impl Talk {
         Ok(())
     }
 
-    /// What we asked for and may not come any more, bytes.
-    fn unanswered(&self) -> u64 {
-        self.asked.iter().map(|((_, _, len), times)| u64::from(*len) * u64::from(*times)).sum()
-    }
-
     fn take_asked(&mut self, which: Block) -> bool {
         let Some(times) = self.asked.get_mut(&which) else { return false };
         *times -= 1;
@@ -148,7 +146,7 @@ impl WireLaws {
             missing: known.bytes.len() as u64,
             known,
             talks: BTreeMap::new(),
-            requested: 0,
+            came: 0,
             again: 0,
             peers: 0,
             lies: BTreeMap::new(),
@@ -206,9 +204,7 @@ impl WireLaws {
     }
 
     fn over(&mut self, conn: ConnId) {
-        if let Some(talk) = self.talks.remove(&conn) {
-            self.requested -= talk.unanswered();
-        }
+        self.talks.remove(&conn);
     }
 
     fn told(&mut self, event: &Event, now: Time) {
@@ -249,7 +245,7 @@ impl WireLaws {
                 Ok(Some(part)) => self.heard(&mut talk, conn, part, now),
                 Ok(None) => break,
                 // Not the peer wire, or not as it must be: the role sees to that.
-                Err(_) => return self.requested -= talk.unanswered(),
+                Err(_) => return,
             }
         }
         self.talks.insert(conn, talk);
@@ -274,9 +270,7 @@ impl WireLaws {
             Part::Message(Message::Request(asked)) => talk.got_request(asked, now),
             Part::Message(Message::Reject(refused)) => {
                 talk.cancelled.remove(&block(refused));
-                if talk.take_asked(block(refused)) {
-                    self.requested -= u64::from(refused.len);
-                }
+                talk.take_asked(block(refused));
             }
             Part::Start(Long::Block { piece, begin, len }) => {
                 talk.coming = Some(((piece, begin, len), 0, false));
@@ -293,10 +287,15 @@ impl WireLaws {
                 let Some((which, _, wrong)) = talk.coming.take() else { return };
                 let asked = talk.take_asked(which);
                 let late = talk.cancelled.remove(&which);
-                if late && !asked {
-                    self.requested += u64::from(which.2);
+                if !asked && !late {
+                    return;
                 }
-                if wrong && (asked || late) {
+                self.came += u64::from(which.2);
+                // It was called off, and was on its way already: once for each that sends it.
+                if !asked && talk.late.insert(which) {
+                    self.again += u64::from(which.2);
+                }
+                if wrong {
                     self.again += u64::from(self.known.geometry.piece_length());
                     self.lies.entry(Self::liar(talk, conn)).or_default().insert(which.0);
                 }
@@ -337,13 +336,11 @@ impl WireLaws {
             Part::Message(Message::Cancel(cancelled)) => {
                 if talk.take_asked(block(cancelled)) {
                     talk.cancelled.insert(block(cancelled));
-                    self.requested -= u64::from(cancelled.len);
                 }
             }
             Part::Message(Message::Request(asked)) => {
                 self.is_trusted(talk, conn, asked.piece, now)?;
                 *talk.asked.entry(block(asked)).or_default() += 1;
-                self.requested += u64::from(asked.len);
             }
             _ => {}
         }
@@ -368,12 +365,16 @@ impl WireLaws {
 
     /// Now and then; `slots`: how many are served at once.
     pub fn look(&mut self, now: Time, slots: u32) -> Verdict {
+        // What is asked of a second source counts once until it came twice.
+        let asked: BTreeMap<Block, u32> =
+            self.talks.values().flat_map(|talk| talk.asked.clone()).collect();
+        let asked = asked.iter().map(|((.., len), times)| u64::from(*len) * u64::from(*times));
+        let requested = self.came + asked.sum::<u64>();
         let allowed = self.missing * 11 / 10 + self.peers * u64::from(BLOCK_BYTES) + self.again;
-        if self.requested > allowed {
-            let (asked, missing, peers) = (self.requested, self.missing, self.peers);
-            let again = self.again;
+        if requested > allowed {
+            let (missing, again, peers) = (self.missing, self.again, self.peers);
             return Err(format!(
-                "S12: {asked} bytes asked for, {missing} missing, {again} again, {peers} peers"
+                "S12: {requested} bytes asked for, {missing} missing, {again} again, {peers} peers"
             ));
         }
         let crowd = self.talks.values().filter(|talk| talk.waits.is_some()).count();
