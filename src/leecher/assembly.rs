@@ -35,6 +35,10 @@ impl Evidence {
         senders
     }
 
+    pub fn is_from(&self, conn: ConnId) -> bool {
+        self.from.contains(&Some(conn))
+    }
+
     /// The blocks whose leaves are not `leaves`, and who sent them.
     pub fn differing(&self, leaves: &[Hash32]) -> Vec<(u32, Option<ConnId>)> {
         let blocks = (0..).zip(self.leaves.iter().zip(&self.from));

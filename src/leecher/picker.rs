@@ -105,9 +105,9 @@ impl Picker {
         into: &mut Vec<Block>,
     ) {
         let target = into.len() + n;
-        self.take_open(conn, has, target, into, |open| open.owner == Some(conn));
+        self.take_open(conn, has, target, into, |_, open| open.owner == Some(conn));
         // What another did not deliver comes before what nobody began: its piece waits in memory.
-        self.take_open(conn, has, target, into, |open| open.owner.is_none());
+        self.take_open(conn, has, target, into, |_, open| open.owner.is_none());
         while into.len() < target && may_open > 0 {
             let Some(piece) = self.rarest(has) else { break };
             let sources = self.sources.get(piece.index() as usize).copied();
@@ -119,8 +119,20 @@ impl Picker {
             self.take_from(piece, conn, target, into);
         }
         if rarer.is_none() {
-            self.take_open(conn, has, target, into, |_| true);
+            self.take_open(conn, has, target, into, |_, _| true);
         }
+    }
+
+    /// As `next`, but only blocks of pieces that did not match before, as `again` knows.
+    pub fn next_again(
+        &mut self,
+        (conn, has): (ConnId, &Bitfield),
+        n: usize,
+        again: impl Fn(Piece) -> bool,
+        into: &mut Vec<Block>,
+    ) {
+        let target = into.len() + n;
+        self.take_open(conn, has, target, into, |piece, _| again(piece));
     }
 
     /// Whether the source has a piece of which a block is missing and nobody is asked.
@@ -137,11 +149,11 @@ impl Picker {
         has: &Bitfield,
         target: usize,
         into: &mut Vec<Block>,
-        suits: impl Fn(&Open) -> bool,
+        suits: impl Fn(Piece, &Open) -> bool,
     ) {
         while into.len() < target {
             let found = self.open.iter().find(|(piece, open)| {
-                open.missing > 0 && suits(open) && open.is_for(conn) && has.get(piece.index())
+                open.missing > 0 && suits(**piece, open) && open.is_for(conn) && has.get(piece.index())
             });
             let Some((piece, _)) = found else { return };
             self.take_from(*piece, conn, target, into);

@@ -79,7 +79,7 @@ pub struct WireLaws {
     again: u64,
     peers: u64,
     /// Pieces in which one sent wrong bytes.
-    lies: BTreeMap<(IpAddr, ConnId), BTreeSet<u32>>,
+    lies: BTreeMap<ConnId, BTreeSet<u32>>,
     /// Pieces the role said did not match.
     broken: BTreeSet<u32>,
     struck: BTreeMap<IpAddr, Time>,
@@ -205,6 +205,7 @@ impl WireLaws {
 
     fn over(&mut self, conn: ConnId) {
         self.talks.remove(&conn);
+        self.lies.remove(&conn);
     }
 
     fn told(&mut self, event: &Event, now: Time) {
@@ -231,11 +232,6 @@ impl WireLaws {
             }
             _ => {}
         }
-    }
-
-    fn liar(talk: &Talk, conn: ConnId) -> (IpAddr, ConnId) {
-        let one = ConnId { slot: 0, generation: 0 };
-        (talk.remote, if talk.remote.is_loopback() { conn } else { one })
     }
 
     fn hear(&mut self, conn: ConnId, mut bytes: &[u8], now: Time) {
@@ -297,7 +293,7 @@ impl WireLaws {
                 }
                 if wrong {
                     self.again += u64::from(self.known.geometry.piece_length());
-                    self.lies.entry(Self::liar(talk, conn)).or_default().insert(which.0);
+                    self.lies.entry(conn).or_default().insert(which.0);
                 }
             }
             _ => {}
@@ -353,7 +349,7 @@ impl WireLaws {
         if self.struck.get(&remote).is_some_and(|at| now.since(*at) < STRUCK) {
             return Err(format!("S13: {remote} lied, and is asked for piece {piece}"));
         }
-        let lies = self.lies.get(&Self::liar(talk, conn)).into_iter().flatten();
+        let lies = self.lies.get(&conn).into_iter().flatten();
         let mut known = lies.filter(|lie| self.broken.contains(lie));
         match known.next().filter(|_| !self.broken.contains(&piece)) {
             Some(lie) => Err(format!(
