@@ -71,11 +71,8 @@ impl Picker {
             self.place.get(piece.index() as usize).is_some_and(|place| *place != GONE)
         };
         for piece in self.geometry.all_pieces() {
-            let states = [
-                untouched(&piece),
-                self.open.contains_key(&piece),
-                self.proven.get(piece.index()),
-            ];
+            let states =
+                [untouched(&piece), self.open.contains_key(&piece), self.proven.get(piece.index())];
             if states.iter().filter(|state| **state).count() != 1 {
                 return Err(format!("S10: {piece:?} is untouched, open, proven: {states:?}"));
             }
@@ -93,5 +90,49 @@ impl Open {
             true => Ok(()),
             false => Err(format!("S10: piece {piece}: {counted:?} missing and held, not {kept:?}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::bitfield::Bitfield;
+    use crate::content::metainfo::ContentHasher;
+    use crate::core::id::FileId;
+    use crate::core::rng::Rng;
+    use std::rc::Rc;
+
+    /// A leecher with one open piece, and what its audit says after `spoil`.
+    fn after(spoil: impl FnOnce(&mut Leecher)) -> Result<(), String> {
+        let mut hasher = ContentHasher::new(b"x", 1 << 20).unwrap();
+        hasher.update(&vec![7; 1 << 20]);
+        let content = Rc::new(hasher.finish().unwrap());
+        let pieces = content.geometry.pieces();
+        let file = FileId { slot: 0, generation: 0 };
+        let mut leecher = Leecher::new(content, file, Bitfield::new(pieces), &mut Rng::new(1));
+        let (conn, mut picked) = (ConnId { slot: 1, generation: 0 }, Vec::new());
+        let all = Bitfield::full(pieces);
+        leecher.picker.next((conn, &all), 1, (1, None), &mut picked);
+        leecher.picker.lost_block(conn, picked[0]);
+        spoil(&mut leecher);
+        leecher.audit(&Sessions::new())
+    }
+
+    #[test]
+    fn books_that_agree_are_passed_and_every_one_that_does_not_is_found() {
+        assert_eq!(after(|_| {}), Ok(()));
+        let found = |spoil: fn(&mut Leecher)| after(spoil).unwrap_err();
+        assert!(found(|leecher| leecher.picker.sources[3] += 1).contains("sources"));
+        assert!(found(|leecher| _ = leecher.picker.untouched.pop()).contains("untouched"));
+        assert!(found(|leecher| leecher.picker.untouched.swap(0, 1)).contains("place"));
+        let open = |leecher: &mut Leecher, spoil: fn(&mut Open)| {
+            leecher.picker.open.values_mut().for_each(spoil);
+        };
+        assert!(after(|l| open(l, |open| open.missing -= 1)).unwrap_err().contains("missing"));
+        assert!(after(|l| open(l, |open| open.held += 1)).unwrap_err().contains("held"));
+        let asks = |open: &mut Open| _ = open.ask(0, ConnId { slot: 9, generation: 0 });
+        assert!(after(|l| open(l, asks)).unwrap_err().contains("is not"));
+        let drops = |open: &mut Open| _ = open.blocks.pop();
+        assert!(after(|l| open(l, drops)).is_err());
     }
 }

@@ -153,7 +153,10 @@ impl Picker {
     ) {
         while into.len() < target {
             let found = self.open.iter().find(|(piece, open)| {
-                open.missing > 0 && suits(**piece, open) && open.is_for(conn) && has.get(piece.index())
+                open.missing > 0
+                    && suits(**piece, open)
+                    && open.is_for(conn)
+                    && has.get(piece.index())
             });
             let Some((piece, _)) = found else { return };
             self.take_from(*piece, conn, target, into);

@@ -124,7 +124,8 @@ impl Bounds {
         self.conns.values().filter_map(|conn| conn.from).for_each(|ip| {
             *from.entry(ip).or_default() += 1;
         });
-        if let Some((ip, n)) = from.iter().find(|(_, n)| **n > ADDRESS_CONVERSATIONS_MAX + FURTHER) {
+        if let Some((ip, n)) = from.iter().find(|(_, n)| **n > ADDRESS_CONVERSATIONS_MAX + FURTHER)
+        {
             return Err(format!("S8: {n} connections from {ip}"));
         }
         match slots_taken as usize > self.conns.len() {
@@ -134,5 +135,43 @@ impl Bounds {
             }
             false => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Span::secs(seconds)
+    }
+
+    #[test]
+    fn a_connection_of_the_dead_that_stays_and_slots_of_nobody_are_caught() {
+        let (mut bounds, mut out) = (Bounds::default(), Outbox::default());
+        let conn = out.dial(([10, 0, 0, 9], 1).into());
+        bounds.effects(at(0), &out).unwrap();
+        let local = ([10, 0, 0, 1], 2).into();
+        bounds.input(at(1), &Input::Connected { conn, local });
+        bounds.input(at(100), &Input::Bytes { conn, bytes: b"x" });
+        assert_eq!(bounds.look(at(340), 1), Ok(()));
+        assert!(bounds.look(at(340), 2).unwrap_err().starts_with("L5"));
+        assert!(bounds.look(at(360), 0).unwrap_err().starts_with("L5"));
+        out.effects.clear();
+        out.close(conn);
+        bounds.effects(at(341), &out).unwrap();
+        assert_eq!(bounds.look(at(360), 0), Ok(()));
+    }
+
+    #[test]
+    fn a_crowd_from_one_address_is_caught() {
+        let (mut bounds, mut out) = (Bounds::default(), Outbox::default());
+        let local = ([10, 0, 0, 1], 2).into();
+        for _ in 0..=ADDRESS_CONVERSATIONS_MAX + FURTHER {
+            let conn = out.conns.insert(());
+            let remote = ([10, 0, 0, 9], 1).into();
+            bounds.input(at(1), &Input::Accepted { conn, remote, local });
+        }
+        assert!(bounds.look(at(1), 0).unwrap_err().starts_with("S8"));
     }
 }

@@ -9,6 +9,16 @@ use crate::core::io::FileError;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 
+/// What a fault may befall.
+const ON: [(On, &str); 6] = [
+    (On::Read, ".lmk-part"),
+    (On::Write, ".lmk-part"),
+    (On::Sync, ".lmk-part"),
+    (On::Write, ".lmk-resume"),
+    (On::Sync, ".lmk-resume"),
+    (On::Save, ".lmk-resume"),
+];
+
 const EIO: FileError = FileError::Other(5);
 
 /// What a seed says about the swarm itself.
@@ -37,6 +47,8 @@ pub struct Scene {
 pub enum DiskTrouble {
     /// So many bytes stay free, from then until then.
     Full { since: Time, until: Time, free: u64 },
+    /// An operation is refused for want of room, some times.
+    Refuses { at: Time, fault: Fault },
     /// An operation fails.
     Fails { at: Time, fault: Fault },
 }
@@ -86,13 +98,16 @@ impl Scene {
     }
 
     pub fn disk_fills(&self, leecher: usize) -> bool {
-        let full = |trouble: &DiskTrouble| matches!(trouble, DiskTrouble::Full { .. });
+        let full = |trouble: &DiskTrouble| {
+            matches!(trouble, DiskTrouble::Full { .. } | DiskTrouble::Refuses { .. })
+        };
         self.disks.iter().any(|(of, trouble)| *of == leecher && full(trouble))
     }
 
     /// A time span before the healing.
     fn within(&self, rng: &mut Rng) -> (Time, Time) {
-        let since = Time::ZERO + Span(rng.below(self.heal_at.0));
+        // Most of what matters happens in the first seconds.
+        let since = Time(log_uniform(rng, Span::ms(500).0, self.heal_at.0));
         let long = log_uniform(rng, Span::ms(200).0, Span::secs(120).0);
         (since, (since + Span(long)).min(self.heal_at))
     }
@@ -103,20 +118,22 @@ impl Scene {
             let leecher = rng.below(self.leechers as u64) as usize;
             let (since, until) = self.within(rng);
             let free = rng.below(self.size as u64 + 1);
-            self.disks.push((leecher, DiskTrouble::Full { since, until, free }));
+            let (at, error) = (Time::ZERO, FileError::NoSpace);
+            let (on, name_ends) = ON[rng.between(1, 4) as usize];
+            let (after, times) = (rng.below(30), rng.between(1, 4));
+            let fault = Fault { on, name_ends, after, times, error };
+            self.disks.push((
+                leecher,
+                match rng.chance(500) {
+                    true => DiskTrouble::Full { since, until, free },
+                    false => DiskTrouble::Refuses { at, fault },
+                },
+            ));
         }
-        const ON: [(On, &str); 6] = [
-            (On::Read, ".lmk-part"),
-            (On::Write, ".lmk-part"),
-            (On::Sync, ".lmk-part"),
-            (On::Write, ".lmk-resume"),
-            (On::Sync, ".lmk-resume"),
-            (On::Save, ".lmk-resume"),
-        ];
         for _ in 0..if fails { rng.between(1, 2) } else { 0 } {
             let leecher = rng.below(self.leechers as u64) as usize;
             let (on, name_ends) = ON[rng.below(ON.len() as u64) as usize];
-            let (after, at) = (rng.below(8), Time::ZERO + Span(rng.below(self.heal_at.0)));
+            let (after, at) = (rng.below(8), self.within(rng).0);
             let fault = Fault { on, name_ends, after, times: 1, error: EIO };
             self.disks.push((leecher, DiskTrouble::Fails { at, fault }));
         }

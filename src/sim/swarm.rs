@@ -168,7 +168,7 @@ impl Swarm {
                     self.world.plan(since, node, Act::DiskFills(free));
                     self.world.plan(until, node, Act::DiskHeals);
                 }
-                DiskTrouble::Fails { at, fault } => {
+                DiskTrouble::Refuses { at, fault } | DiskTrouble::Fails { at, fault } => {
                     self.world.plan(at, node, Act::DiskFails(fault));
                 }
             }
@@ -324,6 +324,7 @@ impl Swarm {
 
     /// At the very end, once more, every copy and the source.
     fn audit(&mut self) -> Result<(), String> {
+        self.world.look_at_all()?;
         if self.world.disk(self.seeder).get(SOURCE).as_ref() != Some(&self.content) {
             return Err("the seeder's own file was changed".into());
         }

@@ -45,6 +45,13 @@ impl World {
         self.plan_wake(node);
     }
 
+    /// The looks that are due now and then, at every process now.
+    pub(super) fn look_at_all(&mut self) -> Result<(), String> {
+        (0..self.nodes.len()).try_for_each(|node| {
+            self.look(node).map_err(|what| format!("at the end: node {node}: {what}"))
+        })
+    }
+
     /// What can be seen of a role and is dear to look at.
     fn look(&mut self, node: usize) -> Result<(), String> {
         let slots_max = self.nodes[node].slots_max;

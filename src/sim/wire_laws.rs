@@ -228,7 +228,8 @@ impl WireLaws {
             }
             "resumed" => {
                 let size = self.known.bytes.len() as u64;
-                self.missing = size - number("kept").unwrap_or(0).min(size);
+                // A run that begins, or one that read its part file anew after it was refused.
+                self.missing = self.came + size - number("kept").unwrap_or(0).min(size);
             }
             _ => {}
         }
@@ -319,8 +320,10 @@ impl WireLaws {
         match part {
             Part::Message(Message::Unchoke) => (talk.choking, talk.waits) = (false, None),
             Part::Message(Message::Choke) => {
+                if !talk.choking {
+                    talk.waits = talk.interested.then_some((now, 0));
+                }
                 talk.choking = true;
-                talk.waits = talk.interested.then_some((now, 0));
                 if !talk.fast {
                     talk.owed.clear();
                 }
