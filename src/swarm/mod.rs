@@ -23,6 +23,7 @@ use crate::seeder::Seeder;
 use crate::seeder::library::Library;
 use crate::wire::peer::{Framer, Handshake};
 use neighbours::Neighbours;
+pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
