@@ -47,7 +47,9 @@ impl Judges {
     }
 
     pub fn effects(&mut self, now: Time, out: &Outbox) -> Result<(), String> {
-        self.bounds.effects(now, out)?;
+        if self.wire.is_some() || self.answers.is_some() {
+            self.bounds.effects(now, out)?;
+        }
         if let Some(answers) = &mut self.answers {
             answers.effects(now, out);
         }

@@ -29,6 +29,7 @@ pub struct Known {
 }
 
 type Block = (u32, u32, u32);
+type Verdict = Result<(), String>;
 
 fn block(asked: BlockRef) -> Block {
     (asked.piece, asked.begin, asked.len)
@@ -61,7 +62,6 @@ struct Talk {
     /// What we asked of it and it has not answered.
     asked: BTreeMap<Block, u32>,
     cancelled: BTreeSet<Block>,
-    /// What came although it was called off.
     late: BTreeSet<Block>,
     /// The block that comes in: what is there of it, and whether a byte was wrong.
     coming: Option<(Block, u32, bool)>,
@@ -76,6 +76,8 @@ pub struct WireLaws {
     came: u64,
     /// What may be asked for: what was missing, and what was wrong or could not be written.
     missing: u64,
+    /// When it last said what it goes on with.
+    resumed: Option<Time>,
     again: u64,
     peers: u64,
     /// Pieces in which one sent wrong bytes.
@@ -84,8 +86,6 @@ pub struct WireLaws {
     broken: BTreeSet<u32>,
     struck: BTreeMap<IpAddr, Time>,
 }
-
-type Verdict = Result<(), String>;
 
 impl Talk {
     fn new(remote: IpAddr) -> Talk {
@@ -147,6 +147,7 @@ impl WireLaws {
             known,
             talks: BTreeMap::new(),
             came: 0,
+            resumed: None,
             again: 0,
             peers: 0,
             lies: BTreeMap::new(),
@@ -226,7 +227,12 @@ impl WireLaws {
                     self.struck.insert(peer.ip(), now);
                 }
             }
+            // After a full disk nothing may be left that can be believed.
+            "disk_room" if self.resumed != Some(now) => {
+                self.missing = self.came + self.known.bytes.len() as u64;
+            }
             "resumed" => {
+                self.resumed = Some(now);
                 let size = self.known.bytes.len() as u64;
                 // A run that begins, or one that read its part file anew after it was refused.
                 self.missing = self.came + size - number("kept").unwrap_or(0).min(size);
@@ -332,10 +338,8 @@ impl WireLaws {
             Part::Start(Long::Block { piece, begin, len }) => {
                 talk.answers((piece, begin, len), true)?;
             }
-            Part::Message(Message::Cancel(cancelled)) => {
-                if talk.take_asked(block(cancelled)) {
-                    talk.cancelled.insert(block(cancelled));
-                }
+            Part::Message(Message::Cancel(off)) if talk.take_asked(block(off)) => {
+                talk.cancelled.insert(block(off));
             }
             Part::Message(Message::Request(asked)) => {
                 self.is_trusted(talk, conn, asked.piece, now)?;
@@ -371,7 +375,7 @@ impl WireLaws {
         let requested = self.came + asked.sum::<u64>();
         let allowed = self.missing * 11 / 10 + self.peers * u64::from(BLOCK_BYTES) + self.again;
         if requested > allowed {
-            let (missing, again, peers) = (self.missing, self.again, self.peers);
+            let WireLaws { missing, again, peers, .. } = self;
             return Err(format!(
                 "S12: {requested} bytes asked for, {missing} missing, {again} again, {peers} peers"
             ));
