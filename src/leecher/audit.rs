@@ -1,5 +1,5 @@
-//! Whether the books of a leecher agree with each other: blocks by state, sources of each piece, and
-//! memory. For judges alone: it counts everything anew.
+//! Whether the books of a leecher agree with each other: blocks by state, sources of each piece,
+//! and memory. For judges alone: it counts everything anew.
 
 use super::Leecher;
 use super::link::Link;
