@@ -18,6 +18,10 @@ pub trait Role {
     fn deadline(&self) -> Time;
     /// Everything a view may show, as plain data.
     fn snapshot(&self, now: Time) -> Snapshot;
+    /// Whether its own books agree with each other; else what does not. Dear: for judges alone.
+    fn audit(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// News. Completions are inputs of a later turn than the wish they answer.
