@@ -6,18 +6,19 @@ use super::registry::Registry;
 use super::requests::Client;
 use super::source::public_source;
 use super::ticket::Tickets;
+use super::turns::Turns;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
-use crate::core::limits::CATALOGUE_FRAME_BYTES_MAX;
+use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DESCRIPTORS_MAX};
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::hello::{HELLO_BYTES_MAX, Hello, HelloReply, Owner};
 use crate::wire::control::{Status, VERSION, common_version};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-/// Connections in all, those promised to ticket holders included: every seeder keeps one, and a
-/// thousand machines may start at once.
-pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections in all, those promised to ticket holders included. The system may let us have fewer
+/// descriptors; then the loop takes no more than it can.
+pub const CONNECTIONS_MAX: usize = DESCRIPTORS_MAX as usize - 512;
 /// Connections of one public address (or IPv6 /64).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
 /// Time for a hello, or for the request line of another protocol.
@@ -36,6 +37,8 @@ struct Connection {
     active: Time,
     /// Bytes given to be sent and not told to have left.
     queued: u64,
+    /// Bytes of its watches, as counted in the registry.
+    watch_bytes: usize,
     phase: Phase,
 }
 
@@ -51,6 +54,7 @@ enum Phase {
 #[derive(Debug, Default)]
 pub struct Lists {
     conns: BTreeMap<ConnId, Connection>,
+    turns: Turns,
     /// Connections dropped for what they said, since the last [`Lists::take_dropped`].
     dropped: u64,
 }
@@ -96,13 +100,14 @@ impl Lists {
             }
         };
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        let connection = Connection { source, local, opened: now, active: now, queued: 0, phase };
+        let (active, queued, watch_bytes) = (now, 0, 0);
+        let connection =
+            Connection { source, local, opened: now, active, queued, watch_bytes, phase };
         self.conns.insert(conn, connection);
     }
 
     fn admits(&self, source: IpAddr) -> bool {
-        let mut open = self.conns.values().filter(|c| !matches!(c.phase, Phase::Closing));
-        if open.by_ref().count() >= CONNECTIONS_MAX {
+        if self.conns.len() >= CONNECTIONS_MAX {
             return false;
         }
         let Some(public) = public_source(source) else { return true };
@@ -131,6 +136,7 @@ impl Lists {
             Phase::Opening(_) => connection.opening(now, conn, bytes, desk, out),
         };
         connection.count_sent(out, before);
+        self.note(conn);
         self.obey(conn, verdict, out);
     }
 
@@ -149,8 +155,47 @@ impl Lists {
         self.go_on(now, conn, registry, out);
     }
 
-    pub fn closed(&mut self, conn: ConnId) {
-        self.conns.remove(&conn);
+    pub fn closed(&mut self, conn: ConnId, registry: &mut Registry) {
+        self.turns.forget(conn);
+        registry.registrations.drop_node(conn);
+        if let Some(connection) = self.conns.remove(&conn) {
+            registry.watch_bytes = registry.watch_bytes.saturating_sub(connection.watch_bytes);
+        }
+    }
+
+    /// The catalogue changed perhaps: those who watch are told in this turn.
+    pub fn note_generation(&mut self, generation: u64) {
+        self.turns.generation = generation;
+    }
+
+    /// Whether somebody could go on at once.
+    pub fn has_work(&self) -> bool {
+        self.turns.is_anyones()
+    }
+
+    /// A new turn: what waited for it goes on, each in its turn.
+    pub fn work(&mut self, now: Time, registry: &mut Registry, out: &mut Outbox) {
+        registry.work.refill();
+        let generation = self.turns.generation;
+        let conns = &self.conns;
+        let due = self.turns.begin(|conn| conns.get(&conn).is_some_and(|c| c.has_work(generation)));
+        for conn in due {
+            if !registry.work.is_left() {
+                return self.turns.go_on_with(conn);
+            }
+            self.go_on(now, conn, registry, out);
+        }
+    }
+
+    /// Keeps in mind whether a connection could go on, and whether it watches.
+    fn note(&mut self, conn: ConnId) {
+        let generation = self.turns.generation;
+        let Some(connection) = self.conns.get_mut(&conn) else { return };
+        self.turns.note(conn, connection.has_work(generation));
+        if let Phase::Catalogue(conversation) = &connection.phase {
+            connection.watch_bytes = conversation.watch_bytes();
+            self.turns.note_watching(conn, connection.watch_bytes > 0);
+        }
     }
 
     /// The regular work of a second: connections that are too slow end, others get their share of
@@ -177,6 +222,7 @@ impl Lists {
         let before = out.effects.len();
         let heard = conversation.go_on(now, conn, connection.queued, registry, out);
         connection.count_sent(out, before);
+        self.note(conn);
         self.obey(conn, Verdict::from(heard), out);
     }
 
@@ -189,6 +235,7 @@ impl Lists {
             Verdict::Drop => out.close(conn),
             _ => out.close_after_flush(conn),
         }
+        self.turns.note(conn, false);
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.phase = Phase::Closing;
         }
@@ -221,6 +268,13 @@ impl From<Heard> for Verdict {
 }
 
 impl Connection {
+    fn has_work(&self, generation: u64) -> bool {
+        match &self.phase {
+            Phase::Catalogue(conversation) => conversation.has_work(self.queued, generation),
+            _ => false,
+        }
+    }
+
     fn is_over(&self, now: Time) -> bool {
         let silent = now.since(self.active);
         match &self.phase {
@@ -284,6 +338,8 @@ impl Connection {
             return Verdict::Refused;
         }
         let client = Client {
+            conn,
+            ip: self.source,
             owner: hello.node_key.as_ref().map(Owner::of),
             rights: hello.ticket.get(4).copied().unwrap_or_default(),
             public: public_source(self.source).is_some(),

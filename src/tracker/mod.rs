@@ -1,6 +1,7 @@
 //! The tracker role: swarms over UDP (BEP 15), the catalogue of names over TCP on the same port.
 //! Routes only: every piece of news goes to the room it belongs to.
 
+pub mod changes;
 pub mod clock;
 pub mod connection_id;
 pub mod conversation;
@@ -8,6 +9,7 @@ pub mod counts;
 pub mod datagrams;
 pub mod interval;
 pub mod key_file;
+pub mod listing;
 pub mod lists;
 pub mod mac;
 pub mod metainfo;
@@ -15,6 +17,9 @@ pub mod names;
 pub mod pairs;
 pub mod plan;
 pub mod publish;
+pub mod raw_stream;
+pub mod record;
+pub mod registrations;
 pub mod registry;
 pub mod requests;
 pub mod source;
@@ -22,6 +27,9 @@ pub mod swarm;
 pub mod swarms;
 pub mod tell;
 pub mod ticket;
+pub mod turns;
+pub mod watches;
+pub mod work;
 
 use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
@@ -54,6 +62,8 @@ pub struct Tracker {
     load: Option<Ticket>,
     listen: Option<Ticket>,
     listening: bool,
+    /// A tracker with this key ran before.
+    ran_before: bool,
     dropped_conns: u64,
     next_tick: Time,
 }
@@ -75,6 +85,7 @@ impl Tracker {
             load: None,
             listen: None,
             listening: false,
+            ran_before: false,
             dropped_conns: 0,
             next_tick: Time::NEVER,
             plan,
@@ -104,7 +115,8 @@ impl Tracker {
 
     fn got_file(&mut self, ticket: Ticket, done: FileDone, out: &mut Outbox) {
         if self.load.take_if(|load| *load == ticket).is_some() {
-            let secret = key_file::loaded(&self.plan, done, out);
+            let (secret, there) = key_file::loaded(&self.plan, done, out);
+            self.ran_before = there;
             let (ids, tickets) = keyed(&secret);
             self.datagrams = Datagrams::new(ids, self.plan.addresses.clone());
             self.tickets = tickets;
@@ -154,7 +166,7 @@ impl Role for Tracker {
                 Some(path) => self.load = Some(key_file::load(path, out)),
                 None => self.listen(out),
             },
-            Input::Wake => {}
+            Input::Wake => self.lists.work(now, &mut self.registry, out),
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
@@ -168,6 +180,7 @@ impl Role for Tracker {
                     tickets: &mut self.tickets,
                     open: self.lists.len(),
                     open_max: CONNECTIONS_MAX,
+                    returning: self.ran_before,
                 };
                 self.datagrams.got(now, Datagram { from, to, bytes }, &mut world, out);
             }
@@ -181,17 +194,19 @@ impl Role for Tracker {
             Input::Sent { conn, bytes, .. } => {
                 self.lists.sent(now, conn, bytes, &mut self.registry, out);
             }
-            Input::Closed { conn, .. } => self.lists.closed(conn),
+            Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.
             Input::Connected { .. } => {}
         }
+        self.lists.note_generation(self.registry.names.generation());
         self.dropped_conns += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
     }
 
     fn deadline(&self) -> Time {
-        self.next_tick
+        // What could not be done in this turn is gone on with in the next one.
+        if self.lists.has_work() { Time::ZERO } else { self.next_tick }
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {

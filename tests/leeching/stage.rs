@@ -252,6 +252,7 @@ fn fetch_plan() -> FetchPlan {
         out_must_be_directory: false,
         overwrite: false,
         keep_seeding: false,
+        wait: None,
         timeout: None,
         sources: 10,
     }

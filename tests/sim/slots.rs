@@ -82,6 +82,7 @@ fn add_leecher(world: &mut World, number: usize, start: Time) -> NodeId {
             out_must_be_directory: false,
             overwrite: false,
             keep_seeding: false,
+            wait: None,
             timeout: None,
             // Room for everyone: the order is the one in which the seeder was asked.
             sources: 200,
