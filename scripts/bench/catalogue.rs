@@ -152,18 +152,20 @@ fn probe(tracker: SocketAddr, stop: &AtomicBool) -> Vec<f64> {
 }
 
 /// Does `work` while UDP is measured, and says what both gave.
-fn measured(tracker: SocketAddr, what: &str, work: impl FnOnce() -> String) {
+fn measured((tracker, pid): (SocketAddr, u32), what: &str, work: impl FnOnce() -> String) {
     let stop = Arc::new(AtomicBool::new(false));
     let prober = std::thread::spawn({
         let stop = stop.clone();
         move || probe(tracker, &stop)
     });
+    let before = cpu_s(pid);
     let said = work();
+    let cpu = cpu_s(pid) - before;
     stop.store(true, Ordering::Relaxed);
     let took = prober.join().unwrap();
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
     println!(
-        "{what}: {said}; UDP p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms of {}",
+        "{what}: {said}; {cpu:.2} s of CPU; UDP p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms of {}",
         at(0.5),
         at(0.99),
         at(1.0),
@@ -176,8 +178,8 @@ fn register(tracker: SocketAddr, names: u32) -> Vec<Client> {
     let mut nodes = Vec::new();
     for (node, first) in (0..names).step_by(NODE_CONTENTS as usize).enumerate() {
         let mut client = Client::open(tracker, &ticket, 7);
-        for from in (first..names.min(first + NODE_CONTENTS)).step_by(4096) {
-            let to = (from + 4096).min(names).min(first + NODE_CONTENTS);
+        for from in (first..names.min(first + NODE_CONTENTS)).step_by(1024) {
+            let to = (from + 1024).min(names).min(first + NODE_CONTENTS);
             let hashes = (from..to).map(|n| hashes(n).0).collect();
             let (port, peer_id) = (7000 + node as u16, PeerId(*b"-LM0100-benchbench12"));
             let register = Register { port, peer_id, hashes, more: true };
@@ -265,6 +267,14 @@ fn idle(tracker: SocketAddr, pid: u32, count: usize) -> String {
     )
 }
 
+/// Seconds of CPU a process has had.
+fn cpu_s(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(|t| t.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / 100.0
+}
+
 fn rss_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -279,12 +289,12 @@ fn main() {
     let tracker: SocketAddr = tracker.parse().unwrap();
     let (pid, names): (u32, u32) = (pid.parse().unwrap(), names.parse().unwrap());
     let empty = rss_kib(pid);
-    measured(tracker, "at rest", || {
+    measured((tracker, pid), "at rest", || {
         std::thread::sleep(Duration::from_secs(2));
         "2 s".to_owned()
     });
     let mut nodes = Vec::new();
-    measured(tracker, "register", || {
+    measured((tracker, pid), "register", || {
         let start = Instant::now();
         nodes = register(tracker, names);
         format!("{} nodes, {names} contents in {:.1} s", nodes.len(), start.elapsed().as_secs_f64())
@@ -307,12 +317,12 @@ fn main() {
             }
         }
     });
-    measured(tracker, "publish", || publish_all(tracker, names));
+    measured((tracker, pid), "publish", || publish_all(tracker, names));
     let full = rss_kib(pid);
     println!("memory: {} bytes a name", (full - empty) * 1024 / u64::from(names.max(1)));
-    measured(tracker, "list", || list_all(tracker, names));
-    measured(tracker, "list again", || list_all(tracker, names));
-    measured(tracker, "idle", || idle(tracker, pid, idles.parse().unwrap()));
+    measured((tracker, pid), "list", || list_all(tracker, names));
+    measured((tracker, pid), "list again", || list_all(tracker, names));
+    measured((tracker, pid), "idle", || idle(tracker, pid, idles.parse().unwrap()));
     stop.store(true, Ordering::Relaxed);
     pinger.join().unwrap();
 }

@@ -170,7 +170,8 @@ pub fn page(
     list: &List,
 ) -> Result<(Vec<u8>, u64), Refusal> {
     let choice = Choice::new(list.prefix.as_deref().unwrap_or_default(), list.glob.as_slice())?;
-    let mut page = Page::new(Writer::new(), list.limit);
+    let room = Vec::with_capacity(LIST_PAGE_BYTES + 4096);
+    let mut page = Page::new(Writer::after(room), list.limit);
     let cursor = match list.since {
         Some(since) => {
             let told = list.cursor.as_deref().map(cursor_generation).transpose()?;
@@ -197,8 +198,9 @@ fn headed(cursor: Option<Vec<u8>>, rest: Writer) -> Vec<u8> {
     if let Some(cursor) = cursor {
         head.key(b"c").bytes(&cursor);
     }
-    let mut payload = head.finish();
-    payload.extend_from_slice(&rest.finish());
+    let (mut payload, rest) = (head.finish(), rest.finish());
+    payload.reserve_exact(rest.len());
+    payload.extend_from_slice(&rest);
     payload
 }
 

@@ -7,6 +7,7 @@ mod changed_file;
 mod exit_codes;
 mod garbage;
 mod gate;
+mod jobs;
 mod kills;
 mod main_job;
 mod outages;

@@ -50,8 +50,8 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 32;
 pub const LOOKUP_NAMES_MAX: usize = 256;
 /// Most names or globs of one WATCH.
 pub const WATCH_NAMES_MAX: usize = 256;
-/// Most contents of one REGISTER: what a tracker enters in a few milliseconds.
-pub const REGISTER_HASHES_MAX: usize = 4096;
+/// Most contents of one REGISTER: what a tracker enters in a millisecond or two.
+pub const REGISTER_HASHES_MAX: usize = 1024;
 /// Most entries of one LIST page.
 pub const LIST_PAGE_MAX: u32 = 4096;
 /// A LIST page ends after about so many bytes even if its limit allows more entries.

@@ -61,7 +61,7 @@ pub struct Register {
     /// Where the node takes peers, at the address of this connection. Never 0.
     pub port: u16,
     pub peer_id: PeerId,
-    /// Swarm hashes, at most 4096.
+    /// Swarm hashes, at most 1024.
     pub hashes: Vec<InfoHash>,
     /// These come to what was registered before; without it they replace that.
     pub more: bool,
@@ -322,7 +322,7 @@ fn register(keys: Keys<'_, '_>) -> Result<Register, Refusal> {
         return Err(bad("the hashes are not 20 bytes each"));
     }
     if hashes.len() > REGISTER_HASHES_MAX {
-        return Err(Refusal { code: code::TOO_LARGE, what: "more than 4096 contents at once" });
+        return Err(Refusal { code: code::TOO_LARGE, what: "more than 1024 contents at once" });
     }
     let hashes = hashes.iter().copied().map(InfoHash).collect();
     Ok(Register { port, peer_id, hashes, more: keys.uint_maybe(b'a')?.unwrap_or(0) != 0 })
