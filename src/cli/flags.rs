@@ -31,6 +31,16 @@ pub struct Flag {
     pub on: &'static [&'static str],
 }
 
+impl Flag {
+    /// How it is typed: a bare value shows its own name.
+    pub fn shown(&self) -> String {
+        match self.takes {
+            Takes::Bare(shown) | Takes::BareNeeded(shown) => shown.to_owned(),
+            _ => format!("--{}", self.name),
+        }
+    }
+}
+
 pub struct CommandRow {
     pub name: &'static str,
     pub about: &'static str,

@@ -2,10 +2,10 @@
 
 use super::flags;
 use super::values::{self, HostPort};
+use crate::core::glob::Glob;
 use crate::core::limits;
 use crate::core::report::foreign;
 use crate::core::time::Span;
-use crate::core::glob::Glob;
 use crate::jobs::plan::Ask;
 use crate::node::plan::Want;
 use clap::ArgMatches;

@@ -135,11 +135,10 @@ impl Fetch {
             self.no_source.get_or_insert(now);
         }
         let nobody = waits.then(|| format!("nobody has {} now; waiting", foreign(self.name())));
-        let unnamed = match &self.phase {
+        shared.waiting = match &self.phase {
             Phase::Seeking(seek) => seek.waiting(),
-            _ => None,
+            _ => self.waits_for_disk().or(nobody),
         };
-        shared.waiting = self.waits_for_disk().or(nobody).or(unnamed);
     }
 
     /// News of the tracker.

@@ -1,8 +1,8 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
-use super::registry::Registry;
 use super::raw_stream::Stream;
+use super::registry::Registry;
 use super::requests::{self, Client, Reply};
 use super::watches::Watches;
 use super::work::{REQUEST_BYTES_A_STEP, REQUEST_STEPS};
@@ -267,12 +267,7 @@ impl Conversation {
     }
 
     /// The first page of a watch that was begun just now, so that answers keep their order.
-    fn tell_first(
-        &mut self,
-        conn: ConnId,
-        registry: &mut Registry,
-        out: &mut Outbox,
-    ) -> u64 {
+    fn tell_first(&mut self, conn: ConnId, registry: &mut Registry, out: &mut Outbox) -> u64 {
         let Some(news) = self.watches.first(self.client.owner, registry) else { return 0 };
         match news.payload {
             Ok(payload) => {

@@ -1,7 +1,7 @@
 //! Pages of the catalogue, written straight into the payload of their answer: the whole list, names
 //! by prefix or glob, or what changed. The work of one page is bounded; its cursor goes on.
 
-use super::changes::Change;
+use super::history::Change;
 use super::names::{Place, Record};
 use super::registry::Registry;
 use super::work::ENTRY_STEPS;

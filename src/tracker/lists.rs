@@ -21,6 +21,8 @@ use std::net::{IpAddr, SocketAddr};
 pub const CONNECTIONS_MAX: usize = DESCRIPTORS_MAX as usize - 512;
 /// Connections of one public address (or IPv6 /64).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
+/// Connections of one private address; loopback has no limit of its own.
+pub const NEAR_CONNECTIONS_MAX: usize = 4096;
 /// Time for a hello, or for the request line of another protocol.
 pub const HELLO: Span = Span::secs(5);
 /// Silence after which a connection that is owed nothing is closed.
@@ -110,9 +112,15 @@ impl Lists {
         if self.conns.len() >= CONNECTIONS_MAX {
             return false;
         }
-        let Some(public) = public_source(source) else { return true };
-        let same = self.conns.values().filter(|c| public_source(c.source) == Some(public));
-        same.count() < ADDRESS_CONNECTIONS_MAX
+        if source.is_loopback() {
+            return true;
+        }
+        let of = |ip: IpAddr| public_source(ip).unwrap_or(ip);
+        let same = self.conns.values().filter(|c| of(c.source) == of(source)).count();
+        match public_source(source) {
+            Some(_) => same < ADDRESS_CONNECTIONS_MAX,
+            None => same < NEAR_CONNECTIONS_MAX,
+        }
     }
 
     pub fn got_bytes(

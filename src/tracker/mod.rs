@@ -1,24 +1,24 @@
 //! The tracker role: swarms over UDP (BEP 15), the catalogue of names over TCP on the same port.
 //! Routes only: every piece of news goes to the room it belongs to.
 
-pub mod changes;
 pub mod clock;
 pub mod connection_id;
 pub mod conversation;
 pub mod counts;
 pub mod datagrams;
+pub mod history;
 pub mod interval;
 pub mod key_file;
 pub mod listing;
 pub mod lists;
 pub mod mac;
 pub mod metainfo;
+pub mod name_record;
 pub mod names;
 pub mod pairs;
 pub mod plan;
 pub mod publish;
 pub mod raw_stream;
-pub mod record;
 pub mod registrations;
 pub mod registry;
 pub mod requests;

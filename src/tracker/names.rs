@@ -1,10 +1,10 @@
 //! The catalogue: which names there are, what they stand for, and who says so. A name may carry
 //! several contents; equal bytes published by several owners under one name are one entry.
 
-use super::changes::{Change, Changes};
 use super::counts::Counts;
+use super::history::{Change, Changes};
 use super::metainfo::Metainfo;
-pub use super::record::{Life, News, Published, Record};
+pub use super::name_record::{Life, News, Published, Record};
 use crate::core::fault::Refusal;
 use crate::core::id::InfoHash;
 use crate::core::time::{Span, Time};
@@ -274,8 +274,7 @@ impl Names {
             record.owners.push(news.owner);
             *self.by_owner.entry(news.owner).or_default() += 1;
         } else if !newest {
-            (record.generation, record.time_s) =
-                (self.changed(place, &record.entry), news.time_s);
+            (record.generation, record.time_s) = (self.changed(place, &record.entry), news.time_s);
         }
         self.store(&mut record, news.metainfo);
         self.records.insert(place.clone(), record);

@@ -125,7 +125,9 @@ impl Registry {
             return;
         }
         let usable = |source: &Source| {
-            source.key != asker.key && source.id != asker.id && source.key.ip().is_ipv4() == asker.v4
+            source.key != asker.key
+                && source.id != asker.id
+                && source.key.ip().is_ipv4() == asker.v4
         };
         let swarms = &self.swarms;
         for source in self.registrations.sources(hash).filter(usable) {

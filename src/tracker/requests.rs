@@ -10,7 +10,7 @@ use super::swarm::PeerKey;
 use super::ticket;
 use super::work::REQUEST_STEPS;
 use crate::core::fault::Refusal;
-use crate::core::id::ConnId;
+use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::wire::catalogue::answer::{Answer, Stat};
@@ -84,18 +84,10 @@ pub fn execute(
             Err(refusal) => Err(refusal),
         },
         Request::Lookup { names } => Ok(found(registry, client, &names)),
-        Request::Fetch { hash, what, offset } => {
-            let of_hash = || registry.names.of_hash(hash);
-            let seen = || of_hash().filter(|record| record.is_seen_by(client.owner));
-            let parts = seen().find_map(|record| {
-                let v2 = record.entry.v2.is_some_and(|v2| v2.truncated() == hash);
-                record.metainfo.parts(what, &client.announce, v2)
-            });
-            match parts {
-                Some(parts) => return Reply::Stream { parts, skip: offset },
-                None => Err(no_metainfo(seen().next().is_some(), what)),
-            }
-        }
+        Request::Fetch { hash, what, offset } => match fetched(registry, client, hash, what) {
+            Ok(parts) => return Reply::Stream { parts, skip: offset },
+            Err(refusal) => Err(refusal),
+        },
         Request::Stat => {
             let nodes = registry.swarms.nodes();
             Ok(Answer::Stat(Stat {
@@ -133,6 +125,22 @@ fn registered(
         contents: registry.registrations.contents(client.conn) as u64,
         lease_s: LEASE_S,
     })
+}
+
+/// Metainfo that is kept of a content, in parts.
+fn fetched(
+    registry: &Registry,
+    client: &Client,
+    hash: InfoHash,
+    what: What,
+) -> Result<Vec<Arc<[u8]>>, Refusal> {
+    let of_hash = || registry.names.of_hash(hash);
+    let seen = || of_hash().filter(|record| record.is_seen_by(client.owner));
+    let parts = seen().find_map(|record| {
+        let v2 = record.entry.v2.is_some_and(|v2| v2.truncated() == hash);
+        record.metainfo.parts(what, &client.announce, v2)
+    });
+    parts.ok_or_else(|| no_metainfo(seen().next().is_some(), what))
 }
 
 fn no_metainfo(known: bool, what: What) -> Refusal {
@@ -176,12 +184,7 @@ fn published(
 }
 
 /// Compare and set: `old` must be the owner's newest version.
-fn standing(
-    registry: &Registry,
-    name: &str,
-    owner: Owner,
-    old: crate::core::id::InfoHash,
-) -> Result<(), Refusal> {
+fn standing(registry: &Registry, name: &str, owner: Owner, old: InfoHash) -> Result<(), Refusal> {
     let newest = registry.names.newest(name, owner).and_then(|place| registry.names.get(place));
     match newest {
         Some(record) if record.entry.has_hash(old) => Ok(()),

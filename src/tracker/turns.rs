@@ -1,5 +1,5 @@
-//! Whose turn it is on the TCP side: a turn of the loop does a bounded piece of work, and who did not
-//! get to it comes first in the next one.
+//! Whose turn it is on the TCP side: a turn of the loop does a bounded piece of work, and who did
+//! not get to it comes first in the next one.
 
 use crate::core::id::ConnId;
 use std::collections::BTreeSet;

@@ -347,7 +347,8 @@ fn contents_of_one_name_may_fall_on_two_pages_and_a_prefix_narrows_the_list() {
     let mut hashes = Vec::new();
     let mut cursor = None;
     loop {
-        let list = List { limit: 2, cursor, prefix: Some("mid".to_owned()), glob: None, since: None };
+        let list =
+            List { limit: 2, cursor, prefix: Some("mid".to_owned()), glob: None, since: None };
         let Answer::Page(got) = world.ask(&mut client, &Request::List(list)) else { panic!() };
         for item in &got.items {
             let Item::Listed(listed) = item else { panic!() };
