@@ -26,6 +26,7 @@ use crate::view::View;
 
 /// What a process is to be, every choice made.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made a process")]
 pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),

@@ -91,9 +91,9 @@ impl Job {
             }
             Input::Datagram { from, bytes, .. } => {
                 let control = self.control.as_mut();
-                match control.and_then(|control| control.got_datagram(now, from, bytes)) {
-                    Some(heard) => self.got_control(heard, now, out)?,
-                    None => {}
+                let heard = control.and_then(|control| control.got_datagram(now, from, bytes));
+                if let Some(heard) = heard {
+                    self.got_control(heard, now, out)?;
                 }
             }
             Input::Connected { conn, .. } => {
