@@ -19,6 +19,8 @@ enum Promise {
     Done,
     Free,
     Loaded,
+    Holder,
+    Extent,
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +207,8 @@ fn promise(op: &FileOp) -> Promise {
         FileOp::Write { .. } => Promise::Wrote,
         FileOp::FreeSpace { .. } => Promise::Free,
         FileOp::Load { .. } => Promise::Loaded,
+        FileOp::Holder { .. } => Promise::Holder,
+        FileOp::NextExtent { .. } => Promise::Extent,
         _ => Promise::Done,
     }
 }
@@ -218,6 +222,8 @@ fn told(done: &FileDone) -> Promise {
         FileDone::Done(_) => Promise::Done,
         FileDone::Free(_) => Promise::Free,
         FileDone::Loaded(_) => Promise::Loaded,
+        FileDone::Holder(_) => Promise::Holder,
+        FileDone::Extent(_) => Promise::Extent,
     }
 }
 
