@@ -11,16 +11,21 @@ pub mod datagrams;
 pub mod desk;
 pub mod figures;
 pub mod fleet;
+pub mod history;
 pub mod http;
 pub mod interval;
 pub mod key_file;
+pub mod listing;
 pub mod lists;
 pub mod mac;
 pub mod metainfo;
+pub mod name_record;
 pub mod names;
 pub mod pairs;
 pub mod plan;
 pub mod publish;
+pub mod raw_stream;
+pub mod registrations;
 pub mod registry;
 pub mod requests;
 pub mod source;
@@ -28,6 +33,9 @@ pub mod swarm;
 pub mod swarms;
 pub mod tell;
 pub mod ticket;
+pub mod turns;
+pub mod watches;
+pub mod work;
 
 use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
@@ -65,6 +73,8 @@ pub struct Tracker {
     load: Option<Ticket>,
     listen: Option<Ticket>,
     listening: bool,
+    /// A tracker with this key ran before.
+    ran_before: bool,
     next_tick: Time,
 }
 
@@ -87,6 +97,7 @@ impl Tracker {
             load: None,
             listen: None,
             listening: false,
+            ran_before: false,
             next_tick: Time::NEVER,
             plan,
         }
@@ -115,7 +126,8 @@ impl Tracker {
 
     fn got_file(&mut self, ticket: Ticket, done: FileDone, out: &mut Outbox) {
         if self.load.take_if(|load| *load == ticket).is_some() {
-            let secret = key_file::loaded(&self.plan, done, out);
+            let (secret, there) = key_file::loaded(&self.plan, done, out);
+            self.ran_before = there;
             let (ids, tickets) = keyed(&secret);
             self.datagrams = Datagrams::new(ids, self.plan.addresses.clone());
             self.tickets = tickets;
@@ -166,6 +178,7 @@ impl Tracker {
             tickets: &mut self.tickets,
             open: self.lists.len(),
             open_max: CONNECTIONS_MAX,
+            returning: self.ran_before,
         };
         self.datagrams.got(now, news, &mut world, out);
         let said = self.datagrams.answered > answered;
@@ -194,7 +207,10 @@ impl Role for Tracker {
                 Some(path) => self.load = Some(key_file::load(path, out)),
                 None => self.listen(out),
             },
-            Input::Wake => {}
+            Input::Wake => {
+                let (lists, mut desk) = self.lists();
+                lists.work(now, &mut desk, out);
+            }
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
@@ -218,21 +234,23 @@ impl Role for Tracker {
                 let (lists, mut desk) = self.lists();
                 lists.sent(now, conn, bytes, &mut desk, out);
             }
-            Input::Closed { conn, .. } => self.lists.closed(conn),
+            Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.
             Input::Connected { .. } => {}
         }
+        self.lists.note_generation(self.registry.names.generation());
         self.figures.connections_dropped += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
     }
 
     fn deadline(&self) -> Time {
-        self.next_tick
+        // What could not be done in this turn is gone on with in the next one.
+        if self.lists.has_work() { Time::ZERO } else { self.next_tick }
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
-        let nodes = self.registry.swarms.nodes();
+        let nodes = self.registry.nodes();
         let row = TrackerRow {
             names: self.registry.names.listed(),
             seeders: nodes.complete.into(),
