@@ -127,6 +127,17 @@ fn the_readme_has_every_exit_code_and_every_flag() {
         let named = readme.contains(&format!("`{}", flag.shown()));
         assert!(named || short.is_some_and(|short| readme.contains(&short)), "--{}", flag.name);
     }
+    // Once each: the first two cells of a row say which option of which command it is.
+    let options = readme.split_once("### Options").unwrap().1.split("###").next().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for row in options.lines().filter(|line| line.starts_with("| ")) {
+        let (commands, option) = row[2..].split_once(" | ").unwrap();
+        let option = option.split([' ', '[', '=']).next().unwrap().trim_matches('`');
+        for command in commands.split(", ") {
+            assert!(seen.insert((command, option)), "{command} {option} is there twice");
+        }
+    }
+    assert!(seen.len() > 15, "{seen:?}");
 }
 
 /// A running lmk whose events can be waited for; killed when dropped, so that no test leaves one.

@@ -19,6 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A source that does not tell the leaves for so long is not waited for.
 const ANSWER: Span = Span::secs(10);
+/// ... nor so long where hardly anybody may be asked for anything else meanwhile.
+const ANSWER_STUCK: Span = Span::secs(2);
+/// Pieces one source is asked about at a time: sources refuse more.
+const ASKED_MAX: usize = 2;
 /// Pieces whose failed attempt is remembered until they match: 32 bytes a block.
 const EVIDENCE_MAX: usize = 8;
 
@@ -37,6 +41,8 @@ pub struct Inquiries {
     awaited: BTreeSet<(ConnId, Piece)>,
     /// Failed attempts at pieces that are fetched again from one source.
     evidence: BTreeMap<Piece, Evidence>,
+    /// Sources that let us wait once: they are not asked for leaves again.
+    silent: BTreeSet<ConnId>,
 }
 
 impl Inquiries {
@@ -58,6 +64,7 @@ impl Inquiries {
 
     pub fn left(&mut self, conn: ConnId) {
         self.awaited.retain(|(asked, _)| *asked != conn);
+        self.silent.remove(&conn);
         for inquiry in self.open.values_mut() {
             inquiry.asked.take_if(|(asked, _)| *asked == conn);
         }
@@ -70,26 +77,44 @@ impl Inquiries {
     }
 
     /// Pieces nobody is being asked about; whoever let us wait for too long is passed over.
-    fn waiting(&mut self, now: Time) -> Vec<Piece> {
+    fn waiting(&mut self, patience: Span, now: Time) -> Vec<Piece> {
         let mut waiting = Vec::new();
         for (piece, inquiry) in &mut self.open {
-            inquiry.asked.take_if(|(_, since)| now.since(*since) > ANSWER);
+            let late = inquiry.asked.take_if(|(_, since)| now.since(*since) > patience);
+            self.silent.extend(late.map(|(conn, _)| conn));
             if inquiry.asked.is_none() {
                 waiting.push(*piece);
             }
         }
         waiting
     }
+
+    /// Whether a source is asked about as many pieces as it answers at a time.
+    fn is_busy(&self, conn: ConnId) -> bool {
+        let asked = self.open.values().filter_map(|inquiry| inquiry.asked);
+        asked.filter(|(asked, _)| *asked == conn).count() >= ASKED_MAX
+    }
 }
 
 impl Leecher {
     /// Goes on with every piece that did not match and that nobody is asked about.
     pub fn inquire(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        for piece in self.inquiries.waiting(now) {
+        if self.inquiries.open.is_empty() {
+            return;
+        }
+        let patience = if self.is_stuck(now) { ANSWER_STUCK } else { ANSWER };
+        for piece in self.inquiries.waiting(patience, now) {
             if !self.ask_for_leaves(piece, sessions, now, out) {
                 self.do_without_leaves(piece, sessions, now);
             }
         }
+    }
+
+    /// Whether the whole download may be waiting for one answer: no two sources that serve are
+    /// beyond suspicion.
+    fn is_stuck(&self, now: Time) -> bool {
+        let serving = self.links.iter().filter(|(_, link)| link.serves(now));
+        serving.filter(|(conn, _)| !self.inquiries.suspects(**conn)).nth(1).is_none()
     }
 
     fn leaves_of(&self, piece: Piece) -> Option<(Shape, HashRange)> {
@@ -107,23 +132,28 @@ impl Leecher {
     ) -> bool {
         let Some((_, range)) = self.leaves_of(piece) else { return false };
         let Some(v2) = &self.content.v2 else { return false };
-        let Some(inquiry) = self.inquiries.open.get_mut(&piece) else { return true };
+        let Some(inquiry) = self.inquiries.open.get(&piece) else { return true };
         let senders = inquiry.filling.evidence.senders();
         let can_tell = |session: &&mut Session| {
             session.peer_id.is_some()
                 && session.identity == Identity::V2
                 && session.has.get(piece.index())
                 && !inquiry.tried.contains(&session.conn)
+                && !self.inquiries.silent.contains(&session.conn)
                 && senders != [session.conn]
         };
         // One who sent nothing of it has nothing to hide.
-        let best = sessions
-            .values_mut()
-            .filter(can_tell)
-            .min_by_key(|session| (senders.contains(&session.conn), !session.is_lmk()));
+        let best = sessions.values_mut().filter(can_tell).min_by_key(|session| {
+            let busy = self.inquiries.is_busy(session.conn);
+            (busy, senders.contains(&session.conn), !session.is_lmk())
+        });
         let Some(session) = best else { return false };
+        if self.inquiries.is_busy(session.conn) {
+            return true;
+        }
         let HashRange { base, index, length, proof } = range;
         let asked = peer::HashRange { root: v2.root, base, index, length, proof };
+        let Some(inquiry) = self.inquiries.open.get_mut(&piece) else { return true };
         inquiry.asked = Some((session.conn, now));
         inquiry.tried.insert(session.conn);
         self.inquiries.awaited.insert((session.conn, piece));
@@ -172,6 +202,8 @@ impl Leecher {
             let v2 = self.content.v2.as_ref().filter(|_| layer == u32::from(shape.piece_layer))?;
             v2.piece_node(&self.content.geometry, u32::try_from(index).ok()?)
         };
+        // It was slow, not silent.
+        self.inquiries.silent.remove(&conn);
         match proof::verify(&shape, &range, hashes, known) {
             Ok(leaves) => self.settle(piece, &leaves),
             Err(fault) => {

@@ -260,7 +260,8 @@ impl Fetch {
     ) -> Result<(), Fatal> {
         let Some(content) = self.target().map(Target::content) else { return Ok(()) };
         let complete = have.is_full();
-        if have.count() > 0 || checked > 0 {
+        // One who goes on within a run says so, too, if nothing is left.
+        if have.count() > 0 || checked > 0 || self.began {
             let bytes = u64::from(have.count()) * u64::from(content.geometry.piece_length());
             Self::tell_resumed(bytes.min(self.size), checked, out);
         }

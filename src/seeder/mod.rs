@@ -75,7 +75,7 @@ impl Seeder {
         self.slots.got(conn, Event::Joined, None, now);
         // The extension handshake carries the state.
         self.slots.take_gone();
-        let state = self.state_for(conn);
+        let state = self.state_for(conn, self.slots.queue().position(conn));
         let served = Served {
             upload: Upload::new(now),
             told: Told::new(&state, now),
@@ -165,7 +165,7 @@ impl Seeder {
         now: Time,
         out: &mut Outbox,
     ) {
-        self.proofs.asked(session, range, &self.library, now, out);
+        self.proofs.asked(session, range, (&self.library, &self.slots), now, out);
     }
 
     /// A file read of ours came back; `None` if the ticket is not ours.
@@ -177,7 +177,7 @@ impl Seeder {
         now: Time,
         out: &mut Outbox,
     ) -> Option<FileDone> {
-        self.proofs.got_file(ticket, done, &self.library, sessions, now, out)
+        self.proofs.got_file(ticket, done, (&self.library, &self.slots), sessions, now, out)
     }
 
     pub fn tick(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
@@ -185,6 +185,7 @@ impl Seeder {
         self.slots.tick(now, |conn| served.get(&conn).is_some_and(|s| s.upload.busy()));
         self.settle(sessions, now, out);
         self.tell_due(sessions, now, out);
+        self.proofs.read_next(&self.library, &self.slots, now, out);
     }
 
     /// Stops serving: everyone is told, and only what was asked before is still handed over.

@@ -1,25 +1,56 @@
 //! Answers to hash requests (BEP 52). The tree from the piece layer up is kept; leaves are hashed
 //! again from the file when they are asked for, one piece at a time, because nobody keeps 32 bytes
-//! for every block of a large content.
+//! for every block of a large content. A few bytes can ask for many that must be read and hashed:
+//! connections take turns, piece by piece, and those who hold no slot share so much a second.
 
 use super::library::Library;
+use super::slots::Slots;
 use crate::content::digest;
 use crate::content::proof::{HashRange, Tree};
 use crate::core::id::{ConnId, Hash32, Ticket};
 use crate::core::io::{FileDone, FileOp, Outbox, Page};
 use crate::core::mark::mark;
-use crate::core::time::Time;
+use crate::core::time::{Span, Time};
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::{self, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-/// Requests that wait for leaves; more are refused.
-const WAITING_MAX: usize = 64;
+/// Requests of one connection that wait for leaves; more are refused.
+pub const WAITING_MAX: usize = 2;
+/// So much is read and hashed in a second for all who hold no slot, ...
+const SLOTLESS_BYTES_PER_S: u64 = 16 * 1024 * 1024;
+/// ... and for all who hold one, who have better ways to make us work.
+const SERVED_BYTES_PER_S: u64 = 64 * 1024 * 1024;
+/// What is read at once is earned within this time; longer than a tick.
+const AHEAD: Span = Span::ms(500);
+
+/// Bytes that may be read, by the second.
+#[derive(Debug)]
+struct Budget {
+    bytes_per_s: u64,
+    /// When all that was spent is earned again.
+    even: Time,
+}
+
+impl Budget {
+    fn new(bytes_per_s: u64) -> Budget {
+        Budget { bytes_per_s, even: Time::ZERO }
+    }
+
+    /// A piece may be longer than all that is earned ahead: it is paid off before the next one.
+    fn is_there(&self, now: Time) -> bool {
+        self.even <= now + AHEAD
+    }
+
+    fn spend(&mut self, bytes: u64, now: Time) {
+        let span = Span(bytes.saturating_mul(1_000_000_000) / self.bytes_per_s);
+        self.even = self.even.max(now) + span;
+    }
+}
 
 #[derive(Debug)]
 struct Waiting {
-    conn: ConnId,
     asked: peer::HashRange,
     range: HashRange,
     /// Pieces whose leaves the answer needs, and those read so far.
@@ -37,24 +68,32 @@ impl Waiting {
 #[derive(Debug)]
 pub struct Proofs {
     tree: Option<Tree>,
-    waiting: VecDeque<Waiting>,
-    /// The read that is out, and the piece it is of.
-    reading: Option<(Ticket, u32)>,
+    waiting: BTreeMap<ConnId, VecDeque<Waiting>>,
+    /// Those for whom something waits, the next one first.
+    turns: VecDeque<ConnId>,
+    /// The read that is out, for whom, and the piece it is of.
+    reading: Option<(Ticket, ConnId, u32)>,
     page: Page,
+    slotless: Budget,
+    served: Budget,
 }
 
 impl Proofs {
     pub fn new(library: &Library) -> Proofs {
         Proofs {
             tree: library.content().tree(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            turns: VecDeque::new(),
             reading: None,
             page: Page::new(),
+            slotless: Budget::new(SLOTLESS_BYTES_PER_S),
+            served: Budget::new(SERVED_BYTES_PER_S),
         }
     }
 
     pub fn left(&mut self, conn: ConnId) {
-        self.waiting.retain(|waiting| waiting.conn != conn);
+        self.waiting.remove(&conn);
+        self.turns.retain(|waits| *waits != conn);
     }
 
     /// A request: refused if it is not of our tree, or needs leaves of a piece we have not proven.
@@ -62,7 +101,7 @@ impl Proofs {
         &mut self,
         session: &mut Session,
         asked: peer::HashRange,
-        library: &Library,
+        (library, slots): (&Library, &Slots),
         now: Time,
         out: &mut Outbox,
     ) {
@@ -72,17 +111,20 @@ impl Proofs {
         let needs = self.tree.as_ref().filter(|_| ours).and_then(|tree| tree.needs(&range));
         match needs {
             Some(needs)
-                if self.waiting.len() < WAITING_MAX
+                if self.waiting.get(&session.conn).map_or(0, VecDeque::len) < WAITING_MAX
                     && !session.is_crowded()
                     && needs.clone().all(|piece| library.have().get(piece)) =>
             {
                 let (conn, leaves) = (session.conn, BTreeMap::new());
-                let waiting = Waiting { conn, asked, range, needs, leaves };
+                let waiting = Waiting { asked, range, needs, leaves };
                 if waiting.next_piece().is_none() {
                     self.answer(session, &waiting, now, out);
                 } else {
-                    self.waiting.push_back(waiting);
-                    self.read_next(library, out);
+                    if !self.waiting.contains_key(&conn) {
+                        self.turns.push_back(conn);
+                    }
+                    self.waiting.entry(conn).or_default().push_back(waiting);
+                    self.read_next(library, slots, now, out);
                 }
             }
             _ => {
@@ -97,16 +139,17 @@ impl Proofs {
         &mut self,
         ticket: Ticket,
         done: FileDone,
-        library: &Library,
+        (library, slots): (&Library, &Slots),
         sessions: &mut Sessions,
         now: Time,
         out: &mut Outbox,
     ) -> Option<FileDone> {
-        let Some((_, piece)) = self.reading.take_if(|(reading, _)| *reading == ticket) else {
-            return Some(done);
-        };
+        let ours = self.reading.take_if(|(reading, ..)| *reading == ticket);
+        let Some((_, conn, piece)) = ours else { return Some(done) };
         let FileDone::Read { page, result } = done else { return None };
-        if let Some(first) = self.waiting.front_mut() {
+        if let Some(first) = self.waiting.get_mut(&conn).and_then(VecDeque::front_mut)
+            && first.needs.contains(&piece)
+        {
             // A short read gives too few leaves, which the tree refuses.
             let got = page.get(..result.unwrap_or(0) as usize).unwrap_or_default();
             let mut leaves = Vec::new();
@@ -114,13 +157,23 @@ impl Proofs {
             first.leaves.insert(piece, leaves);
         }
         self.page = page;
-        if let Some(first) = self.waiting.pop_front_if(|first| first.next_piece().is_none())
-            && let Some(session) = sessions.get_mut(&first.conn)
+        if let Some(first) = self.take_ready(conn)
+            && let Some(session) = sessions.get_mut(&conn)
         {
             self.answer(session, &first, now, out);
         }
-        self.read_next(library, out);
+        self.read_next(library, slots, now, out);
         None
+    }
+
+    /// The first request of a connection, if all its leaves are there.
+    fn take_ready(&mut self, conn: ConnId) -> Option<Waiting> {
+        let waiting = self.waiting.get_mut(&conn)?;
+        let ready = waiting.pop_front_if(|first| first.next_piece().is_none());
+        if waiting.is_empty() {
+            self.left(conn);
+        }
+        ready
     }
 
     fn answer(&self, session: &mut Session, waiting: &Waiting, now: Time, out: &mut Outbox) {
@@ -134,18 +187,26 @@ impl Proofs {
         session.send(&bytes, now, out);
     }
 
-    /// Reads the next piece that the first waiting request needs.
-    fn read_next(&mut self, library: &Library, out: &mut Outbox) {
+    /// Reads the next piece for the one whose turn it is, and for whom something may be read now.
+    pub fn read_next(&mut self, library: &Library, slots: &Slots, now: Time, out: &mut Outbox) {
         if self.reading.is_some() {
             return;
         }
-        let Some(index) = self.waiting.front().and_then(Waiting::next_piece) else { return };
+        let (slotless, served) = (self.slotless.is_there(now), self.served.is_there(now));
+        let may = |conn: &ConnId| if slots.is_active(*conn) { served } else { slotless };
+        let Some(turn) = self.turns.iter().position(may) else { return };
+        let Some(conn) = self.turns.remove(turn) else { return };
+        self.turns.push_back(conn);
+        let first = self.waiting.get(&conn).and_then(VecDeque::front);
+        let Some(index) = first.and_then(Waiting::next_piece) else { return };
         let geometry = library.content().geometry;
         let Some(piece) = geometry.piece(index) else { return };
         let mut page = std::mem::take(&mut self.page);
         page.resize(geometry.piece_len(piece) as usize, 0);
+        let budget = if slots.is_active(conn) { &mut self.served } else { &mut self.slotless };
+        budget.spend(page.len() as u64, now);
         let offset = geometry.piece_offset(piece);
         let ticket = out.file(FileOp::Read { file: library.file(), offset, page });
-        self.reading = Some((ticket, index));
+        self.reading = Some((ticket, conn, index));
     }
 }

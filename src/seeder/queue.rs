@@ -65,6 +65,9 @@ pub struct Queue {
     /// The round that is being served.
     round: u64,
     kept: Vec<Kept>,
+    /// Places that were gone through to find positions.
+    #[cfg(test)]
+    pub counted: std::cell::Cell<usize>,
 }
 
 impl Queue {
@@ -84,9 +87,14 @@ impl Queue {
         self.waiting.first_key_value().map(|(_, conn)| *conn)
     }
 
-    /// Place in the queue, 1 = next.
+    /// Place in the queue, 1 = next. It goes through all that come before: for one leecher, not for
+    /// each.
     pub fn position(&self, conn: ConnId) -> Option<usize> {
-        self.places.get(&conn).map(|(place, _)| self.waiting.range(..place).count() + 1)
+        let position =
+            self.places.get(&conn).map(|(place, _)| self.waiting.range(..place).count() + 1);
+        #[cfg(test)]
+        self.counted.set(self.counted.get() + position.unwrap_or(0));
+        position
     }
 
     /// Those who wait, the next one first.

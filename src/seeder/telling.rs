@@ -76,7 +76,7 @@ impl Seeder {
     /// Says what the rows say that were gone.
     pub(super) fn settle(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
         for (conn, row) in self.slots.take_gone() {
-            self.say(conn, row, sessions, now, out);
+            self.say((conn, self.slots.queue().position(conn)), row, sessions, now, out);
             let (kind, words) = match (row.from, row.to) {
                 (Stand::Queued, Stand::Active) => ("slot", "has a slot; it was next"),
                 (Stand::Idle, Stand::Active) => ("slot", "has a slot; nobody waited"),
@@ -93,9 +93,10 @@ impl Seeder {
         }
     }
 
+    /// Says the words of a row to one leecher, whose place in the queue is known.
     fn say(
         &mut self,
-        conn: ConnId,
+        (conn, place): (ConnId, Option<usize>),
         row: &Row,
         sessions: &mut Sessions,
         now: Time,
@@ -103,7 +104,7 @@ impl Seeder {
     ) {
         for word in row.says {
             if matches!(word, Word::Available | Word::Connected | Word::Unavailable) {
-                self.tell(conn, sessions, now, out);
+                self.tell((conn, place), sessions, now, out);
                 continue;
             }
             let Some(session) = sessions.get_mut(&conn) else { return };
@@ -125,8 +126,14 @@ impl Seeder {
     }
 
     /// Tells one leecher how it stands now; later, if it was told too often.
-    fn tell(&mut self, conn: ConnId, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
-        let state = self.state_for(conn);
+    fn tell(
+        &mut self,
+        (conn, place): (ConnId, Option<usize>),
+        sessions: &mut Sessions,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        let state = self.state_for(conn, place);
         let Some(session) = sessions.get_mut(&conn) else { return };
         let Some(served) = self.served.get_mut(&conn) else { return };
         let told = &mut served.told;
@@ -142,41 +149,42 @@ impl Seeder {
         if self.closed.is_some() {
             return;
         }
-        let mut due: Vec<(ConnId, Option<Event>)> = Vec::new();
-        for (at, conn) in self.slots.queue().iter().enumerate() {
-            let Some(Told { position, at: then, .. }) = self.served.get(&conn).map(|s| &s.told)
-            else {
-                continue;
-            };
-            let silent = now.since(*then);
-            let moved = *position as usize != at + 1 && silent >= PLACE;
+        let mut due: Vec<((ConnId, Option<usize>), Option<Event>)> = Vec::new();
+        // The places are counted in one pass: thousands may wait.
+        for (conn, place) in self.slots.queue().iter().zip(1..) {
+            let Some(served) = self.served.get(&conn) else { continue };
+            let Told { position, at: then, owed, .. } = served.told;
+            let silent = now.since(then);
+            let moved = position as usize != place && silent >= PLACE;
             if moved || silent >= HEARTBEAT {
-                due.push((conn, Some(Event::Moved)));
+                due.push(((conn, Some(place)), Some(Event::Moved)));
+            } else if owed {
+                due.push(((conn, Some(place)), None));
             }
         }
         let event = if self.slots.is_open() { Event::SlotFree } else { Event::SlotsTaken };
         for (conn, served) in &self.served {
             let told = &served.told;
-            let idle = self.slots.stand(*conn) == Stand::Idle;
-            if idle && told.state != self.slots.state(*conn) && now.since(told.at) >= FREED {
-                due.push((*conn, Some(event)));
-            } else if told.owed {
-                due.push((*conn, None));
+            let stand = self.slots.stand(*conn);
+            let is_other = told.state != self.slots.state(*conn);
+            if stand == Stand::Idle && is_other && now.since(told.at) >= FREED {
+                due.push(((*conn, None), Some(event)));
+            } else if told.owed && stand != Stand::Queued {
+                due.push(((*conn, None), None));
             }
         }
-        for (conn, event) in due {
-            let stand = self.slots.stand(conn);
+        for (who, event) in due {
+            let stand = self.slots.stand(who.0);
             match event.and_then(|event| states::find(stand, event, false, false)) {
-                Some(row) => self.say(conn, row, sessions, now, out),
-                None => self.tell(conn, sessions, now, out),
+                Some(row) => self.say(who, row, sessions, now, out),
+                None => self.tell(who, sessions, now, out),
             }
         }
     }
 
-    /// What `conn` is told of our upload side.
-    pub(super) fn state_for(&self, conn: ConnId) -> UploadState {
+    /// What `conn`, at `position` of the queue, is told of our upload side.
+    pub(super) fn state_for(&self, conn: ConnId, position: Option<usize>) -> UploadState {
         let state = self.state(conn);
-        let position = self.slots.queue().position(conn);
         let reason = match (self.closed, state) {
             (Some(reason), _) => reason,
             (None, State::Unavailable) => Reason::Full,

@@ -177,7 +177,7 @@ fn those_who_wait_hear_their_place_when_it_changes_and_every_thirty_seconds() {
     assert_eq!(stage.said(), [], "told 2 s apart at the least");
     stage.pass(Span::ms(100));
     assert_eq!(stage.said(), [(3, Said::State(2)), (4, Said::State(2))]);
-    let position = |stage: &Stage, n| stage.seeder.state_for(conn(n)).queue_position;
+    let position = |stage: &Stage, n| stage.seeder.slots.queue().position(conn(n)).unwrap();
     assert_eq!((position(&stage, 3), position(&stage, 4)), (1, 2));
     let mut told = 0;
     for _ in 0..95 {
@@ -189,6 +189,22 @@ fn those_who_wait_hear_their_place_when_it_changes_and_every_thirty_seconds() {
         told += stage.said_to(4).len();
     }
     assert_eq!(told, 1, "one heartbeat before the rotation");
+}
+
+#[test]
+fn the_places_of_thousands_are_counted_in_one_pass() {
+    const MANY: u32 = 2_000;
+    let mut stage = Stage::new(1);
+    (0..MANY).for_each(|n| stage.join(n));
+    (0..MANY).for_each(|n| stage.interested(n).unwrap());
+    stage.now = stage.now + Span::secs(1);
+    stage.leave(1);
+    stage.said();
+    let counted = |stage: &Stage| stage.seeder.slots.queue().counted.get();
+    let before = counted(&stage);
+    stage.pass(Span::secs(2));
+    assert_eq!(stage.said().len(), MANY as usize - 2, "everyone moved up");
+    assert!(counted(&stage) - before <= MANY as usize, "{}", counted(&stage) - before);
 }
 
 #[test]
@@ -255,7 +271,7 @@ fn a_withdrawn_file_is_refused_to_all_and_serves_nobody_any_more() {
     stage.pump(0);
     stage.said();
     stage.seeder.withdraw(&mut stage.sessions, stage.now, &mut stage.out);
-    assert_eq!(stage.seeder.state_for(conn(1)).reason, Reason::Gone);
+    assert_eq!(stage.seeder.state_for(conn(1), None).reason, Reason::Gone);
     let said = stage.said();
     let to = |n: u32| -> Vec<Said> {
         said.iter().filter(|(c, _)| *c == n).map(|(_, s)| s.clone()).collect()

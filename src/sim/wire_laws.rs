@@ -40,8 +40,6 @@ pub struct WireLaws {
     came: u64,
     /// What may be asked for: what was missing, and what was wrong or could not be written.
     missing: u64,
-    /// When it last said what it goes on with.
-    resumed: Option<Time>,
     again: u64,
     peers: u64,
     /// Pieces in which one sent wrong bytes, and whether the leecher has noticed since.
@@ -58,7 +56,6 @@ impl WireLaws {
             known,
             talks: BTreeMap::new(),
             came: 0,
-            resumed: None,
             again: 0,
             peers: 0,
             lies: BTreeMap::new(),
@@ -142,12 +139,7 @@ impl WireLaws {
                     self.struck.insert(peer.ip(), now);
                 }
             }
-            // After a full disk nothing may be left that can be believed.
-            "disk_room" if self.resumed != Some(now) => {
-                self.missing = self.came + self.known.bytes.len() as u64;
-            }
             "resumed" => {
-                self.resumed = Some(now);
                 let size = self.known.bytes.len() as u64;
                 // A run that begins, or one that read its part file anew after it was refused.
                 self.missing = self.came + size - number("kept").unwrap_or(0).min(size);

@@ -154,7 +154,7 @@ impl Swarm {
             self.neighbours.put_off(remote, MET_UNDER_V1, now);
             return Err(Fault::nobody("it is ourselves"));
         }
-        if self.neighbours.is_struck(peer_id, now) {
+        if self.neighbours.is_struck((session.remote, peer_id), session.outgoing, now) {
             return Err(Fault::nobody("it sent bad data not long ago"));
         }
         if session.identity == Identity::V1 && peer_id.is_lmk() && self.content.v2.is_some() {
@@ -183,18 +183,16 @@ impl Swarm {
     }
 
     /// If there are two conversations with one peer, the one to give up: the side with the greater
-    /// peer id keeps the one it dialled, so both sides choose the same.
+    /// peer id keeps the one it dialled, so both sides choose the same. A peer id is no proof: one
+    /// who comes with it from elsewhere is somebody else, who displaces nobody and keeps nobody out.
     fn second_conversation(&self, conn: ConnId, now: Time) -> Option<ConnId> {
         let session = self.sessions.get(&conn)?;
         let peer_id = session.peer_id?;
-        let other = self
-            .sessions
-            .values()
-            .find(|other| other.conn != conn && other.peer_id == Some(peer_id))?;
-        // A peer id is no proof: from elsewhere it displaces nobody.
-        if other.remote.ip() != session.remote.ip() {
-            return Some(conn);
-        }
+        let other = self.sessions.values().find(|other| {
+            other.conn != conn
+                && other.peer_id == Some(peer_id)
+                && other.remote.ip() == session.remote.ip()
+        })?;
         let keep_outgoing = self.us.peer_id > peer_id;
         match (session.outgoing == keep_outgoing, other.outgoing == keep_outgoing) {
             (true, false) => Some(other.conn),
@@ -266,7 +264,7 @@ mod tests {
             assert_eq!(taken, !closes);
             taken
         };
-        swarm.neighbours.strike(PeerId([1; 20]), Time::ZERO);
+        swarm.neighbours.strike(([10, 0, 0, 1].into(), PeerId([1; 20])), Time::ZERO);
         assert!(!is_taken(&mut swarm, 1, Time::ZERO + Span::secs(1)));
         assert!(is_taken(&mut swarm, 2, Time::ZERO + Span::secs(1)), "another one is taken");
         assert!(is_taken(&mut swarm, 1, Time::ZERO + Span::secs(600)), "it may have mended");

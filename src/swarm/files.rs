@@ -106,7 +106,7 @@ impl Swarm {
             return;
         };
         if let Some(peer_id) = session.peer_id {
-            self.neighbours.strike(peer_id, now);
+            self.neighbours.strike((session.remote.ip(), peer_id), now);
         }
         let peer = session.remote.to_string();
         let line = format!("peer {peer}: piece {} does not match its hash", piece.index());

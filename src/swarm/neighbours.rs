@@ -30,8 +30,11 @@ const STRUCK: Span = Span::secs(600);
 /// Conversations that ended whose peers may still be found out.
 const GONE_MAX: usize = 64;
 
+/// Who comes from an address of the network under a peer id. Anybody can copy a peer id, but not
+/// from there.
+pub type Origin = (IpAddr, PeerId);
 /// Peers that sent bad data, and until when each is left alone.
-pub type Struck = VecDeque<(PeerId, Time)>;
+pub type Struck = VecDeque<(Origin, Time)>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reach {
@@ -85,7 +88,7 @@ pub struct Lost {
 #[derive(Clone, Copy, Debug)]
 struct Gone {
     conn: ConnId,
-    peer_id: PeerId,
+    origin: Origin,
     /// Where it listens, if that was known.
     addr: Option<SocketAddr>,
 }
@@ -166,9 +169,10 @@ impl Neighbours {
     }
 
     /// A peer sent bad data.
-    pub fn strike(&mut self, peer_id: PeerId, now: Time) {
+    pub fn strike(&mut self, origin: Origin, now: Time) {
+        self.struck.retain(|(struck, _)| *struck != origin);
         self.struck.truncate(GONE_MAX - 1);
-        self.struck.push_front((peer_id, now + STRUCK));
+        self.struck.push_front((origin, now + STRUCK));
     }
 
     /// Who is struck, for a swarm that begins anew.
@@ -180,15 +184,26 @@ impl Neighbours {
         self.struck = struck;
     }
 
-    pub fn is_struck(&self, peer_id: PeerId, now: Time) -> bool {
-        self.struck.iter().any(|(struck, until)| *struck == peer_id && now < *until)
+    /// Whether the peer at `remote` is left alone. On one machine all come from one address, so that
+    /// one whom we dialled is known by its port alone.
+    pub fn is_struck(
+        &self,
+        (remote, peer_id): (SocketAddr, PeerId),
+        dialled: bool,
+        now: Time,
+    ) -> bool {
+        if dialled && remote.ip().is_loopback() {
+            return self.known.get(&remote).is_some_and(|n| now < n.struck_until);
+        }
+        let origin = (remote.ip(), peer_id);
+        self.struck.iter().any(|(struck, until)| *struck == origin && now < *until)
     }
 
-    /// A conversation with `peer_id` ends; what it sent may still be found out to be bad.
-    pub fn parted(&mut self, conn: ConnId, peer_id: PeerId) {
+    /// A conversation ends; what its peer sent may still be found out to be bad.
+    pub fn parted(&mut self, conn: ConnId, origin: Origin) {
         let addr = self.talking.get(&conn).copied();
         self.gone.truncate(GONE_MAX - 1);
-        self.gone.push_front(Gone { conn, peer_id, addr });
+        self.gone.push_front(Gone { conn, origin, addr });
     }
 
     /// The peer of a conversation that ended is found out to have sent bad data. -> whether it is
@@ -197,7 +212,7 @@ impl Neighbours {
         let Some(gone) = self.gone.iter().find(|gone| gone.conn == conn).copied() else {
             return false;
         };
-        self.strike(gone.peer_id, now);
+        self.strike(gone.origin, now);
         if let Some(neighbour) = gone.addr.and_then(|addr| self.known.get_mut(&addr)) {
             neighbour.struck_until = now + STRUCK;
         }
@@ -337,18 +352,19 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_is_gone_is_struck_by_address_and_by_peer_id() {
+    fn a_peer_that_is_gone_is_struck_by_address_and_by_origin() {
         let (mut neighbours, now) = (Neighbours::default(), Time::ZERO);
         let (liar, honest) = (PeerId([1; 20]), PeerId([2; 20]));
         neighbours.got_named(Identity::V2, &[addr(1), addr(2)], now);
         for (n, peer_id) in [(1, liar), (2, honest)] {
             neighbours.dialled(addr(n), conn(n.into()), now);
             neighbours.met(addr(n), conn(n.into()), now);
-            neighbours.parted(conn(n.into()), peer_id);
+            neighbours.parted(conn(n.into()), (addr(n).ip(), peer_id));
             neighbours.lost(conn(n.into()), false, now);
         }
         assert!(neighbours.strike_gone(conn(1), now));
-        assert!(neighbours.is_struck(liar, now) && !neighbours.is_struck(honest, now));
+        assert!(neighbours.is_struck((addr(1), liar), false, now));
+        assert!(!neighbours.is_struck((addr(2), honest), false, now));
         let due = |neighbours: &mut Neighbours, at| {
             neighbours.got_named(Identity::V2, &[addr(1), addr(2)], at);
             neighbours.due(true, 99, at).into_iter().map(|(addr, _)| addr).collect::<Vec<_>>()
@@ -357,13 +373,32 @@ mod tests {
         let mut later = due(&mut neighbours, now + STRUCK);
         later.sort_unstable();
         assert_eq!(later, [addr(1), addr(2)]);
-        assert!(!neighbours.is_struck(liar, now + STRUCK));
+        assert!(!neighbours.is_struck((addr(1), liar), false, now + STRUCK));
+    }
+
+    #[test]
+    fn who_copies_a_peer_id_shuts_nobody_else_out() {
+        let (mut neighbours, now) = (Neighbours::default(), Time::ZERO);
+        let copied = PeerId([1; 20]);
+        let is_struck =
+            |n: &Neighbours, at: &str, out| n.is_struck((at.parse().unwrap(), copied), out, now);
+        neighbours.strike(([10, 0, 0, 9].into(), copied), now);
+        for dialled in [false, true] {
+            assert!(is_struck(&neighbours, "10.0.0.9:5", dialled), "another port is no way out");
+            assert!(!is_struck(&neighbours, "10.0.0.1:5", dialled));
+        }
+        // On one machine: the honest one is known by the port it was dialled at.
+        neighbours.got_named(Identity::V2, &["127.0.0.1:6881".parse().unwrap()], now);
+        neighbours.strike(([127, 0, 0, 1].into(), copied), now);
+        assert!(is_struck(&neighbours, "127.0.0.1:40000", false));
+        assert!(!is_struck(&neighbours, "127.0.0.1:6881", true));
     }
 
     #[test]
     fn those_who_are_gone_are_remembered_up_to_a_number() {
         let mut neighbours = Neighbours::default();
-        (0..1_000).for_each(|n| neighbours.parted(conn(n), PeerId([3; 20])));
+        let origin = (addr(1).ip(), PeerId([3; 20]));
+        (0..1_000).for_each(|n| neighbours.parted(conn(n), origin));
         assert_eq!(neighbours.gone.len(), GONE_MAX);
         assert!(!neighbours.strike_gone(conn(5), Time::ZERO), "too long ago");
         assert!(neighbours.strike_gone(conn(999), Time::ZERO));

@@ -320,6 +320,43 @@ fn nodes_that_are_not_of_the_tree_are_refused() {
 }
 
 #[test]
+fn those_who_ask_for_leaves_on_and_on_wait_for_each_other_and_for_the_next_second() {
+    const FLOODERS: usize = 20;
+    let mut table = Table::new(true, 1);
+    let root = table.content.v2.as_ref().unwrap().root;
+    let all = HashRange { root, base: 0, index: 0, length: 2 * PIECES, proof: 0 };
+    let flooders: Vec<ConnId> = (0..FLOODERS).map(|_| table.guest(true)).collect();
+    let honest = table.guest(true);
+    for conn in &flooders {
+        table.heard(*conn);
+        table.says(*conn, &Message::HashRequest(all).encode());
+        expect_mark!("D29", table.says(*conn, &Message::HashRequest(all).encode().repeat(50)));
+        assert_eq!(table.heard(*conn).0, vec![Message::HashReject(all); 49], "two wait");
+    }
+    table.heard(honest);
+    table.say(honest, Message::HashRequest(HashRange { length: 2, ..all }));
+    let turns = (0..).find(|_| table.read().is_none() || table.unsent(honest) > 0).unwrap();
+    assert!(turns <= FLOODERS + 1, "{turns} pieces were read for others first");
+    assert_eq!(table.heard(honest).0, [], "it is not refused");
+    let mut read = 0;
+    for _ in 0..20 {
+        for conn in &flooders {
+            table.says(*conn, &Message::HashRequest(all).encode().repeat(2));
+        }
+        while let Some(bytes) = table.read() {
+            read += bytes;
+            for conn in &flooders {
+                table.heard(*conn);
+                table.drains(*conn);
+                table.says(*conn, &Message::HashRequest(all).encode());
+            }
+        }
+        table.passes(Span::ms(250));
+    }
+    assert!((64 << 20..96 << 20).contains(&read), "{read} bytes in five seconds");
+}
+
+#[test]
 fn the_same_pieces_again_and_again_end_the_conversation() {
     let mut table = Table::new(false, 1);
     let conn = table.guest(true);

@@ -3,15 +3,15 @@
 use lmk::content::bitfield::Bitfield;
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::chunk::Chunk;
-use lmk::core::id::{ConnId, FileId, PeerId};
-use lmk::core::io::{Effect, Outbox};
+use lmk::core::id::{ConnId, FileId, PeerId, Ticket};
+use lmk::core::io::{Effect, FileDone, FileOp, Outbox, Page};
 use lmk::core::report::Fact;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::peer::{Identity, Us};
 use lmk::swarm::Swarm;
 use lmk::wire::peer::{Framer, Handshake, Message, Part, Reserved};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -35,14 +35,20 @@ pub struct Table {
     /// Connections that the swarm does not listen to for now.
     pub paused: BTreeSet<ConnId>,
     peers: u16,
+    /// Reads of its file that wait.
+    reads: VecDeque<(Ticket, u64, Page)>,
+}
+
+fn bytes() -> Vec<u8> {
+    let mut bytes = vec![0; SIZE];
+    Rng::new(1).fill(&mut bytes);
+    bytes
 }
 
 pub fn content() -> Content {
-    let mut bytes = vec![0; SIZE];
-    Rng::new(1).fill(&mut bytes);
     let mut hasher =
         ContentHasher::with_piece_length(b"big.zip", SIZE as u64, PIECE_BYTES).unwrap();
-    hasher.update(&bytes);
+    hasher.update(&bytes());
     hasher.finish().unwrap()
 }
 
@@ -74,6 +80,7 @@ impl Table {
             whys: Vec::new(),
             paused: BTreeSet::new(),
             peers: 0,
+            reads: VecDeque::new(),
         }
     }
 
@@ -113,6 +120,23 @@ impl Table {
         self.perform();
     }
 
+    /// The file answers one read. -> how many bytes it was of.
+    pub fn read(&mut self) -> Option<u64> {
+        let (ticket, offset, mut page) = self.reads.pop_front()?;
+        let len = page.len();
+        page.copy_from_slice(&bytes()[offset as usize..][..len]);
+        let done = FileDone::Read { page, result: Ok(len as u32) };
+        assert!(self.swarm.got_file(ticket, done, self.now, &mut self.out).is_none());
+        self.perform();
+        Some(len as u64)
+    }
+
+    pub fn passes(&mut self, span: Span) {
+        self.now = self.now + span;
+        self.swarm.tick(self.now, &mut self.out);
+        self.perform();
+    }
+
     fn perform(&mut self) {
         for effect in std::mem::take(&mut self.out.effects) {
             match effect {
@@ -129,6 +153,9 @@ impl Table {
                 }
                 Effect::Reading { conn, on: false } => drop(self.paused.insert(conn)),
                 Effect::Reading { conn, on: true } => drop(self.paused.remove(&conn)),
+                Effect::File { ticket, op: FileOp::Read { offset, page, .. } } => {
+                    self.reads.push_back((ticket, offset, page));
+                }
                 Effect::Close { conn, .. } => self.closed.push(conn),
                 Effect::Tell(event) if event.kind == "peer_gone" => {
                     let why = event.facts.iter().find(|(key, _)| *key == "why");

@@ -119,6 +119,21 @@ fn without_leaves_a_piece_is_fetched_again_from_one_source_to_find_the_liar() {
     }
 }
 
+/// A liar spoils pieces it shares with the only honest source, and that one answers no question
+/// about them: it is waited for once, and not for long.
+#[test]
+fn a_source_that_tells_no_leaves_is_not_waited_for_when_there_is_no_other() {
+    for liars in 1..=3 {
+        for seed in 0..3 {
+            let mut all = vec![How::LiesSeventhMute; liars];
+            all.push(How::GoodSilent);
+            let outcome = play(seed, &all);
+            assert!(!outcome.struck.contains(&outcome.addrs[liars]), "seed {seed}");
+            assert!(outcome.took < Span::secs(6), "{liars} liars, seed {seed}: {}", outcome.took);
+        }
+    }
+}
+
 #[test]
 fn leaves_that_do_not_fold_count_for_nothing_and_whoever_told_them_is_let_go() {
     for seed in 0..3 {

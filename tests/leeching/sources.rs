@@ -23,6 +23,8 @@ pub enum How {
     LiesSeventhMute,
     /// Refuses hashes.
     GoodMute,
+    /// Does not answer when it is asked for hashes.
+    GoodSilent,
     /// Sends good blocks and wrong hashes.
     LiesAboutLeaves,
     /// Sends a block many times that was asked for once.
@@ -192,7 +194,9 @@ impl Source {
         if !is_hashes(&bytes) {
             self.telling_hashes = None;
         }
+        let silent = self.how == How::GoodSilent;
         let new = match () {
+            () if silent && (told || is_hashes(&bytes)) => vec![0; 4],
             () if mute && is_hashes(&bytes) => [&[0, 0, 0, 49, 23], &bytes[5..]].concat(),
             // A keep-alive stands for the hashes.
             () if mute && told => vec![0; 4],

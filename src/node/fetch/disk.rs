@@ -253,7 +253,10 @@ impl Fetch {
 
     /// What an earlier run, or the time before the disk stopped us, left.
     pub(super) fn tell_resumed(kept: u64, checked: u64, out: &mut Outbox) {
-        let line = format!("{} of an earlier run are good", bytes_text(kept));
+        let line = match kept {
+            0 => "nothing of an earlier run is good; all of it is fetched again".into(),
+            _ => format!("{} of an earlier run are good", bytes_text(kept)),
+        };
         out.tell(Event::info("resumed", line).number("kept", kept).number("checked", checked));
     }
 }

@@ -19,7 +19,7 @@ pub fn answer(trick: Trick, known: &Known, talk: &mut Talk, asked: BlockRef, out
     }
     let last = block.index() + 1 == geometry.blocks_in(block.piece());
     let lies = match trick {
-        Trick::LiesAlways | Trick::HashLiar => true,
+        Trick::LiesAlways | Trick::HashLiar | Trick::Copycat => true,
         Trick::LiesLast => last,
         Trick::LiesSeventh => talk.count.is_multiple_of(7),
         _ => false,

@@ -28,8 +28,8 @@ const REDIAL: Span = Span::secs(30);
 struct Talk {
     framer: Framer,
     conn: ConnId,
-    /// Whether the handshake of the other side came.
-    greeted: bool,
+    /// Who the other side is, once its handshake came.
+    theirs: Option<PeerId>,
     /// Bytes kept back, for those who trickle; and how often this conversation did something.
     held: Vec<u8>,
     count: u64,
@@ -47,6 +47,8 @@ pub struct Adversary {
     trick: Trick,
     known: Known,
     peer_id: PeerId,
+    /// Whether that is somebody else's.
+    copied: bool,
     info_hash: InfoHash,
     announcer: Announcer,
     tracker: SocketAddr,
@@ -85,6 +87,7 @@ impl Adversary {
             tracker,
             known: Known { content, bytes, rng },
             peer_id,
+            copied: false,
             info_hash,
             port: 0,
             talks: BTreeMap::new(),
@@ -95,7 +98,7 @@ impl Adversary {
     }
 
     fn begin(&mut self, conn: ConnId, out: &mut Outbox) {
-        let talk = Talk { framer: Framer::new(), conn, greeted: false, held: Vec::new(), count: 0 };
+        let talk = Talk { framer: Framer::new(), conn, theirs: None, held: Vec::new(), count: 0 };
         self.talks.insert(conn, talk);
         if self.trick == Trick::GarbageHandshake {
             return out.send(conn, &[0x13, 0x42, 0x42, 0x00, 0xff, 0x13, 0x99]);
@@ -110,9 +113,17 @@ impl Adversary {
         let Some(talk) = talks.get_mut(&conn) else { return };
         while let Ok(Some(part)) = talk.framer.next(&mut bytes) {
             match part {
-                Part::Handshake(_) => {
-                    talk.greeted = true;
+                Part::Handshake(handshake) => {
+                    talk.theirs = Some(handshake.peer_id);
                     greet(*trick, known, talk, out);
+                }
+                Part::Message(Message::HaveAll) if *trick == Trick::Copycat && !self.copied => {
+                    self.copied = true;
+                    self.peer_id = talk.theirs.unwrap_or(self.peer_id);
+                    // It begins anew, under the name of the other.
+                    talks.keys().for_each(|conn| out.close(*conn));
+                    self.dialled.clear();
+                    return talks.clear();
                 }
                 Part::Message(message) => answer(*trick, known, talk, message, out),
                 Part::Start(Long::Bitfield { .. }) => {}
@@ -191,7 +202,7 @@ impl Role for Adversary {
             self.beat = now + BEAT;
             let Adversary { trick, known, talks, tracker, .. } = self;
             floods::beat_tracker(*trick, known, *tracker, out);
-            for talk in talks.values_mut().filter(|talk| talk.greeted) {
+            for talk in talks.values_mut().filter(|talk| talk.theirs.is_some()) {
                 floods::beat(*trick, known, talk, out);
                 stalls::beat(*trick, talk, out);
             }

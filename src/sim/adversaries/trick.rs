@@ -21,6 +21,8 @@ pub enum Trick {
     GarbageHandshake,
     /// Has the peer id of somebody else of its kind, on every connection.
     DupPeerId,
+    /// Takes on the peer id of the first full source it meets, and lies under it.
+    Copycat,
     /// Claims everything, never unchokes, keeps the connection alive.
     KeepAliver,
     /// Unchokes, takes requests, answers none.
@@ -35,7 +37,7 @@ pub enum Trick {
 }
 
 impl Trick {
-    pub const ALL: [Trick; 16] = [
+    pub const ALL: [Trick; 17] = [
         Trick::LiesAlways,
         Trick::LiesLast,
         Trick::LiesSeventh,
@@ -52,10 +54,12 @@ impl Trick {
         Trick::Snubber,
         Trick::Slowloris,
         Trick::ResetMidBlock,
+        Trick::Copycat,
     ];
 
     /// Whether it sends bytes that are not the content's.
     pub fn corrupts(self) -> bool {
-        matches!(self, Trick::LiesAlways | Trick::LiesLast | Trick::LiesSeventh | Trick::HashLiar)
+        use Trick::{Copycat, HashLiar, LiesAlways, LiesLast, LiesSeventh};
+        matches!(self, LiesAlways | LiesLast | LiesSeventh | HashLiar | Copycat)
     }
 }
