@@ -70,7 +70,7 @@ impl Scene {
         let (size, leechers) = (size(&mut rng), rng.between(1, 5) as usize);
         // Up to half of the peers.
         let count = hostility.below(leechers as u64 + 2);
-        let trick = |_| Trick::ALL[hostility.below(Trick::ALL.len() as u64) as usize];
+        let trick = |_| Trick::DRAWN[hostility.below(Trick::DRAWN.len() as u64) as usize];
         let mut scene = Scene {
             size,
             leechers,
@@ -84,6 +84,10 @@ impl Scene {
             partitions: Vec::new(),
             flood: stream(seed, Purpose::Scene).fork(6).chance(500),
         };
+        let mut copying = stream(seed, Purpose::Scene).fork(7);
+        if let Some(first) = scene.hostile.first_mut().filter(|_| copying.chance(150)) {
+            *first = Trick::Copycat;
+        }
         if !scene.one_machine {
             scene.draw_disks(&mut stream(seed, Purpose::Scene).fork(4));
             scene.draw_partitions(&mut stream(seed, Purpose::Scene).fork(5));

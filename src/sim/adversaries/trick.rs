@@ -31,13 +31,14 @@ pub enum Trick {
     Slowloris,
     /// Hangs up in the middle of a block.
     ResetMidBlock,
-    /// Sends the tracker requests of all kinds, and what is none. It is not among `ALL`, who play
-    /// against peers.
+    /// Sends the tracker requests of all kinds, and what is none. It does not play against
+    /// peers.
     AnnounceFlooder,
 }
 
 impl Trick {
-    pub const ALL: [Trick; 17] = [
+    /// Those that scenes draw alike; a copycat comes in the place of one of them.
+    pub const DRAWN: [Trick; 16] = [
         Trick::LiesAlways,
         Trick::LiesLast,
         Trick::LiesSeventh,
@@ -54,8 +55,12 @@ impl Trick {
         Trick::Snubber,
         Trick::Slowloris,
         Trick::ResetMidBlock,
-        Trick::Copycat,
     ];
+
+    /// All who play against peers.
+    pub fn all() -> impl Iterator<Item = Trick> {
+        Trick::DRAWN.into_iter().chain([Trick::Copycat])
+    }
 
     /// Whether it sends bytes that are not the content's.
     pub fn corrupts(self) -> bool {
