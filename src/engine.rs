@@ -16,7 +16,9 @@ use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
 use crate::jobs::Job;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::keygen::Keygen;
+use crate::jobs::plan::{JobPlan, KeygenPlan, TokenPlan};
+use crate::jobs::token::TokenJob;
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
@@ -31,6 +33,8 @@ pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
     Job(JobPlan),
+    Token(TokenPlan),
+    Keygen(KeygenPlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -47,6 +51,8 @@ impl Engine {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
             Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
+            Plan::Token(plan) => Part::Job(Box::new(TokenJob::new(plan))),
+            Plan::Keygen(plan) => Part::Job(Box::new(Keygen::new(plan))),
         };
         Ok(Engine { reactor: Reactor::new(part, Options::default())?, events: Vec::new() })
     }
@@ -124,7 +130,7 @@ fn record(event: &Event) {
 enum Part {
     Tracker(Box<Tracker>),
     Node(Box<Node>),
-    Job(Box<Job>),
+    Job(Box<dyn Role>),
 }
 
 impl Part {

@@ -6,6 +6,7 @@ use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
+use crate::wire::token::Bearer;
 use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Response, action};
 use std::net::SocketAddr;
 
@@ -68,6 +69,7 @@ pub struct Announcer {
     event: Event,
     /// What to say after `started` was heard.
     completion: Completion,
+    token: Option<Bearer>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,7 +102,14 @@ impl Announcer {
             hurry_from: Time::ZERO,
             event: Event::Started,
             completion: Completion::Unknown,
+            token: None,
         }
+    }
+
+    /// Shows a token.
+    pub fn with_token(mut self, token: Option<Bearer>) -> Announcer {
+        self.token = token;
+        self
     }
 
     pub fn tracker(&self) -> SocketAddr {
@@ -176,10 +185,12 @@ impl Announcer {
             self.session.ask(now, action::ANNOUNCE);
         }
         let (identity, event) = (&self.identity, self.event);
+        let url_data = self.token.as_ref().map(Bearer::url_data).unwrap_or_default();
         let mut announced = false;
         let health = self.session.poll(now, out, |cid, tid, bytes| {
             announced = true;
-            request(identity, stats, event, (cid, tid)).encode(bytes);
+            AnnounceRequest { url_data, ..request(identity, stats, event, (cid, tid)) }
+                .encode(bytes);
         });
         if announced && self.completion == Completion::Unknown {
             let complete = stats.left == 0;

@@ -2,6 +2,7 @@
 //! that a role is ever told of the machine it runs on.
 
 use super::machine::Machine;
+use super::planned_access as access;
 use super::typed::{Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
 use crate::core::fault::Fatal;
@@ -32,7 +33,7 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names } => Plan::Tracker(TrackerPlan {
+        Wish::Track { bind, keep_names, access } => Plan::Tracker(TrackerPlan {
             bind: look_up(&bind, TRACKER_PORT)?,
             addresses: machine.addresses.clone(),
             wall_start_s: machine.wall_start_s,
@@ -40,6 +41,7 @@ pub fn plan(
             secret: machine.random.secret,
             key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
             keep_names_s: keep_names.as_secs(),
+            access: super::planned_access::access(access, machine)?,
         }),
         Wish::Seed { seed, peer } => {
             let slots = seed.slots;
@@ -47,11 +49,14 @@ pub fn plan(
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let job = Job::Fetch(fetch_plan(fetch, machine));
+            let job = Job::Fetch(fetch_plan(fetch, machine)?);
             Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
         }
-        Wish::Ask { ask, tracker } => Plan::Job(JobPlan {
+        Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
+        Wish::Keygen { out } => Plan::Keygen(access::keygen_plan(out, machine)?),
+        Wish::Ask { ask, tracker, token } => Plan::Job(JobPlan {
             ask,
+            token: access::token(&token, machine)?,
             tracker: look_up(&tracker, TRACKER_PORT)?,
             tracker_text: tracker.with_port(TRACKER_PORT),
             seed: machine.random.seed,
@@ -86,6 +91,7 @@ fn node(
         secret: machine.random.secret,
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
         slots,
+        token: access::token(&peer.token, machine)?,
     })
 }
 
@@ -100,20 +106,21 @@ fn seed_plan(seed: Seed, machine: &Machine) -> Result<SeedPlan, Fatal> {
         file_name: last.as_bytes().to_vec(),
         publish_as: seed.publish_as,
         torrent_out: seed.write_torrent.map(|out| absolute(&out, machine)),
+        sign: seed.sign.map(|path| access::sign(&path, machine)).transpose()?,
         hash_cache: machine.cache.as_ref().map(|cache| cache.join("hashes")),
         path,
     })
 }
 
-fn fetch_plan(fetch: Fetch, machine: &Machine) -> FetchPlan {
+fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
     let directory_meant = |out: &PathBuf| {
         let bytes = out.as_os_str().as_bytes();
         [b"/".as_slice(), b"/.", b"/.."].iter().any(|end| bytes.ends_with(end))
             || bytes == b"."
             || bytes == b".."
     };
-    FetchPlan {
-        want: fetch.want,
+    Ok(FetchPlan {
+        want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
         out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),
         out: fetch.out.map(|out| absolute(&out, machine)),
@@ -122,7 +129,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> FetchPlan {
         timeout: fetch.timeout,
         wait: fetch.wait,
         sources: fetch.sources,
-    }
+    })
 }
 
 /// Joined, not resolved: links stay as the user named them.
@@ -172,6 +179,8 @@ mod tests {
             addresses: vec![],
             wall_start_s: 1_800_000_000,
             random: Random { secret: [7; 32], seed: 9, peer_id: *b"\0\x3d\x3e\xff12345678" },
+            token: None,
+            load: |_| Ok(Vec::new()),
             terminal_err: false,
             no_color: false,
             panics: false,

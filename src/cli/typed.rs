@@ -1,13 +1,17 @@
 //! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
 
 use super::flags;
+use super::typed_access as access;
 use super::values::{self, HostPort};
 use crate::core::glob::Glob;
 use crate::core::limits;
 use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::jobs::plan::Ask;
+use crate::jobs::plan::TokenAsk;
 use crate::node::plan::Want;
+use crate::wire::catalogue::signature::PublicKey;
+use crate::wire::token::Bearer;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
 use std::ffi::{OsStr, OsString};
@@ -43,16 +47,45 @@ pub struct Common {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
-    Track { bind: HostPort, keep_names: Span },
+    Track { bind: HostPort, keep_names: Span, access: Access },
     Seed { seed: Seed, peer: Peer },
     Fetch { fetch: Fetch, peer: Peer },
-    Ask { ask: Ask, tracker: HostPort },
+    Ask { ask: Ask, tracker: HostPort, token: TokenFrom },
+    Token(TokenAsk),
+    Keygen { out: Option<PathBuf> },
+}
+
+/// Whom a tracker answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Access {
+    pub private: bool,
+    pub public: bool,
+    pub allow: Vec<PathBuf>,
+    pub deny: Vec<PathBuf>,
+}
+
+/// Where a token for the tracker stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum TokenFrom {
+    /// In the environment, or nowhere.
+    #[default]
+    Elsewhere,
+    Given(Bearer),
+    File(PathBuf),
+}
+
+/// A publisher's key, or where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Publisher {
+    Key(PublicKey),
+    File(PathBuf),
 }
 
 /// Flags of both kinds of peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     pub tracker: HostPort,
+    pub token: TokenFrom,
     pub listen: Option<HostPort>,
 }
 
@@ -62,6 +95,7 @@ pub struct Seed {
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
+    pub sign: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,6 +107,7 @@ pub struct Fetch {
     pub timeout: Option<Span>,
     pub wait: Option<Span>,
     pub sources: u32,
+    pub publisher: Option<Publisher>,
 }
 
 /// Where a tracker is when nothing is said: this machine, the customary port.
@@ -95,6 +130,8 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "ls" => ls(given),
         "info" => info(given),
         "status" => ask(given, Ask::Status),
+        "token" => access::token(given),
+        "keygen" => access::keygen(given),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -104,7 +141,8 @@ fn track(given: &ArgMatches) -> Result<Typed, String> {
     let bind = text(given, "bind")?.unwrap_or(TRACKER_DEFAULT);
     let bind = values::host_port(bind).map_err(|why| format!("--bind: {why}"))?;
     let keep_names = duration(given, "keep-names")?.unwrap_or(limits::KEEP_NAMES);
-    Ok(Typed::Work { wish: Box::new(Wish::Track { bind, keep_names }), common: common(given)? })
+    let wish = Wish::Track { bind, keep_names, access: access::access(given)? };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
@@ -117,6 +155,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
+        sign: path(given, "sign")?,
     };
     Ok(Typed::Work {
         wish: Box::new(Wish::Seed { seed, peer: peer(given)? }),
@@ -137,6 +176,7 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
             _ => duration(given, "wait")?,
         },
         sources: count(given, "sources", limits::SOURCES_DEFAULT, limits::SOURCES_MAX)?,
+        publisher: access::publisher(given)?,
     };
     Ok(Typed::Work {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
@@ -159,7 +199,7 @@ fn info(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
-    let wish = Wish::Ask { ask, tracker: tracker(given)? };
+    let wish = Wish::Ask { ask, tracker: tracker(given)?, token: access::token_from(given)? };
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
@@ -185,10 +225,10 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
-    Ok(Peer { tracker, listen })
+    Ok(Peer { tracker, token: access::token_from(given)?, listen })
 }
 
-fn common(given: &ArgMatches) -> Result<Common, String> {
+pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
     Ok(Common {
         quiet: given.get_flag("quiet"),
         verbose: given.get_count("verbose"),
@@ -198,27 +238,33 @@ fn common(given: &ArgMatches) -> Result<Common, String> {
     })
 }
 
-fn duration(given: &ArgMatches, flag: &'static str) -> Result<Option<Span>, String> {
+pub(super) fn duration(given: &ArgMatches, flag: &'static str) -> Result<Option<Span>, String> {
     let Some(text) = text(given, flag)? else { return Ok(None) };
     values::duration(text).map(Some).map_err(|why| format!("--{flag}: {why}"))
 }
 
-fn raw<'a>(given: &'a ArgMatches, flag: &str) -> Option<&'a OsStr> {
+pub(super) fn raw<'a>(given: &'a ArgMatches, flag: &str) -> Option<&'a OsStr> {
     given.get_one::<OsString>(flag).map(OsString::as_os_str)
 }
 
-fn text<'a>(given: &'a ArgMatches, flag: &'static str) -> Result<Option<&'a str>, String> {
+pub(super) fn text<'a>(
+    given: &'a ArgMatches,
+    flag: &'static str,
+) -> Result<Option<&'a str>, String> {
     let Some(value) = raw(given, flag) else { return Ok(None) };
     value.to_str().map(Some).ok_or_else(|| format!("--{flag}: the value is not UTF-8"))
 }
 
+pub(super) fn path(given: &ArgMatches, flag: &'static str) -> Result<Option<PathBuf>, String> {
+    raw(given, flag).map(|value| path_of(value, flag)).transpose()
+}
+
 /// A path may be any bytes but none and NUL, which no system call takes.
-fn path(given: &ArgMatches, flag: &'static str) -> Result<Option<PathBuf>, String> {
-    let Some(value) = raw(given, flag) else { return Ok(None) };
+pub(super) fn path_of(value: &OsStr, flag: &'static str) -> Result<PathBuf, String> {
     match value.as_bytes() {
         [] => Err(format!("--{flag}: the path is empty")),
         bytes if bytes.contains(&0) => Err(format!("--{flag}: the path contains a NUL byte")),
-        _ => Ok(Some(PathBuf::from(value))),
+        _ => Ok(PathBuf::from(value)),
     }
 }
 
@@ -229,7 +275,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info or status; try 'lmk --help'".into(),
+                "a command is missing: tracker, seeder, leecher, ls, info, status, token or keygen; try 'lmk --help'".into(),
             );
         }
         _ => {}
@@ -264,7 +310,7 @@ mod tests {
     #[test]
     fn three_commands_work_with_nothing_else_said() {
         let here = HostPort { host: "127.0.0.1".into(), port: Some(6969) };
-        let Wish::Track { bind, keep_names } = wish("lmk tracker") else { panic!() };
+        let Wish::Track { bind, keep_names, access: _ } = wish("lmk tracker") else { panic!() };
         assert_eq!((bind, keep_names), (here.clone(), Span::secs(86400)));
         let Wish::Seed { seed, peer } = wish("lmk seeder --file big.zip") else { panic!() };
         assert_eq!((seed.slots, seed.file), (8, PathBuf::from("big.zip")));

@@ -8,6 +8,7 @@ pub mod glob;
 pub mod id;
 pub mod io;
 pub mod limits;
+pub mod mac;
 pub mod mark;
 pub mod meter;
 pub mod name;

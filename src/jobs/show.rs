@@ -130,6 +130,7 @@ mod tests {
                 piece_bytes: 16_384,
                 flags: 3,
                 sha256: None,
+                signed: None,
             },
             generation: 9,
             time_s: 1000,

@@ -155,6 +155,9 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
+        if matches!(tie, Tie::Denied) {
+            return self.denied(shared);
+        }
         let Phase::Seeking(seek) = &mut self.phase else { return Ok(()) };
         let content = seek.got_tie(shared, tie, now, out)?;
         self.size = seek.size().unwrap_or(self.size);
@@ -164,6 +167,16 @@ impl Fetch {
                 self.place(shared, content, now, out)
             }
             None => Ok(()),
+        }
+    }
+
+    /// The tracker does not let us in (any more). What sources already give is not thrown away.
+    fn denied(&self, shared: &Shared) -> Result<(), Fatal> {
+        let sources = shared.swarm.as_ref().map_or(0, |swarm| swarm.sources());
+        match self.phase {
+            Phase::Seeking(_) => Err(shared.denied()),
+            Phase::Downloading(_) if sources == 0 => Err(shared.denied()),
+            _ => Ok(()),
         }
     }
 

@@ -51,7 +51,7 @@ impl Node {
     pub fn new(plan: NodePlan) -> Node {
         let mut rng = Rng::new(plan.seed);
         let work = Work::new(plan.job.clone());
-        let ties = Ties::new(plan.tracker, work.op(), rng.fork(1));
+        let ties = Ties::new(plan.tracker, work.op(), plan.token.clone(), rng.fork(1));
         Node { shared: Shared::new(plan, ties, rng), work, key: None }
     }
 

@@ -342,6 +342,7 @@ fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| "/home/tracker/.state/key".into()),
         keep_names_s: 24 * 3600,
+        access: Default::default(),
     }
 }
 
@@ -362,6 +363,7 @@ fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> NodePlan {
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
         slots: scene.slots,
+        token: None,
     }
 }
 
@@ -371,13 +373,14 @@ fn seed_plan(scene: &Scene) -> SeedPlan {
         file_name: NAME.into(),
         publish_as: None,
         torrent_out: None,
+        sign: None,
         hash_cache: scene.remembers.then(|| "/home/seeder/.cache".into()),
     }
 }
 
 fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
     FetchPlan {
-        want: Want { name: NAME.into(), pin: None },
+        want: Want { name: NAME.into(), pin: None, publisher: None },
         directory,
         out: None,
         out_must_be_directory: false,

@@ -11,7 +11,7 @@ pub mod interval;
 pub mod key_file;
 pub mod listing;
 pub mod lists;
-pub mod mac;
+pub use crate::core::mac;
 pub mod metainfo;
 pub mod name_record;
 pub mod names;

@@ -42,8 +42,12 @@ impl Record {
         self.entry.flags | stored | pending
     }
 
+    /// Whether a publishing says the same. What another publisher signed is an entry of its own: the
+    /// first signature must not keep others from being listed.
     pub(super) fn is_same(&self, entry: &Entry) -> bool {
-        (self.entry.v1, self.entry.v2) == (entry.v1, entry.v2)
+        let signer = |entry: &Entry| entry.signed.as_ref().map(|signed| signed.key);
+        let own = &self.entry;
+        (own.v1, own.v2, signer(own)) == (entry.v1, entry.v2, signer(entry))
     }
 
     pub(super) fn has_source(&self) -> bool {

@@ -19,4 +19,17 @@ pub struct TrackerPlan {
     pub key_file: Option<PathBuf>,
     /// Seconds a name without a source stays listed (`--keep-names`).
     pub keep_names_s: u64,
+    pub access: AccessPlan,
+}
+
+/// Whom the tracker answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AccessPlan {
+    /// `--private`: the file of the keys of tokens; `None` = no token is asked for.
+    pub keys_file: Option<PathBuf>,
+    /// `--public`: machines outside of private networks may announce and publish.
+    pub public: bool,
+    /// `--allow`, `--deny`: files of info-hashes and networks.
+    pub allow: Vec<PathBuf>,
+    pub deny: Vec<PathBuf>,
 }

@@ -9,4 +9,6 @@ pub mod peer_framer;
 pub mod peer_metadata;
 pub mod peer_state;
 pub mod read;
+pub mod token;
+pub mod token_keys;
 pub mod udp;
