@@ -27,8 +27,8 @@ enum What {
 #[derive(Debug)]
 pub struct Files {
     asked: Vec<(Ticket, What, PathBuf)>,
-    /// The lists being read, and what was wrong with one of them.
-    coming: (List, List),
+    /// The lists of a reading under way, allowed and denied, and what was wrong with one of them.
+    coming: Option<(List, List)>,
     wrong: Option<Fatal>,
     /// Everything was read once.
     ready: bool,
@@ -42,7 +42,7 @@ impl Files {
             plan.keys_file.is_none() && plan.allow.is_empty() && plan.deny.is_empty();
         Files {
             asked: Vec::new(),
-            coming: Default::default(),
+            coming: None,
             wrong: None,
             ready: nothing,
             keys_meta: None,
@@ -62,7 +62,7 @@ impl Access {
         if self.files.asked.iter().any(|(_, what, _)| *what != What::KeysMeta) {
             return;
         }
-        self.files.coming = Default::default();
+        self.files.coming = Some(Default::default());
         self.files.wrong = None;
         self.load_keys(out);
         let allow = self.plan.allow.iter().map(|path| (What::Allow, path));
@@ -164,7 +164,7 @@ impl Access {
     }
 
     fn got_list(&mut self, what: What, path: &Path, loaded: Result<Vec<u8>, FileError>) {
-        let (allow, deny) = &mut self.files.coming;
+        let Some((allow, deny)) = &mut self.files.coming else { return };
         let list = if what == What::Allow { allow } else { deny };
         let shown = foreign(&path.to_string_lossy());
         let wrong = match loaded {
@@ -184,7 +184,8 @@ impl Access {
 
     /// Everything asked for has come: the lists count, or those before go on.
     fn got_all(&mut self, out: &mut Outbox) -> Result<(), Fatal> {
-        let (allow, deny) = std::mem::take(&mut self.files.coming);
+        // Keys that changed are read alone.
+        let Some((allow, deny)) = self.files.coming.take() else { return Ok(()) };
         match self.files.wrong.take() {
             None if self.plan.allow.is_empty() && self.plan.deny.is_empty() => {}
             None => {
