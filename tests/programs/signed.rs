@@ -107,7 +107,8 @@ fn a_tracker_that_lies_about_a_signature_is_not_believed() {
     // The entry is right, and the metainfo that follows is another one.
     let mut swapped = script();
     swapped.entries[0].entry.signed = Some(Box::new(ann.sign(&swapped.entries[0].entry)));
-    swapped.info = Script::of("big.zip", &noise(84, 100_000)).info;
+    let other = Script::of("big.zip", &noise(84, 100_000));
+    (swapped.info, swapped.layers) = (other.info, other.layers);
     fetch(swapped).one_line(6, &["does not match its hash"]);
     assert!(bed.names("lee").is_empty());
 }
