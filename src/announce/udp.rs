@@ -4,9 +4,11 @@ use super::filter;
 use super::session::{Connection, Health, Pace, Reply, Session, jittered};
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::Outbox;
+use crate::core::report::SlotsRow;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::wire::token::Bearer;
+use crate::wire::slot_word::SlotWord;
+use crate::wire::token::{self, Bearer};
 use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Response, action};
 use std::net::SocketAddr;
 
@@ -41,6 +43,8 @@ pub struct Stats {
     pub uploaded: u64,
     /// Where others reach us.
     pub port: u16,
+    /// Our slots, for a tracker that shows them; `None` for one that does not know the word.
+    pub slots: Option<SlotsRow>,
 }
 
 /// What the tracker said.
@@ -185,7 +189,9 @@ impl Announcer {
             self.session.ask(now, action::ANNOUNCE);
         }
         let (identity, event) = (&self.identity, self.event);
-        let url_data = self.token.as_ref().map(Bearer::url_data).unwrap_or_default();
+        let slots = stats.slots.map(|slots| SlotWord::of(slots).pair());
+        let auth = self.token.as_ref().map(Bearer::pair);
+        let url_data = token::url_data(auth.into_iter().chain(slots));
         let mut announced = false;
         let health = self.session.poll(now, out, |cid, tid, bytes| {
             announced = true;

@@ -1,6 +1,7 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
+use super::access::Access;
 use super::raw_stream::Stream;
 use super::registry::Registry;
 use super::requests::{self, Client, Reply};
@@ -78,6 +79,12 @@ impl Conversation {
     /// Bytes kept for this connection alone.
     pub fn held(&self) -> usize {
         self.held.capacity() + self.answer.capacity() + self.watches.bytes()
+    }
+
+    /// Whether what its client was let in for still holds.
+    pub fn is_welcome(&mut self, access: &Access, unix_s: u64) -> bool {
+        let Client { pass, token, .. } = &mut self.client;
+        access.still_holds(pass, token, unix_s)
     }
 
     /// A second has passed.

@@ -1,12 +1,15 @@
 //! The UDP side: one datagram in, executed, at most one datagram out, never longer than the request
 //! to an address that has not shown an id it was given.
 
+use super::access::{Denied, Pass};
 use super::connection_id::{ConnectionIds, Standing};
+use super::fleet::Said;
+use super::mac::Key;
 use super::registry::Registry;
 use super::source::{answerable, handed};
 use super::swarm::{Asker, PeerKey};
 use super::swarms::Announce;
-use super::ticket::{LIFETIME_S, READ, Tickets, WRITE};
+use super::ticket::{Holder, LIFETIME_S, READ, Tickets, WRITE};
 use crate::core::io::Outbox;
 use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DATAGRAM_BYTES_MAX};
 use crate::core::time::Time;
@@ -14,14 +17,16 @@ use crate::wire::catalogue::LIST_PAGE_MAX;
 use crate::wire::control::{
     ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
 };
+use crate::wire::slot_word::SlotWord;
+use crate::wire::token::{self, DENIED, scope};
 use crate::wire::udp::{
     AnnounceRequest, AnnounceResponse, BadRequest, Event, Request, Response, ScrapeRow,
 };
 use std::net::{IpAddr, SocketAddr};
 
 /// Peers of an answer when the client leaves it to us, and the most it may ask for.
-const PEERS_DEFAULT: usize = 50;
-const PEERS_MAX: usize = 200;
+pub const PEERS_DEFAULT: usize = 50;
+pub const PEERS_MAX: usize = 200;
 /// Bytes of an announce answer before its peers.
 const ANNOUNCE_HEAD_BYTES: usize = 20;
 /// When a client that has the newest list should ask again.
@@ -34,7 +39,8 @@ const CAPS: u32 = caps::WRITE
     | caps::PREFIX
     | caps::WATCH
     | caps::REGISTER
-    | caps::GLOB;
+    | caps::GLOB
+    | caps::HTTP;
 
 /// A datagram as it came.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +79,7 @@ pub struct Datagrams {
 struct Silence;
 
 impl Datagrams {
-    pub fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
+    fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
         Datagrams {
             ids,
             listening: None,
@@ -83,6 +89,13 @@ impl Datagrams {
             answer: Vec::new(),
             peers: Vec::new(),
         }
+    }
+
+    /// The UDP side and the judge of tickets, with keys of this secret.
+    pub fn keyed(secret: &[u8; 32], ours: Vec<IpAddr>) -> (Datagrams, Tickets) {
+        let key = Key::new(secret);
+        let tickets = Tickets::new(key.derive(b"lmk tickets"));
+        (Datagrams::new(ConnectionIds::new(key), ours), tickets)
     }
 
     pub fn listens(&mut self, at: SocketAddr) {
@@ -138,6 +151,13 @@ impl Datagrams {
             }
             Ok(Request::Scrape { cid, tid, hashes }) => {
                 if self.knows(cid, tid, unix_s, news)? {
+                    let access = &world.registry.access;
+                    let taken = hashes.iter().all(|hash| access.takes(*hash));
+                    // BEP 41 gives a scrape no place for a token: a private tracker answers it over
+                    // HTTP alone.
+                    if access.is_private() || !access.lets_in(ip) || !taken {
+                        return self.deny(now, news, tid, DENIED, world);
+                    }
                     let rows = hashes.iter().map(|hash| {
                         let (counts, completed) = world.registry.scrape(*hash);
                         let (seeders, leechers) = (counts.complete, counts.incomplete);
@@ -184,6 +204,21 @@ impl Datagrams {
         self.say(news, &Response::Error { tid, text: text.to_owned() })
     }
 
+    /// The answer to whoever may not, told to proven addresses and not too often.
+    fn deny(
+        &mut self,
+        now: Time,
+        news: Datagram<'_>,
+        tid: u32,
+        text: &str,
+        world: &mut World<'_>,
+    ) -> Result<(), Silence> {
+        match world.registry.access.tells_denial(now, news.from.ip().to_canonical()) {
+            true => self.refuse(news, tid, text),
+            false => Err(Silence),
+        }
+    }
+
     fn say(&mut self, news: Datagram<'_>, response: &Response) -> Result<(), Silence> {
         response.encode(news.from.ip().to_canonical().is_ipv6(), &mut self.answer);
         Ok(())
@@ -198,6 +233,13 @@ impl Datagrams {
         out: &mut Outbox,
     ) -> Result<(), Silence> {
         let tid = request.tid;
+        let from = news.from.ip().to_canonical();
+        let when = (now, world.registry.unix_s(now));
+        let token = token::in_url_data(&request.url_data);
+        let access = &mut world.registry.access;
+        if let Err(text) = access.announces(when, from, request.info_hash, token, out) {
+            return self.deny(now, news, tid, text, world);
+        }
         if request.port == 0 {
             return self.refuse(news, tid, "port 0 cannot be reached");
         }
@@ -213,6 +255,13 @@ impl Datagrams {
             Ok(announced) => announced,
             Err(refusal) => return self.refuse(news, tid, refusal.what),
         };
+        let said = Said {
+            left: request.left,
+            downloaded: request.downloaded,
+            uploaded: request.uploaded,
+            slots: SlotWord::in_url_data(&request.url_data),
+        };
+        world.registry.reported(now, &heard, said);
         self.choose(now, news, request, &heard, world);
         // The numbers of this swarm, as every client of BEP 15 expects them.
         let (counts, _) = world.registry.scrape(request.info_hash);
@@ -255,8 +304,8 @@ impl Datagrams {
             want: wanted.min(room),
         };
         let (peers, ours) = (&mut self.peers, &self.ours);
-        world.registry.sample(now, heard.hash, &asker, &mut |key| {
-            let Some(addr) = handed(key.addr(), ip, news.to, ours) else { return false };
+        world.registry.sample(now, heard.hash, &asker, &mut |source| {
+            let Some(addr) = handed(source.key.addr(), ip, news.to, ours) else { return false };
             let itself = addr == heard.key.addr();
             if !itself {
                 peers.push(addr);
@@ -276,9 +325,40 @@ impl Datagrams {
         if !self.knows(request.cid, request.tid, unix_s, news)? {
             return Ok(());
         }
-        let response = self.ready(now, &request, news, world);
+        let ip = news.from.ip().to_canonical();
+        let response = match self.judge(&request, ip, unix_s, world) {
+            Ok(pass) => self.ready(now, &request, news, pass, world),
+            Err(status) if world.registry.access.tells_denial(now, ip) => {
+                ControlResponse::bare(request.tid, VERSION, status)
+            }
+            Err(_) => return Err(Silence),
+        };
         response.encode(&mut self.answer);
         Ok(())
+    }
+
+    /// What a control request may lead to.
+    fn judge(
+        &self,
+        request: &ControlRequest,
+        ip: IpAddr,
+        unix_s: u64,
+        world: &World<'_>,
+    ) -> Result<Pass, Status> {
+        let access = &world.registry.access;
+        if !access.lets_in(ip) {
+            return Err(Status::Forbidden);
+        }
+        let scope = match request.op {
+            Op::Read => scope::READ,
+            Op::Write => scope::WRITE,
+            Op::Hello | Op::Other(_) => scope::ALL,
+        };
+        let token = token::in_url_data(&request.url_data);
+        access.passes(token, scope, None, unix_s).map_err(|Denied| match token {
+            None => Status::AuthRequired,
+            Some(_) => Status::Forbidden,
+        })
     }
 
     fn ready(
@@ -286,6 +366,7 @@ impl Datagrams {
         now: Time,
         request: &ControlRequest,
         news: Datagram<'_>,
+        pass: Pass,
         world: &mut World<'_>,
     ) -> ControlResponse {
         let Some(version) = common_version((VERSION, VERSION), request.versions) else {
@@ -310,6 +391,7 @@ impl Datagrams {
                 return ControlResponse { status: Status::NotModified, seconds: POLL_S, ..answer };
             }
             Op::Read => READ,
+            Op::Write if pass.scope & scope::READ == 0 => WRITE,
             Op::Write => READ | WRITE,
         };
         let reserved = world.tickets.reserved(unix_s);
@@ -318,7 +400,8 @@ impl Datagrams {
             return ControlResponse { status: Status::Busy, seconds, ..answer };
         }
         let ip = news.from.ip().to_canonical();
-        let ticket = world.tickets.give(ip, &request.nonce, rights, unix_s);
+        let holder = Holder { ip, nonce: &request.nonce, owner: pass.owner.unwrap_or_default() };
+        let ticket = world.tickets.give(holder, rights, unix_s);
         ControlResponse { seconds: LIFETIME_S as u32, ticket, ..answer }
     }
 }

@@ -1,12 +1,19 @@
-//! The tracker role: swarms over UDP (BEP 15), the catalogue of names over TCP on the same port.
+//! The tracker role: swarms over UDP (BEP 15), and on the same port over TCP the catalogue of names
+//! and HTTP.
 //! Routes only: every piece of news goes to the room it belongs to.
 
+pub mod access;
 pub mod clock;
+pub mod connection;
 pub mod connection_id;
 pub mod conversation;
 pub mod counts;
 pub mod datagrams;
+pub mod desk;
+pub mod figures;
+pub mod fleet;
 pub mod history;
+pub mod http;
 pub mod interval;
 pub mod key_file;
 pub mod listing;
@@ -22,6 +29,7 @@ pub mod raw_stream;
 pub mod registrations;
 pub mod registry;
 pub mod requests;
+pub mod sites;
 pub mod source;
 pub mod swarm;
 pub mod swarms;
@@ -31,16 +39,19 @@ pub mod turns;
 pub mod watches;
 pub mod work;
 
+use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
-use crate::core::report::{Ending, Snapshot, TrackerRow};
+use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
+use access::Access;
 use clock::Clock;
-use connection_id::ConnectionIds;
 use datagrams::{Datagram, Datagrams, World};
-use lists::{CONNECTIONS_MAX, Desk, Lists};
-use mac::Key;
+use desk::Desk;
+use figures::Figures;
+use http::pages::Pages;
+use lists::{CONNECTIONS_MAX, Lists};
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
@@ -58,13 +69,14 @@ pub struct Tracker {
     tickets: Tickets,
     registry: Registry,
     lists: Lists,
+    pages: Pages,
+    figures: Figures,
     /// What was asked of the system at the start and is not answered.
     load: Option<Ticket>,
     listen: Option<Ticket>,
     listening: bool,
     /// A tracker with this key ran before.
     ran_before: bool,
-    dropped_conns: u64,
     next_tick: Time,
 }
 
@@ -76,26 +88,39 @@ impl Tracker {
         // Above any generation of a run before this one, and below 2^63.
         let generation = (plan.wall_start_s << 24 | rng.below(1 << 16)) & (u64::MAX >> 1);
         let names = Names::new(generation, Span::secs(plan.keep_names_s));
-        let (ids, tickets) = keyed(&plan.secret);
+        let (datagrams, tickets) = Datagrams::keyed(&plan.secret, plan.addresses.clone());
+        let mut registry = Registry::new(clock, swarms, names);
+        registry.access = Access::new(plan.access.clone(), rng.next_u64());
         Tracker {
-            datagrams: Datagrams::new(ids, plan.addresses.clone()),
+            datagrams,
             tickets,
-            registry: Registry::new(clock, swarms, names),
+            registry,
             lists: Lists::default(),
+            pages: Pages::default(),
+            figures: Figures::default(),
             load: None,
             listen: None,
             listening: false,
             ran_before: false,
-            dropped_conns: 0,
             next_tick: Time::NEVER,
             plan,
         }
     }
 
-    /// No id is given before the key is known: listening comes last.
-    fn listen(&mut self, out: &mut Outbox) {
-        let at = self.plan.bind;
-        self.listen = Some(out.listen(at, at.port(), true, true));
+    /// No id is given before the key is known, and nobody is let in before it is known who may:
+    /// listening comes last.
+    fn listen_if_ready(&mut self, out: &mut Outbox) {
+        let ready = self.load.is_none() && self.registry.access.is_ready();
+        if ready && self.listen.is_none() && !self.listening {
+            let at = self.plan.bind;
+            self.listen = Some(out.listen(at, at.port(), true, true));
+        }
+    }
+
+    fn born(&mut self, out: &mut Outbox) {
+        self.load = self.plan.key_file.as_deref().map(|path| key_file::load(path, out));
+        self.registry.access.load(out);
+        self.listen_if_ready(out);
     }
 
     fn got_listening(&mut self, result: Result<Listening, NetError>, out: &mut Outbox) {
@@ -113,14 +138,21 @@ impl Tracker {
         }
     }
 
-    fn got_file(&mut self, ticket: Ticket, done: FileDone, out: &mut Outbox) {
+    fn got_file(&mut self, now: Time, ticket: Ticket, done: FileDone, out: &mut Outbox) {
         if self.load.take_if(|load| *load == ticket).is_some() {
             let (secret, there) = key_file::loaded(&self.plan, done, out);
             self.ran_before = there;
-            let (ids, tickets) = keyed(&secret);
-            self.datagrams = Datagrams::new(ids, self.plan.addresses.clone());
-            self.tickets = tickets;
-            self.listen(out);
+            (self.datagrams, self.tickets) = Datagrams::keyed(&secret, self.plan.addresses.clone());
+            self.listen_if_ready(out);
+        } else if self.registry.access.has_asked(ticket) {
+            if let Err(Fatal { ending, line }) =
+                self.registry.access.got_file(now, ticket, done, out)
+            {
+                out.tell(Event::error("access", line));
+                out.end(ending);
+                return;
+            }
+            self.listen_if_ready(out);
         } else {
             key_file::saved(&self.plan, &done, out);
         }
@@ -131,7 +163,7 @@ impl Tracker {
             Command::Interrupt => out.end(Ending::Interrupted),
             Command::Terminate => out.end(Ending::Terminated),
             // A tracker outlives the terminal it was started from.
-            Command::Hangup => {}
+            Command::Hangup => self.registry.access.load(out),
         }
     }
 
@@ -140,8 +172,38 @@ impl Tracker {
             return;
         }
         self.registry.sweep(now, out);
-        self.lists.tick(now, &mut self.registry, out);
+        let (lists, mut desk) = self.lists();
+        lists.tick(now, &mut desk, out);
         self.next_tick = Time::NEVER;
+    }
+
+    /// The TCP side, and what it may give.
+    fn lists(&mut self) -> (&mut Lists, Desk<'_>) {
+        let lists = &mut self.lists;
+        self.figures.open = lists.len() as u64;
+        self.figures.connections = lists.taken;
+        let desk = Desk {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            pages: &mut self.pages,
+            ours: &self.plan.addresses,
+            figures: self.figures,
+        };
+        (lists, desk)
+    }
+
+    fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let (answered, arena) = (self.datagrams.answered, out.arena.len());
+        let mut world = World {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            open: self.lists.len(),
+            open_max: CONNECTIONS_MAX,
+            returning: self.ran_before,
+        };
+        self.datagrams.got(now, news, &mut world, out);
+        let said = self.datagrams.answered > answered;
+        self.figures.datagram(news.bytes, said.then(|| out.arena.len().saturating_sub(arena)));
     }
 
     /// Whatever there is now, its time is looked at again within a second.
@@ -153,71 +215,64 @@ impl Tracker {
     }
 }
 
-fn keyed(secret: &[u8; 32]) -> (ConnectionIds, Tickets) {
-    let key = Key::new(secret);
-    let tickets = Tickets::new(key.derive(b"lmk tickets"));
-    (ConnectionIds::new(key), tickets)
-}
-
 impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
-            Input::Born => match &self.plan.key_file {
-                Some(path) => self.load = Some(key_file::load(path, out)),
-                None => self.listen(out),
-            },
-            Input::Wake => self.lists.work(now, &mut self.registry, out),
+            Input::Born => self.born(out),
+            Input::Wake => {
+                let (lists, mut desk) = self.lists();
+                lists.work(now, &mut desk, out);
+            }
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
                     self.got_listening(result, out);
                 }
             }
-            Input::File { ticket, done } => self.got_file(ticket, done, out),
+            Input::File { ticket, done } => self.got_file(now, ticket, done, out),
             Input::Datagram { from, to, bytes } => {
-                let mut world = World {
-                    registry: &mut self.registry,
-                    tickets: &mut self.tickets,
-                    open: self.lists.len(),
-                    open_max: CONNECTIONS_MAX,
-                    returning: self.ran_before,
-                };
-                self.datagrams.got(now, Datagram { from, to, bytes }, &mut world, out);
+                self.got_datagram(now, Datagram { from, to, bytes }, out);
+            }
+            Input::Accepted { conn, remote, .. }
+                if !self.registry.access.lets_in(remote.ip().to_canonical()) =>
+            {
+                out.close(conn);
             }
             Input::Accepted { conn, remote, local } => {
                 self.lists.accepted(now, conn, remote, local, out);
             }
             Input::Bytes { conn, bytes } => {
-                let mut desk = Desk { registry: &mut self.registry, tickets: &mut self.tickets };
-                self.lists.got_bytes(now, conn, bytes, &mut desk, out);
+                self.figures.stream_bytes_in += bytes.len() as u64;
+                let (lists, mut desk) = self.lists();
+                lists.got_bytes(now, conn, bytes, &mut desk, out);
             }
             Input::Sent { conn, bytes, .. } => {
-                self.lists.sent(now, conn, bytes, &mut self.registry, out);
+                self.figures.stream_bytes_out += bytes;
+                let (lists, mut desk) = self.lists();
+                lists.sent(now, conn, bytes, &mut desk, out);
             }
             Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.
             Input::Connected { .. } => {}
         }
         self.lists.note_generation(self.registry.names.generation());
-        self.dropped_conns += self.lists.take_dropped();
+        self.figures.connections_dropped += self.lists.take_dropped();
+        self.registry.access.tick(now, out);
         self.tick(now, out);
         self.plan_tick(now);
     }
 
     fn deadline(&self) -> Time {
         // What could not be done in this turn is gone on with in the next one.
-        if self.lists.has_work() { Time::ZERO } else { self.next_tick }
+        if self.lists.has_work() {
+            return Time::ZERO;
+        }
+        self.next_tick.min(self.registry.access.deadline())
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
-        let nodes = self.registry.swarms.nodes();
-        let row = TrackerRow {
-            names: self.registry.names.listed(),
-            seeders: nodes.complete.into(),
-            leechers: nodes.incomplete.into(),
-            answered: self.datagrams.answered,
-            dropped: self.datagrams.dropped + self.dropped_conns,
-        };
+        let dropped = self.datagrams.dropped + self.figures.connections_dropped;
+        let row = self.registry.row(self.datagrams.answered, dropped);
         let waiting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }
     }

@@ -1,9 +1,12 @@
 //! Swarms and names kept in step: an announce may show a name, a published name may join two
 //! swarms, and each of it is told once.
 
+use super::access::Access;
 use super::clock::Clock;
-use super::counts::Counts;
+use super::counts::{Counts, Standing};
+use super::fleet::{Fleet, Said};
 use super::names::{Names, News, Place, Record};
+use super::plan::AccessPlan;
 use super::registrations::{Registrations, Source};
 use super::swarm::{Asker, PeerKey};
 use super::swarms::{Announce, Announced, Moved, Swarms};
@@ -12,6 +15,7 @@ use super::work::Work;
 use crate::core::fault::Refusal;
 use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::Outbox;
+use crate::core::report::TrackerRow;
 use crate::core::time::Time;
 use crate::wire::catalogue::entry::{Entry, Listed};
 use crate::wire::catalogue::hello::Owner;
@@ -30,7 +34,10 @@ pub struct Registry {
     clock: Clock,
     pub swarms: Swarms,
     pub names: Names,
+    pub fleet: Fleet,
     pub registrations: Registrations,
+    /// Who may do what.
+    pub access: Access,
     /// What is left of this turn for requests and lists.
     pub work: Work,
     /// Bytes kept for all watches.
@@ -43,7 +50,9 @@ impl Registry {
             clock,
             swarms,
             names,
+            fleet: Fleet::default(),
             registrations: Registrations::default(),
+            access: Access::new(AccessPlan::default(), 0),
             work: Work::default(),
             watch_bytes: 0,
         }
@@ -70,6 +79,22 @@ impl Registry {
         }
         self.told(now, &announced.moved, "left", out);
         Ok(announced)
+    }
+
+    /// What an announce that was taken says of its node, for those who look at the fleet: nodes of
+    /// ours and named contents alone.
+    pub fn reported(&mut self, now: Time, news: &Announce, said: Said) {
+        if !news.id.is_lmk() || news.stopped {
+            return;
+        }
+        if let Some(content) = self.content_of(news.hash) {
+            self.fleet.heard(now, content, news.key, said);
+        }
+    }
+
+    /// The one hash that stands for the content that `hash` names, if the content has a name.
+    fn content_of(&self, hash: InfoHash) -> Option<InfoHash> {
+        self.names.of_hash(hash).find_map(|record| record.entry.swarm_hashes().next())
     }
 
     /// The regular work of a second.
@@ -113,11 +138,11 @@ impl Registry {
         now: Time,
         hash: InfoHash,
         asker: &Asker,
-        take: &mut dyn FnMut(PeerKey) -> bool,
+        take: &mut dyn FnMut(Source) -> bool,
     ) {
         let mut wanted = asker.want;
         self.swarms.sample(now, hash, asker, &mut |peer| {
-            let taken = take(peer.key);
+            let taken = take(Source { key: peer.key, id: peer.id });
             wanted = wanted.saturating_sub(usize::from(taken));
             taken
         });
@@ -134,7 +159,7 @@ impl Registry {
             if wanted == 0 {
                 return;
             }
-            if !swarms.holds(hash, source.key) && take(source.key) {
+            if !swarms.holds(hash, source.key) && take(source) {
                 wanted -= 1;
             }
         }
@@ -147,6 +172,25 @@ impl Registry {
         let announced = |key| self.swarms.holds(hash, key);
         counts.complete += self.registrations.count([hash].into_iter(), announced);
         (counts, completed)
+    }
+
+    /// Nodes by state: those that announce, each once per content, and those that registered.
+    pub fn nodes(&self) -> Counts {
+        let mut nodes = self.swarms.nodes();
+        nodes.complete += self.registrations.nodes() as u32;
+        nodes
+    }
+
+    /// The tracker in figures; what was answered and dropped is counted elsewhere.
+    pub fn row(&self, answered: u64, dropped: u64) -> TrackerRow {
+        let nodes = self.nodes();
+        TrackerRow {
+            names: self.names.listed(),
+            seeders: nodes.complete.into(),
+            leechers: nodes.incomplete.into(),
+            answered,
+            dropped,
+        }
     }
 
     /// A publishing that passed its checks.
@@ -231,11 +275,21 @@ impl Registry {
             self.recount(v1);
             self.recount(v2.truncated());
         }
+        for hash in record.entry.swarm_hashes() {
+            if self.content_of(hash).is_none() {
+                self.fleet.forget(hash);
+            }
+        }
         out.tell(tell::name("unpublished", record));
     }
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.
     fn told(&mut self, now: Time, moved: &Moved, why_gone: &'static str, out: &mut Outbox) {
+        if moved.after == Standing::Absent
+            && let Some(content) = self.content_of(moved.hash)
+        {
+            self.fleet.left(content, moved.key);
+        }
         if moved.source_changed {
             self.sources_changed(now, moved.hash, out);
         } else if moved.before != moved.after {

@@ -26,7 +26,6 @@ const VERSION: u8 = 1;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// Where a token stands in the path of a tracker's URL.
 const PATH: &[u8] = b"/announce/";
-const PATH_AND_QUERY: &str = "/announce?auth=";
 
 /// What a private tracker answers to whoever may not: one text for everything, so that nobody learns
 /// which part of a token failed.
@@ -124,15 +123,29 @@ impl Bearer {
         &self.0
     }
 
+    /// What stands in the query of URL data.
+    pub fn pair(&self) -> String {
+        format!("auth={}", self.0)
+    }
+
     /// What goes into BEP 41 URLData.
     pub fn url_data(&self) -> Vec<u8> {
-        format!("{PATH_AND_QUERY}{}", self.0).into_bytes()
+        url_data(std::iter::once(self.pair()))
     }
 }
 
 impl std::fmt::Debug for Bearer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Bearer(..)")
+    }
+}
+
+/// BEP 41 URLData of an announce with these pairs in its query; nothing without any.
+pub fn url_data(pairs: impl Iterator<Item = String>) -> Vec<u8> {
+    let pairs: Vec<String> = pairs.collect();
+    match pairs.is_empty() {
+        true => Vec::new(),
+        false => format!("/announce?{}", pairs.join("&")).into_bytes(),
     }
 }
 

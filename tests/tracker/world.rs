@@ -7,7 +7,7 @@ use lmk::core::io::{Closed, Effect, Input, Listening, Outbox, Role};
 use lmk::core::report::{Ending, Event};
 use lmk::core::time::{Span, Time};
 use lmk::tracker::Tracker;
-use lmk::tracker::plan::TrackerPlan;
+use lmk::tracker::plan::{AccessPlan, TrackerPlan};
 use lmk::wire::catalogue::answer::Answer;
 use lmk::wire::catalogue::frame::{FrameLimits, FrameReader};
 use lmk::wire::catalogue::hello::{Hello, HelloReply, NodeKey};
@@ -31,7 +31,7 @@ pub fn plan(bind: &str) -> TrackerPlan {
         secret,
         key_file: None,
         keep_names_s: 86_400,
-        access: Default::default(),
+        access: AccessPlan { public: true, ..AccessPlan::default() },
     }
 }
 

@@ -38,8 +38,7 @@ pub struct Files {
 
 impl Files {
     pub fn new(plan: &AccessPlan) -> Files {
-        let nothing =
-            plan.keys_file.is_none() && plan.allow.is_empty() && plan.deny.is_empty();
+        let nothing = plan.keys_file.is_none() && plan.allow.is_empty() && plan.deny.is_empty();
         Files {
             asked: Vec::new(),
             coming: None,
@@ -133,7 +132,8 @@ impl Access {
         self.files.keys_meta = meta;
         self.files.look_at = now + LOOK;
         let coming = self.files.asked.iter().any(|(_, what, _)| *what == What::Keys);
-        if changed && !coming
+        if changed
+            && !coming
             && let Some(path) = self.plan.keys_file.clone()
         {
             let load = out.file(FileOp::Load { path: path.clone(), bytes_max: FILE_BYTES_MAX });
@@ -150,14 +150,17 @@ impl Access {
         match keys {
             Ok(keys) => {
                 self.judge = TokenJudge::new(&keys);
+                self.epoch += 1;
                 if self.judge.is_empty() {
-                    let line = "nobody is let in yet: there is no key; make a token with `lmk token`";
+                    let line =
+                        "nobody is let in yet: there is no key; make a token with `lmk token`";
                     out.tell(Event::warning("no_keys", line));
                 }
             }
             Err(why) => {
                 let path = foreign(&path.to_string_lossy());
-                let line = format!("cannot use the keys of tokens in {path}: {why}; those before go on");
+                let line =
+                    format!("cannot use the keys of tokens in {path}: {why}; those before go on");
                 out.tell(Event::warning("keys", line));
             }
         }

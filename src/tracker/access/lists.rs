@@ -54,7 +54,9 @@ impl List {
     }
 
     pub fn names_address(&self, ip: IpAddr) -> bool {
-        self.networks.iter().any(|(prefix, firsts)| firsts.contains(&Network::of(ip, *prefix)))
+        self.networks
+            .iter()
+            .any(|(prefix, firsts)| firsts.contains(&Network::first_of(ip, *prefix)))
     }
 }
 
@@ -78,9 +80,8 @@ mod tests {
     fn hashes_of_both_lengths_networks_and_comments_are_read() {
         let short = "0b".repeat(20);
         let long = format!("{}{}", "0C".repeat(20), "ff".repeat(12));
-        let text = format!(
-            "# who\n{short} # one\r\n\n  {long}\n10.1.0.0/16\n192.0.2.7\n2001:db8::/32\n"
-        );
+        let text =
+            format!("# who\n{short} # one\r\n\n  {long}\n10.1.0.0/16\n192.0.2.7\n2001:db8::/32\n");
         let list = list(&text).unwrap();
         assert!(list.names_hash(InfoHash([0x0b; 20])) && list.names_hash(InfoHash([0x0c; 20])));
         assert!(!list.names_hash(InfoHash([0xff; 20])));

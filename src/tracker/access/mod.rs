@@ -12,11 +12,11 @@ use crate::core::mark::mark;
 use crate::core::report::Event;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::hello::Owner;
-use crate::wire::token::{Token, scope};
+use crate::wire::token::{DENIED, Token, scope};
 use crate::wire::token_keys::{TokenJudge, TokenKeys};
 use files::Files;
 use lists::List;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The line about strangers comes at most so often.
 const STRANGERS_TOLD: Span = Span::secs(60);
@@ -24,21 +24,43 @@ const STRANGERS_TOLD: Span = Span::secs(60);
 const DENIALS_PER_S: u8 = 10;
 const DENIAL_BUCKETS: usize = 1024;
 
+/// What a machine that is in no private network reads: no secret, and a way out.
+pub const STRANGER: &str = "this tracker is for private networks; it was not started with --public";
+
 /// Not let in. Why is not said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Denied;
 
-/// What somebody who is let in is known by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// What somebody who is let in may do, and is known by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pass {
+    /// Bits of [`scope`].
+    pub scope: u8,
     /// The owner of the token that was shown; `None` where none is asked for.
     pub owner: Option<Owner>,
+    /// Unix second until which it holds; later, and in another [`Access::epoch`], it is judged
+    /// again.
+    until_s: u64,
+    epoch: u64,
+}
+
+impl Pass {
+    /// All rights, where no token is asked for.
+    pub const OPEN: Pass = Pass { scope: scope::ALL, owner: None, until_s: u64::MAX, epoch: 0 };
+
+    /// The token that the pass was given for, if it may announce.
+    pub fn bearer<'a>(&self, token: &'a [u8]) -> Option<&'a [u8]> {
+        let asked = self.owner.is_some() && self.scope & scope::ANNOUNCE != 0;
+        Some(token).filter(|_| asked)
+    }
 }
 
 #[derive(Debug)]
 pub struct Access {
     plan: AccessPlan,
     judge: TokenJudge,
+    /// One more whenever the keys change.
+    epoch: u64,
     allow: List,
     deny: List,
     files: Files,
@@ -53,6 +75,7 @@ impl Access {
     pub fn new(plan: AccessPlan, seed: u64) -> Access {
         Access {
             judge: TokenJudge::new(&TokenKeys::default()),
+            epoch: 0,
             allow: List::default(),
             deny: List::default(),
             files: Files::new(&plan),
@@ -90,14 +113,31 @@ impl Access {
         unix_s: u64,
     ) -> Result<Pass, Denied> {
         if !self.is_private() {
-            return Ok(Pass::default());
+            return Ok(Pass::OPEN);
         }
         mark!("B24");
         let judged = self.judge.judge(token.unwrap_or_default(), scope, hash, unix_s);
-        judged.map(|Token { owner, .. }| Pass { owner: Some(owner) }).ok_or(Denied)
+        let Token { scope, owner, expiry_s, .. } = judged.ok_or(Denied)?;
+        let until_s = if expiry_s == u32::MAX { u64::MAX } else { expiry_s.into() };
+        Ok(Pass { scope, owner: Some(owner), until_s, epoch: self.epoch })
     }
 
-    /// Everything that an announce needs.
+    /// Whether a pass that was given for `token` still holds: keys are revoked and tokens end while
+    /// a connection lives. Costs nothing as long as neither happened.
+    pub fn still_holds(&self, pass: &mut Pass, token: &[u8], unix_s: u64) -> bool {
+        if !self.is_private() || (pass.epoch == self.epoch && unix_s < pass.until_s) {
+            return true;
+        }
+        match self.passes(Some(token), pass.scope, None, unix_s) {
+            Ok(again) => {
+                *pass = again;
+                true
+            }
+            Err(Denied) => false,
+        }
+    }
+
+    /// Everything that an announce needs; else what is answered.
     pub fn announces(
         &mut self,
         (now, unix_s): (Time, u64),
@@ -105,12 +145,12 @@ impl Access {
         hash: InfoHash,
         token: Option<&[u8]>,
         out: &mut Outbox,
-    ) -> Result<(), Denied> {
-        self.passes(token, scope::ANNOUNCE, Some(hash), unix_s)?;
-        if !self.lets_in(ip) || !self.takes(hash) || !self.registers(now, ip, out) {
-            return Err(Denied);
+    ) -> Result<(), &'static str> {
+        let passed = self.passes(token, scope::ANNOUNCE, Some(hash), unix_s).is_ok();
+        if !passed || !self.lets_in(ip) || !self.takes(hash) {
+            return Err(DENIED);
         }
-        Ok(())
+        if self.registers(now, ip, out) { Ok(()) } else { Err(STRANGER) }
     }
 
     /// Whether a machine may announce and publish from where it is.
@@ -131,13 +171,22 @@ impl Access {
 
     /// Whether this denial is answered: nobody makes us talk much.
     pub fn tells_denial(&mut self, now: Time, ip: IpAddr) -> bool {
-        let second = now.as_secs();
+        let second = now.secs();
         let Some(bucket) = self.denials.get_mut(bucket_of(ip, self.seed)) else { return false };
         if bucket.0 != second {
             *bucket = (second, 0);
         }
         bucket.1 = bucket.1.saturating_add(1);
         bucket.1 <= DENIALS_PER_S
+    }
+}
+
+/// Where whoever reached the tracker at `local` announces. On a private tracker the asker's own token
+/// is in it, and the URL is that of HTTP: few clients carry a token over UDP.
+pub fn announce_url(local: SocketAddr, token: Option<&[u8]>) -> String {
+    match token {
+        None => format!("udp://{local}/announce"),
+        Some(token) => format!("http://{local}/announce/{}", String::from_utf8_lossy(token)),
     }
 }
 
