@@ -3,6 +3,8 @@
 #[path = "tracker/world.rs"]
 mod world;
 
+#[path = "tracker/access.rs"]
+mod access;
 #[path = "tracker/announces.rs"]
 mod announces;
 #[path = "tracker/catalogue.rs"]

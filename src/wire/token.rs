@@ -163,8 +163,8 @@ pub fn in_url_data(url_data: &[u8]) -> Option<&[u8]> {
 pub fn denied_line(tracker: &str, had_token: bool) -> String {
     match had_token {
         false => format!(
-            "the tracker at {tracker} is private: ask who runs it for a token and give it with \
-             --token-file FILE, or in LMK_TOKEN"
+            "the tracker at {tracker} does not let us in (it is private, or its lists leave us \
+             out): ask who runs it for a token and give it with --token-file FILE or in LMK_TOKEN"
         ),
         true => format!(
             "the tracker at {tracker} denies access with this token (over, revoked, or not for \

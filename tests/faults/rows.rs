@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const PENDING: &[&str] = &[];
 
 /// Letter, first and last number.
-const ROWS: [(char, u32, u32); 11] = [
+const ROWS: [(char, u32, u32); 12] = [
+    ('B', 24, 24),
     ('C', 1, 4),
     ('C', 6, 7),
     ('C', 20, 20),

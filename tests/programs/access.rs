@@ -219,7 +219,7 @@ fn a_tracker_without_keys_says_so_and_takes_those_made_later() {
     let bed = Bed::new("private-no-keys");
     let tracker = private(&bed);
     tracker.lmk.says("nobody is let in yet");
-    ls(&bed, &tracker, "").one_line(7, &["is private"]);
+    ls(&bed, &tracker, "").one_line(7, &["it is private"]);
     let made = token(&bed, "--scope read");
     ends_with(0, || ls(&bed, &tracker, &format!("--token {made}")));
 }

@@ -305,6 +305,15 @@ impl World {
         answers
     }
 
+    /// Bytes that came on a connection since the last look.
+    pub fn take(&mut self, conn: ConnId) -> Vec<u8> {
+        std::mem::take(&mut self.lines.get_mut(&conn).unwrap().got)
+    }
+
+    pub fn tracker_deadline(&self) -> Time {
+        self.tracker.deadline()
+    }
+
     pub fn told(&self, kind: &str) -> Vec<&str> {
         let of_kind = self.events.iter().filter(|event| event.kind == kind);
         of_kind.map(|event| event.line.as_str()).collect()

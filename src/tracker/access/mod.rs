@@ -115,9 +115,11 @@ impl Access {
         if !self.is_private() {
             return Ok(Pass::OPEN);
         }
-        mark!("B24");
         let judged = self.judge.judge(token.unwrap_or_default(), scope, hash, unix_s);
-        let Token { scope, owner, expiry_s, .. } = judged.ok_or(Denied)?;
+        let Some(Token { scope, owner, expiry_s, .. }) = judged else {
+            mark!("B24");
+            return Err(Denied);
+        };
         let until_s = if expiry_s == u32::MAX { u64::MAX } else { expiry_s.into() };
         Ok(Pass { scope, owner: Some(owner), until_s, epoch: self.epoch })
     }
