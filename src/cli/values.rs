@@ -92,8 +92,8 @@ pub fn count(text: &str, most: u32) -> Result<u32, String> {
     }
 }
 
-/// `NAME`, `NAME@PIN` or `./NAME`; a pin is 8 to 64 hex digits, or `sha256:` or `ed25519:` and 64 of
-/// them.
+/// `NAME`, `NAME@PIN` or `./NAME`; a pin is 8 to 64 hex digits, or `sha256:` or `ed25519:` and 64
+/// of them.
 pub fn want(text: &str) -> Result<Want, String> {
     if let Some(literal) = text.strip_prefix("./") {
         return Ok(Want { name: name(literal)?, pin: None, publisher: None });

@@ -42,8 +42,8 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
     }
 }
 
-/// Keeps what the wanted publisher signed. The signature is checked here: the tracker is not trusted
-/// with it. An entry that only claims to be signed is worse than none.
+/// Keeps what the wanted publisher signed. The signature is checked here: the tracker is not
+/// trusted with it. An entry that only claims to be signed is worse than none.
 fn keep_signed(fitting: &mut Vec<Listed>, publisher: PublicKey, name: &str) -> Result<(), Fatal> {
     let signed =
         |listed: &Listed| listed.entry.signed.as_ref().filter(|s| s.key == publisher).cloned();

@@ -1,6 +1,7 @@
 //! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it,
 //! make it durable, and hand over what others were promised.
 
+mod denied;
 mod disk;
 mod keeping;
 mod picture;
@@ -155,10 +156,7 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
-        if matches!(tie, Tie::Denied) {
-            return self.denied(shared);
-        }
-        let Phase::Seeking(seek) = &mut self.phase else { return Ok(()) };
+        let Phase::Seeking(seek) = &mut self.phase else { return self.denied(shared, &tie) };
         let content = seek.got_tie(shared, tie, now, out)?;
         self.size = seek.size().unwrap_or(self.size);
         match content {
@@ -167,16 +165,6 @@ impl Fetch {
                 self.place(shared, content, now, out)
             }
             None => Ok(()),
-        }
-    }
-
-    /// The tracker does not let us in (any more). What sources already give is not thrown away.
-    fn denied(&self, shared: &Shared) -> Result<(), Fatal> {
-        let sources = shared.swarm.as_ref().map_or(0, |swarm| swarm.sources());
-        match self.phase {
-            Phase::Seeking(_) => Err(shared.denied()),
-            Phase::Downloading(_) if sources == 0 => Err(shared.denied()),
-            _ => Ok(()),
         }
     }
 

@@ -255,6 +255,7 @@ impl Conversation {
     ) -> u64 {
         let stream = message.stream;
         let taken = match Request::decode(message) {
+            Ok(request) if !self.client.may(&request) => Err(requests::NOT_FOR_READING),
             Ok(Request::Watch(watch)) => match self.watches.begin(stream, &watch, registry) {
                 // Its first news are its answer; they come as soon as there is work left.
                 Ok(()) => return self.tell_first(conn, registry, out),

@@ -1,7 +1,7 @@
 //! The UDP side: one datagram in, executed, at most one datagram out, never longer than the request
 //! to an address that has not shown an id it was given.
 
-use super::access::{Denied, Pass};
+use super::access::Pass;
 use super::connection_id::{ConnectionIds, Standing};
 use super::fleet::Said;
 use super::mac::Key;
@@ -326,39 +326,17 @@ impl Datagrams {
             return Ok(());
         }
         let ip = news.from.ip().to_canonical();
-        let response = match self.judge(&request, ip, unix_s, world) {
+        let access = &mut world.registry.access;
+        let token = token::in_url_data(&request.url_data);
+        let response = match access.opens(request.op, ip, token, unix_s) {
             Ok(pass) => self.ready(now, &request, news, pass, world),
-            Err(status) if world.registry.access.tells_denial(now, ip) => {
+            Err(status) if access.tells_denial(now, ip) => {
                 ControlResponse::bare(request.tid, VERSION, status)
             }
             Err(_) => return Err(Silence),
         };
         response.encode(&mut self.answer);
         Ok(())
-    }
-
-    /// What a control request may lead to.
-    fn judge(
-        &self,
-        request: &ControlRequest,
-        ip: IpAddr,
-        unix_s: u64,
-        world: &World<'_>,
-    ) -> Result<Pass, Status> {
-        let access = &world.registry.access;
-        if !access.lets_in(ip) {
-            return Err(Status::Forbidden);
-        }
-        let scope = match request.op {
-            Op::Read => scope::READ,
-            Op::Write => scope::WRITE,
-            Op::Hello | Op::Other(_) => scope::ALL,
-        };
-        let token = token::in_url_data(&request.url_data);
-        access.passes(token, scope, None, unix_s).map_err(|Denied| match token {
-            None => Status::AuthRequired,
-            Some(_) => Status::Forbidden,
-        })
     }
 
     fn ready(

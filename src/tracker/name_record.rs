@@ -42,8 +42,8 @@ impl Record {
         self.entry.flags | stored | pending
     }
 
-    /// Whether a publishing says the same. What another publisher signed is an entry of its own: the
-    /// first signature must not keep others from being listed.
+    /// Whether a publishing says the same. What another publisher signed is an entry of its own:
+    /// the first signature must not keep others from being listed.
     pub(super) fn is_same(&self, entry: &Entry) -> bool {
         let signer = |entry: &Entry| entry.signed.as_ref().map(|signed| signed.key);
         let own = &self.entry;

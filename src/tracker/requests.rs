@@ -43,6 +43,23 @@ pub struct Client {
     pub announce: String,
 }
 
+/// What a client hears whose token is for writing alone.
+pub const NOT_FOR_READING: Refusal =
+    Refusal { code: code::FORBIDDEN, what: "the token is not for reading" };
+
+impl Client {
+    /// Whether it may ask this, as far as reading goes.
+    pub fn may(&self, request: &Request) -> bool {
+        let reads = match request {
+            Request::List(_) | Request::Lookup { .. } | Request::Fetch { .. } => true,
+            Request::Stat | Request::Watch(_) => true,
+            Request::Ping | Request::Publish(_) | Request::Unpublish { .. } => false,
+            Request::Update { .. } | Request::Register(_) | Request::Unwatch => false,
+        };
+        !reads || self.rights & ticket::READ != 0
+    }
+}
+
 impl std::fmt::Debug for Client {
     /// Its token is never shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,18 +88,6 @@ pub fn execute(
     request: Request,
     out: &mut Outbox,
 ) -> Reply {
-    let reads = !matches!(
-        request,
-        Request::Ping
-            | Request::Publish(_)
-            | Request::Unpublish { .. }
-            | Request::Update { .. }
-            | Request::Register(_)
-    );
-    if reads && client.rights & ticket::READ == 0 {
-        let refusal = Refusal { code: code::FORBIDDEN, what: "the token is not for reading" };
-        return Reply::Answer(Answer::from(refusal));
-    }
     let answer = match request {
         Request::Ping => Ok(Answer::Pong),
         Request::Publish(publish) => published(registry, now, client, publish, out),

@@ -62,7 +62,7 @@ impl Tickets {
         ticket
     }
 
-    /// The rights a ticket gives when `holder` brings it; `None` if it was not given so, or is over.
+    /// The rights a ticket gives when `holder` brings it; `None` if it was not given so or is over.
     pub fn judge(&self, ticket: &Ticket, holder: Holder<'_>, unix_s: u64) -> Option<u8> {
         let (head, mac) = ticket.split_at(8);
         let expiry = self.expiry(ticket);

@@ -1,5 +1,5 @@
-//! Tokens: who may do what at a private tracker, and until when (`docs/wire.md`). A token is a bearer
-//! secret; nothing here shows one by accident.
+//! Tokens: who may do what at a private tracker, and until when (`docs/wire.md`). A token is a
+//! bearer secret; nothing here shows one by accident.
 
 use crate::core::id::InfoHash;
 use crate::core::mac::Key;
@@ -27,8 +27,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Where a token stands in the path of a tracker's URL.
 const PATH: &[u8] = b"/announce/";
 
-/// What a private tracker answers to whoever may not: one text for everything, so that nobody learns
-/// which part of a token failed.
+/// What a private tracker answers to whoever may not: one text for everything, so that nobody
+/// learns which part of a token failed.
 pub const DENIED: &str = "access denied";
 
 /// A token read, not judged.
@@ -297,7 +297,8 @@ mod tests {
         #[test]
         fn every_token_has_one_text_and_no_text_makes_it_panic(
             scope in 0u8..8, key_id: u16, expiry_s: u32, owner: [u8; 8], bound: Option<[u8; 20]>,
-            junk in proptest::collection::vec(any::<u8>(), 0..60), at in 0usize..43, to in 0usize..64,
+            junk in proptest::collection::vec(any::<u8>(), 0..60),
+            at in 0usize..43, to in 0usize..64,
         ) {
             let bound = bound.map(InfoHash);
             let made = Token::make((key_id, &key()), scope, expiry_s, Owner(owner), bound);

@@ -1,5 +1,5 @@
-//! The file of keys that tokens are made with (`docs/files.md`): lines of text, one for each key. The
-//! number of a key is never used twice, so that a revoked one stays revoked.
+//! The file of keys that tokens are made with (`docs/files.md`): lines of text, one for each key.
+//! The number of a key is never used twice, so that a revoked one stays revoked.
 
 use super::token::Token;
 use crate::core::id::InfoHash;

@@ -1,5 +1,5 @@
-//! Who is let in: tokens over UDP and in the catalogue, lists, machines outside of private networks,
-//! signed entries.
+//! Who is let in: tokens over UDP and in the catalogue, lists, machines outside of private
+//! networks, signed entries.
 
 use super::catalogue::{bare, content, publish};
 use super::world::{Client, Peer, T0, World, addr, plan};
@@ -15,7 +15,7 @@ use lmk::wire::catalogue::answer::Answer;
 use lmk::wire::catalogue::code;
 use lmk::wire::catalogue::frame::{FrameLimits, FrameReader};
 use lmk::wire::catalogue::hello::{HelloReply, NodeKey, Owner};
-use lmk::wire::catalogue::request::{List, Register, Request};
+use lmk::wire::catalogue::request::{List, Register, Request, Watch};
 use lmk::wire::catalogue::signature::SecretKey;
 use lmk::wire::control::{ControlRequest, ControlResponse, Op, Status};
 use lmk::wire::token::{Bearer, Token, scope};
@@ -253,6 +253,11 @@ fn the_catalogue_asks_for_a_token_twice_and_its_scope_counts() {
     }
     let (code, _) = refused(tracker.world.ask(&mut writer, &list()));
     assert_eq!(code, code::FORBIDDEN, "it may not read");
+    let watch = Request::Watch(Watch { names: vec!["*".into()], since: None });
+    let names = vec!["a".to_owned()];
+    for request in [watch, Request::Stat, Request::Lookup { names }] {
+        assert_eq!(refused(tracker.world.ask(&mut writer, &request)).0, code::FORBIDDEN);
+    }
     let (mut reader, _) = tracker.hello(from, Op::Read, [&read, &read]);
     assert!(matches!(tracker.world.ask(&mut reader, &list()), Answer::Page(_)));
     let (code, _) = refused(tracker.world.ask(&mut reader, &Request::Publish(bare("b", 2))));

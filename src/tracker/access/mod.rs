@@ -12,6 +12,7 @@ use crate::core::mark::mark;
 use crate::core::report::Event;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::hello::Owner;
+use crate::wire::control::{Op, Status};
 use crate::wire::token::{DENIED, Token, scope};
 use crate::wire::token_keys::{TokenJudge, TokenKeys};
 use files::Files;
@@ -124,6 +125,28 @@ impl Access {
         Ok(Pass { scope, owner: Some(owner), until_s, epoch: self.epoch })
     }
 
+    /// What a control request may lead to.
+    pub fn opens(
+        &self,
+        op: Op,
+        ip: IpAddr,
+        token: Option<&[u8]>,
+        unix_s: u64,
+    ) -> Result<Pass, Status> {
+        if !self.lets_in(ip) {
+            return Err(Status::Forbidden);
+        }
+        let scope = match op {
+            Op::Read => scope::READ,
+            Op::Write => scope::WRITE,
+            Op::Hello | Op::Other(_) => scope::ALL,
+        };
+        self.passes(token, scope, None, unix_s).map_err(|Denied| match token {
+            None => Status::AuthRequired,
+            Some(_) => Status::Forbidden,
+        })
+    }
+
     /// Whether a pass that was given for `token` still holds: keys are revoked and tokens end while
     /// a connection lives. Costs nothing as long as neither happened.
     pub fn still_holds(&self, pass: &mut Pass, token: &[u8], unix_s: u64) -> bool {
@@ -183,8 +206,8 @@ impl Access {
     }
 }
 
-/// Where whoever reached the tracker at `local` announces. On a private tracker the asker's own token
-/// is in it, and the URL is that of HTTP: few clients carry a token over UDP.
+/// Where whoever reached the tracker at `local` announces. On a private tracker the asker's own
+/// token is in it, and the URL is that of HTTP: few clients carry a token over UDP.
 pub fn announce_url(local: SocketAddr, token: Option<&[u8]>) -> String {
     match token {
         None => format!("udp://{local}/announce"),
