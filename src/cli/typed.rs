@@ -41,9 +41,19 @@ pub struct Common {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
-    Track { bind: HostPort, keep_names: Span },
+    Track { bind: HostPort, keep_names: Span, db: Db },
     Seed { seed: Seed, peer: Peer },
     Fetch { fetch: Fetch, peer: Peer },
+}
+
+/// Where a tracker keeps its names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Db {
+    /// The customary place.
+    Usual,
+    /// Nowhere.
+    Memory,
+    File(PathBuf),
 }
 
 /// Flags of both kinds of peer.
@@ -97,7 +107,13 @@ fn track(given: &ArgMatches) -> Result<Typed, String> {
     let bind = text(given, "bind")?.unwrap_or(TRACKER_DEFAULT);
     let bind = values::host_port(bind).map_err(|why| format!("--bind: {why}"))?;
     let keep_names = duration(given, "keep-names")?.unwrap_or(limits::KEEP_NAMES);
-    Ok(Typed::Work { wish: Box::new(Wish::Track { bind, keep_names }), common: common(given)? })
+    let db = match path(given, "db")? {
+        None => Db::Usual,
+        Some(none) if none.as_os_str() == "none" => Db::Memory,
+        Some(file) => Db::File(file),
+    };
+    let wish = Wish::Track { bind, keep_names, db };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
@@ -229,8 +245,12 @@ mod tests {
     #[test]
     fn three_commands_work_with_nothing_else_said() {
         let here = HostPort { host: "127.0.0.1".into(), port: Some(6969) };
-        let Wish::Track { bind, keep_names } = wish("lmk tracker") else { panic!() };
-        assert_eq!((bind, keep_names), (here.clone(), Span::secs(86400)));
+        let Wish::Track { bind, keep_names, db } = wish("lmk tracker") else { panic!() };
+        assert_eq!((bind, keep_names, db), (here.clone(), Span::secs(86400), Db::Usual));
+        let Wish::Track { db, .. } = wish("lmk tracker --db none") else { panic!() };
+        assert_eq!(db, Db::Memory);
+        let Wish::Track { db, .. } = wish("lmk tracker --db ./none") else { panic!() };
+        assert_eq!(db, Db::File("./none".into()));
         let Wish::Seed { seed, peer } = wish("lmk seeder --file big.zip") else { panic!() };
         assert_eq!((seed.slots, seed.file), (8, PathBuf::from("big.zip")));
         assert_eq!((peer.tracker, peer.listen), (here.clone(), None));

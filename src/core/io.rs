@@ -6,6 +6,7 @@ use super::chunk::{Chunk, Head};
 use super::id::{ConnId, FileId, Ticket};
 use super::report::{Ending, Event, Snapshot};
 use super::slots::Slots;
+use super::store::{StoreDone, StoreOp};
 use super::time::Time;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub enum Input<'a> {
     Datagram { from: SocketAddr, to: IpAddr, bytes: &'a [u8] },
     /// The answer to a file operation.
     File { ticket: Ticket, done: FileDone },
+    /// The answer to a database operation.
+    Stored { ticket: Ticket, done: StoreDone },
 }
 
 /// What a person or a signal asks of a role.
@@ -271,6 +274,10 @@ pub enum Effect {
         ticket: Ticket,
         op: FileOp,
     },
+    Store {
+        ticket: Ticket,
+        op: StoreOp,
+    },
     /// Narration for the user.
     Tell(Event),
     /// The role is finished: the process ends after this turn's effects.
@@ -352,6 +359,12 @@ impl Outbox {
     pub fn file(&mut self, op: FileOp) -> Ticket {
         let ticket = self.ticket();
         self.effects.push(Effect::File { ticket, op });
+        ticket
+    }
+
+    pub fn store(&mut self, op: StoreOp) -> Ticket {
+        let ticket = self.ticket();
+        self.effects.push(Effect::Store { ticket, op });
         ticket
     }
 

@@ -13,4 +13,5 @@ pub mod name;
 pub mod report;
 pub mod rng;
 pub mod slots;
+pub mod store;
 pub mod time;

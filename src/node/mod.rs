@@ -92,6 +92,8 @@ impl Node {
                 self.shared.ties.got_datagram(from, bytes, now, out);
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
+            // A node keeps its files itself.
+            Input::Stored { .. } => {}
             Input::Accepted { conn, remote, .. } => {
                 if let Some(longest) = self.shared.lobby.enter(conn, remote, now) {
                     out.close(longest);

@@ -52,6 +52,7 @@ impl<R: Role> Reactor<R> {
                 self.datagrams.send(to, from, bytes, now, &mut self.door.counters);
             }
             Effect::File { ticket, op } => self.files.push(ticket, op),
+            Effect::Store { ticket, op } => self.ask_store(ticket, op),
             Effect::Listen { ticket, at, port_last, tcp, udp } => {
                 let result = self.listen(at, port_last, Kinds { tcp, udp });
                 self.completions.push_back(Completion::Listening(ticket, result));

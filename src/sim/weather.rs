@@ -19,6 +19,8 @@ pub enum Purpose {
     Nodes,
     /// Content of the files.
     Content,
+    /// Times of commits.
+    Stores,
     /// The weather itself; every dial has a stream of its own from here on.
     Dials = 1000,
 }

@@ -5,6 +5,7 @@
 use super::disk::Disk;
 use super::laws::Watch;
 use super::net::Bound;
+use super::store::Base;
 use super::tcp::{Step, Stream};
 use super::trace::{At, Trace};
 use super::weather::{Purpose, Weather, stream};
@@ -12,6 +13,7 @@ use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
+use crate::core::store::{StoreDone, StoreOp};
 use crate::core::time::{Span, Time};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -61,6 +63,8 @@ pub(super) enum Happening {
     Wake { node: usize, life: u32, at: Time },
     Listening { node: usize, life: u32, ticket: Ticket, result: Result<Listening, NetError> },
     File { node: usize, life: u32, ticket: Ticket, done: FileDone },
+    Commit { node: usize, life: u32 },
+    Stored { node: usize, life: u32, ticket: Ticket, done: StoreDone },
     Datagram { from: SocketAddr, to: SocketAddr, from_host: usize, bytes: Vec<u8> },
     Tcp { stream: u64, side: usize, step: Step },
 }
@@ -68,6 +72,7 @@ pub(super) enum Happening {
 pub(super) struct Host {
     pub ip: IpAddr,
     pub disk: Disk,
+    pub base: Base,
     pub up: bool,
     pub last_port: u16,
 }
@@ -94,6 +99,8 @@ pub(super) struct Process {
     pub wake_at: Time,
     /// Completions of file operations come no earlier than this, if they come in order.
     pub files_after: Time,
+    /// Database operations that the next commit performs.
+    pub stores: Vec<(Ticket, StoreOp)>,
     pub wakes_in_a_row: u32,
     pub turns: u64,
 }
@@ -105,6 +112,7 @@ pub(super) struct Randomness {
     pub wakes: Rng,
     pub crash: Rng,
     pub nodes: Rng,
+    pub stores: Rng,
 }
 
 /// See the module.
@@ -141,6 +149,7 @@ impl World {
                 wakes: stream(seed, Purpose::Wakes),
                 crash: stream(seed, Purpose::Crash),
                 nodes: stream(seed, Purpose::Nodes),
+                stores: stream(seed, Purpose::Stores),
             },
             hosts: Vec::new(),
             nodes: Vec::new(),
@@ -174,7 +183,13 @@ impl World {
     ) -> NodeId {
         let known = self.hosts.iter().position(|host| host.ip == ip);
         let host = known.unwrap_or_else(|| {
-            self.hosts.push(Host { ip, disk: Disk::default(), up: true, last_port: 32_767 });
+            self.hosts.push(Host {
+                ip,
+                disk: Disk::default(),
+                base: Base::default(),
+                up: true,
+                last_port: 32_767,
+            });
             self.hosts.len() - 1
         });
         self.nodes.push(Node {
@@ -231,6 +246,12 @@ impl World {
         &mut self.hosts[host].disk
     }
 
+    /// The database of the node's machine.
+    pub fn base(&mut self, node: NodeId) -> &mut Base {
+        let host = self.nodes[node.0].host;
+        &mut self.hosts[host].base
+    }
+
     /// The first law that was broken. The world stands still from then on.
     pub fn breach(&self) -> Option<&str> {
         self.breach.as_deref()
@@ -284,6 +305,10 @@ impl World {
             }
             Happening::File { node, life, ticket, done } => {
                 self.tell_life(node, life, Input::File { ticket, done });
+            }
+            Happening::Commit { node, life } => self.commit(node, life),
+            Happening::Stored { node, life, ticket, done } => {
+                self.tell_life(node, life, Input::Stored { ticket, done });
             }
             Happening::Datagram { from, to, from_host, bytes } => {
                 self.datagram_arrives(from, to, from_host, &bytes);

@@ -1,9 +1,9 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
+use super::keeping::Fate;
 use super::registry::Registry;
 use super::requests::{self, Client, Reply};
-use crate::core::fault::Refusal;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::time::{Span, Time};
@@ -11,6 +11,7 @@ use crate::wire::catalogue::answer::Answer;
 use crate::wire::catalogue::frame::{FIN, FrameLimits, FrameReader, RAW, write_frame};
 use crate::wire::catalogue::request::Request;
 use crate::wire::catalogue::{RAW_FRAME_BYTES, kind};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The next answer or frame is made only while fewer bytes than this wait to be sent.
@@ -23,6 +24,9 @@ const RATE_BYTES_MIN: u64 = 1024;
 const SLOW: Span = Span::secs(10);
 /// Bytes kept of a client that sends on although it is not read from.
 const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Answers that wait until what they say is kept; requests behind them wait, too.
+const UNSAVED_MAX: usize = 256;
 
 /// How the bytes of a client sounded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,12 +45,22 @@ pub struct Conversation {
     /// What came and waits until the answers before it are taken.
     held: Vec<u8>,
     stream: Option<Stream>,
+    /// Answers that wait until what they say is kept, and those behind them.
+    unsaved: VecDeque<Unsaved>,
     /// Requests that may be executed at once.
     credit: u32,
     is_read: bool,
     /// Since when a message is coming in, and how many bytes came since.
     inside: Option<(Time, u64)>,
     answer: Vec<u8>,
+}
+
+/// What is answered once everything up to `mark` is kept.
+#[derive(Debug)]
+struct Unsaved {
+    number: u16,
+    mark: u64,
+    reply: Reply,
 }
 
 /// Bytes on their way out as RAW frames.
@@ -67,6 +81,7 @@ impl Conversation {
             reader: FrameReader::new(FrameLimits::TRACKER),
             held: Vec::new(),
             stream: None,
+            unsaved: VecDeque::new(),
             credit: REQUESTS_BURST,
             is_read: true,
             inside: None,
@@ -128,6 +143,7 @@ impl Conversation {
         out: &mut Outbox,
     ) -> Heard {
         queued += self.pump(conn, queued, out);
+        queued += self.release(conn, queued, registry, out);
         let mut heard = Heard::Fine;
         if !self.held.is_empty() && self.is_free(queued) {
             let mut held = std::mem::take(&mut self.held);
@@ -143,7 +159,8 @@ impl Conversation {
     }
 
     fn is_free(&self, queued: u64) -> bool {
-        self.stream.is_none() && self.credit > 0 && queued < QUEUE_BYTES
+        let unsaved = self.unsaved.len() < UNSAVED_MAX;
+        unsaved && self.stream.is_none() && self.credit > 0 && queued < QUEUE_BYTES
     }
 
     /// Reads from the client only while nothing of it is held back.
@@ -186,18 +203,55 @@ impl Conversation {
             let request = Request::decode(&message);
             queued += match request {
                 Ok(request) => {
-                    let client = &self.client;
-                    let reply = requests::execute(registry, now, client, request, out);
-                    self.reply(conn, message.stream, reply, queued, out)
+                    let writes = requests::writes(&request);
+                    let reply = requests::execute(registry, now, &self.client, request, out);
+                    let mark = registry.unsaved_mark(writes, conn).unwrap_or(0);
+                    self.in_order(conn, message.stream, (mark, reply), queued, out)
                 }
-                Err(refusal) => self.refuse(conn, message.stream, refusal, out),
+                Err(refusal) => {
+                    let reply = Reply::Answer(refusal.into());
+                    self.in_order(conn, message.stream, (0, reply), queued, out)
+                }
             };
         }
         Heard::Fine
     }
 
-    fn refuse(&mut self, conn: ConnId, stream: u16, refusal: Refusal, out: &mut Outbox) -> u64 {
-        self.answer(conn, stream, &refusal.into(), out)
+    /// Replies at once, unless what the reply says is not kept yet or others wait for that.
+    fn in_order(
+        &mut self,
+        conn: ConnId,
+        number: u16,
+        (mark, reply): (u64, Reply),
+        queued: u64,
+        out: &mut Outbox,
+    ) -> u64 {
+        if mark == 0 && self.unsaved.is_empty() {
+            return self.reply(conn, number, reply, queued, out);
+        }
+        self.unsaved.push_back(Unsaved { number, mark, reply });
+        0
+    }
+
+    /// Sends the answers whose changes are kept; a refusal where they could not be.
+    fn release(&mut self, conn: ConnId, queued: u64, registry: &Registry, out: &mut Outbox) -> u64 {
+        let mut sent = 0;
+        while self.stream.is_none()
+            && queued + sent < QUEUE_BYTES
+            && let Some(first) = self.unsaved.front()
+        {
+            let fate = registry.keeping.fate(first.mark);
+            if fate == Fate::Open {
+                break;
+            }
+            let Some(Unsaved { number, reply, .. }) = self.unsaved.pop_front() else { break };
+            let reply = match fate {
+                Fate::Lost(refusal) => Reply::Answer(refusal.into()),
+                _ => reply,
+            };
+            sent += self.reply(conn, number, reply, queued + sent, out);
+        }
+        sent
     }
 
     fn reply(

@@ -149,6 +149,13 @@ impl Lists {
         self.go_on(now, conn, registry, out);
     }
 
+    /// Changes were kept, or could not be: time for the answers that say so.
+    pub fn stored(&mut self, now: Time, registry: &mut Registry, out: &mut Outbox) {
+        for conn in registry.keeping.take_waiting() {
+            self.go_on(now, conn, registry, out);
+        }
+    }
+
     pub fn closed(&mut self, conn: ConnId) {
         self.conns.remove(&conn);
     }

@@ -7,7 +7,11 @@ pub mod conversation;
 pub mod counts;
 pub mod datagrams;
 pub mod interval;
+pub mod keeping;
+mod keeping_load;
+mod keeping_rows;
 pub mod key_file;
+mod life;
 pub mod lists;
 pub mod mac;
 pub mod metainfo;
@@ -24,13 +28,14 @@ pub mod tell;
 pub mod ticket;
 
 use crate::core::id::Ticket;
-use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
+use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Snapshot, TrackerRow};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use clock::Clock;
 use connection_id::ConnectionIds;
 use datagrams::{Datagram, Datagrams, World};
+use keeping_load::Loading;
 use lists::{CONNECTIONS_MAX, Desk, Lists};
 use mac::Key;
 use names::Names;
@@ -52,10 +57,13 @@ pub struct Tracker {
     lists: Lists,
     /// What was asked of the system at the start and is not answered.
     load: Option<Ticket>,
+    loading: Option<Loading>,
     listen: Option<Ticket>,
     listening: bool,
     dropped_conns: u64,
     next_tick: Time,
+    /// How it ends once everything is written.
+    ending: Option<Ending>,
 }
 
 impl Tracker {
@@ -73,53 +81,13 @@ impl Tracker {
             registry: Registry::new(clock, swarms, names),
             lists: Lists::default(),
             load: None,
+            loading: None,
             listen: None,
             listening: false,
             dropped_conns: 0,
             next_tick: Time::NEVER,
+            ending: None,
             plan,
-        }
-    }
-
-    /// No id is given before the key is known: listening comes last.
-    fn listen(&mut self, out: &mut Outbox) {
-        let at = self.plan.bind;
-        self.listen = Some(out.listen(at, at.port(), true, true));
-    }
-
-    fn got_listening(&mut self, result: Result<Listening, NetError>, out: &mut Outbox) {
-        match result {
-            Ok(got) => {
-                let at = got.udp.or(got.tcp).unwrap_or(self.plan.bind);
-                self.listening = true;
-                self.datagrams.listens(at);
-                tell::listening(&self.plan, at).into_iter().for_each(|event| out.tell(event));
-            }
-            Err(error) => {
-                out.tell(tell::cannot_listen(self.plan.bind, error));
-                out.end(Ending::Network);
-            }
-        }
-    }
-
-    fn got_file(&mut self, ticket: Ticket, done: FileDone, out: &mut Outbox) {
-        if self.load.take_if(|load| *load == ticket).is_some() {
-            let secret = key_file::loaded(&self.plan, done, out);
-            let (ids, tickets) = keyed(&secret);
-            self.datagrams = Datagrams::new(ids, self.plan.addresses.clone());
-            self.tickets = tickets;
-            self.listen(out);
-        } else {
-            key_file::saved(&self.plan, &done, out);
-        }
-    }
-
-    fn asked(&mut self, command: Command, out: &mut Outbox) {
-        match command {
-            Command::Interrupt => out.end(Ending::Interrupted),
-            Command::Terminate => out.end(Ending::Terminated),
-            // A tracker outlives the terminal it was started from.
-            Command::Hangup => {}
         }
     }
 
@@ -150,10 +118,7 @@ fn keyed(secret: &[u8; 32]) -> (ConnectionIds, Tickets) {
 impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
-            Input::Born => match &self.plan.key_file {
-                Some(path) => self.load = Some(key_file::load(path, out)),
-                None => self.listen(out),
-            },
+            Input::Born => self.born(out),
             Input::Wake => {}
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
@@ -162,6 +127,7 @@ impl Role for Tracker {
                 }
             }
             Input::File { ticket, done } => self.got_file(ticket, done, out),
+            Input::Stored { ticket, done } => self.got_stored(now, ticket, done, out),
             Input::Datagram { from, to, bytes } => {
                 let mut world = World {
                     registry: &mut self.registry,
@@ -188,10 +154,12 @@ impl Role for Tracker {
         self.dropped_conns += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
+        self.registry.keep(now, out);
+        self.end(out);
     }
 
     fn deadline(&self) -> Time {
-        self.next_tick
+        self.next_tick.min(self.registry.keeping.deadline())
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
@@ -202,8 +170,11 @@ impl Role for Tracker {
             leechers: nodes.incomplete.into(),
             answered: self.datagrams.answered,
             dropped: self.datagrams.dropped + self.dropped_conns,
+            store: self.registry.keeping.row(),
         };
-        let waiting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
+        let starting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
+        let trouble = row.store.and_then(|store| store.trouble).map(str::to_owned);
+        let waiting = starting.or(trouble);
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }
     }
 }

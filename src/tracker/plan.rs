@@ -17,6 +17,16 @@ pub struct TrackerPlan {
     pub secret: [u8; 32],
     /// Where the key for connection ids is kept between runs; `None` = nowhere.
     pub key_file: Option<PathBuf>,
+    /// Where names and peers are kept between runs; `None` = in memory alone.
+    pub database: Option<Database>,
     /// Seconds a name without a source stays listed (`--keep-names`).
     pub keep_names_s: u64,
+}
+
+/// A database file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Database {
+    pub path: PathBuf,
+    /// It was asked for by name: without it the tracker does not start.
+    pub required: bool,
 }

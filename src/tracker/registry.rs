@@ -3,11 +3,12 @@
 
 use super::clock::Clock;
 use super::counts::Counts;
+use super::keeping::{Keeping, Kept as Memory};
 use super::names::{Names, News, Place, Record};
-use super::swarms::{Announce, Announced, Moved, Swarms};
+use super::swarms::{Announce, Announced, Kept, Moved, Swarms};
 use super::tell;
 use crate::core::fault::Refusal;
-use crate::core::id::InfoHash;
+use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::wire::catalogue::entry::{Entry, Listed};
@@ -25,11 +26,57 @@ pub struct Registry {
     clock: Clock,
     pub swarms: Swarms,
     pub names: Names,
+    pub keeping: Keeping,
 }
 
 impl Registry {
     pub fn new(clock: Clock, swarms: Swarms, names: Names) -> Registry {
-        Registry { clock, swarms, names }
+        Registry { clock, swarms, names, keeping: Keeping::default() }
+    }
+
+    /// Goes on with the count of an earlier run. One that ended in order is continued; after any
+    /// other a client may have heard of changes that were not written.
+    pub fn resume(&mut self, generation: u64, orderly: bool) {
+        let fresh = self.names.generation();
+        match orderly && generation > 0 {
+            true => self.names.resume(generation),
+            false => self.names.resume(fresh.max(generation.saturating_add(1))),
+        }
+    }
+
+    /// Puts an entry of an earlier run back; whether there was room.
+    pub fn restore_name(&mut self, number: u64, record: Record) -> bool {
+        let (v1, v2) = (record.entry.v1, record.entry.v2);
+        let restored = self.names.restore(number, record).is_some();
+        if let (true, Some(v1), Some(v2)) = (restored, v1, v2) {
+            self.swarms.link(v1, v2.truncated());
+        }
+        restored
+    }
+
+    /// Puts a peer of an earlier run back, silently; whether there was room.
+    pub fn restore_peer(&mut self, now: Time, hash: InfoHash, kept: &Kept) -> bool {
+        let Some(moved) = self.swarms.restore(now, hash, kept) else { return false };
+        if moved.source_changed {
+            self.names.got_source(hash, self.clock.unix_s(now));
+        }
+        true
+    }
+
+    /// The mark of what must be kept before a request of `conn` is answered, if it is one that
+    /// `writes`; `None` if nothing must.
+    pub fn unsaved_mark(&mut self, writes: bool, conn: ConnId) -> Option<u64> {
+        let changed = self.names.take_changed();
+        self.keeping.note(changed, writes);
+        if writes { self.keeping.mark(conn) } else { None }
+    }
+
+    /// Asks the database for what is due.
+    pub fn keep(&mut self, now: Time, out: &mut Outbox) {
+        let changed = self.names.take_changed();
+        self.keeping.note(changed, false);
+        let memory = Memory { clock: self.clock, names: &self.names, swarms: &self.swarms };
+        self.keeping.ask(now, &memory, out);
     }
 
     pub fn unix_s(&self, now: Time) -> u64 {
@@ -48,6 +95,10 @@ impl Registry {
         out: &mut Outbox,
     ) -> Result<Announced, Refusal> {
         let announced = self.swarms.announce(now, news)?;
+        self.keeping.swarm(news.hash);
+        if announced.moved.finished {
+            self.keeping.finished(news.hash, self.swarms.scrape(news.hash).1);
+        }
         if let Some(replaced) = &announced.replaced {
             self.told(now, replaced, "replaced", out);
         }
@@ -61,6 +112,7 @@ impl Registry {
         let peers = (self.swarms.peers() / SWEEP_ROUND_S).max(SWEEP_PEERS_MIN);
         self.swarms.sweep(now, peers, &mut gone);
         for moved in &gone {
+            self.keeping.swarm(moved.hash);
             self.told(now, moved, "expired", out);
         }
         for record in self.names.sweep(now, SWEEP_NAMES) {

@@ -110,6 +110,19 @@ impl Swarm {
         self.peers.iter().map(|(_, peer)| (peer.key, peer.complete))
     }
 
+    pub fn in_order(&self) -> impl Iterator<Item = &Peer> {
+        self.at.values().filter_map(|slot| self.peers.get(*slot as usize))
+    }
+
+    /// A peer that was known before this run keeps its place.
+    pub fn settle(&mut self, key: PeerKey, counted: bool) {
+        let slot = self.at.get(&key).copied().unwrap_or(u32::MAX);
+        if let Some(peer) = self.peers.get_mut(slot as usize) {
+            peer.counted |= counted;
+            peer.heard = SETTLED;
+        }
+    }
+
     /// Adds a peer that is not there yet.
     pub fn insert(&mut self, key: PeerKey, id: PeerId, complete: bool, expires: Time) {
         let peer =

@@ -1,6 +1,10 @@
 //! The table of swarms: who announced what. Counters are kept as peers come and go, never
 //! recounted, and a node that announces one content under two info-hashes is counted once.
 
+mod kept;
+
+pub use kept::{Kept, PAST_MAX};
+
 use super::counts::{Counts, Standing};
 use super::interval::{self, Asker as Rhythm};
 use super::pairs::{Pair, Pairs};
@@ -96,6 +100,8 @@ pub struct Swarms {
     rng: Rng,
     /// Where the sweep goes on: swarm and slot.
     sweep_at: Option<(InfoHash, usize)>,
+    /// Finished downloads of swarms that are empty now.
+    past: BTreeMap<InfoHash, u32>,
 }
 
 impl Swarms {
@@ -109,6 +115,7 @@ impl Swarms {
             nodes: Counts::default(),
             rng,
             sweep_at: None,
+            past: BTreeMap::new(),
         }
     }
 
@@ -123,7 +130,9 @@ impl Swarms {
 
     /// The counts of one swarm, and how many downloads finished in it (BEP 15 scrape).
     pub fn scrape(&self, hash: InfoHash) -> (Counts, u32) {
-        let Some(swarm) = self.table.get(&hash) else { return Default::default() };
+        let Some(swarm) = self.table.get(&hash) else {
+            return (Counts::default(), self.past.get(&hash).copied().unwrap_or(0));
+        };
         let counts = Counts { complete: swarm.complete(), incomplete: swarm.incomplete() };
         (counts, swarm.completed)
     }
@@ -214,7 +223,7 @@ impl Swarms {
                 Room::None => return done(self.unmoved(news.hash, news.key), replaced),
             }
         }
-        let swarm = self.table.entry(news.hash).or_insert_with(|| Swarm::new(now));
+        let swarm = swarm_of(&mut self.table, &mut self.past, now, news.hash);
         let sources = swarm.complete();
         let mut finished = false;
         if before.is_some() {
@@ -252,7 +261,9 @@ impl Swarms {
         let Some(peer) = swarm.remove(key) else { return self.unmoved(hash, key) };
         let source_changed = sources > 0 && swarm.complete() == 0;
         if swarm.is_empty() {
+            let completed = swarm.completed;
             self.table.remove(&hash);
+            self.remember_finished(hash, completed);
         }
         self.peers = self.peers.saturating_sub(1);
         if let Some(source) = public_source(key.ip())
@@ -356,6 +367,20 @@ impl Swarms {
             None => self.scrape(hash).0,
         }
     }
+}
+
+/// The swarm of a hash; a new one knows what was finished in its earlier life.
+fn swarm_of<'a>(
+    table: &'a mut BTreeMap<InfoHash, Swarm>,
+    past: &mut BTreeMap<InfoHash, u32>,
+    now: Time,
+    hash: InfoHash,
+) -> &'a mut Swarm {
+    table.entry(hash).or_insert_with(|| {
+        let mut swarm = Swarm::new(now);
+        swarm.completed = past.remove(&hash).unwrap_or(0);
+        swarm
+    })
 }
 
 /// The info-hash that follows in order; `None` after the last.

@@ -53,6 +53,7 @@ fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
             seed: env.seed,
             secret: [1; 32],
             key_file: None,
+            database: None,
             keep_names_s: 3600,
         }))
     });

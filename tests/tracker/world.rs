@@ -30,6 +30,7 @@ pub fn plan(bind: &str) -> TrackerPlan {
         seed: 7,
         secret,
         key_file: None,
+        database: None,
         keep_names_s: 86_400,
     }
 }
