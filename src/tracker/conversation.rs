@@ -234,7 +234,13 @@ impl Conversation {
     }
 
     /// Sends the answers whose changes are kept; a refusal where they could not be.
-    fn release(&mut self, conn: ConnId, queued: u64, registry: &Registry, out: &mut Outbox) -> u64 {
+    fn release(
+        &mut self,
+        conn: ConnId,
+        queued: u64,
+        registry: &mut Registry,
+        out: &mut Outbox,
+    ) -> u64 {
         let mut sent = 0;
         while self.stream.is_none()
             && queued + sent < QUEUE_BYTES
@@ -242,6 +248,7 @@ impl Conversation {
         {
             let fate = registry.keeping.fate(first.mark);
             if fate == Fate::Open {
+                registry.keeping.wait(conn);
                 break;
             }
             let Some(Unsaved { number, reply, .. }) = self.unsaved.pop_front() else { break };

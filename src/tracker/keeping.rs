@@ -143,13 +143,19 @@ impl Keeping {
 
     /// The mark of what a connection waits for; `None` if all is kept.
     pub fn mark(&mut self, conn: ConnId) -> Option<u64> {
-        if self.kept >= self.changes {
+        // What is lost is written again, but nobody waits for that.
+        if self.kept.max(self.lost) >= self.changes {
             return None;
         }
+        self.wait(conn);
+        Some(self.changes)
+    }
+
+    /// The connection is told of the next answer of the database.
+    pub fn wait(&mut self, conn: ConnId) {
         if self.waiting.last() != Some(&conn) {
             self.waiting.push(conn);
         }
-        Some(self.changes)
     }
 
     pub fn fate(&self, mark: u64) -> Fate {
@@ -304,22 +310,20 @@ impl Keeping {
     pub fn got(&mut self, now: Time, ticket: Ticket, done: StoreDone) -> Option<Turn> {
         let StoreDone::Written { result, commit } = done else { return None };
         self.count(commit);
-        if let Some(peers) = self.asked_peers.take_if(|asked| asked.ticket == ticket) {
+        let peers = self.asked_peers.take_if(|asked| asked.ticket == ticket);
+        let of_peers = peers.is_some();
+        for hash in peers.into_iter().flat_map(|asked| asked.hashes) {
             if result.is_err() {
-                peers.hashes.into_iter().for_each(|hash| self.swarm(hash));
-            }
-        } else if let Some(at) = self.asked.iter().position(|asked| asked.ticket == ticket)
-            && let Some(asked) = self.asked.remove(at)
-        {
-            match &result {
-                Ok(()) => {
-                    mark!("C18");
-                    self.kept = self.kept.max(asked.mark);
-                }
-                Err(_) => self.take_back(asked),
+                self.swarm(hash);
             }
         }
+        let at = self.asked.iter().position(|asked| asked.ticket == ticket);
+        if let Some(asked) = at.and_then(|at| self.asked.remove(at)) {
+            self.settle(asked, result.is_ok());
+        }
         match result {
+            // A database that takes peers may still lack what was asked before them.
+            Ok(()) if of_peers => None,
             Ok(()) => self.trouble.take().map(|_| Turn::Saving),
             Err(error) => {
                 mark!("C17");
@@ -336,12 +340,16 @@ impl Keeping {
     }
 
     /// What could not be written is to be written once more, and whoever waits for it is told.
-    fn take_back(&mut self, asked: Asked) {
+    fn settle(&mut self, asked: Asked, written: bool) {
+        if written {
+            mark!("C18");
+            self.kept = self.kept.max(asked.mark);
+            return;
+        }
         self.lost = self.lost.max(asked.mark);
         for (number, (name, metainfo)) in asked.names {
-            let urgent = self.urgent.contains_key(&number);
-            let dirty = if urgent { &mut self.urgent } else { &mut self.soft };
-            dirty.entry(number).or_insert((name, false)).1 |= metainfo;
+            let soft = self.soft.remove(&number).is_some_and(|(_, metainfo)| metainfo);
+            self.urgent.entry(number).or_insert((name, false)).1 |= metainfo || soft;
         }
         for (hash, downloads) in asked.finished {
             self.finished.entry(hash).or_insert(downloads);

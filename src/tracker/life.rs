@@ -71,7 +71,7 @@ impl Tracker {
                 Loaded::More => return,
                 Loaded::All => self.registry.keeping.start(now),
                 Loaded::Nothing => {}
-                Loaded::Fatal(ending) => out.end(ending),
+                Loaded::Fatal(ending) => return out.end(ending),
             }
             self.loading = None;
             self.load_key(out);

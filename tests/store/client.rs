@@ -10,7 +10,7 @@ use lmk::wire::control::{ControlRequest, ControlResponse, Op, Status};
 use lmk::wire::udp::{Request as Udp, Response};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 const NONCE: [u8; 8] = *b"nonce678";
@@ -40,7 +40,8 @@ pub struct Asker {
 
 impl Asker {
     pub fn new(tracker: SocketAddr) -> Asker {
-        let socket = UdpSocket::bind((tracker.ip(), 0)).unwrap();
+        // The same way to the tracker as TCP goes: a ticket is for one address.
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
         socket.connect(tracker).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut asker = Asker { socket, cid: 0 };
@@ -51,6 +52,10 @@ impl Asker {
             other => panic!("{other:?}"),
         }
         asker
+    }
+
+    pub fn ip(&self) -> IpAddr {
+        self.socket.local_addr().unwrap().ip()
     }
 
     pub fn ask(&self, bytes: &[u8]) -> Vec<u8> {

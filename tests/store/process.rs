@@ -68,6 +68,9 @@ fn publish_until_killed(tracker: Tracker, round: u32, rng: &mut Rng) -> Vec<Stri
                 }
             }
         }
+        if tracker.is_none() {
+            return asked;
+        }
         if n >= 300 {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -130,7 +133,7 @@ fn a_restart_keeps_ids_peers_and_counts_and_other_programs_can_read_them() {
     let sql = "SELECT group_concat(info_hash || ' ' || peer_id || ' ' || ip || ' ' || port || ' ' \
         || uploaded || ' ' || downloaded || ' ' || (\"left\" = 0), char(10)) \
         FROM (SELECT * FROM peers ORDER BY port)";
-    let (info, ip) = ("ab".repeat(20), bed.ip(0));
+    let (info, ip) = ("ab".repeat(20), asker.ip());
     let line = |id: &str, port: u16, whole: u8| {
         format!("{info} {} {ip} {port} 0 0 {whole}", id.repeat(20))
     };
@@ -288,7 +291,7 @@ fn on_a_full_disk_publishing_is_refused_and_everything_known_is_served() {
     assert_eq!((refused.code, refused.text.as_str()), (code::BUSY, "not saving: disk full"));
     let said = lmk.says("not saving: disk full");
     assert!(said.starts_with("error: "), "{said}");
-    assert!(Client::new(at).names().is_superset(&known) && known.len() > 100);
+    assert!(Client::new(at).names().is_superset(&known) && known.len() > 20);
     lmk.ended_by(Signal::KILL);
     let lmk = bed.start("tracker", &args);
     let line = lmk.says("tracker on ");
