@@ -81,7 +81,7 @@ impl Node {
     fn route(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Result<(), Fatal> {
         match input {
             Input::Born => self.born(now, out)?,
-            Input::Wake => {}
+            Input::Wake | Input::Stored { .. } => {}
             Input::Asked(command) => self.asked(command, now, out),
             Input::Listening { ticket, result } => {
                 if self.shared.got_listening(ticket, result)? {
@@ -92,8 +92,6 @@ impl Node {
                 self.shared.ties.got_datagram(from, bytes, now, out);
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
-            // A node keeps its files itself.
-            Input::Stored { .. } => {}
             Input::Accepted { conn, remote, .. } => {
                 if let Some(longest) = self.shared.lobby.enter(conn, remote, now) {
                     out.close(longest);

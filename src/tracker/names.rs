@@ -2,7 +2,6 @@
 //! several contents; equal bytes published by several owners under one name are one entry.
 
 mod kept;
-
 pub use kept::Changed;
 
 use super::metainfo::Metainfo;

@@ -1,4 +1,4 @@
-//! The file: what is written is there, what is damaged is put aside, what is not ours is left alone.
+//! The file: what is written is there, what is damaged is put aside, what is not ours is let be.
 
 use super::base::{Base, Folder, name, put, reader};
 use lmk::core::id::InfoHash;
