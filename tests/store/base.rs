@@ -143,7 +143,7 @@ pub fn name(number: u64, name: &str) -> NameRow {
         owners: vec![[7; 8], [9; 8]],
         generation: 1 << 55 | number,
         time_s: 1_800_000_000,
-        listed: number % 2 == 0,
+        listed: number.is_multiple_of(2),
         until_s: None,
         metainfo: Some(MetainfoRow {
             v1_info: Some(vec![number as u8; 100].into()),
