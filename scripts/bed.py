@@ -90,6 +90,18 @@ def peak_kib(pid):
     return 0
 
 
+def peak_kib_until_end(program, patience_s):
+    """Largest resident size of a program, looked at until it ends. What the system tells afterwards
+    (ru_maxrss) is never less than the size of the process that started it, which is ours."""
+    until, peak = time.monotonic() + patience_s, 0
+    while not program.ended(0.002) and time.monotonic() < until:
+        try:
+            peak = max(peak, peak_kib(program.pid))
+        except OSError:
+            continue
+    return peak
+
+
 def load():
     return "load " + " ".join(f"{value:.1f}" for value in os.getloadavg())
 

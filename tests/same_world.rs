@@ -193,4 +193,5 @@ same_world!(
     small_files_are_saved_and_loaded_whole,
     what_is_no_regular_file_is_never_opened,
     a_lock_of_another_process_is_busy,
+    a_guarded_file_tells_that_somebody_else_wrote,
 );

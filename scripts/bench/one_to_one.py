@@ -25,13 +25,16 @@ class OneToOne(bed.Bed):
         self.giver = self.seeder("seeder", self.file)
         return self
 
-    def fetch(self, out):
+    def fetch(self, out, memory=False):
         """One leecher from its start to its end: seconds to the end and to the first byte of
-        payload, CPU seconds of both sides, KiB resident of both."""
+        payload, CPU seconds of both sides, KiB resident of the seeder. With `memory` those of the
+        leecher too, which is looked at all the time and so is a little slower."""
         self.fetches += 1
         before = bed.cpu_of(self.giver.pid)
         who = f"leecher{self.fetches}"
-        leecher = self.leecher(who, self.file.name, "--out", out, "-v").start().done(3600)
+        leecher = self.leecher(who, self.file.name, "--out", out, "-v").start()
+        peak_kib = bed.peak_kib_until_end(leecher, 3600) if memory else None
+        leecher.done(3600)
         self.programs.remove(leecher)
         first = leecher.events("first_byte")
         return {
@@ -39,6 +42,6 @@ class OneToOne(bed.Bed):
             "first": first[0]["ms"] / 1e3 if first else None,
             "leecher_cpu": leecher.cpu(),
             "seeder_cpu": bed.cpu_of(self.giver.pid) - before,
-            "leecher_kib": leecher.usage.ru_maxrss,
+            "leecher_kib": peak_kib,
             "seeder_kib": bed.peak_kib(self.giver.pid),
         }

@@ -139,6 +139,20 @@ pub enum FileOp {
     Save { path: PathBuf, bytes: Vec<u8>, private: bool },
     /// An advisory lock that dies with the process; `Busy` if another process holds it. -> `Done`.
     Lock { file: FileId },
+    /// Who holds the lock of a file that was `Busy`. -> `Holder`.
+    Holder { file: FileId },
+    /// From now on a change of the file's content or times by anybody else is noticed: a `Write`,
+    /// `SetLen`, `SetPlainMode` or `Sync` that finds one fails with `Changed`. -> `Done`.
+    Guard { file: FileId },
+    /// The mode of a new file: what the user's umask leaves of 0666, and no bit of execution, set
+    /// user id or set group id. -> `Done`.
+    SetPlainMode { file: FileId },
+    /// Begins to bring written bytes to the disk and does not wait for it, so that the next `Sync`
+    /// has little left to do. A hint: it promises nothing. -> `Done`.
+    WriteBack { file: FileId, offset: u64, len: u64 },
+    /// The first stretch of data at or after `offset`: before and behind it are holes, which read
+    /// as zeros. A file system without holes calls all of the file data. -> `Extent`.
+    NextExtent { file: FileId, offset: u64 },
     /// From now on bytes of the file are given out only while it is what `meta` says (size, times):
     /// it is looked at after they were read and before they leave. When it differs, a connection
     /// ends with [`Closed::FileFailed`] and a `Read` fails. -> `Done`.
@@ -151,7 +165,7 @@ pub enum OpenMode {
     Read,
     /// New, read and write; `Exists` if there is anything.
     CreateNew,
-    /// Existing or new, read and write.
+    /// Existing, read and write.
     Update,
 }
 
@@ -160,11 +174,21 @@ pub enum OpenMode {
 pub enum FileDone {
     Opened(Result<(FileId, Meta), FileError>),
     Meta(Result<Meta, FileError>),
-    Read { page: Page, result: Result<u32, FileError> },
-    Wrote { page: Page, result: Result<(), FileError> },
+    Read {
+        page: Page,
+        result: Result<u32, FileError>,
+    },
+    Wrote {
+        page: Page,
+        result: Result<(), FileError>,
+    },
     Done(Result<(), FileError>),
     Free(Result<u64, FileError>),
     Loaded(Result<Vec<u8>, FileError>),
+    /// The process id of who holds a lock, if the system knows it.
+    Holder(Option<u32>),
+    /// First byte and end of a stretch of data; `None` if there is no more data.
+    Extent(Result<Option<(u64, u64)>, FileError>),
 }
 
 /// What the system says of a file.
@@ -203,6 +227,8 @@ pub enum FileError {
     Busy,
     /// Larger than the caller takes.
     TooLarge,
+    /// Another program changed it, although it is guarded.
+    Changed,
     /// Any other error of the system, by errno.
     Other(i32),
 }
@@ -219,6 +245,7 @@ impl FileError {
             FileError::NotRegular => "it is not a regular file".into(),
             FileError::Busy => "another process uses it".into(),
             FileError::TooLarge => "it is larger than expected".into(),
+            FileError::Changed => "another program changed it".into(),
             FileError::Other(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
         }
     }

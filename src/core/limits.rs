@@ -41,8 +41,11 @@ pub const WRITE_QUOTA_BYTES: usize = 1024 * 1024;
 pub const WRITE_GATHER_BYTES: usize = 256 * 1024;
 /// From this length on a file span goes by `sendfile`; shorter ones leave framed with their heads.
 pub const SENDFILE_BYTES: u32 = 128 * 1024;
-/// Bytes read from, and bytes written to, all connections together in one turn: 5 ms at 4 GB/s, so
-/// that datagrams and deadlines do not wait behind a thousand busy connections.
+/// Bytes read from all connections together in one turn: what the role makes of them, pieces to be
+/// written in the same turn for one, is then still in the caches when it leaves.
+pub const TURN_READ_BYTES: usize = 1024 * 1024;
+/// Bytes written to all connections together in one turn: 5 ms at 4 GB/s, so that datagrams and
+/// deadlines do not wait behind a thousand busy connections.
 pub const TURN_BYTES: usize = 16 * 1024 * 1024;
 /// Connections taken from the backlog in one turn.
 pub const ACCEPTS_PER_TURN: usize = 64;
@@ -97,5 +100,11 @@ pub const SAMPLE_PIECES: usize = 64;
 pub const SAMPLE_BYTES: u64 = 8 * 1024 * 1024;
 /// Time between two looks at a disk that was full.
 pub const DISK_FULL_RETRY: Span = Span::secs(10);
+/// Free bytes with which a download goes on after the disk was full, or one piece if it is larger:
+/// what one source has on the way.
+pub const ROOM_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// So often a part file whose times say that another program wrote to it is read again at once;
+/// after that its times count for nothing, and it is read whole at the end.
+pub const TOUCHES_MAX: u32 = 3;
 /// What is written is made durable for so long after a signal.
 pub const STOP_FLUSH: Span = Span::secs(3);

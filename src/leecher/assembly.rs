@@ -1,5 +1,5 @@
-//! Pieces being filled: pages of memory, one for each open piece, from a bounded stock. Each block
-//! is hashed as it completes, while it is still warm; a whole piece is folded to one node and
+//! Pieces being filled: a page of memory for each, from its first byte on, within a bound. Each
+//! block is hashed as it completes, while it is still warm; a whole piece is folded to one node and
 //! compared with the proven tree before a byte of it goes to disk.
 
 use crate::content::digest;
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 /// A piece in memory.
 #[derive(Debug)]
 pub struct Filling {
+    /// Empty until the first byte of the piece comes.
     pub page: Page,
     pub evidence: Evidence,
 }
@@ -58,48 +59,46 @@ pub enum Verdict {
 pub struct Assembly {
     geometry: Geometry,
     filling: BTreeMap<Piece, Filling>,
-    /// Pages that wait for use.
+    /// Pages that wait for use. The one that came last is taken first: it is still in the cache.
     spare: Vec<Page>,
-    /// Pages that may exist, and those that do: filling, spare, or on their way to disk.
+    /// Pieces that may have a page or the promise of one, and those that do: begun, in dispute, or
+    /// on their way to disk.
     pages_max: usize,
-    pages: usize,
+    promised: usize,
 }
 
 impl Assembly {
     pub fn new(geometry: Geometry) -> Assembly {
         let page_bytes = u64::from(geometry.piece_length()).max(1);
         let pages_max = (PAGES_BYTES_MAX / page_bytes).max(PAGES_MIN) as usize;
-        Assembly { geometry, filling: BTreeMap::new(), spare: Vec::new(), pages_max, pages: 0 }
+        Assembly { geometry, filling: BTreeMap::new(), spare: Vec::new(), pages_max, promised: 0 }
     }
 
-    /// Pieces that may still be begun; none while more pages are out than planned, as a piece that
+    /// Pieces that may still be begun; none while more are promised than planned, as a piece that
     /// lost its page is begun again without asking.
     pub fn room(&self) -> usize {
-        (self.pages_max + self.spare.len()).saturating_sub(self.pages)
+        self.pages_max.saturating_sub(self.promised)
     }
 
-    /// Makes sure that the piece of `block` has a page.
-    fn filling(&mut self, piece: Piece) -> &mut Filling {
+    /// Promises a page to a piece that was begun. It takes one with its first byte: what is asked
+    /// for far ahead costs no memory, and a few pages that stay in the cache serve for all.
+    pub fn begin(&mut self, piece: Piece) {
         self.filling.entry(piece).or_insert_with(|| {
-            let mut page = self.spare.pop().unwrap_or_else(|| {
-                self.pages += 1;
-                Page::new()
-            });
-            page.resize(self.geometry.piece_len(piece) as usize, 0);
+            self.promised += 1;
             let blocks = self.geometry.blocks_in(piece) as usize;
             let leaves = vec![Hash32([0; 32]); blocks];
-            Filling { page, evidence: Evidence { leaves, from: vec![None; blocks] } }
-        })
-    }
-
-    /// Opens a page for a piece that was begun.
-    pub fn begin(&mut self, piece: Piece) {
-        self.filling(piece);
+            let evidence = Evidence { leaves, from: vec![None; blocks] };
+            Filling { page: Page::new(), evidence }
+        });
     }
 
     /// Copies a part of a block to its place: the only copy of payload that is ours.
     pub fn fill(&mut self, block: Block, at: u32, bytes: &[u8]) {
         let Some(filling) = self.filling.get_mut(&block.piece()) else { return };
+        if filling.page.is_empty() {
+            filling.page = self.spare.pop().unwrap_or_default();
+            filling.page.resize(self.geometry.piece_len(block.piece()) as usize, 0);
+        }
         let start = (block.begin() + at) as usize;
         if let Some(place) = filling.page.get_mut(start..start + bytes.len()) {
             place.copy_from_slice(bytes);
@@ -145,13 +144,16 @@ impl Assembly {
 
     /// Nothing of it is of use any more; what is known of its blocks is handed back.
     pub fn discard(&mut self, filling: Filling) -> Evidence {
-        self.spare.push(filling.page);
+        self.give_back(filling.page);
         filling.evidence
     }
 
     /// A page came back from the disk.
     pub fn give_back(&mut self, page: Page) {
-        self.spare.push(page);
+        self.promised = self.promised.saturating_sub(1);
+        if page.capacity() > 0 {
+            self.spare.push(page);
+        }
     }
 }
 
@@ -216,6 +218,20 @@ mod tests {
         assert_eq!(assembly.room(), 0);
         assembly.give_back(Page::new());
         assert_eq!(assembly.room(), 1);
+    }
+
+    #[test]
+    fn a_piece_takes_a_page_with_its_first_byte_and_one_that_was_used_before() {
+        let geometry = Geometry::new(8 << 18, 1 << 18).unwrap();
+        let mut assembly = Assembly::new(geometry);
+        let pieces: Vec<Piece> = geometry.all_pieces().collect();
+        pieces.iter().for_each(|piece| assembly.begin(*piece));
+        assert!(assembly.filling.values().all(|filling| filling.page.capacity() == 0));
+        assembly.give_back(vec![7; 1 << 18]);
+        assembly.fill(geometry.block_at(pieces[3], 1).unwrap(), 0, &[1, 2]);
+        assert!(assembly.spare.is_empty(), "a page that waits is used first");
+        let taken = |filling: &&Filling| filling.page.capacity() > 0;
+        assert_eq!(assembly.filling.values().filter(taken).count(), 1);
     }
 
     #[test]

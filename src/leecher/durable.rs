@@ -1,13 +1,13 @@
 //! What is written becomes durable: pieces are noted in the journal, the part file is synced in
-//! batches, and only then the journal says so. One operation is under way at a time; the transfer
-//! goes on meanwhile, up to a bound.
+//! batches, and only then the journal says so. A journal that finds no room is tried again. One
+//! operation is under way at a time; the transfer goes on meanwhile, up to a bound.
 
 use super::journal::{GROWTH_BYTES_MAX, Header, Writer};
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
-use crate::core::limits::{SYNC_BYTES, SYNC_EVERY, UNSYNCED_BYTES_MAX};
+use crate::core::limits::{DISK_FULL_RETRY, SYNC_BYTES, SYNC_EVERY, UNSYNCED_BYTES_MAX};
 use crate::core::mark::mark;
 use crate::core::time::Time;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,16 @@ enum Step {
     Reopen,
 }
 
+/// The journal found no room.
+#[derive(Debug)]
+struct Stuck {
+    /// When it is tried again.
+    until: Time,
+    /// The record that was refused, to be written once more. Without one nothing is known of the
+    /// journal on the disk, and it is written anew.
+    page: Option<(Step, Vec<u8>)>,
+}
+
 /// What came of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -53,6 +63,12 @@ pub enum Outcome {
     },
 }
 
+/// Whether a part file is the one it was, whole.
+pub fn is_same_file(was: &Meta, now: &Meta) -> bool {
+    (FileKind::Regular, was.device, was.inode, was.size)
+        == (now.kind, now.device, now.inode, now.size)
+}
+
 #[derive(Debug)]
 pub struct Durable {
     files: Files,
@@ -61,6 +77,9 @@ pub struct Durable {
     len: u64,
     base: u64,
     step: Option<(Ticket, Step)>,
+    stuck: Option<Stuck>,
+    /// The journal found no room, and has not been written to since.
+    no_room: bool,
     durable: Bitfield,
     /// Pieces written that the journal does not know.
     unnoted: Vec<u32>,
@@ -87,6 +106,8 @@ impl Durable {
             len,
             base: len,
             step: None,
+            stuck: None,
+            no_room: false,
             durable,
             unnoted: Vec::new(),
             noted: Vec::new(),
@@ -110,8 +131,11 @@ impl Durable {
         &self.files
     }
 
-    /// A piece of `len` bytes stands in the part file.
-    pub fn stored(&mut self, piece: Piece, len: u32, now: Time, out: &mut Outbox) {
+    /// A piece of `len` bytes stands in the part file at `offset`.
+    pub fn stored(&mut self, piece: Piece, (offset, len): (u64, u32), now: Time, out: &mut Outbox) {
+        // The sync, for which everything waits, finds most of its work done.
+        let file = self.files.part_file;
+        out.file(FileOp::WriteBack { file, offset, len: u64::from(len) });
         if self.unsynced_bytes == 0 {
             self.since = now;
         }
@@ -126,6 +150,11 @@ impl Durable {
         self.unsynced_bytes >= UNSYNCED_BYTES_MAX
     }
 
+    /// Whether nothing more should be asked for because the journal finds no room.
+    pub fn waits_for_room(&self) -> bool {
+        self.no_room && self.is_full()
+    }
+
     /// Makes everything durable and ends the journal in order.
     pub fn close(&mut self, now: Time, out: &mut Outbox) {
         self.closing = true;
@@ -138,9 +167,11 @@ impl Durable {
     }
 
     pub fn deadline(&self) -> Time {
-        match self.step.is_none() && self.unsynced_bytes > 0 && !self.retired {
-            true => self.since + SYNC_EVERY,
-            false => Time::NEVER,
+        match &self.stuck {
+            _ if self.retired => Time::NEVER,
+            Some(stuck) => stuck.until,
+            None if self.step.is_none() && self.unsynced_bytes > 0 => self.since + SYNC_EVERY,
+            None => Time::NEVER,
         }
     }
 
@@ -148,6 +179,9 @@ impl Durable {
     pub fn go_on(&mut self, now: Time, out: &mut Outbox) {
         if self.step.is_some() || self.retired {
             return;
+        }
+        if let Some(stuck) = self.stuck.take() {
+            return self.try_again(stuck, now, out);
         }
         if !self.unnoted.is_empty() {
             let bytes = self.writer.written(&self.unnoted);
@@ -161,6 +195,17 @@ impl Durable {
             self.later_bytes = 0;
             let op = FileOp::Sync { file: self.files.part_file, meta: false };
             self.ask(Step::SyncPart, op, out);
+        }
+    }
+
+    fn try_again(&mut self, stuck: Stuck, now: Time, out: &mut Outbox) {
+        match stuck {
+            stuck if now < stuck.until => self.stuck = Some(stuck),
+            Stuck { page: Some((step, page)), .. } => {
+                self.len = self.len.saturating_sub(page.len() as u64);
+                self.append(step, page, out);
+            }
+            Stuck { page: None, .. } => self.rewrite(out),
         }
     }
 
@@ -190,6 +235,7 @@ impl Durable {
         }
         let outcome = match done {
             FileDone::Done(Ok(())) | FileDone::Wrote { result: Ok(()), .. } => {
+                self.no_room = false;
                 self.went_well(step, now, out)
             }
             FileDone::Meta(Ok(meta)) => self.look(&meta, out),
@@ -197,6 +243,12 @@ impl Durable {
             FileDone::Opened(Ok((file, _))) => {
                 self.files.journal_file = file;
                 Outcome::Going
+            }
+            FileDone::Wrote { page, result: Err(FileError::NoSpace) } => {
+                self.found_no_room(Some((step, page)), now)
+            }
+            FileDone::Done(Err(FileError::NoSpace)) if step != Step::SyncPart => {
+                self.found_no_room(None, now)
             }
             FileDone::Done(Err(error))
             | FileDone::Wrote { result: Err(error), .. }
@@ -245,10 +297,7 @@ impl Durable {
 
     /// After a sync: another program may have removed, replaced or cut off the part file.
     fn look(&mut self, meta: &Meta, out: &mut Outbox) -> Outcome {
-        let was = &self.files.part_meta;
-        let same = (FileKind::Regular, was.device, was.inode, was.size)
-            == (meta.kind, meta.device, meta.inode, meta.size);
-        if !same {
+        if !is_same_file(&self.files.part_meta, meta) {
             return Outcome::Changed;
         }
         let mut bytes = self.writer.durable(self.covers);
@@ -284,9 +333,17 @@ impl Durable {
         self.ask(Step::Rewrite, FileOp::Save { path, bytes, private: false }, out);
     }
 
+    /// The data goes on meanwhile, as far as it may run ahead of a journal.
+    fn found_no_room(&mut self, page: Option<(Step, Vec<u8>)>, now: Time) -> Outcome {
+        mark!("E03");
+        self.stuck = Some(Stuck { until: now + DISK_FULL_RETRY, page });
+        self.no_room = true;
+        Outcome::Going
+    }
+
     fn failed(&mut self, step: Step, error: FileError, out: &mut Outbox) -> Outcome {
         let at_sync = step == Step::SyncPart;
-        if at_sync {
+        if at_sync && error != FileError::Changed {
             self.void(out);
         }
         Outcome::Failed { error, at_sync }

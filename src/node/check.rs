@@ -1,5 +1,5 @@
 //! Reads pieces of a file and says which of them are what the content's tree says: for a target
-//! that is there already, and for a part file of an earlier run.
+//! that is there already, and for a part file of an earlier run. Holes are not read.
 
 use crate::content::bitfield::Bitfield;
 use crate::content::digest;
@@ -8,45 +8,84 @@ use crate::content::merkle::Shape;
 use crate::content::metainfo::Content;
 use crate::core::id::{FileId, Hash32, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Outbox, Page};
+use crate::core::limits::BLOCK_BYTES;
+use crate::core::mark::mark;
 use std::rc::Rc;
+
+/// What is asked of the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asked {
+    /// Where the next data is, at or after the start of a piece.
+    Extent(Piece),
+    Bytes(Piece),
+}
 
 #[derive(Debug)]
 pub struct Check {
     content: Rc<Content>,
     file: FileId,
-    /// What is still to be read, the next one last.
+    /// What is still to be checked, the next one last.
     left: Vec<Piece>,
-    reading: Option<(Ticket, Piece)>,
+    asked: Option<(Ticket, Asked)>,
     page: Page,
     leaves: Vec<Hash32>,
+    /// The stretch of data found last. What lies between the pieces that are done and its start is
+    /// a hole.
+    data: (u64, u64),
+    /// The hash of a piece of zeros: what a hole must be to be good.
+    zeros: Option<Hash32>,
     checked_bytes: u64,
+    passed_bytes: u64,
     pub good: Bitfield,
 }
 
 impl Check {
-    /// Begins to read the pieces `which` of `file`.
+    /// Begins to check the pieces `which` of `file`.
     pub fn start(content: Rc<Content>, file: FileId, which: &Bitfield, out: &mut Outbox) -> Check {
-        let good = Bitfield::new(content.geometry.pieces());
         let all = content.geometry.all_pieces().rev();
-        let left = all.filter(|piece| which.get(piece.index())).collect();
-        let (page, leaves) = (Page::new(), Vec::new());
-        let mut check =
-            Check { content, file, left, reading: None, page, leaves, checked_bytes: 0, good };
-        check.read_next(out);
+        let mut check = Check {
+            good: Bitfield::new(content.geometry.pieces()),
+            left: all.filter(|piece| which.get(piece.index())).collect(),
+            file,
+            asked: None,
+            page: Page::new(),
+            leaves: Vec::new(),
+            data: (0, 0),
+            zeros: None,
+            checked_bytes: 0,
+            passed_bytes: 0,
+            content,
+        };
+        check.go_on(out);
         check
     }
 
-    fn read_next(&mut self, out: &mut Outbox) {
-        let Some(piece) = self.left.pop() else { return };
-        let geometry = &self.content.geometry;
-        let mut page = std::mem::take(&mut self.page);
-        page.resize(geometry.piece_len(piece) as usize, 0);
-        let (file, offset) = (self.file, geometry.piece_offset(piece));
-        self.reading = Some((out.file(FileOp::Read { file, offset, page }), piece));
+    /// Asks for the next piece that is not a hole.
+    fn go_on(&mut self, out: &mut Outbox) {
+        while let Some(piece) = self.left.pop() {
+            let geometry = &self.content.geometry;
+            let (offset, len) = (geometry.piece_offset(piece), geometry.piece_len(piece));
+            let (file, (start, end)) = (self.file, self.data);
+            if offset + u64::from(len) <= start && len == geometry.piece_length() {
+                mark!("E26");
+                self.passed_bytes += u64::from(len);
+                self.judge_hole(piece);
+                continue;
+            }
+            let (asked, op) = if offset < end {
+                let mut page = std::mem::take(&mut self.page);
+                page.resize(len as usize, 0);
+                (Asked::Bytes(piece), FileOp::Read { file, offset, page })
+            } else {
+                (Asked::Extent(piece), FileOp::NextExtent { file, offset })
+            };
+            self.asked = Some((out.file(op), asked));
+            return;
+        }
     }
 
     pub fn is_done(&self) -> bool {
-        self.reading.is_none()
+        self.asked.is_none()
     }
 
     /// Bytes read so far.
@@ -54,31 +93,75 @@ impl Check {
         self.checked_bytes
     }
 
-    /// A read came back; hands back what is not ours.
+    /// Bytes that are done: read, or holes.
+    pub fn passed_bytes(&self) -> u64 {
+        self.passed_bytes
+    }
+
+    /// A file operation came back; hands back what is not ours.
     pub fn got_file(
         &mut self,
         ticket: Ticket,
         done: FileDone,
         out: &mut Outbox,
     ) -> Result<Option<FileDone>, FileError> {
-        let Some((_, piece)) = self.reading.take_if(|(reading, _)| *reading == ticket) else {
+        let Some((_, asked)) = self.asked.take_if(|(ours, _)| *ours == ticket) else {
             return Ok(Some(done));
         };
-        let FileDone::Read { page, result } = done else { return Ok(None) };
-        let got = result? as usize;
-        let geometry = &self.content.geometry;
-        self.checked_bytes += u64::from(geometry.piece_len(piece));
-        if got == geometry.piece_len(piece) as usize {
-            self.leaves.clear();
-            digest::leaves(page.get(..got).unwrap_or_default(), &mut self.leaves);
-            let node = Shape::of(geometry).map(|shape| shape.piece_node(&self.leaves));
-            let v2 = self.content.v2.as_ref();
-            if node.is_some() && node == v2.and_then(|v2| v2.piece_node(geometry, piece.index())) {
-                self.good.set(piece.index());
+        match (asked, done) {
+            (Asked::Extent(piece), FileDone::Extent(found)) => self.got_extent(piece, found),
+            (Asked::Bytes(piece), FileDone::Read { page, result }) => {
+                let got = result? as usize;
+                self.judge(piece, page.get(..got).unwrap_or_default());
+                self.page = page;
             }
+            _ => return Ok(None),
         }
-        self.page = page;
-        self.read_next(out);
+        self.go_on(out);
         Ok(None)
+    }
+
+    fn got_extent(&mut self, piece: Piece, found: Result<Option<(u64, u64)>, FileError>) {
+        let offset = self.content.geometry.piece_offset(piece);
+        self.data = match found {
+            Ok(Some((start, end))) if start >= offset && end > start => (start, end),
+            // The last piece is read even so: it may be shorter than the hash of zeros is for.
+            Ok(None) => (self.content.geometry.size(), u64::MAX),
+            // Whoever does not know about holes has none.
+            _ => (offset, u64::MAX),
+        };
+        self.left.push(piece);
+    }
+
+    fn judge(&mut self, piece: Piece, bytes: &[u8]) {
+        let geometry = &self.content.geometry;
+        let len = geometry.piece_len(piece);
+        self.checked_bytes += u64::from(len);
+        self.passed_bytes += u64::from(len);
+        if bytes.len() != len as usize {
+            return;
+        }
+        self.leaves.clear();
+        digest::leaves(bytes, &mut self.leaves);
+        let node = Shape::of(geometry).map(|shape| shape.piece_node(&self.leaves));
+        self.compare(piece, node);
+    }
+
+    fn judge_hole(&mut self, piece: Piece) {
+        let geometry = &self.content.geometry;
+        if self.zeros.is_none() {
+            let mut leaf = Vec::new();
+            digest::leaves(&[0; BLOCK_BYTES as usize], &mut leaf);
+            let leaves = leaf.repeat((geometry.piece_length() / BLOCK_BYTES) as usize);
+            self.zeros = Shape::of(geometry).map(|shape| shape.piece_node(&leaves));
+        }
+        self.compare(piece, self.zeros);
+    }
+
+    fn compare(&mut self, piece: Piece, node: Option<Hash32>) {
+        let (v2, geometry) = (self.content.v2.as_ref(), &self.content.geometry);
+        if node.is_some() && node == v2.and_then(|v2| v2.piece_node(geometry, piece.index())) {
+            self.good.set(piece.index());
+        }
     }
 }

@@ -2,10 +2,12 @@
 //! make it durable, and hand over what others were promised.
 
 mod disk;
+mod keeping;
+mod picture;
+mod room;
 
 use super::places::show;
 use super::plan::FetchPlan;
-use super::say;
 use super::seek::Seek;
 use super::shared::Shared;
 use super::target::{Placed, Target};
@@ -15,11 +17,13 @@ use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, Outbox};
+use crate::core::meter::Meter;
 use crate::core::name;
-use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
+use crate::core::report::{Ending, Event, bytes_text, foreign};
 use crate::core::time::{Span, Time};
 use crate::peer::Identity;
 use crate::swarm::Happened;
+use room::Room;
 use std::rc::Rc;
 
 /// Blocks already asked of us are handed over for so long after completion.
@@ -32,7 +36,7 @@ enum Phase {
     Seeking(Seek),
     Placing(Box<Target>),
     Downloading(Box<Target>),
-    /// The disk is full: looked at again then.
+    /// The disk is full, and what was written last is lost: looked at again then.
     Full {
         target: Box<Target>,
         until: Time,
@@ -46,7 +50,7 @@ enum Phase {
         /// Everything has left us; the peers are reading the last of it.
         hung_up: bool,
     },
-    Seeding,
+    Seeding(keeping::Keeping),
 }
 
 #[derive(Debug)]
@@ -60,9 +64,9 @@ pub struct Fetch {
     size: u64,
     /// The part file was ready once: from then on a full disk is waited for.
     began: bool,
-    /// It was full and we have not gone on yet; what was said then.
-    was_full: bool,
-    full_line: String,
+    room: Room,
+    /// What is read again or verified before there is a swarm.
+    checking: Meter,
 }
 
 impl Fetch {
@@ -74,8 +78,8 @@ impl Fetch {
             no_source: None,
             size: 0,
             began: false,
-            was_full: false,
-            full_line: String::new(),
+            room: Room::default(),
+            checking: Meter::default(),
         }
     }
 
@@ -98,6 +102,7 @@ impl Fetch {
         match &self.phase {
             Phase::Seeking(seek) => seek.deadline(),
             Phase::HandingOver { until, .. } => *until,
+            Phase::Seeding(keeping) => keeping.deadline(),
             Phase::Downloading(_) => {
                 let timeout = self.plan.timeout.zip(self.no_source);
                 timeout.map_or(Time::NEVER, |(span, since)| since + span)
@@ -113,6 +118,7 @@ impl Fetch {
             return Ok(());
         }
         match &self.phase {
+            Phase::Seeding(_) => self.keep_on(shared, now, out),
             Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text)),
             Phase::HandingOver { .. } => {
                 shared.end(Ending::Done, now, out);
@@ -173,7 +179,7 @@ impl Fetch {
         let rng = shared.rng.fork(0x7a);
         let target = Target::start(&self.plan, Rc::new(content), file_name, rng, out);
         self.phase = Phase::Placing(Box::new(target));
-        self.started = now;
+        (self.started, self.checking) = (now, Meter::new(now));
         Ok(())
     }
 
@@ -185,16 +191,25 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<Option<FileDone>, Fatal> {
+        if self.room.asked(ticket) {
+            self.got_room(shared, done, now, out);
+            return Ok(None);
+        }
         let (Phase::Placing(target)
         | Phase::Downloading(target)
         | Phase::Stopping(target, _)
         | Phase::Finishing(target)) = &mut self.phase
         else {
-            return Ok(Some(done));
+            return Ok(self.looked(shared, (ticket, done), now, out));
         };
+        let before = target.progress().1;
         match target.got_file(ticket, done, now, out) {
             Err(done) => return Ok(Some(done)),
-            Ok(placed) => self.placed(shared, placed, now, out)?,
+            Ok(placed) => {
+                let after = target.progress().1;
+                self.checking.add(now, after.saturating_sub(before));
+                self.placed(shared, placed, now, out)?;
+            }
         }
         Ok(None)
     }
@@ -214,7 +229,7 @@ impl Fetch {
             Placed::Already { file } => self.already(shared, file, now, out),
             Placed::Complete => self.complete(shared, now, out),
             Placed::Closed => self.closed(shared, now, out),
-            Placed::Changed => self.changed(shared, out),
+            Placed::Changed => self.changed(shared, now, out),
             Placed::NoSpace(line) => self.full(shared, line, now, out)?,
             Placed::Failed(fatal) => return Err(fatal),
         }
@@ -264,7 +279,7 @@ impl Fetch {
 
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        let wanted = matches!(self.phase, Phase::Downloading(_) | Phase::Seeding);
+        let wanted = matches!(self.phase, Phase::Downloading(_) | Phase::Seeding(_));
         if wanted && shared.listens_at.is_some() {
             shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
@@ -279,13 +294,16 @@ impl Fetch {
     ) -> Result<(), Fatal> {
         match happened {
             Happened::Stored(piece) => {
-                self.stored(piece, now, out);
+                self.stored(shared, piece, now, out);
                 Ok(())
             }
             Happened::Complete => self.finish(shared, now, out),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
-            // The conversation ended; what we serve is ours, and who changes it is told at its end.
-            Happened::FileFailed => Ok(()),
+            // While we still fetch, who changes the file is found out at its end.
+            Happened::FileFailed => {
+                self.file_failed(now, out);
+                Ok(())
+            }
             Happened::NoSource => {
                 if self.no_source.is_none() {
                     let line = format!("no source has {} now; waiting", foreign(self.name()));
@@ -305,6 +323,7 @@ impl Fetch {
             return Ok(());
         };
         shared.waiting = None;
+        self.found_room(shared, out);
         let placed = target.finish(out);
         self.phase = Phase::Finishing(target);
         self.placed(shared, placed, now, out)
@@ -345,10 +364,7 @@ impl Fetch {
     }
 
     fn stay_or_go(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        if self.plan.keep_seeding {
-            self.phase = Phase::Seeding;
-            self.got_listening(shared, now, out);
-            say::listening(shared, out);
+        if self.keeps(shared, now, out) {
             return;
         }
         self.phase = Phase::HandingOver { until: now + HAND_OVER, hung_up: false };
@@ -374,24 +390,5 @@ impl Fetch {
             Some(swarm) if !swarm.is_alone() => {}
             _ => shared.end(Ending::Done, now, out),
         }
-    }
-
-    pub fn phase(&self) -> &'static str {
-        match &self.phase {
-            Phase::Between | Phase::Seeking(_) => "looking up",
-            Phase::Placing(target) | Phase::Finishing(target) => target.progress().0,
-            Phase::Downloading(_) => "downloading",
-            Phase::Full { .. } => "disk full",
-            Phase::Stopping(..) => "stopping",
-            Phase::HandingOver { .. } => "handing over",
-            Phase::Seeding => "seeding",
-        }
-    }
-
-    /// The transfer row before there is a swarm.
-    pub fn transfer(&self) -> Option<Transfer> {
-        let done = self.target().map_or(0, |target| target.progress().1);
-        let name = self.plan.want.name.clone();
-        (self.size > 0).then(|| Transfer { name, size: self.size, done, ..Transfer::default() })
     }
 }

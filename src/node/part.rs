@@ -3,11 +3,11 @@
 
 use super::check::Check;
 use crate::content::bitfield::Bitfield;
-use crate::content::geometry::Piece;
+use crate::content::geometry::{Geometry, Piece};
 use crate::content::metainfo::Content;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
-use crate::core::limits::{SAMPLE_BYTES, SAMPLE_PIECES};
+use crate::core::limits::{ROOM_BYTES_MIN, SAMPLE_BYTES, SAMPLE_PIECES};
 use crate::core::mark::mark;
 use crate::core::rng::Rng;
 use crate::leecher::durable::{Durable, Files};
@@ -15,13 +15,19 @@ use crate::leecher::journal::{self, Header, JOURNAL_BYTES_MAX, Writer};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// A part that is renamed or removed between its opening and its lock is opened again so often.
+/// A part that others make and remove while it is opened is tried so often.
 const OPENINGS_MAX: u32 = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     Open,
+    /// There is none: it is made, and nobody else's is taken for it.
+    Create,
     Lock,
+    /// Another process has the lock: which?
+    Holder,
+    /// From here on what others write is noticed.
+    Guard,
     /// Is the locked file still the one of that name?
     Look,
     LookAtJournal,
@@ -43,8 +49,10 @@ pub enum Opened {
     Waiting,
     /// Ready to be filled; `kept` pieces are durable.
     Ready(Box<(Durable, Bitfield)>),
-    /// Another process downloads into it.
-    Locked,
+    /// Another process downloads into it: this one, if the system knows.
+    Locked(Option<u32>),
+    /// It was given another name, or removed, while we opened it: who did so may have completed it.
+    Moved,
     NoDirectory,
     /// `needed` bytes more, of `free`.
     NoSpace {
@@ -56,13 +64,23 @@ pub enum Opened {
     Failed(FileError),
 }
 
+/// How a part file is opened.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Trust {
+    /// A sync failed: what the journal does not vouch for counts for nothing.
+    pub sync_failed: bool,
+    /// The times of the file say nothing about who wrote to it: it is not guarded.
+    pub no_times: bool,
+    /// The download was under way: room for some more is enough.
+    pub under_way: bool,
+}
+
 #[derive(Debug)]
 pub struct Part {
     content: Rc<Content>,
     path: PathBuf,
     journal: PathBuf,
-    /// A sync failed: what the journal does not vouch for counts for nothing.
-    distrust: bool,
+    trust: Trust,
     rng: Rng,
     step: Step,
     ticket: Option<Ticket>,
@@ -85,7 +103,7 @@ impl Part {
     pub fn start(
         content: Rc<Content>,
         (path, journal): (PathBuf, PathBuf),
-        distrust: bool,
+        trust: Trust,
         rng: Rng,
         out: &mut Outbox,
     ) -> Part {
@@ -94,7 +112,7 @@ impl Part {
             content,
             path,
             journal,
-            distrust,
+            trust,
             rng,
             step: Step::Open,
             ticket: None,
@@ -112,9 +130,9 @@ impl Part {
         part
     }
 
-    /// Bytes that are being read again, while they are.
+    /// Bytes that have been read again, or are holes, while others still are.
     pub fn checking(&self) -> Option<u64> {
-        self.check.as_ref().map(Check::checked_bytes)
+        self.check.as_ref().map(Check::passed_bytes)
     }
 
     fn ask(&mut self, step: Step, op: FileOp, out: &mut Outbox) -> Opened {
@@ -148,20 +166,34 @@ impl Part {
             return Err(done);
         }
         Ok(match (self.step, done) {
-            (Step::Open, FileDone::Opened(Ok((file, meta)))) => {
+            (Step::Open | Step::Create, FileDone::Opened(Ok((file, meta)))) => {
                 self.file = Some((file, meta));
                 self.ask(Step::Lock, FileOp::Lock { file }, out)
             }
-            (Step::Open, FileDone::Opened(Err(FileError::NotFound))) => Opened::NoDirectory,
+            (Step::Open, FileDone::Opened(Err(FileError::NotFound))) => {
+                let (path, mode) = (self.path.clone(), OpenMode::CreateNew);
+                self.ask(Step::Create, FileOp::Open { path, mode }, out)
+            }
+            (Step::Create, FileDone::Opened(Err(FileError::NotFound))) => Opened::NoDirectory,
+            (Step::Create, FileDone::Opened(Err(FileError::Exists)))
+                if self.openings < OPENINGS_MAX =>
+            {
+                self.open(out)
+            }
+            (Step::Holder, FileDone::Holder(pid)) => {
+                mark!("E13");
+                self.close(out);
+                Opened::Locked(pid)
+            }
             (Step::OpenJournal, FileDone::Opened(Ok((file, _)))) => self.ready(file),
             (Step::Look, FileDone::Meta(meta)) => self.look(meta, out),
             (Step::LookAtJournal, FileDone::Meta(meta)) => self.look_at_journal(meta, out),
             (Step::LoadJournal, FileDone::Loaded(loaded)) => self.believe(loaded.ok(), out),
             (Step::Space, FileDone::Free(free)) => self.space(free, out),
-            (Step::Lock, FileDone::Done(Err(FileError::Busy))) => {
-                mark!("E13");
-                Opened::Locked
-            }
+            (Step::Lock, FileDone::Done(Err(FileError::Busy))) => match self.file {
+                Some((file, _)) => self.ask(Step::Holder, FileOp::Holder { file }, out),
+                None => Opened::Locked(None),
+            },
             (_, FileDone::Done(Ok(()))) => self.next(out),
             (_, FileDone::Opened(Err(error)) | FileDone::Done(Err(error))) => Opened::Failed(error),
             _ => Opened::Failed(FileError::NotRegular),
@@ -171,7 +203,9 @@ impl Part {
     fn next(&mut self, out: &mut Outbox) -> Opened {
         let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
         match self.step {
-            Step::Lock => self.ask(Step::Look, FileOp::Stat { path: self.path.clone() }, out),
+            Step::Lock if self.trust.no_times => self.ask_look(out),
+            Step::Lock => self.ask(Step::Guard, FileOp::Guard { file }, out),
+            Step::Guard => self.ask_look(out),
             Step::SetLen => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
             Step::Sync => {
                 let (Some(v2), run) = (&self.content.v2, &mut [0; 16]) else {
@@ -195,6 +229,10 @@ impl Part {
         }
     }
 
+    fn ask_look(&mut self, out: &mut Outbox) -> Opened {
+        self.ask(Step::Look, FileOp::Stat { path: self.path.clone() }, out)
+    }
+
     /// The lock holds the file, not its name: who held it before may have renamed it.
     fn look(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Opened {
         let Some((file, opened)) = self.file else { return Opened::Failed(FileError::NotFound) };
@@ -208,11 +246,10 @@ impl Part {
                 }
                 self.ask(Step::LookAtJournal, FileOp::Stat { path: self.journal.clone() }, out)
             }
-            Ok(_) | Err(FileError::NotFound) if self.openings < OPENINGS_MAX => {
-                out.file(FileOp::Close { file });
-                self.open(out)
+            Ok(_) | Err(FileError::NotFound) => {
+                self.close(out);
+                Opened::Moved
             }
-            Ok(_) => Opened::Locked,
             Err(error) => Opened::Failed(error),
         }
     }
@@ -241,7 +278,7 @@ impl Part {
         let kept = kept.filter(|kept| kept.clean != Some(false));
         let Some(kept) = kept else {
             // After a failed sync the system's memory of the file is no proof.
-            return if self.distrust { self.ask_space(out) } else { self.check_all(out) };
+            return if self.trust.sync_failed { self.ask_space(out) } else { self.check_all(out) };
         };
         mark!("E16");
         if kept.clean.is_none() {
@@ -249,7 +286,7 @@ impl Part {
         }
         self.sample = sample(&mut self.rng, &self.content, &kept.durable);
         let mut which = self.sample.clone();
-        if !self.distrust {
+        if !self.trust.sync_failed {
             kept.written.ones().for_each(|piece| _ = which.set(piece));
         }
         self.trusted = kept.durable;
@@ -298,7 +335,11 @@ impl Part {
         let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
         let geometry = &self.content.geometry;
         let have = u64::from(self.have.count()) * u64::from(geometry.piece_length());
-        let (needed, len) = (geometry.size().saturating_sub(have), geometry.size());
+        let (missing, len) = (geometry.size().saturating_sub(have), geometry.size());
+        let needed = match self.trust.under_way {
+            true => room_for_more(geometry, missing),
+            false => missing,
+        };
         match free {
             Ok(free) if free < needed => {
                 mark!("E01");
@@ -326,6 +367,11 @@ impl Part {
             out.file(FileOp::Close { file });
         }
     }
+}
+
+/// Bytes that must be free for a download to go on after the disk was full, with `missing` to come.
+pub fn room_for_more(geometry: &Geometry, missing: u64) -> u64 {
+    ROOM_BYTES_MIN.max(u64::from(geometry.piece_length())).min(missing)
 }
 
 /// Some of the pieces, at most so many and so many bytes of them.

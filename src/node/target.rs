@@ -5,7 +5,7 @@ mod ending;
 mod place;
 
 use super::check::Check;
-use super::part::{Opened, Part};
+use super::part::{Opened, Part, Trust, room_for_more};
 use super::places::{beside, directory_of, show};
 use super::plan::FetchPlan;
 use super::whole::Whole;
@@ -14,8 +14,8 @@ use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
-use crate::core::io::{FileDone, FileError, FileOp, Outbox};
-use crate::core::mark::mark;
+use crate::core::io::{FileDone, FileError, FileOp, Meta, Outbox};
+use crate::core::limits::TOUCHES_MAX;
 use crate::core::report::{Ending, bytes_text, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
@@ -25,6 +25,8 @@ use std::rc::Rc;
 
 const PART_SUFFIX: &[u8] = b".lmk-part";
 const JOURNAL_SUFFIX: &[u8] = b".lmk-resume";
+/// A part file that is moved away while it is opened is looked for so often.
+const MOVES_MAX: u32 = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
@@ -43,9 +45,17 @@ enum Step {
     Filling,
     /// Is the file what a pin by its SHA-256 says?
     Whole,
+    /// Is the part file still ours?
+    LookAtPart,
+    /// Its times do not tell: it is read whole.
+    CheckPart,
+    SetLen,
+    SetMode,
     Sync,
     Rename,
     SyncDirectory,
+    /// As what is it shared from now on?
+    StatFinished,
     Complete,
 }
 
@@ -64,10 +74,16 @@ pub struct Target {
     check: Option<Check>,
     whole: Option<Whole>,
     file: Option<FileId>,
+    /// What the file was before its bytes were checked, or when it was finished.
+    meta: Option<Meta>,
     part: Option<Part>,
     durable: Option<Durable>,
-    /// A sync failed since the part was opened.
-    distrust: bool,
+    /// How the part file is opened the next time.
+    trust: Trust,
+    /// So often another program wrote to it.
+    touches: u32,
+    /// So often it was moved away while we opened it.
+    moves: u32,
 }
 
 /// What came of a step.
@@ -119,9 +135,12 @@ impl Target {
             check: None,
             whole: None,
             file: None,
+            meta: None,
             part: None,
             durable: None,
-            distrust: false,
+            trust: Trust::default(),
+            touches: 0,
+            moves: 0,
         };
         match plan.out.clone() {
             Some(path) => target.ask(Step::StatOut, FileOp::Stat { path }, out),
@@ -137,16 +156,21 @@ impl Target {
     /// What the target does, for the snapshot: a word and the bytes checked.
     pub fn progress(&self) -> (&'static str, u64) {
         let part = self.part.as_ref().and_then(Part::checking);
-        match (self.step, self.check.as_ref().map(Check::checked_bytes).or(part)) {
+        match (self.step, self.check.as_ref().map(Check::passed_bytes).or(part)) {
             (_, Some(checked)) => ("checking", checked),
             (Step::Whole | Step::CheckTarget, None) => {
                 ("checking", self.whole.as_ref().map_or(0, Whole::read_bytes))
             }
-            (Step::Sync | Step::Rename | Step::SyncDirectory, _) => {
+            (Step::SetLen | Step::Sync | Step::Rename | Step::SyncDirectory, _) => {
                 ("syncing", self.content.geometry.size())
             }
             _ => ("preparing", 0),
         }
+    }
+
+    /// The finished file, open, and what it was when its bytes were known to be right.
+    pub fn finished(&self) -> Option<(PathBuf, (FileId, Meta))> {
+        Some((self.path.clone(), self.file.zip(self.meta)?))
     }
 
     fn ask(&mut self, step: Step, op: FileOp, out: &mut Outbox) -> Placed {
@@ -172,6 +196,9 @@ impl Target {
     ) -> Result<Placed, FileDone> {
         if let Some(check) = &mut self.check {
             return match check.got_file(ticket, done, out) {
+                Ok(None) if check.is_done() && self.step == Step::CheckPart => {
+                    Ok(self.checked_part(out))
+                }
                 Ok(None) if check.is_done() => Ok(self.checked(out)),
                 Ok(None) => Ok(Placed::Waiting),
                 Ok(Some(foreign)) => Err(foreign),
@@ -203,10 +230,15 @@ impl Target {
             (Step::StatOut | Step::StatOutBehind, FileDone::Meta(meta)) => self.stat_out(meta, out),
             (Step::StatTarget, FileDone::Meta(meta)) => self.stat_target(meta, out),
             (Step::OpenTarget, FileDone::Opened(opened)) => match opened {
-                Ok((file, _)) => self.check_target(file, out),
+                Ok((file, meta)) => {
+                    self.meta = Some(meta);
+                    self.check_target(file, out)
+                }
                 Err(error) => self.failed(error),
             },
             (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
+            (Step::LookAtPart, FileDone::Meta(meta)) => self.look_at_part(meta, out),
+            (Step::StatFinished, FileDone::Meta(meta)) => self.stat_finished(meta, out),
             (_, FileDone::Done(result)) => self.done(result, out),
             _ => fatal(Ending::Internal, "an answer to another question".into()),
         })
@@ -216,7 +248,7 @@ impl Target {
         self.step = Step::Part;
         let paths = (self.part_path.clone(), self.journal_path.clone());
         let rng = self.rng.fork(1);
-        self.part = Some(Part::start(self.content.clone(), paths, self.distrust, rng, out));
+        self.part = Some(Part::start(self.content.clone(), paths, self.trust, rng, out));
         Placed::Waiting
     }
 
@@ -234,7 +266,17 @@ impl Target {
 
     pub fn again(&mut self, out: &mut Outbox) -> Placed {
         self.let_go(out);
+        self.trust.under_way = true;
         self.begin_part(out)
+    }
+
+    /// Another program wrote to the part file: nothing that the journal says of it counts.
+    pub fn touched(&mut self, out: &mut Outbox) {
+        self.let_go(out);
+        self.touches += 1;
+        self.trust.no_times = self.touches >= TOUCHES_MAX;
+        out.file(FileOp::Remove { path: self.journal_path.clone() });
+        out.file(FileOp::SyncDir { path: directory_of(&self.path) });
     }
 
     fn opened(&mut self, opened: Opened, out: &mut Outbox) -> Placed {
@@ -245,13 +287,17 @@ impl Target {
                 let (durable, have) = *ready;
                 let file = durable.files().part_file;
                 (self.step, self.file, self.durable) = (Step::Filling, Some(file), Some(durable));
-                self.distrust = false;
+                self.trust.sync_failed = false;
                 Placed::Ready { file, have, checked }
             }
-            Opened::Locked => {
-                let part = show(&self.part_path);
-                let line = format!("{part}: another lmk is downloading this file; --out elsewhere");
-                fatal(Ending::Refused, line)
+            Opened::Locked(holder) => self.locked(holder),
+            Opened::Moved => {
+                // Complete meanwhile, it stands under its own name.
+                (self.part, self.moves) = (None, self.moves + 1);
+                match self.moves > MOVES_MAX {
+                    true => self.locked(None),
+                    false => self.settle_on(self.path.clone(), out),
+                }
             }
             Opened::NoDirectory => no_directory(&directory_of(&self.path)),
             Opened::NoSpace { needed, free, empty } => {
@@ -269,16 +315,20 @@ impl Target {
         }
     }
 
+    fn locked(&self, holder: Option<u32>) -> Placed {
+        let part = show(&self.part_path);
+        let pid = holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        let line = format!("{part}: another lmk{pid} is downloading this file; --out elsewhere");
+        fatal(Ending::Refused, line)
+    }
+
     fn kept(&mut self, outcome: Outcome) -> Placed {
         match outcome {
             Outcome::Going => Placed::Waiting,
             Outcome::Closed => Placed::Closed,
             Outcome::Changed => Placed::Changed,
             Outcome::Failed { error, at_sync } => {
-                if error == FileError::NoSpace {
-                    mark!("E03");
-                }
-                self.distrust |= at_sync;
+                self.trust.sync_failed |= at_sync && error != FileError::Changed;
                 self.failed(error)
             }
         }
@@ -287,7 +337,9 @@ impl Target {
     /// A piece stands in the part file.
     pub fn stored(&mut self, piece: Piece, now: Time, out: &mut Outbox) {
         if let Some(durable) = &mut self.durable {
-            durable.stored(piece, self.content.geometry.piece_len(piece), now, out);
+            let geometry = &self.content.geometry;
+            let span = (geometry.piece_offset(piece), geometry.piece_len(piece));
+            durable.stored(piece, span, now, out);
         }
     }
 
@@ -296,6 +348,21 @@ impl Target {
         let Some(durable) = &mut self.durable else { return false };
         durable.go_on(now, out);
         durable.is_full()
+    }
+
+    /// Whether nothing more should be asked for because the journal finds no room.
+    pub fn waits_for_room(&self) -> bool {
+        self.durable.as_ref().is_some_and(Durable::waits_for_room)
+    }
+
+    /// Asks how much is free where the file goes.
+    pub fn ask_room(&self, out: &mut Outbox) -> Ticket {
+        out.file(FileOp::FreeSpace { path: directory_of(&self.path) })
+    }
+
+    /// Whether `free` bytes are enough to go on with `missing` to come.
+    pub fn has_room(&self, free: u64, missing: u64) -> bool {
+        free >= room_for_more(&self.content.geometry, missing)
     }
 
     pub fn deadline(&self) -> Time {

@@ -154,7 +154,7 @@ impl Work {
     pub fn picture(&self, now: Time) -> (&'static str, &str, Option<Transfer>) {
         match self {
             Work::Share(share) => (share.phase(), share.name(), share.transfer(now)),
-            Work::Fetch(fetch) => (fetch.phase(), fetch.name(), fetch.transfer()),
+            Work::Fetch(fetch) => (fetch.phase(), fetch.name(), fetch.transfer(now)),
             Work::Refused(_) => ("refused", "", None),
         }
     }

@@ -1,6 +1,7 @@
 //! Open files and the work on them. Operations wait in the order they were wished for and are
 //! applied in bounded portions; each answer is told in a later turn.
 
+use super::open::{self, Open};
 use super::paths;
 use crate::core::chunk::FileSpan;
 use crate::core::id::{FileId, Ticket};
@@ -9,7 +10,7 @@ use crate::core::limits::FILE_TURN_BYTES;
 use crate::core::mark::mark;
 use crate::core::slots::Slots;
 use mio::net::TcpStream;
-use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -20,32 +21,10 @@ use super::queue::FileFailed;
 
 /// What a sync counts for in a turn's portion: it may wait for a disk.
 const SYNC_COST_BYTES: usize = 4 * 1024 * 1024;
+/// What the system says of a descriptor that is none.
+const NOT_OPEN: FileError = FileError::Other(Errno::BADF.raw_os_error());
 /// What a small operation counts for.
 const SMALL_COST_BYTES: usize = 16 * 1024;
-
-/// An open file, and what it must be for its bytes to be given out.
-#[derive(Debug)]
-struct Open {
-    fd: OwnedFd,
-    pinned: Option<Meta>,
-}
-
-impl Open {
-    /// After bytes were read: whether they are of the file that was pinned. Who writes to a file
-    /// marks its time before its bytes (since Linux 6.13 a time of its own for every look, before
-    /// that one of some milliseconds), so bytes of another version are never taken for the pinned.
-    fn is_as_pinned(&self) -> Result<(), Errno> {
-        let Some(pinned) = &self.pinned else { return Ok(()) };
-        let now = meta(&rustix::fs::fstat(&self.fd)?);
-        let same = (now.size, now.mtime_ns, now.ctime_ns)
-            == (pinned.size, pinned.mtime_ns, pinned.ctime_ns);
-        if same {
-            return Ok(());
-        }
-        mark!("E09");
-        Err(Errno::STALE)
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
@@ -84,50 +63,65 @@ impl Files {
                 let stat = rustix::fs::fstat(fd)?;
                 Ok(meta(&stat))
             })),
+            FileOp::NextExtent { file, offset } => {
+                FileDone::Extent(self.on(file, |fd| open::next_extent(fd, offset)))
+            }
             FileOp::Read { file, offset, mut page } => {
                 let got = self.on(file, |fd| read(fd, offset, &mut page));
                 let result = got.and_then(|n| self.is_as_pinned(file).map(|()| n));
                 FileDone::Read { page, result }
             }
             FileOp::Write { file, offset, page } => {
-                let result = self.on(file, |fd| write(fd, offset, &page));
+                let result = self.change(file, |fd| write(fd, offset, &page));
                 FileDone::Wrote { page, result }
             }
-            FileOp::Sync { file, meta } => FileDone::Done(self.on(file, |fd| {
+            FileOp::Load { path, bytes_max } => FileDone::Loaded(paths::load(&path, bytes_max)),
+            FileOp::FreeSpace { path } => FileDone::Free(paths::free_space(&path)),
+            FileOp::Holder { file } => {
+                let holder = self.on(file, |fd| Ok(open::holder(fd)));
+                FileDone::Holder(holder.ok().flatten())
+            }
+            op => FileDone::Done(self.perform(op)),
+        }
+    }
+
+    /// The operations that are answered by `Done`.
+    fn perform(&mut self, op: FileOp) -> Result<(), FileError> {
+        match op {
+            FileOp::Sync { file, meta } => self.change(file, |fd| {
                 retry_on_intr(|| match meta {
                     true => rustix::fs::fsync(fd),
                     false => rustix::fs::fdatasync(fd),
                 })
-            })),
-            FileOp::SyncDir { path } => FileDone::Done(paths::sync_dir(&path)),
+            }),
+            FileOp::SyncDir { path } => paths::sync_dir(&path),
             FileOp::SetLen { file, len } => {
-                FileDone::Done(self.on(file, |fd| retry_on_intr(|| rustix::fs::ftruncate(fd, len))))
+                self.change(file, |fd| retry_on_intr(|| rustix::fs::ftruncate(fd, len)))
             }
-            FileOp::Rename { from, to, replace } => {
-                FileDone::Done(paths::rename(&from, &to, replace))
+            FileOp::SetPlainMode { file } => self.change(file, open::set_plain_mode),
+            FileOp::WriteBack { file, offset, len } => {
+                self.on(file, |fd| open::write_back(fd, offset, len))
             }
-            FileOp::Remove { path } => {
-                FileDone::Done(rustix::fs::unlink(&path).map_err(file_error))
+            FileOp::Rename { from, to, replace } => paths::rename(&from, &to, replace),
+            FileOp::Remove { path } => rustix::fs::unlink(&path).map_err(file_error),
+            FileOp::Close { file } => self.open.remove(file).map(drop).ok_or(NOT_OPEN),
+            FileOp::Save { path, bytes, private } => paths::save(&path, &bytes, private),
+            FileOp::Lock { file } => self.on(file, open::lock),
+            FileOp::Guard { file } => self.open.get_mut(file).ok_or(NOT_OPEN)?.guard(),
+            FileOp::Pin { file, meta } => {
+                self.open.get_mut(file).ok_or(NOT_OPEN)?.pinned = Some(meta);
+                Ok(())
             }
-            FileOp::Close { file } => FileDone::Done(match self.open.remove(file) {
-                Some(_) => Ok(()),
-                None => Err(file_error(Errno::BADF)),
-            }),
-            FileOp::FreeSpace { path } => FileDone::Free(paths::free_space(&path)),
-            FileOp::Load { path, bytes_max } => FileDone::Loaded(paths::load(&path, bytes_max)),
-            FileOp::Save { path, bytes, private } => {
-                FileDone::Done(paths::save(&path, &bytes, private))
-            }
-            FileOp::Lock { file } => FileDone::Done(self.on(file, |fd| {
-                retry_on_intr(|| rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
-            })),
-            FileOp::Pin { file, meta } => FileDone::Done(match self.open.get_mut(file) {
-                Some(open) => {
-                    open.pinned = Some(meta);
-                    Ok(())
-                }
-                None => Err(file_error(Errno::BADF)),
-            }),
+            // Answered with more than that it is done.
+            FileOp::Open { .. }
+            | FileOp::Stat { .. }
+            | FileOp::StatOpen { .. }
+            | FileOp::NextExtent { .. }
+            | FileOp::Read { .. }
+            | FileOp::Write { .. }
+            | FileOp::Load { .. }
+            | FileOp::FreeSpace { .. }
+            | FileOp::Holder { .. } => Err(FileError::Other(Errno::INVAL.raw_os_error())),
         }
     }
 
@@ -141,6 +135,15 @@ impl Files {
         open.and_then(|open| work(&open.fd)).map_err(file_error)
     }
 
+    /// Changes an open file, unless it is guarded and somebody else changed it.
+    fn change(
+        &mut self,
+        file: FileId,
+        work: impl FnOnce(&OwnedFd) -> Result<(), Errno>,
+    ) -> Result<(), FileError> {
+        self.open.get_mut(file).ok_or(NOT_OPEN)?.change(work)
+    }
+
     fn is_as_pinned(&self, file: FileId) -> Result<(), FileError> {
         self.open.get(file).map_or(Ok(()), Open::is_as_pinned).map_err(file_error)
     }
@@ -152,7 +155,7 @@ impl Files {
 
     fn open(&mut self, path: &Path, mode: OpenMode) -> Result<(FileId, Meta), FileError> {
         let (fd, meta) = open_regular(path, mode)?;
-        Ok((self.open.insert(Open { fd, pinned: None }), meta))
+        Ok((self.open.insert(Open::new(fd)), meta))
     }
 
     /// Reads one stretch of a file into several places, `len` bytes in all, or fails.
@@ -202,9 +205,7 @@ fn cost_bytes(op: &FileOp) -> usize {
 pub(super) fn open_regular(path: &Path, mode: OpenMode) -> Result<(OwnedFd, Meta), FileError> {
     let (found, flags) = match mode {
         OpenMode::Read => (rustix::fs::stat(path), OFlags::RDONLY),
-        OpenMode::Update => {
-            (rustix::fs::lstat(path), OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW)
-        }
+        OpenMode::Update => (rustix::fs::lstat(path), OFlags::RDWR | OFlags::NOFOLLOW),
         OpenMode::CreateNew => {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
             (Err(Errno::NOENT), flags)

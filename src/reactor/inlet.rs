@@ -7,7 +7,7 @@ use super::door::Door;
 use super::{Counters, canonical, descriptors};
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Input, Role};
-use crate::core::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN, DESCRIPTORS_MAX, TURN_BYTES};
+use crate::core::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN, DESCRIPTORS_MAX, TURN_READ_BYTES};
 use crate::core::mark::mark;
 use crate::core::report::Event;
 use crate::core::time::{Span, Time};
@@ -134,7 +134,7 @@ impl Inlet {
     /// Reads every connection that is ready: each up to its quota, all up to the turn's; who comes
     /// too late is first in the next turn.
     pub fn read<R: Role>(&mut self, door: &mut Door<R>) {
-        let mut budget = TURN_BYTES;
+        let mut budget = TURN_READ_BYTES;
         for _ in 0..door.conns.ready_len() {
             if budget == 0 {
                 return;

@@ -14,6 +14,7 @@ mod files;
 mod inlet;
 mod listen;
 mod news;
+mod open;
 mod outlet;
 mod paths;
 mod queue;

@@ -20,6 +20,8 @@ enum Promise {
     Done,
     Free,
     Loaded,
+    Holder,
+    Extent,
     Stored(Row),
 }
 
@@ -225,6 +227,8 @@ fn promise(op: &FileOp) -> Promise {
         FileOp::Write { .. } => Promise::Wrote,
         FileOp::FreeSpace { .. } => Promise::Free,
         FileOp::Load { .. } => Promise::Loaded,
+        FileOp::Holder { .. } => Promise::Holder,
+        FileOp::NextExtent { .. } => Promise::Extent,
         _ => Promise::Done,
     }
 }
@@ -249,6 +253,8 @@ fn told(done: &FileDone) -> Promise {
         FileDone::Done(_) => Promise::Done,
         FileDone::Free(_) => Promise::Free,
         FileDone::Loaded(_) => Promise::Loaded,
+        FileDone::Holder(_) => Promise::Holder,
+        FileDone::Extent(_) => Promise::Extent,
     }
 }
 

@@ -1,14 +1,17 @@
 //! The real program, driven as people drive it: a tracker, seeders and leechers as processes of
 //! their own, each in a folder of its own, on addresses that no other test uses.
 
+mod attacks;
 mod bad_input;
 mod bed;
 mod changed_file;
+mod crowd;
 mod exit_codes;
 mod garbage;
 mod gate;
 mod kills;
 mod main_job;
 mod outages;
+mod part_file;
 mod script;
 mod talk;

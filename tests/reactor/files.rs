@@ -139,6 +139,8 @@ fn nothing_but_a_regular_file_is_opened_and_nothing_blocks() {
         ("link", Update, FileError::NotRegular),
         ("link", CreateNew, FileError::Exists),
         ("missing", Read, FileError::NotFound),
+        ("missing", Update, FileError::NotFound),
+        ("no/such/folder", CreateNew, FileError::NotFound),
         ("no/such/folder", Update, FileError::NotFound),
     ];
     for (name, mode, expected) in refusals {
@@ -148,7 +150,7 @@ fn nothing_but_a_regular_file_is_opened_and_nothing_blocks() {
     assert_eq!(open_error(&mut world, Path::new("a\0b"), Read), FileError::Other(22));
     // A link that the user named for reading is followed.
     assert_eq!(world.open(&dir.path("link"), Read).1.size, 1);
-    let (file, _) = world.open(&dir.path("fresh"), Update);
+    let (file, _) = world.open(&dir.path("fresh"), CreateNew);
     write(&mut world, file, 0, b"kept".to_vec()).unwrap();
     assert_eq!(world.open(&dir.path("fresh"), Update).1.size, 4, "existing bytes stay");
     let (file, _) = world.open(&dir.path("file"), Read);
@@ -255,13 +257,92 @@ fn a_lock_excludes_everybody_else_until_its_file_is_closed() {
     let dir = Dir::new("lock");
     let mut world = World::new();
     let path = dir.path("lock");
-    let (file, _) = world.open(&path, OpenMode::Update);
+    let (file, _) = world.open(&path, OpenMode::CreateNew);
     done(&mut world, FileOp::Lock { file }).unwrap();
     // A second open file description stands for another process.
     let (other, _) = world.open(&path, OpenMode::Update);
     assert_eq!(done(&mut world, FileOp::Lock { file: other }), Err(FileError::Busy));
     done(&mut world, FileOp::Close { file }).unwrap();
     done(&mut world, FileOp::Lock { file: other }).unwrap();
+}
+
+#[test]
+fn an_edit_of_a_guarded_file_is_found_at_the_next_change() {
+    let dir = Dir::new("guard");
+    let mut world = World::new();
+    let path = dir.path("part");
+    let guarded = |world: &mut World, mode| {
+        let (file, _) = world.open(&path, mode);
+        done(world, FileOp::Guard { file }).unwrap();
+        file
+    };
+    let file = guarded(&mut world, OpenMode::CreateNew);
+    // What we do ourselves is no news, however often and however it ends.
+    for n in 0..200 {
+        write(&mut world, file, n * 100, pattern(100)).unwrap();
+        done(&mut world, FileOp::WriteBack { file, offset: n * 100, len: 100 }).unwrap();
+    }
+    assert!(write(&mut world, file, u64::MAX / 2, pattern(100)).is_err());
+    done(&mut world, FileOp::SetLen { file, len: 30_000 }).unwrap();
+    done(&mut world, FileOp::SetPlainMode { file }).unwrap();
+    for meta in [false, true] {
+        done(&mut world, FileOp::Sync { file, meta }).unwrap();
+    }
+    let read_only = fs::File::open(&path).unwrap();
+    drop(read_only);
+    write(&mut world, file, 0, pattern(10)).unwrap();
+    let touches: [fn(&fs::File); 3] = [
+        |file| file.set_len(30_001).unwrap(),
+        |file| file.set_modified(std::time::UNIX_EPOCH).unwrap(),
+        |file| file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap(),
+    ];
+    for touch in touches {
+        let file = guarded(&mut world, OpenMode::Update);
+        touch(&fs::File::options().write(true).open(&path).unwrap());
+        assert_eq!(write(&mut world, file, 0, pattern(10)), Err(FileError::Changed));
+        assert_eq!(done(&mut world, FileOp::SetLen { file, len: 9 }), Err(FileError::Changed));
+        let sync = FileOp::Sync { file, meta: false };
+        assert_eq!(done(&mut world, sync), Err(FileError::Changed));
+        assert_ne!(fs::metadata(&path).unwrap().len(), 9);
+    }
+}
+
+#[test]
+fn a_plain_mode_has_what_the_umask_leaves_and_nothing_to_execute() {
+    let dir = Dir::new("mode");
+    let mut world = World::new();
+    fs::write(dir.path("fresh"), b"").unwrap();
+    let plain = fs::metadata(dir.path("fresh")).unwrap().mode() & 0o7777;
+    for before in [0o4755, 0o2777, 0o600, 0o666, plain] {
+        let path = dir.path(&format!("{before:o}"));
+        fs::write(&path, b"x").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+        let (file, _) = world.open(&path, OpenMode::Update);
+        done(&mut world, FileOp::SetPlainMode { file }).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, plain, "{before:o}");
+    }
+}
+
+#[test]
+fn stretches_of_data_are_found_between_holes() {
+    let dir = Dir::new("holes");
+    let mut world = World::new();
+    let (file, _) = world.open(&dir.path("sparse"), OpenMode::CreateNew);
+    let extent = |world: &mut World, offset| match world.file(FileOp::NextExtent { file, offset }) {
+        FileDone::Extent(found) => found.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(extent(&mut world, 0), None);
+    done(&mut world, FileOp::SetLen { file, len: 1 << 30 }).unwrap();
+    let at = 512 << 20;
+    write(&mut world, file, at, vec![1; 1 << 20]).unwrap();
+    let Some((start, end)) = extent(&mut world, 0) else { panic!("no data") };
+    assert!(start <= at && end >= at + (1 << 20), "{start} to {end}");
+    if start == 0 {
+        return eprintln!("skipped: this file system knows no holes");
+    }
+    assert_eq!(extent(&mut world, at + 5), Some((at + 5, end)));
+    assert_eq!(extent(&mut world, end), None);
 }
 
 #[test]

@@ -90,8 +90,12 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
 impl Stage {
     /// `survive_pm` of 1000 sectors and directory entries survive a power cut unsynced.
     pub fn new(seed: u64, size: usize, survive_pm: u64) -> Stage {
-        let weather =
-            Weather { rate: 20_000, window_bytes: 32 * 1024, survive_pm, ..Weather::calm() };
+        let weather = Weather {
+            rate: size as u64 / 15,
+            window_bytes: size as u64 / 9,
+            survive_pm,
+            ..Weather::calm()
+        };
         let mut world = World::new(seed, weather);
         let mut content = vec![0; size];
         Rng::new(7).fill(&mut content);
@@ -148,6 +152,21 @@ impl Stage {
         assert!(far, "it never came to {percent} %");
     }
 
+    /// Runs until so many percent are there, or it ends.
+    pub fn runs_to_percent_or_end(&mut self, percent: u64) {
+        let leecher = self.leecher;
+        self.runs_until(|world| {
+            let transfer = world.snapshot(leecher).and_then(|picture| picture.transfer);
+            transfer.is_some_and(|t| t.size > 0 && t.done * 100 >= t.size * percent)
+        });
+    }
+
+    /// Bytes of payload that came in this life.
+    pub fn downloaded(&self) -> u64 {
+        let transfer = self.world.snapshot(self.leecher).and_then(|picture| picture.transfer);
+        transfer.map_or(0, |transfer| transfer.downloaded)
+    }
+
     pub fn befalls(&mut self, act: Act) {
         let (now, leecher) = (self.world.now(), self.leecher);
         self.world.plan(now, leecher, act);
@@ -158,6 +177,10 @@ impl Stage {
     pub fn bytes(&mut self, path: &str) -> Option<Vec<u8>> {
         let leecher = self.leecher;
         self.world.disk(leecher).get(path)
+    }
+
+    pub fn pieces(&self) -> u32 {
+        self.geometry.pieces()
     }
 
     pub fn piece(&self) -> u64 {

@@ -5,7 +5,7 @@
 use crate::scripted::role;
 use lmk::core::chunk::{Chunk, FileSpan};
 use lmk::core::id::{ConnId, FileId};
-use lmk::core::io::{FileDone, FileOp, Input, OpenMode, Outbox, Role};
+use lmk::core::io::{FileDone, FileError, FileOp, Input, OpenMode, Outbox, Role};
 use lmk::core::report::{Ending, Snapshot, Transfer};
 use lmk::core::time::{Span, Time};
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan};
@@ -187,6 +187,9 @@ impl Role for Leecher {
                 if self.whole() {
                     out.file(FileOp::Open { path: self.part.clone(), mode: OpenMode::Update });
                 }
+            }
+            Input::File { done: FileDone::Opened(Err(FileError::NotFound)), .. } => {
+                out.file(FileOp::Open { path: self.part.clone(), mode: OpenMode::CreateNew });
             }
             Input::File { done: FileDone::Opened(result), .. } => {
                 self.file = result.ok().map(|(file, _)| file);

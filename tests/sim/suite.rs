@@ -741,6 +741,43 @@ pub fn what_is_no_regular_file_is_never_opened(stage: &mut dyn Stage) {
     stage.play(vec![steps.role()]);
 }
 
+pub fn a_guarded_file_tells_that_somebody_else_wrote(stage: &mut dyn Stage) {
+    let path = stage.folder().join("guarded");
+    stage.make(Thing::File(b"content"), &path);
+    let (ours, others) = (path.clone(), path);
+    let write = |n: usize, offset| {
+        move |files: &[FileId]| FileOp::Write { file: files[n], offset, page: b"more".to_vec() }
+    };
+    let steps = FileSteps::default()
+        .then(move |_| FileOp::Open { path: ours, mode: OpenMode::Update }, is_open)
+        .then(move |_| FileOp::Open { path: others, mode: OpenMode::Update }, is_open)
+        .then(|files| FileOp::Guard { file: files[0] }, answers(Ok(())))
+        .then(write(0, 7), answers(Ok(())))
+        .then(|files| FileOp::SetLen { file: files[0], len: 50 }, answers(Ok(())))
+        .then(|files| FileOp::SetPlainMode { file: files[0] }, answers(Ok(())))
+        .then(|files| FileOp::WriteBack { file: files[0], offset: 0, len: 50 }, answers(Ok(())))
+        .then(|files| FileOp::Sync { file: files[0], meta: true }, answers(Ok(())))
+        .then(write(0, 11), answers(Ok(())))
+        .then(write(1, 60), answers(Ok(())))
+        .then(write(0, 15), answers(Err(FileError::Changed)))
+        .then(
+            |files| FileOp::Sync { file: files[0], meta: false },
+            answers(Err(FileError::Changed)),
+        )
+        .then(
+            |files| FileOp::NextExtent { file: files[1], offset: 3 },
+            |done| match done {
+                FileDone::Extent(Ok(Some((3, end)))) => assert!(end >= 15, "{end}"),
+                other => panic!("{other:?}"),
+            },
+        )
+        .then(
+            |files| FileOp::NextExtent { file: files[1], offset: 64 },
+            |done| assert!(matches!(done, FileDone::Extent(Ok(None))), "{done:?}"),
+        );
+    stage.play(vec![steps.role()]);
+}
+
 pub fn a_lock_of_another_process_is_busy(stage: &mut dyn Stage) {
     let path = stage.folder().join("lock");
     stage.make(Thing::File(b""), &path);

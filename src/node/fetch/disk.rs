@@ -4,7 +4,7 @@
 use super::{Fetch, Phase};
 use crate::content::geometry::Piece;
 use crate::core::fault::Fatal;
-use crate::core::io::{FileError, Outbox};
+use crate::core::io::{FileDone, FileError, Outbox};
 use crate::core::limits::{DISK_FULL_RETRY, STOP_FLUSH};
 use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, bytes_text};
@@ -23,7 +23,10 @@ pub struct Stop {
 
 impl Fetch {
     /// A piece stands in the part file.
-    pub(super) fn stored(&mut self, piece: Piece, now: Time, out: &mut Outbox) {
+    pub(super) fn stored(&mut self, shared: &Shared, piece: Piece, now: Time, out: &mut Outbox) {
+        if self.room.found() {
+            self.room.say_going_on(self.percent(shared), out);
+        }
         if let Phase::Downloading(target) | Phase::Stopping(target, _) = &mut self.phase {
             target.stored(piece, now, out);
         }
@@ -31,7 +34,7 @@ impl Fetch {
 
     pub(super) fn disk_deadline(&self) -> Time {
         match &self.phase {
-            Phase::Downloading(target) => target.deadline(),
+            Phase::Downloading(target) => target.deadline().min(self.room.deadline()),
             Phase::Stopping(target, stop) => target.deadline().min(stop.until),
             Phase::Full { until, .. } => *until,
             _ => Time::NEVER,
@@ -42,10 +45,14 @@ impl Fetch {
     pub(super) fn tend_disk(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         match &mut self.phase {
             Phase::Downloading(target) => {
-                let rests = target.tend(now, out);
+                self.room.look(target, now, out);
+                let is_full = target.tend(now, out);
+                let is_short = self.room.is_short();
+                let waits = is_short || target.waits_for_room();
                 if let Some(swarm) = &mut shared.swarm {
-                    swarm.rest(rests, now, out);
+                    swarm.rest(is_full || is_short, now, out);
                 }
+                self.say_room(shared, waits, out);
             }
             Phase::Full { until, .. } if now >= *until => {
                 let phase = std::mem::replace(&mut self.phase, Phase::Between);
@@ -77,8 +84,39 @@ impl Fetch {
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         let Phase::Downloading(target) = &self.phase else { return Ok(()) };
+        if error == FileError::NoSpace {
+            // It is asked for again; all else stands, and so do the connections.
+            self.room.refused(now);
+            return Ok(());
+        }
         let placed = target.failed(error);
         self.placed(shared, placed, now, out)
+    }
+
+    fn say_room(&mut self, shared: &Shared, waits: bool, out: &mut Outbox) {
+        let percent = self.percent(shared);
+        if waits {
+            self.room.say_full(percent, out);
+        } else if self.room.is_enough() {
+            self.room.say_going_on(percent, out);
+        }
+    }
+
+    /// How much is free on a disk that was full.
+    pub(super) fn got_room(
+        &mut self,
+        shared: &mut Shared,
+        done: FileDone,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        let FileDone::Free(free) = done else { return };
+        let done_bytes = shared.swarm.as_ref().map_or(0, |swarm| swarm.done_bytes());
+        let missing = self.size.saturating_sub(done_bytes);
+        if let Phase::Downloading(target) = &self.phase {
+            self.room.got_free(free, (target, missing), now);
+        }
+        self.tend_disk(shared, now, out);
     }
 
     /// There is no room. One who just began is told so; a download that was under way waits: it
@@ -97,7 +135,6 @@ impl Fetch {
             shared.end(stop.ending, now, out);
             return Ok(());
         }
-        mark!("E02");
         let percent = self.percent(shared);
         self.abandon(shared, out);
         let phase = std::mem::replace(&mut self.phase, Phase::Between);
@@ -109,27 +146,29 @@ impl Fetch {
         };
         target.let_go(out);
         self.phase = Phase::Full { target, until: now + DISK_FULL_RETRY };
-        if !self.was_full {
-            self.was_full = true;
-            let line = format!("disk full: paused at {percent} %; free space and it goes on");
-            self.full_line = line.clone();
-            out.tell(Event::warning("disk_full", line).number("percent", percent));
-        }
+        self.room.say_full(percent, out);
         Ok(())
     }
 
     /// Another program changed the part file: what it holds now is found out anew.
-    pub(super) fn changed(&mut self, shared: &mut Shared, out: &mut Outbox) {
+    pub(super) fn changed(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         mark!("E12");
         let line = "part file was changed by another program; reading it again";
         out.tell(Event::warning("part_changed", line));
         self.abandon(shared, out);
-        let phase = std::mem::replace(&mut self.phase, Phase::Between);
-        if let Phase::Downloading(mut target) | Phase::Finishing(mut target) = phase {
-            target.again(out);
-            self.phase = Phase::Placing(target);
-        } else {
-            self.phase = phase;
+        match std::mem::replace(&mut self.phase, Phase::Between) {
+            Phase::Placing(mut target)
+            | Phase::Downloading(mut target)
+            | Phase::Finishing(mut target) => {
+                target.touched(out);
+                target.again(out);
+                self.phase = Phase::Placing(target);
+            }
+            Phase::Stopping(mut target, stop) => {
+                target.touched(out);
+                shared.end(stop.ending, now, out);
+            }
+            phase => self.phase = phase,
         }
     }
 
@@ -148,7 +187,7 @@ impl Fetch {
     pub fn farewell(&self, shared: &Shared) -> String {
         let percent = self.percent(shared);
         match self.phase {
-            Phase::Seeding | Phase::HandingOver { .. } => "stopped sharing".into(),
+            Phase::Seeding(_) | Phase::HandingOver { .. } => "stopped sharing".into(),
             _ => format!("stopped at {percent} %; run the same command to go on"),
         }
     }
@@ -194,15 +233,17 @@ impl Fetch {
         if std::mem::replace(&mut self.began, true) {
             shared.ties.hurry(now);
         }
-        if std::mem::take(&mut self.was_full) {
-            let percent = self.percent(shared);
-            let line = format!("there is room again; going on at {percent} %");
-            out.tell(Event::info("disk_room", line).number("percent", percent));
-        }
+        self.found_room(shared, out);
+    }
+
+    /// What had to find room found it.
+    pub(super) fn found_room(&mut self, shared: &Shared, out: &mut Outbox) {
+        self.room.opened();
+        self.room.say_going_on(self.percent(shared), out);
     }
 
     pub(super) fn waits_for_disk(&self) -> Option<String> {
-        self.was_full.then(|| self.full_line.clone())
+        self.room.line()
     }
 
     /// The only thing that may end a stop early is a second signal.

@@ -2,10 +2,13 @@
 //! of the disk mean.
 
 use super::{Placed, Step, Target, fatal};
+use crate::content::bitfield::Bitfield;
 use crate::core::id::{FileId, Hash32};
-use crate::core::io::{FileError, FileOp, Outbox};
+use crate::core::io::{FileError, FileOp, Meta, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::Ending;
+use crate::leecher::durable::is_same_file;
+use crate::node::check::Check;
 use crate::node::places::{directory_of, show};
 use crate::node::plan::Pin;
 use crate::node::whole::Whole;
@@ -24,8 +27,47 @@ impl Target {
                 self.step = Step::Whole;
                 self.ask_whole(file, out)
             }
-            _ => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
+            _ => self.ask(Step::LookAtPart, FileOp::Stat { path: self.part_path.clone() }, out),
         }
+    }
+
+    /// Another program may have removed, replaced or cut off the part file since the last sync.
+    pub(super) fn look_at_part(
+        &mut self,
+        meta: Result<Meta, FileError>,
+        out: &mut Outbox,
+    ) -> Placed {
+        let ours = self.durable.as_ref().map(|durable| durable.files().part_meta);
+        let same = |meta: Meta| ours.is_some_and(|ours| is_same_file(&ours, &meta));
+        match (meta, self.file) {
+            (Ok(meta), Some(file)) if same(meta) => match self.trust.no_times {
+                true => self.check_part(file, out),
+                false => self.set_len(file, out),
+            },
+            (Err(error), _) if error != FileError::NotFound => self.failed(error),
+            _ => Placed::Changed,
+        }
+    }
+
+    fn check_part(&mut self, file: FileId, out: &mut Outbox) -> Placed {
+        self.step = Step::CheckPart;
+        let all = Bitfield::full(self.content.geometry.pieces());
+        let check = Check::start(self.content.clone(), file, &all, out);
+        let done = check.is_done();
+        self.check = Some(check);
+        if done { self.checked_part(out) } else { Placed::Waiting }
+    }
+
+    pub(super) fn checked_part(&mut self, out: &mut Outbox) -> Placed {
+        match (self.check.take(), self.file) {
+            (Some(check), Some(file)) if check.good.is_full() => self.set_len(file, out),
+            _ => Placed::Changed,
+        }
+    }
+
+    fn set_len(&mut self, file: FileId, out: &mut Outbox) -> Placed {
+        let len = self.content.geometry.size();
+        self.ask(Step::SetLen, FileOp::SetLen { file, len }, out)
     }
 
     pub(super) fn ask_whole(&mut self, file: FileId, out: &mut Outbox) -> Placed {
@@ -51,10 +93,21 @@ impl Target {
 
     pub(super) fn done(&mut self, result: Result<(), FileError>, out: &mut Outbox) -> Placed {
         match (self.step, result) {
+            (Step::SetLen, Ok(())) => match self.file {
+                Some(file) => self.ask(Step::SetMode, FileOp::SetPlainMode { file }, out),
+                None => fatal(Ending::Internal, "a target without a file".into()),
+            },
+            // Some file systems keep no modes; a part file of another user keeps the one it has.
+            (Step::SetMode, Ok(()) | Err(FileError::Denied | FileError::Other(_))) => {
+                match self.file {
+                    Some(file) => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
+                    None => fatal(Ending::Internal, "a target without a file".into()),
+                }
+            }
             (Step::Rename, Err(FileError::Exists)) => self.different(out),
             (Step::Rename, Err(FileError::NotFound)) => Placed::Changed,
-            (Step::Sync, Err(error)) => {
-                self.distrust = true;
+            (Step::Sync, Err(error)) if error != FileError::Changed => {
+                self.trust.sync_failed = true;
                 if let Some(durable) = &mut self.durable {
                     durable.void(out);
                 }
@@ -71,13 +124,31 @@ impl Target {
                 let path = directory_of(&self.path);
                 self.ask(Step::SyncDirectory, FileOp::SyncDir { path }, out)
             }
-            (Step::SyncDirectory, Ok(())) => {
-                self.step = Step::Complete;
-                self.drop_journal(out);
-                Placed::Complete
-            }
+            (Step::SyncDirectory, Ok(())) => match self.file.filter(|_| self.plan.keep_seeding) {
+                Some(file) => self.ask(Step::StatFinished, FileOp::StatOpen { file }, out),
+                None => self.completed(out),
+            },
             _ => fatal(Ending::Internal, "a step that has no end".into()),
         }
+    }
+
+    /// The file has its name and its bytes: from now on it may not change while it is shared.
+    pub(super) fn stat_finished(
+        &mut self,
+        meta: Result<Meta, FileError>,
+        out: &mut Outbox,
+    ) -> Placed {
+        match meta {
+            Ok(meta) => self.meta = Some(meta),
+            Err(error) => return self.failed(error),
+        }
+        self.completed(out)
+    }
+
+    fn completed(&mut self, out: &mut Outbox) -> Placed {
+        self.step = Step::Complete;
+        self.drop_journal(out);
+        Placed::Complete
     }
 
     /// The target is durable under its name: the journal is of no more use.
@@ -97,6 +168,7 @@ impl Target {
         };
         let line = format!("{}: {}", show(path), error.reason());
         match error {
+            FileError::Changed => Placed::Changed,
             FileError::NoSpace => Placed::NoSpace(line + "; make room or use --out DIR"),
             FileError::Denied => {
                 mark!("E06");

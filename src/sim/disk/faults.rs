@@ -41,6 +41,11 @@ impl Disk {
         self.faults.planned.push(fault);
     }
 
+    /// Refusals that have not come yet.
+    pub fn refusals_left(&self) -> u64 {
+        self.faults.planned.iter().map(|fault| fault.times).sum()
+    }
+
     /// Operations so far that left something on the disk.
     pub fn lasting_operations(&self) -> u64 {
         self.faults.lasting
@@ -65,8 +70,8 @@ impl Disk {
         let lasting = match op {
             FileOp::Open { mode: how, .. } => mode(how),
             FileOp::Write { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => true,
-            FileOp::SetLen { .. } | FileOp::Rename { .. } | FileOp::Remove { .. } => true,
-            FileOp::Save { .. } => true,
+            FileOp::SetLen { .. } | FileOp::SetPlainMode { .. } => true,
+            FileOp::Rename { .. } | FileOp::Remove { .. } | FileOp::Save { .. } => true,
             _ => false,
         };
         self.faults.stopped |= lasting && self.faults.stop_at == Some(self.faults.lasting);
@@ -105,6 +110,8 @@ pub(super) fn refusal(op: FileOp, error: FileError) -> FileDone {
         FileOp::Write { page, .. } => FileDone::Wrote { page, result: Err(error) },
         FileOp::FreeSpace { .. } => FileDone::Free(Err(error)),
         FileOp::Load { .. } => FileDone::Loaded(Err(error)),
+        FileOp::NextExtent { .. } => FileDone::Extent(Err(error)),
+        FileOp::Holder { .. } => FileDone::Holder(None),
         _ => FileDone::Done(Err(error)),
     }
 }

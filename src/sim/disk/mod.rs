@@ -48,6 +48,8 @@ struct Handle {
     owner: usize,
     /// What the file must be for its bytes to be given out.
     pinned: Option<Meta>,
+    /// What our last change left, once changes by others are looked for.
+    guarded: Option<Meta>,
 }
 
 /// One file system. Paths are absolute; `/` exists.
@@ -128,6 +130,14 @@ impl Disk {
         let mut bytes = vec![0; body.len() as usize];
         body.read(0, &mut bytes);
         Some(bytes)
+    }
+
+    /// Bytes of a regular file that are no hole.
+    pub fn used_bytes(&self, path: impl AsRef<Path>) -> Option<u64> {
+        match &self.inodes.get(self.names.get(path.as_ref())?)?.body {
+            Body::Regular(body) => Some(body.used_bytes()),
+            _ => None,
+        }
     }
 
     /// Changes a file in place: the person's editor. `false` if there is none.

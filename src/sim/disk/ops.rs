@@ -40,7 +40,9 @@ impl Disk {
             }
             FileOp::FreeSpace { path } => FileDone::Free(self.stat(&path).map(|_| self.free())),
             FileOp::Load { path, bytes_max } => FileDone::Loaded(self.load(&path, bytes_max)),
-            FileOp::Sync { file, .. } => FileDone::Done(self.change(owner, file, Sparse::sync)),
+            FileOp::Sync { file, .. } => FileDone::Done(
+                self.is_ours(owner, file).and_then(|()| self.change(owner, file, Sparse::sync)),
+            ),
             FileOp::SyncDir { path } => FileDone::Done(self.sync_dir(&path)),
             FileOp::SetLen { file, len } => {
                 FileDone::Done(self.written(owner, file, |body| body.set_len(len)))
@@ -54,6 +56,13 @@ impl Disk {
                 FileDone::Done(self.save(&path, &bytes, private))
             }
             FileOp::Lock { file } => FileDone::Done(self.lock(owner, file)),
+            FileOp::Holder { file } => FileDone::Holder(self.holder(owner, file)),
+            FileOp::Guard { file } => FileDone::Done(self.guard(owner, file)),
+            FileOp::SetPlainMode { file } => FileDone::Done(self.written(owner, file, |_| {})),
+            FileOp::WriteBack { file, .. } => FileDone::Done(self.handle(owner, file).map(|_| ())),
+            FileOp::NextExtent { file, offset } => {
+                FileDone::Extent(self.regular(owner, file).map(|body| body.next_extent(offset)))
+            }
             FileOp::Pin { file, meta } => {
                 let known = self.handle(owner, file).map(|_| ());
                 if let Some(handle) = self.open.get_mut(file).filter(|_| known.is_ok()) {
@@ -78,8 +87,8 @@ impl Disk {
             (Some(_), OpenMode::CreateNew) => return Err(FileError::Exists),
             (Some(inode), OpenMode::Read) => self.follow(inode)?,
             (Some(inode), OpenMode::Update) => inode,
-            (None, OpenMode::Read) => return Err(FileError::NotFound),
-            (None, _) => {
+            (None, OpenMode::Read | OpenMode::Update) => return Err(FileError::NotFound),
+            (None, OpenMode::CreateNew) => {
                 self.parent(path)?;
                 self.create(path, Sparse::default())
             }
@@ -91,7 +100,7 @@ impl Disk {
             None => return Err(FileError::NotFound),
         }
         let writable = mode != OpenMode::Read;
-        let handle = Handle { inode, writable, owner, pinned: None };
+        let handle = Handle { inode, writable, owner, pinned: None, guarded: None };
         Ok((self.open.insert(handle), self.meta(inode)))
     }
 
@@ -211,6 +220,30 @@ impl Disk {
         }
     }
 
+    /// The process that holds the lock of a file.
+    fn holder(&self, owner: usize, file: FileId) -> Option<u32> {
+        let holder = *self.locks.get(&self.handle(owner, file).ok()?.inode)?;
+        u32::try_from(self.open.get(holder)?.owner).ok()
+    }
+
+    fn guard(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
+        let meta = self.meta(self.handle(owner, file)?.inode);
+        if let Some(handle) = self.open.get_mut(file) {
+            handle.guarded = Some(meta);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody else changed a guarded file.
+    fn is_ours(&self, owner: usize, file: FileId) -> Result<(), FileError> {
+        let handle = self.handle(owner, file)?;
+        let now = self.meta(handle.inode);
+        match handle.guarded.is_none_or(|was| was == now) {
+            true => Ok(()),
+            false => Err(FileError::Changed),
+        }
+    }
+
     pub(super) fn close(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
         self.handle(owner, file)?;
         self.open.remove(file);
@@ -269,15 +302,17 @@ impl Disk {
         file: FileId,
         how: impl FnOnce(&mut Sparse),
     ) -> Result<(), FileError> {
+        self.is_ours(owner, file)?;
         let handle = self.handle(owner, file)?;
         if !handle.writable {
             return Err(FileError::Other(EBADF));
         }
-        let (number, now) = (handle.inode, self.now_ns);
+        let (number, now, guarded) = (handle.inode, self.now_ns, handle.guarded.is_some());
         if let Some(inode) = self.inodes.get_mut(&number) {
             (inode.mtime_ns, inode.ctime_ns) = (now, now);
         }
-        self.change(owner, file, how)
+        self.change(owner, file, how)?;
+        if guarded { self.guard(owner, file) } else { Ok(()) }
     }
 
     fn parent(&self, path: &Path) -> Result<(), FileError> {

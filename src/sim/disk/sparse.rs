@@ -50,6 +50,16 @@ impl Sparse {
         len
     }
 
+    /// The first stretch of written pages at or after `offset`, as first byte and end.
+    pub fn next_extent(&self, offset: u64) -> Option<(u64, u64)> {
+        let page_bytes = PAGE_BYTES as u64;
+        let mut pages = self.pages.range(offset / page_bytes..).map(|(number, _)| *number);
+        let first = pages.next()?;
+        let next = pages.zip(first + 1..).take_while(|(page, next)| page == next).count() as u64;
+        let (start, end) = (first * page_bytes, (first + 1 + next) * page_bytes);
+        (start.max(offset) < self.len).then(|| (start.max(offset), end.min(self.len)))
+    }
+
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
         for part in split(offset, bytes.len()) {
             self.remember(part.page);
