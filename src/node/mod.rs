@@ -235,6 +235,10 @@ impl Role for Node {
         self.work.deadline().min(swarm).min(ties)
     }
 
+    fn audit(&self) -> Result<(), String> {
+        self.shared.swarm.as_ref().map_or(Ok(()), |swarm| swarm.audit())
+    }
+
     fn snapshot(&self, now: Time) -> Snapshot {
         let (phase, name, early) = self.work.picture(now);
         let swarm = self.shared.swarm.as_ref();

@@ -13,16 +13,24 @@
 //! - [`trace`]: everything that happened, as one number.
 
 pub mod adversaries;
+mod answers;
+mod bounds;
+mod cast;
 pub mod disk;
+mod durability;
+mod judges;
 pub mod laws;
 mod lives;
 mod net;
+pub mod partition;
+pub mod scene;
 pub mod store;
 pub mod swarm;
 mod tcp;
 pub mod trace;
 mod turn;
 pub mod weather;
+mod wire_laws;
 pub mod world;
 
 pub use disk::Disk;

@@ -13,6 +13,7 @@ use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::id::{ConnId, FileId, InfoHash};
 use crate::core::io::{Closed, FileError, Outbox};
+use crate::core::limits::{ADDRESS_CONVERSATIONS_MAX, CONVERSATIONS_MAX};
 use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
@@ -22,6 +23,7 @@ use crate::seeder::Seeder;
 use crate::seeder::library::Library;
 use crate::wire::peer::{Framer, Handshake};
 use neighbours::Neighbours;
+pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -138,6 +140,11 @@ impl Swarm {
         now: Time,
         out: &mut Outbox,
     ) {
+        let from_there = self.sessions.values().filter(|s| s.remote.ip() == remote.ip()).count();
+        let crowd = from_there >= ADDRESS_CONVERSATIONS_MAX && !remote.ip().is_loopback();
+        if crowd || self.sessions.len() >= CONVERSATIONS_MAX {
+            return out.close(conn);
+        }
         let geometry = self.content.geometry;
         let read = (framer, handshake);
         let session = Session::accepted(conn, remote, read, identity, geometry, now);
@@ -231,6 +238,11 @@ impl Swarm {
     /// Ends every conversation once what it was promised has left.
     pub fn hang_up(&mut self, out: &mut Outbox) {
         self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
+    }
+
+    /// Whether the books of the fetching half agree.
+    pub fn audit(&self) -> Result<(), String> {
+        self.fetch.as_ref().map_or(Ok(()), |fetch| fetch.audit(&self.sessions))
     }
 
     /// Whether nobody is connected or being dialled.

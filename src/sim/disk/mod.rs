@@ -17,7 +17,10 @@ use crate::core::slots::Slots;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-#[derive(Debug)]
+/// More than anybody fills.
+const CAPACITY_BYTES: u64 = 1 << 50;
+
+#[derive(Clone, Debug)]
 enum Body {
     Regular(Sparse),
     Directory,
@@ -25,7 +28,7 @@ enum Body {
     Symlink(PathBuf),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inode {
     body: Body,
     mtime_ns: i128,
@@ -79,7 +82,7 @@ impl Default for Disk {
             open: Slots::default(),
             locks: BTreeMap::new(),
             last_inode: 0,
-            capacity_bytes: 1 << 50,
+            capacity_bytes: CAPACITY_BYTES,
             now_ns: 0,
             faults: Faults::default(),
         };
@@ -93,6 +96,30 @@ impl Disk {
     /// Bytes the file system holds in all.
     pub fn set_capacity(&mut self, bytes: u64) {
         self.capacity_bytes = bytes;
+    }
+
+    /// Lets so many bytes be free.
+    pub fn leave_free(&mut self, bytes: u64) {
+        self.capacity_bytes = self.used().saturating_add(bytes);
+    }
+
+    /// Refuses nothing more, and has room.
+    pub fn heal(&mut self) {
+        self.faults.forgive();
+        self.capacity_bytes = CAPACITY_BYTES;
+    }
+
+    /// The disk as a power cut would leave it now.
+    pub fn after_power_cut(&self, rng: &mut Rng, survive_pm: u64) -> Disk {
+        let mut left = Disk {
+            inodes: self.inodes.clone(),
+            names: self.names.clone(),
+            synced: self.synced.clone(),
+            unsynced: self.unsynced.clone(),
+            ..Disk::default()
+        };
+        left.power_cut(rng, survive_pm);
+        left
     }
 
     /// Makes a directory and those above it, durable at once.
