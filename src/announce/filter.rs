@@ -17,7 +17,13 @@ pub fn keep(peers: &[SocketAddr], tracker: SocketAddr, own: &[SocketAddr]) -> Ve
     peers
         .iter()
         .map(canonical)
-        .filter(|peer| peer.port() != 0 && is_dialable(peer.ip(), tracker) && !own.contains(peer))
+        .filter(|peer| {
+            let fit = peer.port() != 0 && is_dialable(peer.ip(), tracker) && !own.contains(peer);
+            if !fit {
+                crate::mark!("B16");
+            }
+            fit
+        })
         .filter(|peer| seen.insert(*peer))
         .take(PEERS_PER_ANSWER_MAX)
         .collect()

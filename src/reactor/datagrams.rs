@@ -112,6 +112,7 @@ impl Datagrams {
         match sent {
             Ok(()) => counters.datagrams_out += 1,
             Err(AGAIN | Errno::ENOBUFS) if self.kept.len() < DATAGRAM_RESEND_MAX => {
+                crate::mark!("B22");
                 self.kept.push_back(Kept { to, from, bytes: bytes.to_vec() });
                 self.retry_at = self.retry_at.min(now + Span::ms(DATAGRAM_RESEND_MS));
             }

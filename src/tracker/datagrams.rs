@@ -2,20 +2,26 @@
 //! to an address that has not shown an id it was given.
 
 use super::connection_id::{ConnectionIds, Standing};
+use super::plan::TrackerPlan;
+use super::rate::Rate;
+use super::record::{PeerKey, Progress};
 use super::registry::Registry;
+use super::sample::Asker;
 use super::source::{answerable, handed};
-use super::swarm::{Asker, PeerKey};
 use super::swarms::Announce;
 use super::ticket::{LIFETIME_S, READ, Tickets, WRITE};
 use crate::core::io::Outbox;
 use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use crate::core::mark::mark;
+use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::wire::catalogue::LIST_PAGE_MAX;
 use crate::wire::control::{
     ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
 };
 use crate::wire::udp::{
-    AnnounceRequest, AnnounceResponse, BadRequest, Event, Request, Response, ScrapeRow,
+    AnnounceHead, AnnounceRequest, BadRequest, Event, Request, Response, ScrapeRow,
+    write_announced, write_scrape,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -47,6 +53,7 @@ pub struct World<'a> {
 #[derive(Debug)]
 pub struct Datagrams {
     ids: ConnectionIds,
+    rate: Rate,
     /// Where we listen, once we do: nothing that comes from there is answered.
     listening: Option<SocketAddr>,
     /// Our addresses on the network.
@@ -62,11 +69,13 @@ pub struct Datagrams {
 struct Silence;
 
 impl Datagrams {
-    pub fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
+    pub fn new(ids: ConnectionIds, plan: &TrackerPlan) -> Datagrams {
+        let mut rng = Rng::new(plan.seed).fork(2);
         Datagrams {
             ids,
+            rate: Rate::new((rng.next_u64(), rng.next_u64()), plan.bounds.public),
             listening: None,
-            ours,
+            ours: plan.addresses.clone(),
             answered: 0,
             dropped: 0,
             answer: Vec::new(),
@@ -82,8 +91,14 @@ impl Datagrams {
     pub fn got(&mut self, now: Time, news: Datagram<'_>, world: &mut World<'_>, out: &mut Outbox) {
         self.answer.clear();
         let said = match answerable(news.from) && !self.is_ourselves(news.from) {
-            true => self.execute(now, news, world, out),
-            false => Err(Silence),
+            true if self.rate.takes(now, news.from.ip().to_canonical()) => {
+                self.execute(now, news, world, out)
+            }
+            true => Err(Silence),
+            false => {
+                mark!("B09");
+                Err(Silence)
+            }
         };
         match said {
             Ok(()) => {
@@ -128,12 +143,11 @@ impl Datagrams {
             Ok(Request::Scrape { cid, tid, hashes }) => {
                 if self.knows(cid, tid, unix_s, news)? {
                     let rows = hashes.iter().map(|hash| {
-                        let (counts, completed) = world.registry.swarms.scrape(*hash);
+                        let (counts, completed) = world.registry.scrape(now, *hash, out);
                         let (seeders, leechers) = (counts.complete, counts.incomplete);
                         ScrapeRow { seeders, completed, leechers }
                     });
-                    let rows = rows.collect();
-                    self.say(news, &Response::Scrape { tid, rows })?;
+                    write_scrape(tid, rows, &mut self.answer);
                 }
                 Ok(())
             }
@@ -143,7 +157,10 @@ impl Datagrams {
                 }
                 Ok(())
             }
-            Err(BadRequest::Drop) => Err(Silence),
+            Err(BadRequest::Drop) => {
+                mark!("B01");
+                Err(Silence)
+            }
         }
     }
 
@@ -158,16 +175,21 @@ impl Datagrams {
         match self.ids.judge(cid, news.from.ip().to_canonical(), unix_s) {
             Standing::Valid => Ok(true),
             Standing::Expired => {
+                mark!("B03");
                 self.refuse(news, tid, "connection id expired")?;
                 Ok(false)
             }
-            Standing::Unknown => Err(Silence),
+            Standing::Unknown => {
+                mark!("B02");
+                Err(Silence)
+            }
         }
     }
 
     /// An error, unless it would be longer than the request.
     fn refuse(&mut self, news: Datagram<'_>, tid: u32, text: &str) -> Result<(), Silence> {
         if text.len() + 8 > news.bytes.len() {
+            mark!("B08");
             return Err(Silence);
         }
         self.say(news, &Response::Error { tid, text: text.to_owned() })
@@ -188,14 +210,21 @@ impl Datagrams {
     ) -> Result<(), Silence> {
         let tid = request.tid;
         if request.port == 0 {
+            mark!("B11");
             return self.refuse(news, tid, "port 0 cannot be reached");
         }
+        // The address is the one the datagram came from, whatever the request says.
+        mark!("B10");
         let addr = SocketAddr::new(news.from.ip().to_canonical(), request.port);
         let heard = Announce {
             hash: request.info_hash,
             key: PeerKey::new(addr),
             id: request.peer_id,
-            complete: request.left == 0,
+            progress: Progress {
+                uploaded: request.uploaded,
+                downloaded: request.downloaded,
+                left: request.left,
+            },
             stopped: request.event == Event::Stopped,
         };
         let announced = match world.registry.announce(now, &heard, out) {
@@ -203,19 +232,13 @@ impl Datagrams {
             Err(refusal) => return self.refuse(news, tid, refusal.what),
         };
         self.choose(now, news, request, &heard, world);
-        // The numbers of this swarm, as every client of BEP 15 expects them.
-        let (counts, _) = world.registry.swarms.scrape(request.info_hash);
-        let response = Response::Announce(AnnounceResponse {
+        let head = AnnounceHead {
             tid,
             interval_s: announced.interval_s as u32,
-            leechers: counts.incomplete,
-            seeders: counts.complete,
-            peers: std::mem::take(&mut self.peers),
-        });
-        self.say(news, &response)?;
-        if let Response::Announce(AnnounceResponse { peers, .. }) = response {
-            self.peers = peers;
-        }
+            leechers: announced.counts.incomplete,
+            seeders: announced.counts.complete,
+        };
+        write_announced(&head, &self.peers, addr.is_ipv6(), &mut self.answer);
         Ok(())
     }
 
@@ -239,7 +262,7 @@ impl Datagrams {
         let asker = Asker {
             key: heard.key,
             id: heard.id,
-            complete: heard.complete,
+            complete: heard.complete(),
             v4: ip.is_ipv4(),
             want: wanted.min(room),
         };

@@ -17,7 +17,10 @@ pub fn load(path: &std::path::Path, out: &mut Outbox) -> crate::core::id::Ticket
 pub fn loaded(plan: &TrackerPlan, done: FileDone, out: &mut Outbox) -> [u8; 32] {
     let trouble = match done {
         FileDone::Loaded(Ok(bytes)) => match bytes.try_into() {
-            Ok(key) => return key,
+            Ok(key) => {
+                crate::mark!("B07");
+                return key;
+            }
             Err(_) => "it does not hold a key".to_owned(),
         },
         FileDone::Loaded(Err(FileError::NotFound)) => {

@@ -1,5 +1,7 @@
 //! What a tracker is told at birth: every choice already made, every name resolved.
 
+use super::admission::Bounds;
+use super::sites::Network;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -19,4 +21,8 @@ pub struct TrackerPlan {
     pub key_file: Option<PathBuf>,
     /// Seconds a name without a source stays listed (`--keep-names`).
     pub keep_names_s: u64,
+    /// The most of everything (`--max-peers` and the like).
+    pub bounds: Bounds,
+    /// Networks whose peers are given to each other first (`--site`).
+    pub sites: Vec<(Network, String)>,
 }

@@ -9,27 +9,34 @@ use super::tell;
 use crate::core::fault::Refusal;
 use crate::core::id::InfoHash;
 use crate::core::io::Outbox;
-use crate::core::time::Time;
+use crate::core::time::{Span, Time};
 use crate::wire::catalogue::entry::{Entry, Listed};
 use crate::wire::catalogue::hello::Owner;
 
-/// Peers looked at per second at least; more when there are so many that a round would take long.
-const SWEEP_PEERS_MIN: usize = 10_000;
-/// Seconds for a sweep through all peers.
-const SWEEP_ROUND_S: usize = 8;
+/// Swarms and peers looked at in one slice of a sweep: a few hundred microseconds.
+const SWEEP_SLICE: usize = 10_000;
+/// A sweep through all swarms and peers takes about so long.
+const SWEEP_ROUND: Span = Span::secs(8);
+/// Time between slices, when there are few and when there are very many.
+const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
 /// Entries looked at per second.
 const SWEEP_NAMES: usize = 20_000;
+/// With more peers than this their comings and goings are no longer told one by one.
+const TOLD_PEERS_MAX: usize = 5000;
 
 #[derive(Debug)]
 pub struct Registry {
     clock: Clock,
     pub swarms: Swarms,
     pub names: Names,
+    /// When the next look at the names is due.
+    names_at: Time,
+    gone: Vec<Moved>,
 }
 
 impl Registry {
     pub fn new(clock: Clock, swarms: Swarms, names: Names) -> Registry {
-        Registry { clock, swarms, names }
+        Registry { clock, swarms, names, names_at: Time::ZERO, gone: Vec::new() }
     }
 
     pub fn unix_s(&self, now: Time) -> u64 {
@@ -47,6 +54,7 @@ impl Registry {
         news: &Announce,
         out: &mut Outbox,
     ) -> Result<Announced, Refusal> {
+        self.settle(now, news.hash, out);
         let announced = self.swarms.announce(now, news)?;
         if let Some(replaced) = &announced.replaced {
             self.told(now, replaced, "replaced", out);
@@ -55,17 +63,41 @@ impl Registry {
         Ok(announced)
     }
 
-    /// The regular work of a second.
+    /// The counts of one swarm (BEP 15 scrape), true at `now`.
+    pub fn scrape(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) -> (Counts, u32) {
+        self.settle(now, hash, out);
+        self.swarms.scrape(hash)
+    }
+
+    fn settle(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
+        let mut gone = std::mem::take(&mut self.gone);
+        self.swarms.settle(now, hash, &mut gone);
+        for moved in gone.drain(..) {
+            self.told(now, &moved, "expired", out);
+        }
+        self.gone = gone;
+    }
+
+    /// A slice of the regular work.
     pub fn sweep(&mut self, now: Time, out: &mut Outbox) {
-        let mut gone = Vec::new();
-        let peers = (self.swarms.peers() / SWEEP_ROUND_S).max(SWEEP_PEERS_MIN);
-        self.swarms.sweep(now, peers, &mut gone);
-        for moved in &gone {
-            self.told(now, moved, "expired", out);
+        let mut gone = std::mem::take(&mut self.gone);
+        self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
+        for moved in gone.drain(..) {
+            self.told(now, &moved, "expired", out);
         }
-        for record in self.names.sweep(now, SWEEP_NAMES) {
-            self.removed(&record, out);
+        self.gone = gone;
+        if self.names_at <= now {
+            self.names_at = now + SWEEP_EVERY.1;
+            for record in self.names.sweep(now, SWEEP_NAMES) {
+                self.removed(&record, out);
+            }
         }
+    }
+
+    /// Time until the next slice.
+    pub fn sweep_every(&self) -> Span {
+        let slices = self.swarms.sweepable().div_ceil(SWEEP_SLICE).max(1) as u64;
+        Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(SWEEP_EVERY.1)
     }
 
     /// A publishing that passed its checks.
@@ -149,6 +181,9 @@ impl Registry {
                 };
                 self.names.lost_source(moved.hash, now, still);
             }
+        }
+        if moved.before == moved.after || self.swarms.peers() > TOLD_PEERS_MAX {
+            return;
         }
         let name = self.names.of_hash(moved.hash).next().map(|record| record.entry.name.as_str());
         if let Some(event) = tell::peer(moved, name, why_gone) {

@@ -1,271 +1,267 @@
 //! One swarm: who announced under one info-hash, from where, and whether they have it all.
 
-use super::mac::ip16;
-use crate::core::id::PeerId;
+use super::members::{Keyed, Members};
+use super::record::{Entry, Record};
+pub use super::record::{Peer, PeerKey, SETTLED};
+use super::sample::{Asker, Choice};
+use crate::core::id::InfoHash;
 use crate::core::rng::Rng;
-use crate::core::time::Time;
-use slab::Slab;
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use crate::wire::read::Fields;
+use std::net::IpAddr;
 
-/// Identity of a peer within a swarm: its source address in 16 bytes, then the port it announced.
-/// The id it calls itself by proves nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct PeerKey([u8; 16], u16);
-
-impl PeerKey {
-    pub fn new(addr: SocketAddr) -> PeerKey {
-        PeerKey(ip16(addr.ip()), addr.port())
-    }
-
-    pub fn ip(self) -> IpAddr {
-        Ipv6Addr::from(self.0).to_canonical()
-    }
-
-    pub fn addr(self) -> SocketAddr {
-        SocketAddr::new(self.ip(), self.1)
-    }
-
-    fn is_v4(self) -> bool {
-        self.ip().is_ipv4()
-    }
-
-    /// Every key of one address.
-    fn all_of(ip: IpAddr) -> std::ops::RangeInclusive<PeerKey> {
-        PeerKey(ip16(ip), 0)..=PeerKey(ip16(ip), u16::MAX)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub key: PeerKey,
-    pub id: PeerId,
-    pub complete: bool,
-    /// Its completion was counted, or it came complete: either way there is none to count.
-    pub counted: bool,
-    /// Announces heard, up to [`SETTLED`]: a settled peer is not replaced by a new one.
-    pub heard: u8,
-    pub expires: Time,
-    /// Place in the list of its kind.
-    place: u32,
-}
-
-/// Announces after which a peer keeps its place in a full swarm.
-pub const SETTLED: u8 = 3;
+/// The first byte of a packed swarm.
+const PACKED_VERSION: u8 = 1;
 
 #[derive(Clone, Debug)]
 pub struct Swarm {
-    pub born: Time,
+    pub hash: InfoHash,
+    /// Unix second of the first announce.
+    pub born_s: u32,
     /// Downloads that were finished under our eyes.
     pub completed: u32,
-    peers: Slab<Peer>,
-    at: BTreeMap<PeerKey, u32>,
-    /// Slots of the peers by kind: v4 incomplete, v4 complete, v6 incomplete, v6 complete. Their
-    /// order is free, so that a sample can be drawn by shuffling the front in place.
-    kinds: [Vec<u32>; 4],
+    /// Among those that changed since they were last written.
+    pub noted: bool,
+    /// Among those that are kept for their count of completions alone.
+    pub parked: bool,
+    v4: Members<4>,
+    v6: Option<Box<Members<16>>>,
 }
 
-fn kind(v4: bool, complete: bool) -> usize {
-    usize::from(!v4) * 2 + usize::from(complete)
+/// What became of a peer that announced again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refreshed {
+    pub was_complete: bool,
+    /// It finished its download just now.
+    pub finished: bool,
 }
 
 impl Swarm {
-    pub fn new(born: Time) -> Swarm {
+    pub fn new(hash: InfoHash, born_s: u32) -> Swarm {
         Swarm {
-            born,
+            hash,
+            born_s,
             completed: 0,
-            peers: Slab::new(),
-            at: BTreeMap::new(),
-            kinds: Default::default(),
+            noted: false,
+            parked: false,
+            v4: Members::default(),
+            v6: None,
         }
     }
 
     pub fn len(&self) -> usize {
-        self.peers.len()
+        self.v4.len() + self.v6.as_ref().map_or(0, |v6| v6.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.peers.is_empty()
+        self.len() == 0
     }
 
     /// Peers that have it all, both families.
     pub fn complete(&self) -> u32 {
-        (self.kinds[1].len() + self.kinds[3].len()) as u32
+        self.v4.complete() + self.v6.as_ref().map_or(0, |v6| v6.complete())
     }
 
     pub fn incomplete(&self) -> u32 {
-        (self.kinds[0].len() + self.kinds[2].len()) as u32
+        self.len() as u32 - self.complete()
     }
 
-    pub fn get(&self, key: PeerKey) -> Option<&Peer> {
-        self.peers.get(*self.at.get(&key)? as usize)
+    /// No peer is over before this Unix second.
+    pub fn earliest_s(&self) -> u32 {
+        self.v4.earliest_s().min(self.v6.as_ref().map_or(u32::MAX, |v6| v6.earliest_s()))
     }
 
-    /// How many peers announced from `ip`, counting no further than `most`.
-    pub fn of_address(&self, ip: IpAddr, most: usize) -> usize {
-        self.at.range(PeerKey::all_of(ip)).take(most).count()
+    /// Whether a peer is there, and complete.
+    pub fn standing(&self, key: PeerKey, keyed: &Keyed) -> Option<bool> {
+        let port = key.addr().port().to_be_bytes();
+        match key.ip() {
+            IpAddr::V4(ip) => {
+                self.v4.get(self.v4.find(&ip.octets(), port, keyed)?).map(Record::complete)
+            }
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.as_ref()?;
+                v6.get(v6.find(&ip.octets(), port, keyed)?).map(Record::complete)
+            }
+        }
     }
 
-    pub fn addrs(&self) -> impl Iterator<Item = (PeerKey, bool)> {
-        self.peers.iter().map(|(_, peer)| (peer.key, peer.complete))
+    /// How many peers come from the limited source of `ip`; 0 when no limit counts for it.
+    pub fn of_source(&self, ip: IpAddr, keyed: &Keyed) -> usize {
+        match ip {
+            IpAddr::V4(ip) => self.v4.of_source(&ip.octets(), keyed),
+            IpAddr::V6(ip) => self.v6.as_ref().map_or(0, |v6| v6.of_source(&ip.octets(), keyed)),
+        }
+    }
+
+    pub fn peers(&self) -> impl Iterator<Item = Peer> {
+        let v6 = self.v6.iter().flat_map(|v6| v6.records()).map(Record::peer);
+        self.v4.records().iter().map(Record::peer).chain(v6)
     }
 
     /// Adds a peer that is not there yet.
-    pub fn insert(&mut self, key: PeerKey, id: PeerId, complete: bool, expires: Time) {
-        let peer =
-            Peer { key, id, complete, counted: complete, heard: 1, expires, place: u32::MAX };
-        let slot = self.peers.insert(peer) as u32;
-        self.at.insert(key, slot);
-        self.list(slot);
-    }
-
-    /// An announce of a peer that is there. Returns whether it finished its download just now.
-    pub fn refresh(&mut self, key: PeerKey, id: PeerId, complete: bool, expires: Time) -> bool {
-        let Some(&slot) = self.at.get(&key) else { return false };
-        let Some(peer) = self.peers.get_mut(slot as usize) else { return false };
-        peer.id = id;
-        peer.expires = expires;
-        peer.heard = peer.heard.saturating_add(1).min(SETTLED);
-        let finished = complete && !peer.counted;
-        peer.counted |= complete;
-        if peer.complete != complete {
-            self.unlist(slot);
-            if let Some(peer) = self.peers.get_mut(slot as usize) {
-                peer.complete = complete;
+    pub fn insert(&mut self, key: PeerKey, entry: &Entry, keyed: &Keyed) {
+        let port = key.addr().port();
+        match key.ip() {
+            IpAddr::V4(ip) => self.v4.insert(Record::new(ip.octets(), port, entry), keyed),
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.get_or_insert_default();
+                v6.insert(Record::new(ip.octets(), port, entry), keyed);
             }
-            self.list(slot);
         }
-        if finished {
-            self.completed = self.completed.saturating_add(1);
-        }
-        finished
     }
 
-    pub fn remove(&mut self, key: PeerKey) -> Option<Peer> {
-        let slot = self.at.remove(&key)?;
-        self.unlist(slot);
-        self.peers.try_remove(slot as usize)
-    }
-
-    /// Someone who may give way to a newcomer: not settled yet, found within a few tries.
-    pub fn replaceable(&self, rng: &mut Rng) -> Option<PeerKey> {
-        (0..8).find_map(|_| {
-            let slot = rng.below(self.peers.len() as u64) as usize;
-            self.peers.get(slot).filter(|peer| peer.heard < SETTLED).map(|peer| peer.key)
-        })
-    }
-
-    /// The keys of peers in slots `from..from + count` that are over at `now`, into `over`; the
-    /// slot to go on at, or `None` after the last.
-    pub fn expired(
-        &self,
-        now: Time,
-        from: usize,
-        count: usize,
-        over: &mut Vec<PeerKey>,
-    ) -> Option<usize> {
-        let end = from.saturating_add(count).min(self.peers.capacity());
-        let slots = (from..end).filter_map(|slot| self.peers.get(slot));
-        over.extend(slots.filter(|peer| peer.expires <= now).map(|peer| peer.key));
-        (end < self.peers.capacity()).then_some(end)
-    }
-
-    /// Up to `want` live peers of the asker's family, a fresh random choice when there are more.
-    /// A complete asker gets incomplete peers only; an incomplete one gets both kinds, complete
-    /// ones at most half while there are others, so that downloaders find each other too.
-    ///
-    /// `take` says whether it took the peer.
-    pub fn sample(
-        &mut self,
-        now: Time,
-        asker: &Asker,
-        rng: &mut Rng,
-        take: &mut dyn FnMut(&Peer) -> bool,
-    ) {
-        let (few, full) = (kind(asker.v4, false), kind(asker.v4, true));
-        let downloaders = self.kinds[few].len();
-        let seeds = match asker.complete {
-            true => 0,
-            false => {
-                let room = asker.want.saturating_sub(downloaders).max(asker.want.div_ceil(2));
-                room.min(self.kinds[full].len())
+    /// An announce of a peer, if it is there.
+    pub fn refresh(&mut self, key: PeerKey, entry: &Entry, keyed: &Keyed) -> Option<Refreshed> {
+        let port = key.addr().port().to_be_bytes();
+        let refreshed = match key.ip() {
+            IpAddr::V4(ip) => {
+                let at = self.v4.find(&ip.octets(), port, keyed)?;
+                refresh(&mut self.v4, at, entry, keyed)
+            }
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.as_mut()?;
+                let at = v6.find(&ip.octets(), port, keyed)?;
+                refresh(v6, at, entry, keyed)
             }
         };
-        let given = self.draw(now, full, seeds, asker, rng, take);
-        self.draw(now, few, asker.want.saturating_sub(given), asker, rng, take);
+        if refreshed.finished {
+            crate::mark!("B14");
+            self.completed = self.completed.saturating_add(1);
+        }
+        Some(refreshed)
     }
 
-    /// Shuffles the front of one list (Fisher and Yates) and offers what stands there until `want`
-    /// are taken; gives up early where hardly anyone is fit to be given.
-    fn draw(
+    /// Whether the peer that is removed was complete; `None` when it is not there.
+    pub fn remove(&mut self, key: PeerKey, keyed: &Keyed) -> Option<bool> {
+        let port = key.addr().port().to_be_bytes();
+        match key.ip() {
+            IpAddr::V4(ip) => {
+                let at = self.v4.find(&ip.octets(), port, keyed)?;
+                self.v4.remove(at, keyed).map(|record| record.complete())
+            }
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.as_mut()?;
+                let at = v6.find(&ip.octets(), port, keyed)?;
+                let gone = v6.remove(at, keyed).map(|record| record.complete());
+                self.v6.take_if(|v6| v6.len() == 0);
+                gone
+            }
+        }
+    }
+
+    /// Any peer, and how often it was heard.
+    pub fn any(&self, rng: &mut Rng) -> Option<(PeerKey, u8)> {
+        let at = rng.below(self.len() as u64) as usize;
+        match self.v4.get(at) {
+            Some(record) => Some((record.key(), record.heard())),
+            None => {
+                let record = self.v6.as_ref()?.get(at.checked_sub(self.v4.len())?)?;
+                Some((record.key(), record.heard()))
+            }
+        }
+    }
+
+    /// The keys of up to `most` peers at `from..from + count` that are over at `now_s`, into
+    /// `over`; the place to go on at, or `None` after the last. IPv6 peers stand behind the others.
+    pub fn over(
         &mut self,
-        now: Time,
-        kind: usize,
-        want: usize,
+        now_s: u32,
+        (from, count, most): (usize, usize, usize),
+        over: &mut Vec<PeerKey>,
+    ) -> Option<usize> {
+        let first = self.v4.len();
+        if from < first || from == 0 {
+            let next = self.v4.over(now_s, (from, count, most), over, Record::key);
+            if next.is_some() {
+                return next;
+            }
+        }
+        let v6 = self.v6.as_mut()?;
+        let done = first.saturating_sub(from);
+        let part = (from.saturating_sub(first), count.saturating_sub(done), most);
+        Some(v6.over(now_s, part, over, Record::key)? + first)
+    }
+
+    /// Offers peers to an asker until `take` took what it wants.
+    pub fn sample(
+        &self,
+        choice: &mut Choice<'_>,
         asker: &Asker,
-        rng: &mut Rng,
         take: &mut dyn FnMut(&Peer) -> bool,
-    ) -> usize {
-        let count = self.kinds[kind].len();
-        let mut given = 0;
-        for front in 0..count.min(want.saturating_mul(4).saturating_add(16)) {
-            if given == want {
-                break;
+    ) {
+        match (asker.v4, &self.v6) {
+            (true, _) => choice.of(&self.v4, asker, take),
+            (false, Some(v6)) => choice.of(v6, asker, take),
+            (false, None) => {}
+        }
+    }
+
+    /// Appends the swarm, without its hash, in the form that [`Swarm::unpack`] reads: version,
+    /// completed, born, then number and records of IPv4 peers and of IPv6 peers.
+    pub fn pack(&self, out: &mut Vec<u8>) {
+        out.push(PACKED_VERSION);
+        out.extend_from_slice(&self.completed.to_be_bytes());
+        out.extend_from_slice(&self.born_s.to_be_bytes());
+        self.v4.write(out);
+        match &self.v6 {
+            Some(v6) => v6.write(out),
+            None => out.extend_from_slice(&[0; 4]),
+        }
+    }
+
+    /// Reads a packed swarm. `now_s` is the Unix second: a peer that was over for more than
+    /// `absent_s` by then is left out, the others count as heard just now, for nobody could
+    /// announce in between. `None` when the bytes are not a packed swarm.
+    pub fn unpack(
+        hash: InfoHash,
+        bytes: &[u8],
+        (now_s, absent_s): (u32, u32),
+        keyed: &Keyed,
+    ) -> Option<Swarm> {
+        let mut fields = Fields(bytes);
+        if fields.u8()? != PACKED_VERSION {
+            return None;
+        }
+        let completed = fields.u32()?;
+        let mut swarm = Swarm { completed, ..Swarm::new(hash, fields.u32()?.min(now_s)) };
+        let lives = |over_s: u32| over_s.saturating_add(absent_s) > now_s;
+        Members::<4>::read(&mut fields, |record| {
+            let there = swarm.v4.find(record.ip_bytes(), record.port_bytes(), keyed);
+            if lives(record.over_s()) && there.is_none() {
+                swarm.v4.insert(record.heard_again(now_s), keyed);
             }
-            let chosen = front + rng.below((count - front) as u64) as usize;
-            self.swap(kind, front, chosen);
-            let slot = self.kinds[kind].get(front).copied().unwrap_or(u32::MAX);
-            let Some(peer) = self.peers.get(slot as usize) else { continue };
-            let itself = peer.key == asker.key || peer.id == asker.id;
-            if !itself && peer.expires > now && take(peer) {
-                given += 1;
+        })?;
+        let mut v6 = Members::<16>::default();
+        Members::<16>::read(&mut fields, |record| {
+            let there = v6.find(record.ip_bytes(), record.port_bytes(), keyed);
+            if lives(record.over_s()) && there.is_none() {
+                v6.insert(record.heard_again(now_s), keyed);
             }
-        }
-        given
-    }
-
-    fn swap(&mut self, kind: usize, a: usize, b: usize) {
-        if a != b && a.max(b) < self.kinds[kind].len() {
-            self.kinds[kind].swap(a, b);
-            self.place(kind, a);
-            self.place(kind, b);
-        }
-    }
-
-    /// Writes into a peer where it stands in its list.
-    fn place(&mut self, kind: usize, place: usize) {
-        if let Some(slot) = self.kinds[kind].get(place)
-            && let Some(peer) = self.peers.get_mut(*slot as usize)
-        {
-            peer.place = place as u32;
-        }
-    }
-
-    fn list(&mut self, slot: u32) {
-        let Some(peer) = self.peers.get_mut(slot as usize) else { return };
-        let list = &mut self.kinds[kind(peer.key.is_v4(), peer.complete)];
-        peer.place = list.len() as u32;
-        list.push(slot);
-    }
-
-    fn unlist(&mut self, slot: u32) {
-        let Some(peer) = self.peers.get(slot as usize) else { return };
-        let (kind, place) = (kind(peer.key.is_v4(), peer.complete), peer.place as usize);
-        if place < self.kinds[kind].len() {
-            self.kinds[kind].swap_remove(place);
-            self.place(kind, place);
-        }
+        })?;
+        swarm.v6 = (v6.len() > 0).then(|| Box::new(v6));
+        fields.0.is_empty().then_some(swarm)
     }
 }
 
-/// Who asks for peers, and what for.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker {
-    pub key: PeerKey,
-    pub id: PeerId,
-    pub complete: bool,
-    /// The family of its addresses: the answer holds no other.
-    pub v4: bool,
-    /// Peers wanted.
-    pub want: usize,
+/// A peer that calls itself by another id is another run: what it finishes counts again.
+fn refresh<const N: usize>(
+    members: &mut Members<N>,
+    at: usize,
+    entry: &Entry,
+    keyed: &Keyed,
+) -> Refreshed
+where
+    [u8; N]: super::record::Family,
+{
+    let mut refreshed = Refreshed { was_complete: false, finished: false };
+    members.change(at, keyed, |record| {
+        refreshed.was_complete = record.complete();
+        let same_run = record.id() == entry.id;
+        // A datagram that came twice changes nothing.
+        crate::mark!("B21");
+        record.enter(entry);
+        let counted = record.counted() && same_run;
+        refreshed.finished = record.complete() && same_run && !counted;
+        record.set_counted(counted || record.complete());
+    });
+    refreshed
 }

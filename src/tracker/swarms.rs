@@ -1,26 +1,33 @@
 //! The table of swarms: who announced what. Counters are kept as peers come and go, never
 //! recounted, and a node that announces one content under two info-hashes is counted once.
 
+pub use super::admission::Bounds;
+use super::admission::{Gate, Room};
+use super::changes::Changes;
+use super::clock::Clock;
 use super::counts::{Counts, Standing};
 use super::interval::{self, Asker as Rhythm};
+use super::members::Keyed;
 use super::pairs::{Pair, Pairs};
-use super::source::public_source;
-use super::swarm::{Asker, Peer, PeerKey, Swarm};
+use super::record::{Entry, Peer, PeerKey, Progress};
+use super::sample::{Asker, Choice};
+use super::shares::Shares;
+use super::sites::{Near, Sites};
+use super::source::Source;
+use super::swarm::Swarm;
+use super::table::Table;
 use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
+use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::VecDeque;
 
-/// Peers in all swarms together: about 100 bytes each.
-pub const PEERS_MAX: usize = 4_000_000;
-/// Peers of one swarm.
-pub const SWARM_PEERS_MAX: usize = 20_000;
-/// Entries of one public address (or IPv6 /64) in all swarms together.
-pub const ADDRESS_ENTRIES_MAX: u32 = 4096;
-/// Peers of one public address in one swarm.
-pub const ADDRESS_PEERS_MAX: usize = 8;
+/// Peers of a swarm up to which those that are over are removed before anything is said of it; a
+/// larger one waits for the sweep.
+const SETTLE_PEERS_MAX: usize = 4096;
+/// Peers removed in one slice of work: each may be told, and names may lose their source.
+const REMOVED_PER_SLICE: usize = 500;
 
 /// One announce, as far as the table cares.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +35,14 @@ pub struct Announce {
     pub hash: InfoHash,
     pub key: PeerKey,
     pub id: PeerId,
-    pub complete: bool,
+    pub progress: Progress,
     pub stopped: bool,
+}
+
+impl Announce {
+    pub fn complete(&self) -> bool {
+        self.progress.left == 0
+    }
 }
 
 /// What became of one peer.
@@ -52,68 +65,72 @@ pub struct Moved {
 #[derive(Clone, Copy, Debug)]
 pub struct Announced {
     pub moved: Moved,
-    /// Who gave way, where the swarm was full.
+    /// Who gave way, where there was no room.
     pub replaced: Option<Moved>,
     /// Seconds until the next announce.
     pub interval_s: u64,
-}
-
-/// Most peers of the table and of one swarm.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bounds {
-    pub peers: usize,
-    pub swarm_peers: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Bounds {
-        Bounds { peers: PEERS_MAX, swarm_peers: SWARM_PEERS_MAX }
-    }
-}
-
-enum Room {
-    Free,
-    Replace(PeerKey),
-    /// The newcomer is answered and not listed.
-    None,
-}
-
-fn refuse(what: &'static str) -> Refusal {
-    // An error of BEP 15 has no code.
-    Refusal { code: 0, what }
+    /// The counts of the swarm, as every client of BEP 15 expects them.
+    pub counts: Counts,
 }
 
 #[derive(Debug)]
 pub struct Swarms {
     bounds: Bounds,
-    table: BTreeMap<InfoHash, Swarm>,
+    clock: Clock,
+    table: Table,
     pairs: Pairs,
-    /// Entries per public address.
-    entries: BTreeMap<IpAddr, u32>,
+    sites: Sites,
+    shares: Shares,
     peers: usize,
+    /// Swarms without peers that are kept for their count of completions, oldest first.
+    parked: VecDeque<InfoHash>,
+    changes: Changes,
     /// Nodes, each once per content.
     nodes: Counts,
     rng: Rng,
-    /// Where the sweep goes on: swarm and slot.
-    sweep_at: Option<(InfoHash, usize)>,
+    /// Where the sweep goes on: place of a swarm, and of a peer in it.
+    sweep_at: (usize, usize),
+    far: Vec<u32>,
+    over: Vec<PeerKey>,
 }
 
 impl Swarms {
-    pub fn new(rng: Rng, bounds: Bounds) -> Swarms {
+    pub fn new(clock: Clock, mut rng: Rng, bounds: Bounds) -> Swarms {
+        let key = (rng.next_u64(), rng.next_u64());
         Swarms {
             bounds,
-            table: BTreeMap::new(),
+            clock,
+            table: Table::new(Keyed { key, public: bounds.public }),
             pairs: Pairs::default(),
-            entries: BTreeMap::new(),
+            sites: Sites::default(),
+            shares: Shares::default(),
             peers: 0,
+            parked: VecDeque::new(),
+            changes: Changes::default(),
             nodes: Counts::default(),
             rng,
-            sweep_at: None,
+            sweep_at: (0, 0),
+            far: Vec::new(),
+            over: Vec::new(),
         }
+    }
+
+    /// Peers of one site are given to each other first.
+    pub fn name_sites(&mut self, sites: Sites) {
+        self.sites = sites;
+    }
+
+    fn now_s(&self, now: Time) -> u32 {
+        u32::try_from(self.clock.unix_s(now)).unwrap_or(u32::MAX)
     }
 
     pub fn peers(&self) -> usize {
         self.peers
+    }
+
+    /// Swarms and peers that a whole sweep looks at.
+    pub fn sweepable(&self) -> usize {
+        self.table.len() + self.peers
     }
 
     /// Nodes by state, each once per content.
@@ -123,9 +140,8 @@ impl Swarms {
 
     /// The counts of one swarm, and how many downloads finished in it (BEP 15 scrape).
     pub fn scrape(&self, hash: InfoHash) -> (Counts, u32) {
-        let Some(swarm) = self.table.get(&hash) else { return Default::default() };
-        let counts = Counts { complete: swarm.complete(), incomplete: swarm.incomplete() };
-        (counts, swarm.completed)
+        let Some(swarm) = self.table.get(hash) else { return Default::default() };
+        (counts(swarm), swarm.completed)
     }
 
     /// The counts of a content with the given identities, each node once.
@@ -175,61 +191,109 @@ impl Swarms {
 
     fn union(&self, one: InfoHash, other: InfoHash) -> Counts {
         let mut counts = Counts::default();
-        for (key, complete) in self.table.get(&one).iter().flat_map(|swarm| swarm.addrs()) {
-            let there = self.complete_in(Some(other), key);
-            counts.moved(Standing::Absent, Standing::of(Some(complete), there));
+        for peer in self.table.get(one).iter().flat_map(|swarm| swarm.peers()) {
+            let there = self.complete_in(Some(other), peer.key);
+            counts.moved(Standing::Absent, Standing::of(Some(peer.complete), there));
         }
-        for (key, complete) in self.table.get(&other).iter().flat_map(|swarm| swarm.addrs()) {
-            if self.complete_in(Some(one), key).is_none() {
-                counts.moved(Standing::Absent, Standing::of(Some(complete), None));
+        for peer in self.table.get(other).iter().flat_map(|swarm| swarm.peers()) {
+            if self.complete_in(Some(one), peer.key).is_none() {
+                counts.moved(Standing::Absent, Standing::of(Some(peer.complete), None));
             }
         }
         counts
     }
 
     fn complete_in(&self, hash: Option<InfoHash>, key: PeerKey) -> Option<bool> {
-        Some(self.table.get(&hash?)?.get(key)?.complete)
+        self.table.get(hash?)?.standing(key, self.table.keyed())
     }
 
     /// Takes an announce.
     pub fn announce(&mut self, now: Time, news: &Announce) -> Result<Announced, Refusal> {
-        let here = self.table.get(&news.hash).and_then(|swarm| swarm.get(news.key));
-        let before = here.map(|peer| peer.complete);
-        let (age, size) = match self.table.get(&news.hash) {
-            Some(swarm) => (now.since(swarm.born), swarm.len() as u64),
-            None => (crate::core::time::Span::ZERO, 0),
-        };
-        let rhythm = Rhythm { lmk: news.id.is_lmk(), complete: news.complete };
-        let seconds = interval::interval_s(rhythm, age, size, self.peers as u64);
-        let expires = now + interval::expiry(rhythm.lmk, seconds);
-        let mut replaced = None;
-        let done = |moved, replaced| Ok(Announced { moved, replaced, interval_s: seconds });
+        let now_s = self.now_s(now);
+        let interval_s = self.interval_s(now_s, news);
         if news.stopped {
-            return done(self.remove(news.hash, news.key), replaced);
+            crate::mark!("B15");
+            let moved = self.remove(news.hash, news.key);
+            let counts = self.scrape(news.hash).0;
+            return Ok(Announced { moved, replaced: None, interval_s, counts });
         }
-        if before.is_none() {
-            match self.admit(news)? {
-                Room::Free => {}
-                Room::Replace(key) => replaced = Some(self.remove(news.hash, key)),
-                Room::None => return done(self.unmoved(news.hash, news.key), replaced),
-            }
+        let lifetime = interval::expiry(news.id.is_lmk(), interval_s).as_secs();
+        let lifetime_s = u16::try_from(lifetime).unwrap_or(u16::MAX);
+        let entry = Entry { id: news.id, progress: news.progress, now_s, lifetime_s };
+        if let Some(moved) = self.refresh(news, &entry) {
+            let counts = self.scrape(news.hash).0;
+            return Ok(Announced { moved, replaced: None, interval_s, counts });
         }
-        let swarm = self.table.entry(news.hash).or_insert_with(|| Swarm::new(now));
+        let room = self.gate().admit(news.hash, news.key)?;
+        let replaced = match room {
+            Room::Replace(hash, key) => Some(self.remove(hash, key)),
+            Room::Free | Room::None => None,
+        };
+        let moved = match room {
+            Room::None => self.unmoved(news.hash, news.key),
+            Room::Free | Room::Replace(..) => self.enter(news, &entry),
+        };
+        let counts = self.scrape(news.hash).0;
+        Ok(Announced { moved, replaced, interval_s, counts })
+    }
+
+    fn gate(&mut self) -> Gate<'_> {
+        Gate {
+            bounds: &self.bounds,
+            table: &self.table,
+            shares: &self.shares,
+            rng: &mut self.rng,
+            peers: self.peers,
+        }
+    }
+
+    fn interval_s(&mut self, now_s: u32, news: &Announce) -> u64 {
+        let (age_s, size) = match self.table.get(news.hash) {
+            Some(swarm) => (now_s.saturating_sub(swarm.born_s), swarm.len() as u64),
+            None => (0, 0),
+        };
+        let rhythm = Rhythm { lmk: news.id.is_lmk(), complete: news.complete() };
+        let size = interval::Size { age_s: age_s.into(), peers: size, total: self.peers as u64 };
+        let seconds = interval::interval_s(rhythm, size, self.bounds.interval_s);
+        interval::jittered(rhythm, seconds, &mut self.rng)
+    }
+
+    /// An announce of a peer that is there.
+    fn refresh(&mut self, news: &Announce, entry: &Entry) -> Option<Moved> {
+        let place = self.table.place(news.hash)?;
+        let keyed = *self.table.keyed();
+        let swarm = self.table.at_mut(place)?;
         let sources = swarm.complete();
-        let mut finished = false;
-        if before.is_some() {
-            finished = swarm.refresh(news.key, news.id, news.complete, expires);
-        } else {
-            swarm.insert(news.key, news.id, news.complete, expires);
-            self.peers += 1;
-            if let Some(source) = public_source(news.key.ip()) {
-                *self.entries.entry(source).or_default() += 1;
-            }
-        }
+        let refreshed = swarm.refresh(news.key, entry, &keyed)?;
         let source_changed = (sources == 0) != (swarm.complete() == 0);
-        let mut moved = self.moved(news.hash, news.key, before, Some(news.complete));
-        (moved.finished, moved.source_changed) = (finished, source_changed);
-        done(moved, replaced)
+        note(&mut self.changes, swarm, self.bounds.peers);
+        let (before, after) = (refreshed.was_complete, news.complete());
+        let mut moved = match before == after {
+            true => self.unmoved(news.hash, news.key),
+            false => self.moved(news.hash, news.key, Some(before), Some(after)),
+        };
+        (moved.finished, moved.source_changed) = (refreshed.finished, source_changed);
+        Some(moved)
+    }
+
+    /// A peer that is not there enters.
+    fn enter(&mut self, news: &Announce, entry: &Entry) -> Moved {
+        let keyed = *self.table.keyed();
+        let place = match self.table.place(news.hash) {
+            Some(place) => place,
+            None => self.table.insert(Swarm::new(news.hash, entry.now_s)),
+        };
+        let mut source_changed = false;
+        if let Some(swarm) = self.table.at_mut(place) {
+            let sources = swarm.complete();
+            swarm.insert(news.key, entry, &keyed);
+            source_changed = (sources == 0) != (swarm.complete() == 0);
+            note(&mut self.changes, swarm, self.bounds.peers);
+        }
+        self.peers += 1;
+        self.shares.add(Source::limited(news.key.ip(), self.bounds.public));
+        self.unpark();
+        Moved { source_changed, ..self.moved(news.hash, news.key, None, Some(news.complete())) }
     }
 
     /// Offers live peers to an asker until `take` has what it wants.
@@ -240,83 +304,160 @@ impl Swarms {
         asker: &Asker,
         take: &mut dyn FnMut(&Peer) -> bool,
     ) {
-        if let Some(swarm) = self.table.get_mut(&hash) {
-            swarm.sample(now, asker, &mut self.rng, take);
-        }
+        let now_s = self.now_s(now);
+        let Some(swarm) = self.table.get(hash) else { return };
+        let near = Near::new(&self.sites, asker.key.ip());
+        let mut choice = Choice { now_s, near, rng: &mut self.rng, far: &mut self.far };
+        swarm.sample(&mut choice, asker, take);
     }
 
     /// Removes a peer; nothing happens when it is not there.
     pub fn remove(&mut self, hash: InfoHash, key: PeerKey) -> Moved {
-        let Some(swarm) = self.table.get_mut(&hash) else { return self.unmoved(hash, key) };
+        let keyed = *self.table.keyed();
+        let place = self.table.place(hash);
+        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else {
+            return self.unmoved(hash, key);
+        };
         let sources = swarm.complete();
-        let Some(peer) = swarm.remove(key) else { return self.unmoved(hash, key) };
+        let Some(was_complete) = swarm.remove(key, &keyed) else {
+            return self.unmoved(hash, key);
+        };
         let source_changed = sources > 0 && swarm.complete() == 0;
+        note(&mut self.changes, swarm, self.bounds.peers);
         if swarm.is_empty() {
-            self.table.remove(&hash);
+            self.emptied(hash);
         }
         self.peers = self.peers.saturating_sub(1);
-        if let Some(source) = public_source(key.ip())
-            && let Some(count) = self.entries.get_mut(&source)
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.entries.remove(&source);
-            }
-        }
-        let mut moved = self.moved(hash, key, Some(peer.complete), None);
-        moved.source_changed = source_changed;
-        moved
+        self.shares.take(Source::limited(key.ip(), self.bounds.public));
+        Moved { source_changed, ..self.moved(hash, key, Some(was_complete), None) }
     }
 
-    /// Looks at up to `slots` places for peers whose time is over and removes them into `gone`,
-    /// going on where the last sweep ended.
+    /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
+    fn emptied(&mut self, hash: InfoHash) {
+        let place = self.table.place(hash);
+        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
+        if swarm.completed == 0 {
+            self.table.remove(hash);
+        } else if !swarm.parked {
+            swarm.parked = true;
+            self.parked.push_back(hash);
+            self.unpark();
+        }
+    }
+
+    /// Swarms without peers go first when room is short.
+    fn unpark(&mut self) {
+        while self.parked.len() > PARKED_SWARMS_MAX
+            || (!self.parked.is_empty() && self.peers + self.parked.len() > self.bounds.peers)
+        {
+            let Some(hash) = self.parked.pop_front() else { return };
+            let place = self.table.place(hash);
+            let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { continue };
+            swarm.parked = false;
+            if swarm.is_empty() {
+                self.changes.note(hash, self.bounds.peers);
+                self.table.remove(hash);
+            }
+        }
+    }
+
+    /// Removes the peers of one swarm whose time is over, so that what is said of it next is true.
+    pub fn settle(&mut self, now: Time, hash: InfoHash, gone: &mut Vec<Moved>) {
+        let now_s = self.now_s(now);
+        let place = self.table.place(hash);
+        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
+        if swarm.earliest_s() > now_s || swarm.len() > SETTLE_PEERS_MAX {
+            return;
+        }
+        let mut over = std::mem::take(&mut self.over);
+        swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over);
+        gone.extend(over.drain(..).map(|key| self.remove(hash, key)));
+        self.over = over;
+    }
+
+    /// One slice of the sweep: looks at up to `slots` swarms and peers for peers whose time is
+    /// over and removes some of them into `gone`, going on where the last slice ended.
     pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) {
-        let mut over = Vec::new();
-        let mut rounds = self.table.len();
-        while slots > 0 && rounds > 0 {
-            let from = self.sweep_at.unwrap_or((InfoHash([0; 20]), 0));
-            let Some((&hash, swarm)) = self.table.range(from.0..).next() else {
-                if self.sweep_at.take().is_none() {
-                    break;
-                }
+        let now_s = self.now_s(now);
+        let mut over = std::mem::take(&mut self.over);
+        let mut rounds = self.table.places();
+        while slots > 0 && rounds > 0 && gone.len() < REMOVED_PER_SLICE {
+            let (place, from) = self.sweep_at;
+            if place >= self.table.places() {
+                self.sweep_at = (0, 0);
                 continue;
-            };
-            let first = if hash == from.0 { from.1 } else { 0 };
-            let next = swarm.expired(now, first, slots, &mut over);
-            slots = slots.saturating_sub(swarm.len().max(1));
+            }
+            slots -= 1;
+            let most = REMOVED_PER_SLICE - gone.len();
+            let looked_at = self.table.at_mut(place).filter(|s| s.earliest_s() <= now_s);
+            let next = looked_at.and_then(|swarm| {
+                let len = swarm.len().saturating_sub(from);
+                let next = swarm.over(now_s, (from, slots.max(1), most), &mut over);
+                slots = slots.saturating_sub(len);
+                next
+            });
+            let hash = self.table.at(place).map(|swarm| swarm.hash);
             self.sweep_at = match next {
-                Some(slot) => Some((hash, slot)),
-                None => successor(hash).map(|after| (after, 0)),
+                // Those that are removed make those behind them move up.
+                Some(at) => (place, at.saturating_sub(over.len())),
+                None => (place + 1, 0),
             };
             rounds -= usize::from(next.is_none());
-            for key in over.drain(..) {
-                gone.push(self.remove(hash, key));
-            }
+            let gone_here = over.drain(..).zip(std::iter::repeat(hash));
+            gone.extend(gone_here.filter_map(|(key, hash)| Some(self.remove(hash?, key))));
         }
+        self.over = over;
     }
 
-    /// Whether a peer that is not in the swarm may enter. A full swarm makes room by replacing one
-    /// that has not settled.
-    fn admit(&mut self, news: &Announce) -> Result<Room, Refusal> {
-        let swarm = self.table.get(&news.hash);
-        if let Some(source) = public_source(news.key.ip()) {
-            if self.entries.get(&source).copied().unwrap_or(0) >= ADDRESS_ENTRIES_MAX {
-                return Err(refuse("too many torrents from your address"));
-            }
-            let there = swarm.map(|s| s.of_address(news.key.ip(), ADDRESS_PEERS_MAX));
-            if there.unwrap_or(0) >= ADDRESS_PEERS_MAX {
-                return Err(refuse("too many peers from your address"));
-            }
+    /// From now on it is noted which swarms change, for [`Swarms::changed`].
+    pub fn note_changes(&mut self) {
+        self.changes.keep();
+    }
+
+    /// Swarms that changed and were not written since.
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The next swarm to write: its hash, and whether it is still there, then packed into `bytes`.
+    pub fn changed(&mut self, bytes: &mut Vec<u8>) -> Option<(InfoHash, bool)> {
+        let hash = self.changes.next()?;
+        let place = self.table.place(hash);
+        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else {
+            return Some((hash, false));
+        };
+        swarm.noted = false;
+        swarm.pack(bytes);
+        Some((hash, true))
+    }
+
+    /// Takes a swarm back that an earlier run packed; false when the bytes are none or the swarm is
+    /// there already. Peers that were silent for longer than `absent_s` beyond their time are left
+    /// out; nothing is told of the others.
+    pub fn restore(&mut self, now: Time, hash: InfoHash, bytes: &[u8], absent_s: u32) -> bool {
+        let keyed = *self.table.keyed();
+        let now_s = self.now_s(now);
+        let Some(mut swarm) = Swarm::unpack(hash, bytes, (now_s, absent_s), &keyed) else {
+            return false;
+        };
+        let room = self.bounds.peers.saturating_sub(self.peers);
+        let idle = swarm.is_empty() && swarm.completed == 0;
+        if idle || swarm.len() > room || self.table.place(hash).is_some() {
+            return false;
         }
-        let full = self.peers >= self.bounds.peers;
-        if !full && swarm.is_none_or(|swarm| swarm.len() < self.bounds.swarm_peers) {
-            return Ok(Room::Free);
+        self.peers += swarm.len();
+        swarm.parked = swarm.is_empty();
+        let (parked, keys) = (swarm.parked, swarm.peers().collect::<Vec<Peer>>());
+        self.table.insert(swarm);
+        if parked {
+            self.parked.push_back(hash);
+            self.unpark();
         }
-        match swarm.and_then(|swarm| swarm.replaceable(&mut self.rng)) {
-            Some(key) => Ok(Room::Replace(key)),
-            None if full => Err(refuse("tracker is full, try later")),
-            None => Ok(Room::None),
+        for peer in keys {
+            self.shares.add(Source::limited(peer.key.ip(), self.bounds.public));
+            self.moved(hash, peer.key, None, Some(peer.complete));
         }
+        true
     }
 
     fn unmoved(&self, hash: InfoHash, key: PeerKey) -> Moved {
@@ -358,14 +499,12 @@ impl Swarms {
     }
 }
 
-/// The info-hash that follows in order; `None` after the last.
-fn successor(InfoHash(mut bytes): InfoHash) -> Option<InfoHash> {
-    for byte in bytes.iter_mut().rev() {
-        let (next, carry) = byte.overflowing_add(1);
-        *byte = next;
-        if !carry {
-            return Some(InfoHash(bytes));
-        }
+fn counts(swarm: &Swarm) -> Counts {
+    Counts { complete: swarm.complete(), incomplete: swarm.incomplete() }
+}
+
+fn note(changes: &mut Changes, swarm: &mut Swarm, most: usize) {
+    if changes.is_kept() && !swarm.noted {
+        swarm.noted = changes.note(swarm.hash, most);
     }
-    None
 }

@@ -105,6 +105,7 @@ impl Request {
             action::ANNOUNCE => {
                 let mut announce = announce(cid, tid, &mut fields).ok_or(BadRequest::Drop)?;
                 let text = "a truncated option";
+                crate::mark!("B23");
                 announce.url_data =
                     options::url_data(fields.0).ok_or(BadRequest::Refuse { cid, tid, text })?;
                 Ok(Request::Announce(announce))
@@ -255,23 +256,47 @@ impl Response {
                 write_words(&[action::CONNECT, *tid], out);
                 out.extend_from_slice(&cid.to_be_bytes());
             }
-            Response::Announce(answer) => {
-                let counts = [answer.interval_s, answer.leechers, answer.seeders];
-                write_words(&[action::ANNOUNCE, answer.tid], out);
-                write_words(&counts, out);
-                answer.peers.iter().for_each(|peer| write_addr(*peer, ipv6, out));
+            Response::Announce(AnnounceResponse { tid, interval_s, leechers, seeders, peers }) => {
+                let (tid, interval_s, leechers, seeders) = (*tid, *interval_s, *leechers, *seeders);
+                write_announced(
+                    &AnnounceHead { tid, interval_s, leechers, seeders },
+                    peers,
+                    ipv6,
+                    out,
+                );
             }
-            Response::Scrape { tid, rows } => {
-                write_words(&[action::SCRAPE, *tid], out);
-                for row in rows {
-                    write_words(&[row.seeders, row.completed, row.leechers], out);
-                }
-            }
+            Response::Scrape { tid, rows } => write_scrape(*tid, rows.iter().copied(), out),
             Response::Error { tid, text } => {
                 write_words(&[action::ERROR, *tid], out);
                 out.extend_from_slice(text.as_bytes());
             }
         }
+    }
+}
+
+/// An announce answer before its peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnnounceHead {
+    pub tid: u32,
+    /// Seconds until the next regular announce.
+    pub interval_s: u32,
+    pub leechers: u32,
+    pub seeders: u32,
+}
+
+/// Appends an announce answer; peers of the other family than the asker's are left out.
+pub fn write_announced(head: &AnnounceHead, peers: &[SocketAddr], ipv6: bool, out: &mut Vec<u8>) {
+    let counts = [head.interval_s, head.leechers, head.seeders];
+    write_words(&[action::ANNOUNCE, head.tid], out);
+    write_words(&counts, out);
+    peers.iter().for_each(|peer| write_addr(*peer, ipv6, out));
+}
+
+/// Appends a scrape answer.
+pub fn write_scrape(tid: u32, rows: impl Iterator<Item = ScrapeRow>, out: &mut Vec<u8>) {
+    write_words(&[action::SCRAPE, tid], out);
+    for row in rows {
+        write_words(&[row.seeders, row.completed, row.leechers], out);
     }
 }
 

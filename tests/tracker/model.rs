@@ -3,14 +3,25 @@
 use lmk::core::id::{InfoHash, PeerId};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
+use lmk::tracker::admission::Bounds;
+use lmk::tracker::clock::Clock;
 use lmk::tracker::counts::Counts;
-use lmk::tracker::swarm::{Asker, PeerKey};
-use lmk::tracker::swarms::{Announce, Bounds, Swarms};
+use lmk::tracker::record::{PeerKey, Progress};
+use lmk::tracker::sample::Asker;
+use lmk::tracker::swarms::{Announce, Swarms};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// v1 and v2 hash of one content, and a third by itself.
 const HASHES: [InfoHash; 3] = [InfoHash([1; 20]), InfoHash([0xff; 20]), InfoHash([7; 20])];
+
+fn table(seed: u64, bounds: Bounds) -> Swarms {
+    Swarms::new(Clock::new(1_767_225_600), Rng::new(seed), bounds)
+}
+
+fn progress(complete: bool) -> Progress {
+    Progress { left: u64::from(!complete), ..Progress::default() }
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -57,7 +68,7 @@ proptest! {
     fn counters_are_what_a_recount_gives(
         steps in prop::collection::vec(step(), 1..120), seed: u64,
     ) {
-        let mut swarms = Swarms::new(Rng::new(seed), Bounds::default());
+        let mut swarms = table(seed, Bounds::default());
         let mut model = Model::new();
         let (mut now, mut linked) = (Time::ZERO, 0);
         for step in steps {
@@ -65,7 +76,8 @@ proptest! {
                 Step::Announce { hash, peer, complete, stopped, twice } => {
                     let id = PeerId(*b"-LM0100-abcdefghijkl");
                     let (hash_bytes, key) = (HASHES[hash], key(peer));
-                    let news = Announce { hash: hash_bytes, key, id, complete, stopped };
+                    let progress = progress(complete);
+                    let news = Announce { hash: hash_bytes, key, id, progress, stopped };
                     // A datagram may come twice.
                     for _ in 0..=u8::from(twice) {
                         swarms.announce(now, &news).unwrap();
@@ -115,12 +127,13 @@ proptest! {
     fn a_sample_is_a_choice_of_the_live_ones(
         complete in prop::collection::vec(any::<bool>(), 1..60), want in 0..40usize, seed: u64,
     ) {
-        let mut swarms = Swarms::new(Rng::new(seed), Bounds::default());
+        let mut swarms = table(seed, Bounds::default());
         let id = |n: usize| PeerId([n as u8; 20]);
         let key = |n: usize| PeerKey::new(([10, 0, 1, n as u8], 7000).into());
         for (n, complete) in complete.iter().enumerate() {
             let (hash, complete) = (HASHES[0], *complete);
-            let news = Announce { hash, key: key(n), id: id(n), complete, stopped: false };
+            let progress = progress(complete);
+            let news = Announce { hash, key: key(n), id: id(n), progress, stopped: false };
             swarms.announce(Time::ZERO, &news).unwrap();
         }
         for asker in [true, false] {
@@ -137,13 +150,13 @@ proptest! {
 
 #[test]
 fn a_full_swarm_replaces_newcomers_and_keeps_those_who_stay() {
-    let bounds = Bounds { peers: 1000, swarm_peers: 50 };
-    let mut swarms = Swarms::new(Rng::new(1), bounds);
+    let bounds = Bounds { peers: 1000, swarm_peers: 50, ..Bounds::default() };
+    let mut swarms = table(1, bounds);
     let news = |n: u16| Announce {
         hash: HASHES[0],
         key: PeerKey::new(([10, 0, 0, 1], 1000 + n).into()),
         id: PeerId([n as u8; 20]),
-        complete: false,
+        progress: progress(false),
         stopped: false,
     };
     for round in 0..3 {
@@ -167,12 +180,12 @@ fn a_full_swarm_replaces_newcomers_and_keeps_those_who_stay() {
 
 #[test]
 fn a_full_table_refuses_and_takes_again_when_there_is_room() {
-    let mut swarms = Swarms::new(Rng::new(1), Bounds { peers: 10, swarm_peers: 50 });
+    let mut swarms = table(1, Bounds { peers: 10, swarm_peers: 50, ..Bounds::default() });
     let news = |n: u8, stopped| Announce {
         hash: InfoHash([n; 20]),
         key: PeerKey::new(([10, 0, 0, 1], 1000).into()),
         id: PeerId([n; 20]),
-        complete: false,
+        progress: progress(false),
         stopped,
     };
     for n in 0..10 {
@@ -189,13 +202,13 @@ fn a_full_table_refuses_and_takes_again_when_there_is_room() {
 
 #[test]
 fn a_sample_leaves_out_the_asker_under_any_name_and_whoever_is_over() {
-    let mut swarms = Swarms::new(Rng::new(1), Bounds::default());
+    let mut swarms = table(1, Bounds::default());
     let key = |port: u16| PeerKey::new(([10, 0, 0, 1], port).into());
     let news = |port: u16| Announce {
         hash: HASHES[0],
         key: key(port),
         id: PeerId([port as u8; 20]),
-        complete: false,
+        progress: progress(false),
         stopped: false,
     };
     swarms.announce(Time::ZERO, &news(1)).unwrap();

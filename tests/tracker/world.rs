@@ -31,6 +31,8 @@ pub fn plan(bind: &str) -> TrackerPlan {
         secret,
         key_file: None,
         keep_names_s: 86_400,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 
