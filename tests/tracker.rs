@@ -11,6 +11,8 @@ mod catalogue;
 mod connections;
 #[path = "tracker/frames.rs"]
 mod frames;
+#[path = "tracker/limits.rs"]
+mod limits;
 #[path = "tracker/model.rs"]
 mod model;
 #[path = "tracker/start.rs"]

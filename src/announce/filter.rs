@@ -75,7 +75,8 @@ mod tests {
             "[ff02::1]:80",
             "[::ffff:0.0.0.0]:80",
         ];
-        assert!(kept(&garbage, "127.0.0.1:6969", &[]).is_empty());
+        let kept = crate::expect_mark!("B16", kept(&garbage, "127.0.0.1:6969", &[]));
+        assert!(kept.is_empty());
     }
 
     #[test]

@@ -20,10 +20,10 @@ use crate::wire::control::{
     ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
 };
 use crate::wire::udp::{
-    AnnounceHead, AnnounceRequest, BadRequest, Event, Request, Response, ScrapeRow,
+    AnnounceHead, AnnounceRequest, BadRequest, Event, Request, Response, ScrapeRow, write_addr,
     write_announced, write_scrape,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Peers of an answer when the client leaves it to us, and the most it may ask for.
 const PEERS_DEFAULT: usize = 50;
@@ -62,7 +62,6 @@ pub struct Datagrams {
     pub dropped: u64,
     /// Reused from answer to answer.
     answer: Vec<u8>,
-    peers: Vec<SocketAddr>,
 }
 
 /// Nothing to say.
@@ -79,7 +78,6 @@ impl Datagrams {
             answered: 0,
             dropped: 0,
             answer: Vec::new(),
-            peers: Vec::new(),
         }
     }
 
@@ -231,18 +229,18 @@ impl Datagrams {
             Ok(announced) => announced,
             Err(refusal) => return self.refuse(news, tid, refusal.what),
         };
-        self.choose(now, news, request, &heard, world);
         let head = AnnounceHead {
             tid,
             interval_s: announced.interval_s as u32,
             leechers: announced.counts.incomplete,
             seeders: announced.counts.complete,
         };
-        write_announced(&head, &self.peers, addr.is_ipv6(), &mut self.answer);
+        write_announced(&head, &mut self.answer);
+        self.choose(now, news, request, &heard, world);
         Ok(())
     }
 
-    /// Puts the peers to hand to an asker into `self.peers`.
+    /// Appends the peers to hand to an asker.
     fn choose(
         &mut self,
         now: Time,
@@ -251,7 +249,6 @@ impl Datagrams {
         heard: &Announce,
         world: &mut World<'_>,
     ) {
-        self.peers.clear();
         let wanted = usize::try_from(request.num_want).unwrap_or(PEERS_DEFAULT).min(PEERS_MAX);
         if heard.stopped || wanted == 0 {
             return;
@@ -266,14 +263,17 @@ impl Datagrams {
             v4: ip.is_ipv4(),
             want: wanted.min(room),
         };
-        let (peers, ours) = (&mut self.peers, &self.ours);
-        world.registry.swarms.sample(now, heard.hash, &asker, &mut |peer| {
-            let Some(addr) = handed(peer.key.addr(), ip, news.to, ours) else { return false };
-            let itself = addr == heard.key.addr();
-            if !itself {
-                peers.push(addr);
+        let (answer, ours) = (&mut self.answer, &self.ours);
+        world.registry.swarms.choose(now, heard.hash, &asker, &mut |candidate| {
+            if ip.is_loopback() || !is_loopback(candidate.ip) {
+                answer.extend_from_slice(candidate.ip);
+                answer.extend_from_slice(&candidate.port);
+                return true;
             }
-            !itself
+            let addr = candidate.peer().and_then(|p| handed(p.key.addr(), ip, news.to, ours));
+            let Some(addr) = addr.filter(|addr| *addr != heard.key.addr()) else { return false };
+            write_addr(addr, ip.is_ipv6(), answer);
+            true
         });
     }
 
@@ -331,4 +331,9 @@ impl Datagrams {
         let ticket = world.tickets.give(ip, &request.nonce, rights, unix_s);
         ControlResponse { seconds: LIFETIME_S as u32, ticket, ..answer }
     }
+}
+
+/// Whether the bytes of an address are those of a loopback one.
+fn is_loopback(ip: &[u8]) -> bool {
+    matches!(ip, [127, _, _, _]) || ip == Ipv6Addr::LOCALHOST.octets()
 }

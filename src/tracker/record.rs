@@ -1,5 +1,6 @@
 //! One peer of a swarm as it is kept: 50 bytes for IPv4, 62 for IPv6, without padding.
 
+use super::sample::Candidate;
 use super::source::Source;
 use crate::core::id::PeerId;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -66,16 +67,20 @@ pub struct Record<const N: usize> {
 
 /// An address with `N` bytes: 4 or 16.
 pub trait Family {
+    /// Bytes of the small network that an address lies in: a /24, a /64.
+    const SUBNET_BYTES: usize;
     fn ip(&self) -> IpAddr;
 }
 
 impl Family for [u8; 4] {
+    const SUBNET_BYTES: usize = 3;
     fn ip(&self) -> IpAddr {
         IpAddr::from(*self)
     }
 }
 
 impl Family for [u8; 16] {
+    const SUBNET_BYTES: usize = 8;
     fn ip(&self) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from(*self))
     }
@@ -145,6 +150,15 @@ where
 
     pub fn port_bytes(&self) -> [u8; 2] {
         self.port
+    }
+
+    pub fn id_bytes(&self) -> &[u8; 20] {
+        &self.id
+    }
+
+    pub fn candidate(&self) -> Candidate<'_> {
+        let complete = self.complete();
+        Candidate { ip: &self.ip, port: self.port, id: &self.id, complete }
     }
 
     pub fn id(&self) -> PeerId {

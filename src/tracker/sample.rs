@@ -6,6 +6,7 @@ use super::record::{Family, Peer, PeerKey, Record};
 use super::sites::Near;
 use crate::core::id::PeerId;
 use crate::core::rng::Rng;
+use std::net::{IpAddr, SocketAddr};
 
 /// Who asks for peers, and what for.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,33 @@ const STRIDES: [u64; 8] = [
     4_294_967_477,
 ];
 
+/// From this many records on a walk takes them in runs, which lie side by side in memory.
+const RUNS_FROM: usize = 512;
+const RUN: usize = 8;
+/// Records that are looked at for near ones, where there are so many and fewer would do.
+const LOOKS_MIN: usize = 256;
+
+/// A peer that may be handed out, as it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its address, 4 or 16 bytes, as compact forms of peers have it (BEP 15, BEP 23).
+    pub ip: &'a [u8],
+    pub port: [u8; 2],
+    pub id: &'a [u8; 20],
+    pub complete: bool,
+}
+
+impl Candidate<'_> {
+    pub fn peer(&self) -> Option<Peer> {
+        let ip = match self.ip.len() {
+            4 => IpAddr::from(*self.ip.first_chunk::<4>()?),
+            _ => IpAddr::from(*self.ip.first_chunk::<16>()?),
+        };
+        let key = PeerKey::new(SocketAddr::new(ip, u16::from_be_bytes(self.port)));
+        Some(Peer { key, id: PeerId(*self.id), complete: self.complete })
+    }
+}
+
 /// One choice of peers, with what it depends on besides the asker.
 #[derive(Debug)]
 pub struct Choice<'a> {
@@ -49,7 +77,7 @@ impl Choice<'_> {
         &mut self,
         members: &Members<N>,
         asker: &Asker,
-        take: &mut dyn FnMut(&Peer) -> bool,
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
     ) where
         [u8; N]: Family,
     {
@@ -72,49 +100,53 @@ impl Choice<'_> {
         records: &[Record<N>],
         want: usize,
         asker: &Asker,
-        take: &mut dyn FnMut(&Peer) -> bool,
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
     ) -> usize
     where
         [u8; N]: Family,
     {
-        let count = records.len();
-        if count == 0 || want == 0 {
+        if records.is_empty() || want == 0 {
             return 0;
         }
         self.far.clear();
-        let stride =
-            STRIDES.get(self.rng.below(8) as usize).map_or(1, |s| (s % count as u64) as usize);
-        let mut at = self.rng.below(count as u64) as usize;
+        let (own_ip, own_port) = (asker.key.ip(), asker.key.addr().port().to_be_bytes());
+        let itself = |record: &Record<N>| {
+            *record.id_bytes() == asker.id.0
+                || (record.port_bytes() == own_port && record.ip_bytes().ip() == own_ip)
+        };
+        let run = if records.len() < RUNS_FROM { 1 } else { RUN };
+        let runs = records.len().div_ceil(run) as u64;
+        let stride = STRIDES.get(self.rng.below(8) as usize).map_or(1, |stride| stride % runs);
+        let mut at = self.rng.below(runs);
+        let mut looks = records.len().min(want.saturating_mul(4).max(LOOKS_MIN));
         let mut given = 0;
-        for _ in 0..count.min(want.saturating_mul(4).saturating_add(16)) {
-            let Some(record) = records.get(at) else { break };
-            let here = at as u32;
+        while looks > 0 {
+            let first = at as usize * run;
+            for (nth, record) in records.iter().skip(first).take(run).enumerate() {
+                looks = looks.saturating_sub(1);
+                if record.over_s() <= self.now_s || itself(record) {
+                    continue;
+                }
+                if !self.near.has_bytes(record.ip_bytes()) {
+                    if self.far.len() < want {
+                        self.far.push((first + nth) as u32);
+                    }
+                } else if take(&record.candidate()) {
+                    given += 1;
+                    if given == want {
+                        return given;
+                    }
+                }
+            }
             at += stride;
-            at -= if at >= count { count } else { 0 };
-            if record.over_s() <= self.now_s {
-                continue;
-            }
-            let peer = record.peer();
-            if peer.key == asker.key || peer.id == asker.id {
-                continue;
-            }
-            if !self.near.has(peer.key.ip()) {
-                if self.far.len() < want {
-                    self.far.push(here);
-                }
-            } else if take(&peer) {
-                given += 1;
-                if given == want {
-                    return given;
-                }
-            }
+            at -= if at >= runs { runs } else { 0 };
         }
         for here in self.far.iter() {
             if given == want {
                 break;
             }
-            let peer = records.get(*here as usize).map(Record::peer);
-            given += usize::from(peer.is_some_and(|peer| take(&peer)));
+            let record = records.get(*here as usize);
+            given += usize::from(record.is_some_and(|record| take(&record.candidate())));
         }
         given
     }

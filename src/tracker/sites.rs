@@ -1,6 +1,7 @@
 //! Which addresses are near each other: those of one site that the operator named, and those of one
 //! small network.
 
+use super::record::Family;
 use std::net::IpAddr;
 
 /// A network by its first address and the length of its prefix.
@@ -81,20 +82,35 @@ impl Sites {
 pub struct Near<'a> {
     sites: &'a Sites,
     site: Option<u16>,
-    subnet: u128,
-    mask: u128,
+    asker: IpAddr,
 }
 
 impl<'a> Near<'a> {
     pub fn new(sites: &'a Sites, asker: IpAddr) -> Near<'a> {
-        // A /24 of IPv4, a /64 of IPv6.
-        let mask = mask(if asker.is_ipv4() { 120 } else { 64 });
-        Near { sites, site: sites.of(asker), subnet: number(asker) & mask, mask }
+        Near { sites, site: sites.of(asker), asker }
+    }
+
+    /// Whether an address lies in the subnet of the asker, a /24 or a /64, or at its site.
+    pub fn has_bytes<const N: usize>(&self, ip: &[u8; N]) -> bool
+    where
+        [u8; N]: Family,
+    {
+        let subnet = |own: &[u8]| {
+            let bytes = <[u8; N]>::SUBNET_BYTES;
+            own.len() == N && own.get(..bytes) == ip.get(..bytes)
+        };
+        let near = match self.asker {
+            IpAddr::V4(own) => subnet(&own.octets()),
+            IpAddr::V6(own) => subnet(&own.octets()),
+        };
+        near || (self.site.is_some() && self.sites.of(ip.ip()) == self.site)
     }
 
     pub fn has(&self, ip: IpAddr) -> bool {
-        number(ip) & self.mask == self.subnet
-            || (self.site.is_some() && self.sites.of(ip) == self.site)
+        match ip {
+            IpAddr::V4(ip) => self.has_bytes(&ip.octets()),
+            IpAddr::V6(ip) => self.has_bytes(&ip.octets()),
+        }
     }
 }
 

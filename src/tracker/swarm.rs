@@ -3,7 +3,7 @@
 use super::members::{Keyed, Members};
 use super::record::{Entry, Record};
 pub use super::record::{Peer, PeerKey, SETTLED};
-use super::sample::{Asker, Choice};
+use super::sample::{Asker, Candidate, Choice};
 use crate::core::id::InfoHash;
 use crate::core::rng::Rng;
 use crate::wire::read::Fields;
@@ -186,7 +186,7 @@ impl Swarm {
         &self,
         choice: &mut Choice<'_>,
         asker: &Asker,
-        take: &mut dyn FnMut(&Peer) -> bool,
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
     ) {
         match (asker.v4, &self.v6) {
             (true, _) => choice.of(&self.v4, asker, take),

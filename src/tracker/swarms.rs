@@ -10,7 +10,7 @@ use super::interval::{self, Asker as Rhythm};
 use super::members::Keyed;
 use super::pairs::{Pair, Pairs};
 use super::record::{Entry, Peer, PeerKey, Progress};
-use super::sample::{Asker, Choice};
+use super::sample::{Asker, Candidate, Choice};
 use super::shares::Shares;
 use super::sites::{Near, Sites};
 use super::source::Source;
@@ -20,7 +20,7 @@ use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::rng::Rng;
-use crate::core::time::Time;
+use crate::core::time::{Span, Time};
 use std::collections::VecDeque;
 
 /// Peers of a swarm up to which those that are over are removed before anything is said of it; a
@@ -210,18 +210,20 @@ impl Swarms {
     /// Takes an announce.
     pub fn announce(&mut self, now: Time, news: &Announce) -> Result<Announced, Refusal> {
         let now_s = self.now_s(now);
-        let interval_s = self.interval_s(now_s, news);
+        let place = self.table.place(news.hash);
+        let interval_s = self.interval_s(now_s, news, place);
         if news.stopped {
             crate::mark!("B15");
             let moved = self.remove(news.hash, news.key);
             let counts = self.scrape(news.hash).0;
             return Ok(Announced { moved, replaced: None, interval_s, counts });
         }
-        let lifetime = interval::expiry(news.id.is_lmk(), interval_s).as_secs();
+        // Records count whole seconds: the one that has begun is given on top.
+        let begun = u64::from(now.since(Time(now.secs() * 1_000_000_000)) > Span::ZERO);
+        let lifetime = interval::expiry(news.id.is_lmk(), interval_s).as_secs() + begun;
         let lifetime_s = u16::try_from(lifetime).unwrap_or(u16::MAX);
         let entry = Entry { id: news.id, progress: news.progress, now_s, lifetime_s };
-        if let Some(moved) = self.refresh(news, &entry) {
-            let counts = self.scrape(news.hash).0;
+        if let Some((moved, counts)) = place.and_then(|place| self.refresh(place, news, &entry)) {
             return Ok(Announced { moved, replaced: None, interval_s, counts });
         }
         let room = self.gate().admit(news.hash, news.key)?;
@@ -247,8 +249,8 @@ impl Swarms {
         }
     }
 
-    fn interval_s(&mut self, now_s: u32, news: &Announce) -> u64 {
-        let (age_s, size) = match self.table.get(news.hash) {
+    fn interval_s(&mut self, now_s: u32, news: &Announce, place: Option<usize>) -> u64 {
+        let (age_s, size) = match place.and_then(|place| self.table.at(place)) {
             Some(swarm) => (now_s.saturating_sub(swarm.born_s), swarm.len() as u64),
             None => (0, 0),
         };
@@ -258,22 +260,36 @@ impl Swarms {
         interval::jittered(rhythm, seconds, &mut self.rng)
     }
 
-    /// An announce of a peer that is there.
-    fn refresh(&mut self, news: &Announce, entry: &Entry) -> Option<Moved> {
-        let place = self.table.place(news.hash)?;
+    /// An announce of a peer that is there; the counts of the swarm afterwards.
+    fn refresh(&mut self, place: usize, news: &Announce, entry: &Entry) -> Option<(Moved, Counts)> {
         let keyed = *self.table.keyed();
         let swarm = self.table.at_mut(place)?;
         let sources = swarm.complete();
         let refreshed = swarm.refresh(news.key, entry, &keyed)?;
         let source_changed = (sources == 0) != (swarm.complete() == 0);
         note(&mut self.changes, swarm, self.bounds.peers);
+        let counts = counts(swarm);
         let (before, after) = (refreshed.was_complete, news.complete());
-        let mut moved = match before == after {
-            true => self.unmoved(news.hash, news.key),
-            false => self.moved(news.hash, news.key, Some(before), Some(after)),
+        let mut moved = match (before == after, self.pairs.twin(news.hash)) {
+            // By far the most of what a tracker hears: no further look-up for it.
+            (true, None) => {
+                let standing = Standing::of(Some(after), None);
+                let (before, after) = (standing, standing);
+                Moved {
+                    hash: news.hash,
+                    key: news.key,
+                    before,
+                    after,
+                    finished: false,
+                    source_changed: false,
+                    counts,
+                }
+            }
+            (true, Some(_)) => self.unmoved(news.hash, news.key),
+            (false, _) => self.moved(news.hash, news.key, Some(before), Some(after)),
         };
         (moved.finished, moved.source_changed) = (refreshed.finished, source_changed);
-        Some(moved)
+        Some((moved, counts))
     }
 
     /// A peer that is not there enters.
@@ -303,6 +319,19 @@ impl Swarms {
         hash: InfoHash,
         asker: &Asker,
         take: &mut dyn FnMut(&Peer) -> bool,
+    ) {
+        self.choose(now, hash, asker, &mut |candidate| {
+            candidate.peer().is_some_and(|peer| take(&peer))
+        });
+    }
+
+    /// The same without copying what nobody looks at.
+    pub fn choose(
+        &mut self,
+        now: Time,
+        hash: InfoHash,
+        asker: &Asker,
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
     ) {
         let now_s = self.now_s(now);
         let Some(swarm) = self.table.get(hash) else { return };
@@ -431,8 +460,8 @@ impl Swarms {
         Some((hash, true))
     }
 
-    /// Takes a swarm back that an earlier run packed; false when the bytes are none or the swarm is
-    /// there already. Peers that were silent for longer than `absent_s` beyond their time are left
+    /// Takes a swarm back that an earlier run packed; false when the bytes are no swarm, there is
+    /// no room, or it is there already. Peers that were silent for longer than `absent_s` beyond their time are left
     /// out; nothing is told of the others.
     pub fn restore(&mut self, now: Time, hash: InfoHash, bytes: &[u8], absent_s: u32) -> bool {
         let keyed = *self.table.keyed();
@@ -441,12 +470,18 @@ impl Swarms {
             return false;
         };
         let room = self.bounds.peers.saturating_sub(self.peers);
-        let idle = swarm.is_empty() && swarm.completed == 0;
-        if idle || swarm.len() > room || self.table.place(hash).is_some() {
+        if swarm.len() > room || self.table.place(hash).is_some() {
             return false;
+        }
+        if swarm.is_empty() && swarm.completed == 0 {
+            // Nothing is left of it: the store may forget it.
+            self.changes.note(hash, self.bounds.peers);
+            return true;
         }
         self.peers += swarm.len();
         swarm.parked = swarm.is_empty();
+        // What was written says when they were heard before.
+        note(&mut self.changes, &mut swarm, self.bounds.peers);
         let (parked, keys) = (swarm.parked, swarm.peers().collect::<Vec<Peer>>());
         self.table.insert(swarm);
         if parked {

@@ -258,12 +258,8 @@ impl Response {
             }
             Response::Announce(AnnounceResponse { tid, interval_s, leechers, seeders, peers }) => {
                 let (tid, interval_s, leechers, seeders) = (*tid, *interval_s, *leechers, *seeders);
-                write_announced(
-                    &AnnounceHead { tid, interval_s, leechers, seeders },
-                    peers,
-                    ipv6,
-                    out,
-                );
+                write_announced(&AnnounceHead { tid, interval_s, leechers, seeders }, out);
+                peers.iter().for_each(|peer| write_addr(*peer, ipv6, out));
             }
             Response::Scrape { tid, rows } => write_scrape(*tid, rows.iter().copied(), out),
             Response::Error { tid, text } => {
@@ -284,12 +280,11 @@ pub struct AnnounceHead {
     pub seeders: u32,
 }
 
-/// Appends an announce answer; peers of the other family than the asker's are left out.
-pub fn write_announced(head: &AnnounceHead, peers: &[SocketAddr], ipv6: bool, out: &mut Vec<u8>) {
+/// Appends an announce answer without peers; each follows by [`write_addr`].
+pub fn write_announced(head: &AnnounceHead, out: &mut Vec<u8>) {
     let counts = [head.interval_s, head.leechers, head.seeders];
     write_words(&[action::ANNOUNCE, head.tid], out);
     write_words(&counts, out);
-    peers.iter().for_each(|peer| write_addr(*peer, ipv6, out));
 }
 
 /// Appends a scrape answer.
@@ -320,7 +315,8 @@ fn write_words(words: &[u32], out: &mut Vec<u8>) {
     words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
 }
 
-fn write_addr(addr: SocketAddr, ipv6: bool, out: &mut Vec<u8>) {
+/// Appends a compact address, unless it is of the other family.
+pub fn write_addr(addr: SocketAddr, ipv6: bool, out: &mut Vec<u8>) {
     match (addr, ipv6) {
         (SocketAddr::V4(addr), false) => out.extend_from_slice(&addr.ip().octets()),
         (SocketAddr::V6(addr), true) => out.extend_from_slice(&addr.ip().octets()),

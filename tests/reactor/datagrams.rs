@@ -2,6 +2,7 @@
 
 use crate::world::World;
 use lmk::core::io::Input;
+use lmk::expect_mark;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ fn datagrams_that_cannot_leave_are_counted_and_end_nothing() {
         out.datagram(deaf, IpAddr::V6(Ipv6Addr::LOCALHOST), b"x");
         out.datagram(deaf, "192.0.2.1".parse().unwrap(), b"x");
     });
-    world.turns(50);
+    expect_mark!("B22", world.turns(50));
     let counters = world.reactor.counters();
     assert_eq!(counters.datagrams_out, 300);
     assert_eq!(counters.datagrams_dropped, 4);
