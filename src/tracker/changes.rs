@@ -37,7 +37,7 @@ impl Changes {
         noted
     }
 
-    pub fn next(&mut self) -> Option<InfoHash> {
+    pub fn take(&mut self) -> Option<InfoHash> {
         self.waiting.pop_front()
     }
 }

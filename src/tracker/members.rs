@@ -71,6 +71,10 @@ where
         self.records.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     pub fn complete(&self) -> u32 {
         self.complete
     }
@@ -285,7 +289,7 @@ mod tests {
     fn record(n: u32, left: u64) -> Record<4> {
         let progress = Progress { left, ..Progress::default() };
         let entry = Entry { id: PeerId([n as u8; 20]), progress, now_s: n, lifetime_s: 100 };
-        Record::new((n / 4 | 0x0800_0000).to_be_bytes(), 7000 + n as u16 % 4, &entry)
+        Record::new(((n / 4) | 0x0800_0000).to_be_bytes(), 7000 + n as u16 % 4, &entry)
     }
 
     #[test]

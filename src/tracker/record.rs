@@ -67,20 +67,24 @@ pub struct Record<const N: usize> {
 
 /// An address with `N` bytes: 4 or 16.
 pub trait Family {
-    /// Bytes of the small network that an address lies in: a /24, a /64.
-    const SUBNET_BYTES: usize;
+    /// The small network that the address lies in, a /24 or a /64.
+    fn subnet(&self) -> u64;
     fn ip(&self) -> IpAddr;
 }
 
 impl Family for [u8; 4] {
-    const SUBNET_BYTES: usize = 3;
+    fn subnet(&self) -> u64 {
+        u64::from(u32::from_be_bytes(*self) >> 8)
+    }
     fn ip(&self) -> IpAddr {
         IpAddr::from(*self)
     }
 }
 
 impl Family for [u8; 16] {
-    const SUBNET_BYTES: usize = 8;
+    fn subnet(&self) -> u64 {
+        (u128::from_be_bytes(*self) >> 64) as u64
+    }
     fn ip(&self) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from(*self))
     }

@@ -122,7 +122,8 @@ impl Choice<'_> {
         let mut given = 0;
         while looks > 0 {
             let first = at as usize * run;
-            for (nth, record) in records.iter().skip(first).take(run).enumerate() {
+            let end = records.len().min(first + run);
+            for (nth, record) in records.get(first..end).unwrap_or_default().iter().enumerate() {
                 looks = looks.saturating_sub(1);
                 if record.over_s() <= self.now_s || itself(record) {
                     continue;

@@ -82,12 +82,18 @@ impl Sites {
 pub struct Near<'a> {
     sites: &'a Sites,
     site: Option<u16>,
-    asker: IpAddr,
+    subnet: u64,
+    /// Bytes of the asker's address.
+    bytes: usize,
 }
 
 impl<'a> Near<'a> {
     pub fn new(sites: &'a Sites, asker: IpAddr) -> Near<'a> {
-        Near { sites, site: sites.of(asker), asker }
+        let (subnet, bytes) = match asker {
+            IpAddr::V4(ip) => (ip.octets().subnet(), 4),
+            IpAddr::V6(ip) => (ip.octets().subnet(), 16),
+        };
+        Near { sites, site: sites.of(asker), subnet, bytes }
     }
 
     /// Whether an address lies in the subnet of the asker, a /24 or a /64, or at its site.
@@ -95,15 +101,8 @@ impl<'a> Near<'a> {
     where
         [u8; N]: Family,
     {
-        let subnet = |own: &[u8]| {
-            let bytes = <[u8; N]>::SUBNET_BYTES;
-            own.len() == N && own.get(..bytes) == ip.get(..bytes)
-        };
-        let near = match self.asker {
-            IpAddr::V4(own) => subnet(&own.octets()),
-            IpAddr::V6(own) => subnet(&own.octets()),
-        };
-        near || (self.site.is_some() && self.sites.of(ip.ip()) == self.site)
+        (N == self.bytes && ip.subnet() == self.subnet)
+            || (self.site.is_some() && self.sites.of(ip.ip()) == self.site)
     }
 
     pub fn has(&self, ip: IpAddr) -> bool {

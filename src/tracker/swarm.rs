@@ -142,7 +142,7 @@ impl Swarm {
                 let v6 = self.v6.as_mut()?;
                 let at = v6.find(&ip.octets(), port, keyed)?;
                 let gone = v6.remove(at, keyed).map(|record| record.complete());
-                self.v6.take_if(|v6| v6.len() == 0);
+                self.v6.take_if(|v6| v6.is_empty());
                 gone
             }
         }
@@ -237,7 +237,7 @@ impl Swarm {
                 v6.insert(record.heard_again(now_s), keyed);
             }
         })?;
-        swarm.v6 = (v6.len() > 0).then(|| Box::new(v6));
+        swarm.v6 = (!v6.is_empty()).then(|| Box::new(v6));
         fields.0.is_empty().then_some(swarm)
     }
 }

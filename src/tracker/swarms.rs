@@ -130,7 +130,7 @@ impl Swarms {
 
     /// Swarms and peers that a whole sweep looks at.
     pub fn sweepable(&self) -> usize {
-        self.table.len() + self.peers
+        self.table.swarms() + self.peers
     }
 
     /// Nodes by state, each once per content.
@@ -450,7 +450,7 @@ impl Swarms {
 
     /// The next swarm to write: its hash, and whether it is still there, then packed into `bytes`.
     pub fn changed(&mut self, bytes: &mut Vec<u8>) -> Option<(InfoHash, bool)> {
-        let hash = self.changes.next()?;
+        let hash = self.changes.take()?;
         let place = self.table.place(hash);
         let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else {
             return Some((hash, false));

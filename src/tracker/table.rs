@@ -27,7 +27,7 @@ impl Table {
         &self.keyed
     }
 
-    pub fn len(&self) -> usize {
+    pub fn swarms(&self) -> usize {
         self.swarms.len()
     }
 
