@@ -10,6 +10,7 @@ pub mod limits;
 pub mod mark;
 pub mod meter;
 pub mod name;
+pub mod network;
 pub mod report;
 pub mod rng;
 pub mod slots;

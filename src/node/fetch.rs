@@ -2,10 +2,10 @@
 //! make it durable, and hand over what others were promised.
 
 mod disk;
+mod keeping;
 
 use super::places::show;
 use super::plan::FetchPlan;
-use super::say;
 use super::seek::Seek;
 use super::shared::Shared;
 use super::target::{Placed, Target};
@@ -46,7 +46,7 @@ enum Phase {
         /// Everything has left us; the peers are reading the last of it.
         hung_up: bool,
     },
-    Seeding,
+    Seeding(keeping::Keeping),
 }
 
 #[derive(Debug)]
@@ -98,6 +98,7 @@ impl Fetch {
         match &self.phase {
             Phase::Seeking(seek) => seek.deadline(),
             Phase::HandingOver { until, .. } => *until,
+            Phase::Seeding(keeping) => keeping.deadline(),
             Phase::Downloading(_) => {
                 let timeout = self.plan.timeout.zip(self.no_source);
                 timeout.map_or(Time::NEVER, |(span, since)| since + span)
@@ -113,6 +114,7 @@ impl Fetch {
             return Ok(());
         }
         match &self.phase {
+            Phase::Seeding(_) => self.keep_on(shared, now, out),
             Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text)),
             Phase::HandingOver { .. } => {
                 shared.end(Ending::Done, now, out);
@@ -190,7 +192,7 @@ impl Fetch {
         | Phase::Stopping(target, _)
         | Phase::Finishing(target)) = &mut self.phase
         else {
-            return Ok(Some(done));
+            return Ok(self.looked(shared, (ticket, done), now, out));
         };
         match target.got_file(ticket, done, now, out) {
             Err(done) => return Ok(Some(done)),
@@ -264,7 +266,7 @@ impl Fetch {
 
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        let wanted = matches!(self.phase, Phase::Downloading(_) | Phase::Seeding);
+        let wanted = matches!(self.phase, Phase::Downloading(_) | Phase::Seeding(_));
         if wanted && shared.listens_at.is_some() {
             shared.announce(&[Identity::V2, Identity::V1], now, out);
         }
@@ -284,8 +286,11 @@ impl Fetch {
             }
             Happened::Complete => self.finish(shared, now, out),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
-            // The conversation ended; what we serve is ours, and who changes it is told at its end.
-            Happened::FileFailed => Ok(()),
+            // While we still fetch, who changes the file is found out at its end.
+            Happened::FileFailed => {
+                self.file_failed(now, out);
+                Ok(())
+            }
             Happened::NoSource => {
                 if self.no_source.is_none() {
                     let line = format!("no source has {} now; waiting", foreign(self.name()));
@@ -345,10 +350,7 @@ impl Fetch {
     }
 
     fn stay_or_go(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        if self.plan.keep_seeding {
-            self.phase = Phase::Seeding;
-            self.got_listening(shared, now, out);
-            say::listening(shared, out);
+        if self.keeps(shared, now, out) {
             return;
         }
         self.phase = Phase::HandingOver { until: now + HAND_OVER, hung_up: false };
@@ -384,7 +386,7 @@ impl Fetch {
             Phase::Full { .. } => "disk full",
             Phase::Stopping(..) => "stopping",
             Phase::HandingOver { .. } => "handing over",
-            Phase::Seeding => "seeding",
+            Phase::Seeding(_) => "seeding",
         }
     }
 

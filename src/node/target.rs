@@ -14,7 +14,7 @@ use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
-use crate::core::io::{FileDone, FileError, FileOp, Outbox};
+use crate::core::io::{FileDone, FileError, FileOp, Meta, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::{Ending, bytes_text, foreign};
 use crate::core::rng::Rng;
@@ -46,6 +46,8 @@ enum Step {
     Sync,
     Rename,
     SyncDirectory,
+    /// As what is it shared from now on?
+    StatFinished,
     Complete,
 }
 
@@ -64,6 +66,8 @@ pub struct Target {
     check: Option<Check>,
     whole: Option<Whole>,
     file: Option<FileId>,
+    /// What the file was before its bytes were checked, or when it was finished.
+    meta: Option<Meta>,
     part: Option<Part>,
     durable: Option<Durable>,
     /// A sync failed since the part was opened.
@@ -119,6 +123,7 @@ impl Target {
             check: None,
             whole: None,
             file: None,
+            meta: None,
             part: None,
             durable: None,
             distrust: false,
@@ -147,6 +152,11 @@ impl Target {
             }
             _ => ("preparing", 0),
         }
+    }
+
+    /// The finished file, open, and what it was when its bytes were known to be right.
+    pub fn finished(&self) -> Option<(PathBuf, (FileId, Meta))> {
+        Some((self.path.clone(), self.file.zip(self.meta)?))
     }
 
     fn ask(&mut self, step: Step, op: FileOp, out: &mut Outbox) -> Placed {
@@ -203,10 +213,14 @@ impl Target {
             (Step::StatOut | Step::StatOutBehind, FileDone::Meta(meta)) => self.stat_out(meta, out),
             (Step::StatTarget, FileDone::Meta(meta)) => self.stat_target(meta, out),
             (Step::OpenTarget, FileDone::Opened(opened)) => match opened {
-                Ok((file, _)) => self.check_target(file, out),
+                Ok((file, meta)) => {
+                    self.meta = Some(meta);
+                    self.check_target(file, out)
+                }
                 Err(error) => self.failed(error),
             },
             (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
+            (Step::StatFinished, FileDone::Meta(meta)) => self.stat_finished(meta, out),
             (_, FileDone::Done(result)) => self.done(result, out),
             _ => fatal(Ending::Internal, "an answer to another question".into()),
         })

@@ -3,7 +3,7 @@
 mod conduct;
 mod greeting;
 mod heard;
-mod saying;
+pub mod saying;
 mod session;
 
 pub use greeting::Identity;

@@ -8,8 +8,17 @@ use crate::wire::peer::{self, Message};
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
 
-/// Bytes that may wait for one peer: what the upload pump hands over at a time, and as much again.
-const UNSENT_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// What we say, blocks apart, may wait for one peer up to so many bytes, ...
+const TOLD_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// ... and up to so many while more than this waits for all peers of a swarm: many that ask and do
+/// not read must not cost much together.
+const TOLD_BYTES_TIGHT: u64 = 64 * 1024;
+const TOLD_ALL_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes that may wait for one peer, when `all` wait for all of them.
+pub fn room(all: u64) -> u64 {
+    if all > TOLD_ALL_BYTES { TOLD_BYTES_TIGHT } else { TOLD_BYTES_MAX }
+}
 
 impl Session {
     /// Says a fixed-length message and keeps our side of the flags.
@@ -30,13 +39,27 @@ impl Session {
     pub fn send(&mut self, bytes: &[u8], now: Time, out: &mut Outbox) {
         out.send(self.conn, bytes);
         self.unsent += bytes.len() as u64;
+        self.told += bytes.len() as u64;
         self.spoke = now;
+    }
+
+    /// Blocks were queued for the peer: so many bytes that lie in a file.
+    pub fn handed_over(&mut self, bytes: u64) {
+        self.unsent += bytes;
+    }
+
+    /// Bytes of ours that wait, blocks apart; an estimate where both are mixed.
+    pub fn told(&self) -> u64 {
+        self.told
     }
 
     /// Told by the driver what of the queue is left.
     pub fn got_sent(&mut self, queued: u64, out: &mut Outbox) {
+        let before = u128::from(self.unsent.max(queued).max(1));
+        let told = u128::from(self.told) * u128::from(queued) / before;
+        self.told = u64::try_from(told).unwrap_or(queued);
         self.unsent = queued;
-        if self.paused && queued < UNSENT_BYTES_MAX / 2 {
+        if self.paused && self.told <= self.room / 2 {
             self.paused = false;
             out.reading(self.conn, true);
         }
@@ -44,7 +67,7 @@ impl Session {
 
     /// Whether so much waits for a peer that does not read that long answers are refused it.
     pub fn is_crowded(&self) -> bool {
-        self.unsent > UNSENT_BYTES_MAX
+        self.told > self.room
     }
 
     /// A peer that asks and does not read is not listened to until it does.

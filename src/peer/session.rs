@@ -48,6 +48,9 @@ pub struct Session {
     pub spoke: Time,
     /// Bytes of ours that have not left, as last told, and whether we stopped listening for them.
     pub(super) unsent: u64,
+    /// Those of them that are no blocks, and how many of them may wait.
+    pub(super) told: u64,
+    pub room: u64,
     pub(super) paused: bool,
 }
 
@@ -94,6 +97,8 @@ impl Session {
             heard: now,
             spoke: now,
             unsent: 0,
+            told: 0,
+            room: super::saying::room(0),
             paused: false,
         }
     }

@@ -7,6 +7,7 @@ mod queue;
 mod requests;
 pub mod slots;
 pub mod states;
+mod takers;
 mod telling;
 mod upload;
 
@@ -51,13 +52,17 @@ pub struct Seeder {
 }
 
 fn who(session: &Session) -> Option<Who> {
-    session.peer_id.map(|peer_id| Who { peer_id, addr: session.listens_at() })
+    session.peer_id.map(|peer_id| Who {
+        peer_id,
+        addr: session.listens_at(),
+        ip: session.remote.ip(),
+    })
 }
 
 impl Seeder {
     pub fn new(library: Library, slots: u32) -> Seeder {
         Seeder {
-            slots: Slots::new(slots),
+            slots: Slots::new(slots, library.content().geometry.size()),
             served: BTreeMap::new(),
             proofs: Proofs::new(&library),
             library,
@@ -140,6 +145,10 @@ impl Seeder {
         now: Time,
         out: &mut Outbox,
     ) {
+        // BEP 9 owes no answer to one who asks on and on and reads nothing.
+        if session.told() > 2 * session.room {
+            return;
+        }
         let info = self.library.info(session.identity);
         let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
         let answer = match block.filter(|_| !session.is_crowded()) {

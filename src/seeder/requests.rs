@@ -78,14 +78,15 @@ impl Seeder {
     }
 
     /// Everything the last read brought is queued: hand over what the connection can take.
-    pub fn pump(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
-        if let Some(served) = self.served.get_mut(&conn) {
-            let first = !served.upload.on_way();
-            let bytes = served.upload.pump(conn, now, out);
-            if bytes > 0 {
-                self.slots.handed_over(conn, bytes, first, now);
-            }
+    /// -> bytes of blocks.
+    pub fn pump(&mut self, conn: ConnId, now: Time, out: &mut Outbox) -> u64 {
+        let Some(served) = self.served.get_mut(&conn) else { return 0 };
+        let first = !served.upload.on_way();
+        let bytes = served.upload.pump(conn, now, out);
+        if bytes > 0 {
+            self.slots.handed_over(conn, bytes, first, now);
         }
+        bytes
     }
 
     pub fn got_cancel(
@@ -103,12 +104,13 @@ impl Seeder {
         }
     }
 
-    pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) {
+    /// -> bytes of blocks that were handed over.
+    pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) -> u64 {
         if let Some(served) = self.served.get_mut(&conn)
             && served.upload.sent(queued)
         {
             self.slots.took(conn, now);
         }
-        self.pump(conn, now, out);
+        self.pump(conn, now, out)
     }
 }

@@ -4,6 +4,7 @@
 
 use super::queue::{Queue, Who};
 use super::states::{self, Event, Row, Stand};
+use super::takers::Takers;
 use crate::core::id::ConnId;
 use crate::core::mark::mark;
 use crate::core::report::{SlotsRow, State};
@@ -54,12 +55,16 @@ pub struct Slots {
     given: u64,
     /// How long a slot is held, averaged over the last few holders.
     hold: Span,
+    /// Who they are that asked for a slot, as long as they converse.
+    known: BTreeMap<ConnId, Who>,
+    takers: Takers,
     /// Rows gone since last asked.
     gone: Vec<(ConnId, &'static Row)>,
 }
 
 impl Slots {
-    pub fn new(total: u32) -> Slots {
+    /// Slots for a content of so many bytes.
+    pub fn new(total: u32, content_bytes: u64) -> Slots {
         Slots {
             total: total.max(1),
             idle: BTreeSet::new(),
@@ -67,6 +72,8 @@ impl Slots {
             active: BTreeMap::new(),
             given: 0,
             hold: QUANTUM,
+            known: BTreeMap::new(),
+            takers: Takers::new(content_bytes),
             gone: Vec::new(),
         }
     }
@@ -125,7 +132,13 @@ impl Slots {
 
     /// Something befell a leecher; what follows for others follows at once.
     pub fn got(&mut self, conn: ConnId, event: Event, who: Option<&Who>, now: Time) {
-        self.step(conn, event, who, now);
+        if let Some(who) = who {
+            self.known.insert(conn, *who);
+        }
+        self.step(conn, event, now);
+        if event == Event::Left {
+            self.known.remove(&conn);
+        }
         self.promote(now);
     }
 
@@ -138,6 +151,9 @@ impl Slots {
 
     /// Bytes were handed over for it; `first`: nothing was on its way.
     pub fn handed_over(&mut self, conn: ConnId, bytes: u64, first: bool, now: Time) {
+        if let Some(who) = self.known.get(&conn) {
+            self.takers.took(who, bytes, now);
+        }
         if let Some(holding) = self.active.get_mut(&conn) {
             holding.bytes += bytes;
             if first {
@@ -168,7 +184,7 @@ impl Slots {
             if event == Event::Stalled {
                 mark!("D23");
             }
-            self.step(conn, event, None, now);
+            self.step(conn, event, now);
         }
         self.promote(now);
     }
@@ -177,7 +193,7 @@ impl Slots {
     pub fn close(&mut self, event: Event, now: Time) {
         let all = self.active.keys().copied().chain(self.queue.iter());
         let all: Vec<ConnId> = all.chain(self.idle.iter().copied()).collect();
-        all.into_iter().for_each(|conn| self.step(conn, event, None, now));
+        all.into_iter().for_each(|conn| self.step(conn, event, now));
     }
 
     /// Rows gone since the last call, in their order.
@@ -185,7 +201,7 @@ impl Slots {
         std::mem::take(&mut self.gone)
     }
 
-    fn step(&mut self, conn: ConnId, event: Event, who: Option<&Who>, now: Time) {
+    fn step(&mut self, conn: ConnId, event: Event, now: Time) {
         let from = self.stand(conn);
         let awaited = !self.queue.is_empty();
         let Some(row) = states::find(from, event, self.is_open(), awaited) else { return };
@@ -195,11 +211,9 @@ impl Slots {
                     self.held(now.since(holding.since));
                 }
             }
-            Stand::Queued => match who.filter(|_| row.to == Stand::Away) {
+            Stand::Queued => match self.known.get(&conn).filter(|_| row.to == Stand::Away) {
                 Some(who) => self.queue.keep(conn, *who, now),
-                None => {
-                    self.queue.leave(conn);
-                }
+                None => self.queue.done(conn, row.to == Stand::Active),
             },
             Stand::Idle | Stand::Away => {
                 self.idle.remove(&conn);
@@ -212,13 +226,22 @@ impl Slots {
                 let holding = Holding { nth, since, asked, took, bytes: 0 };
                 self.active.insert(conn, holding);
             }
-            Stand::Queued => self.queue.enter(conn, who, now),
+            Stand::Queued => self.enter(conn, now),
             Stand::Idle => {
                 self.idle.insert(conn);
             }
             Stand::Away => {}
         }
         self.gone.push((conn, row));
+    }
+
+    fn enter(&mut self, conn: ConnId, now: Time) {
+        let who = self.known.get(&conn);
+        let last = who.is_some_and(|who| self.takers.had_its_share(who, now));
+        if last {
+            mark!("D13");
+        }
+        self.queue.enter(conn, who, last, now);
     }
 
     fn held(&mut self, span: Span) {
@@ -229,7 +252,7 @@ impl Slots {
         while self.free() > 0
             && let Some(conn) = self.queue.first()
         {
-            self.step(conn, Event::Reached, None, now);
+            self.step(conn, Event::Reached, now);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::Seeder;
 use super::states::{self, Event, Row, Stand, Word};
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
-use crate::core::report::State;
+use crate::core::report::{self, State};
 use crate::core::time::{Span, Time};
 use crate::peer::Sessions;
 use crate::wire::peer::Message;
@@ -77,6 +77,19 @@ impl Seeder {
     pub(super) fn settle(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
         for (conn, row) in self.slots.take_gone() {
             self.say(conn, row, sessions, now, out);
+            let (kind, words) = match (row.from, row.to) {
+                (Stand::Queued, Stand::Active) => ("slot", "has a slot; it was next"),
+                (Stand::Idle, Stand::Active) => ("slot", "has a slot; nobody waited"),
+                (Stand::Idle | Stand::Active, Stand::Queued) => ("queued", "waits for a slot"),
+                _ => continue,
+            };
+            if let Some(session) = sessions.get(&conn) {
+                let peer = session.listens_at().unwrap_or(session.remote).to_string();
+                let line = format!("leecher {peer} {words}");
+                let waited = u64::from(row.from == Stand::Queued);
+                let event = report::Event::detail(kind, line).text("peer", peer);
+                out.tell(event.number("waited", waited));
+            }
         }
     }
 

@@ -229,3 +229,46 @@ impl Swarm {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::bitfield::Bitfield;
+    use crate::content::metainfo::ContentHasher;
+    use crate::core::id::{FileId, PeerId};
+    use crate::core::io::Effect;
+    use crate::core::rng::Rng;
+    use crate::peer::Us;
+    use crate::wire::peer::{Framer, Handshake, Reserved};
+    use std::rc::Rc;
+
+    #[test]
+    fn a_struck_peer_that_dials_us_is_refused_until_it_is_forgiven() {
+        let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
+        hasher.update(b"bytes");
+        let content = Rc::new(hasher.finish().unwrap());
+        let us = Us { peer_id: PeerId([9; 20]), listen_port: 7, metadata_bytes: [0; 2] };
+        let file = (FileId { slot: 0, generation: 0 }, Bitfield::new(1));
+        let mut swarm = Swarm::new(content, us, file, (1, 10), &mut Rng::new(1), Time::ZERO);
+        let (identity, info_hash) = swarm.identities().next().unwrap();
+        let mut out = Outbox::default();
+        let mut is_taken = |swarm: &mut Swarm, id: u8, now: Time| {
+            let reserved = Reserved::new().with_extended().with_fast();
+            let handshake = Handshake { reserved, info_hash, peer_id: PeerId([id; 20]) };
+            let mut framer = Framer::new();
+            assert!(framer.next(&mut &handshake.encode()[..]).unwrap().is_some());
+            let from = (out.conns.insert(()), ([10, 0, 0, id], 5000).into());
+            swarm.got_accepted(from, (framer, handshake), identity, now, &mut out);
+            let taken = swarm.sessions.contains_key(&from.0);
+            let closes = std::mem::take(&mut out.effects)
+                .iter()
+                .any(|effect| matches!(effect, Effect::Close { conn, .. } if *conn == from.0));
+            assert_eq!(taken, !closes);
+            taken
+        };
+        swarm.neighbours.strike(PeerId([1; 20]), Time::ZERO);
+        assert!(!is_taken(&mut swarm, 1, Time::ZERO + Span::secs(1)));
+        assert!(is_taken(&mut swarm, 2, Time::ZERO + Span::secs(1)), "another one is taken");
+        assert!(is_taken(&mut swarm, 1, Time::ZERO + Span::secs(600)), "it may have mended");
+    }
+}

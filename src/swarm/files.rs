@@ -90,7 +90,12 @@ impl Swarm {
     /// A peer sent wrong blocks. It is left alone for a while, also if it is gone already.
     fn strike(&mut self, conn: ConnId, piece: Piece, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.get(&conn) else {
-            return self.neighbours.strike_gone(conn, now);
+            if self.neighbours.strike_gone(conn, now) {
+                let line =
+                    format!("piece {} does not match its hash; who sent it is gone", piece.index());
+                out.tell(Event::warning("corrupt", line));
+            }
+            return;
         };
         if let Some(peer_id) = session.peer_id {
             self.neighbours.strike(peer_id, now);

@@ -17,7 +17,7 @@ use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::leecher::Leecher;
-use crate::peer::{Identity, Session, Sessions, Us};
+use crate::peer::{Identity, Session, Sessions, Us, saying};
 use crate::seeder::Seeder;
 use crate::seeder::library::Library;
 use crate::wire::peer::{Framer, Handshake};
@@ -61,6 +61,8 @@ pub struct Swarm {
     /// Payload that came, conversations that ended included.
     downloaded: u64,
     uploaded: u64,
+    /// Bytes that wait for all peers, blocks apart, as of the last tick and what was said since.
+    told: u64,
     leaving: bool,
     /// Whether the first payload was told.
     first_byte: bool,
@@ -93,6 +95,7 @@ impl Swarm {
             next_tick: now,
             downloaded: 0,
             uploaded: 0,
+            told: 0,
             leaving: false,
             first_byte: false,
         }
@@ -154,13 +157,16 @@ impl Swarm {
     ) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         session.heard = now;
+        session.room = saying::room(self.told);
+        let before = session.told();
         if let Err(fault) = self.hear(conn, &mut bytes, now, out) {
             self.end(conn, fault, now, out);
         } else if let Some(session) = self.sessions.get_mut(&conn) {
-            self.serve.pump(conn, now, out);
+            session.handed_over(self.serve.pump(conn, now, out));
             if let Some(fetch) = &mut self.fetch {
                 fetch.fill(session, now, out);
             }
+            self.told += session.told().saturating_sub(before);
             session.pause_if_crowded(out);
         }
         self.take_news(now, out);
@@ -171,7 +177,7 @@ impl Swarm {
     pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         session.got_sent(queued, out);
-        self.serve.got_sent(conn, queued, now, out);
+        session.handed_over(self.serve.got_sent(conn, queued, now, out));
         true
     }
 
@@ -197,6 +203,7 @@ impl Swarm {
             out.close(conn);
         }
         self.look_after_sessions(now, out);
+        self.told = self.sessions.values().map(Session::told).sum();
         if let Some(fetch) = &mut self.fetch {
             fetch.tick(&mut self.sessions, now, out);
             for session in self.sessions.values_mut().filter(|session| session.peer_id.is_some()) {

@@ -78,12 +78,21 @@ pub struct Lost {
     pub met: bool,
 }
 
+/// Who the other side of a conversation was that ended.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    conn: ConnId,
+    peer_id: PeerId,
+    /// Where it listens, if that was known.
+    addr: Option<SocketAddr>,
+}
+
 #[derive(Debug, Default)]
 pub struct Neighbours {
     known: BTreeMap<SocketAddr, Neighbour>,
     talking: BTreeMap<ConnId, SocketAddr>,
     /// Who was who in the last conversations that ended.
-    gone: VecDeque<(ConnId, SocketAddr)>,
+    gone: VecDeque<Gone>,
     /// Peers that sent bad data, and until when we do not converse with them, whoever dials.
     struck: VecDeque<(PeerId, Time)>,
     /// Puts addresses in an order of our own, so that not all dial the same first.
@@ -163,12 +172,24 @@ impl Neighbours {
         self.struck.iter().any(|(struck, until)| *struck == peer_id && now < *until)
     }
 
-    /// The peer of a conversation that ended is found out to have sent bad data.
-    pub fn strike_gone(&mut self, conn: ConnId, now: Time) {
-        let Some((_, addr)) = self.gone.iter().find(|(gone, _)| *gone == conn) else { return };
-        if let Some(neighbour) = self.known.get_mut(addr) {
+    /// A conversation with `peer_id` ends; what it sent may still be found out to be bad.
+    pub fn parted(&mut self, conn: ConnId, peer_id: PeerId) {
+        let addr = self.talking.get(&conn).copied();
+        self.gone.truncate(GONE_MAX - 1);
+        self.gone.push_front(Gone { conn, peer_id, addr });
+    }
+
+    /// The peer of a conversation that ended is found out to have sent bad data. -> whether it is
+    /// remembered.
+    pub fn strike_gone(&mut self, conn: ConnId, now: Time) -> bool {
+        let Some(gone) = self.gone.iter().find(|gone| gone.conn == conn).copied() else {
+            return false;
+        };
+        self.strike(gone.peer_id, now);
+        if let Some(neighbour) = gone.addr.and_then(|addr| self.known.get_mut(&addr)) {
             neighbour.struck_until = now + STRUCK;
         }
+        true
     }
 
     pub fn dialled(&mut self, addr: SocketAddr, conn: ConnId, now: Time) {
@@ -218,8 +239,6 @@ impl Neighbours {
             _ => None,
         });
         let addr = self.talking.remove(&conn).or(dialled)?;
-        self.gone.truncate(GONE_MAX - 1);
-        self.gone.push_front((conn, addr));
         if struck && let Some(neighbour) = self.known.get_mut(&addr) {
             neighbour.struck_until = now + STRUCK;
         }
@@ -303,5 +322,38 @@ mod tests {
         assert_eq!(neighbours.known.len(), KNOWN_MAX);
         assert_eq!(neighbours.due(true, 99, Time::ZERO).len(), DIALS_MAX);
         assert!(neighbours.due(true, 99, Time::ZERO + UNNAMED).is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_struck_by_address_and_by_peer_id() {
+        let (mut neighbours, now) = (Neighbours::default(), Time::ZERO);
+        let (liar, honest) = (PeerId([1; 20]), PeerId([2; 20]));
+        neighbours.got_named(Identity::V2, &[addr(1), addr(2)], now);
+        for (n, peer_id) in [(1, liar), (2, honest)] {
+            neighbours.dialled(addr(n), conn(n.into()), now);
+            neighbours.met(addr(n), conn(n.into()), now);
+            neighbours.parted(conn(n.into()), peer_id);
+            neighbours.lost(conn(n.into()), false, now);
+        }
+        assert!(neighbours.strike_gone(conn(1), now));
+        assert!(neighbours.is_struck(liar, now) && !neighbours.is_struck(honest, now));
+        let due = |neighbours: &mut Neighbours, at| {
+            neighbours.got_named(Identity::V2, &[addr(1), addr(2)], at);
+            neighbours.due(true, 99, at).into_iter().map(|(addr, _)| addr).collect::<Vec<_>>()
+        };
+        assert_eq!(due(&mut neighbours, now + STRUCK - Span(1)), [addr(2)]);
+        let mut later = due(&mut neighbours, now + STRUCK);
+        later.sort_unstable();
+        assert_eq!(later, [addr(1), addr(2)]);
+        assert!(!neighbours.is_struck(liar, now + STRUCK));
+    }
+
+    #[test]
+    fn those_who_are_gone_are_remembered_up_to_a_number() {
+        let mut neighbours = Neighbours::default();
+        (0..1_000).for_each(|n| neighbours.parted(conn(n), PeerId([3; 20])));
+        assert_eq!(neighbours.gone.len(), GONE_MAX);
+        assert!(!neighbours.strike_gone(conn(5), Time::ZERO), "too long ago");
+        assert!(neighbours.strike_gone(conn(999), Time::ZERO));
     }
 }

@@ -50,6 +50,9 @@ impl Swarm {
         }
         self.serve.left(&session, &mut self.sessions, now, out);
         let struck = fault.blame == Blame::Peer;
+        if let Some(peer_id) = session.peer_id {
+            self.neighbours.parted(conn, peer_id);
+        }
         if let Some(lost) = self.neighbours.lost(conn, struck, now)
             && self.is_complete()
             && session.has.is_full()

@@ -1,21 +1,7 @@
 //! Where requests come from: which limits count for an address, and whom we never answer.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-
-/// The address that limits per address count for: none for loopback and private sources, the /64
-/// for other IPv6 ones.
-pub fn public_source(ip: IpAddr) -> Option<IpAddr> {
-    match ip {
-        IpAddr::V4(v4) => {
-            (!v4.is_loopback() && !v4.is_private() && !v4.is_link_local()).then_some(ip)
-        }
-        IpAddr::V6(v6) => {
-            let near = v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local();
-            let [a, b, c, d, ..] = v6.segments();
-            (!near).then_some(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
-        }
-    }
-}
+pub use crate::core::network::public_source;
+use std::net::{IpAddr, SocketAddr};
 
 /// An address, or a /64 of IPv6, for which limits per address count. IPv4 stands in the range of
 /// `::/32`, where no unicast network is.
@@ -70,16 +56,6 @@ pub fn handed(peer: SocketAddr, asker: IpAddr, to: IpAddr, ours: &[IpAddr]) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_per_address_count_for_the_public_ones_alone() {
-        let of = |text: &str| public_source(text.parse().unwrap()).map(|ip| ip.to_string());
-        for near in ["127.0.0.1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "::1", "fd00::1"] {
-            assert_eq!(of(near), None, "{near}");
-        }
-        assert_eq!(of("8.8.8.8").unwrap(), "8.8.8.8");
-        assert_eq!(of("2001:db8:1:2:3::4").unwrap(), "2001:db8:1:2::");
-    }
 
     #[test]
     fn a_source_is_an_address_or_a_network_of_64_bits() {

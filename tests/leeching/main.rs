@@ -184,3 +184,13 @@ fn three_sources_share_the_load_and_are_no_slower_than_one() {
         assert!(outcome.requested() - SIZE <= twice * BLOCK, "seed {seed}");
     }
 }
+
+#[test]
+fn no_more_sources_are_dialled_and_kept_than_were_allowed() {
+    for most in [1, 3, 10] {
+        let mut stage = Stage::taking_from(most, 5, weather(), &[How::Good; 14]);
+        let outcome = stage.play(Span::secs(300));
+        assert!(outcome.ending == Some(Ending::Done) && outcome.same, "{most}: {outcome:?}");
+        assert_eq!(outcome.dialled_most, most as usize, "{outcome:?}");
+    }
+}

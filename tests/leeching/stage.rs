@@ -14,7 +14,7 @@ use lmk::sim::{Act, NodeId, Weather, World};
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -39,6 +39,8 @@ pub struct Outcome {
     /// Bad blocks each source put on the wire.
     pub bad_sent: Vec<u64>,
     pub hash_requests: u64,
+    /// Sources dialled or conversed with at a time, at most.
+    pub dialled_most: usize,
     /// Why conversations ended by a fault of the other side did.
     pub gone: Vec<String>,
     asked: Vec<(ConnId, u32, u32, u32)>,
@@ -71,6 +73,9 @@ struct Counts {
     asked: Vec<(ConnId, u32, u32, u32)>,
     hash_requests: u64,
     downloaded: u64,
+    /// Connections to sources that were dialled and have not ended, and the most there were.
+    dialled: BTreeSet<ConnId>,
+    dialled_most: usize,
 }
 
 /// A leecher whose requests are read on their way out.
@@ -82,8 +87,21 @@ struct Counted {
 impl Role for Counted {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         let before = out.effects.len();
+        if let Input::Closed { conn, .. } = &input {
+            self.counts.borrow_mut().dialled.remove(conn);
+        }
         self.node.on(now, input, out);
         let mut counts = self.counts.borrow_mut();
+        for effect in &out.effects[before..] {
+            match effect {
+                Effect::Dial { conn, to, .. } if to.ip() != ip(1) => {
+                    counts.dialled.insert(*conn);
+                    counts.dialled_most = counts.dialled_most.max(counts.dialled.len());
+                }
+                Effect::Close { conn, .. } => drop(counts.dialled.remove(conn)),
+                _ => {}
+            }
+        }
         for effect in &out.effects[before..] {
             let Effect::Send { conn, chunk } = effect else { continue };
             let bytes = match chunk {
@@ -129,6 +147,11 @@ fn ip(n: u8) -> IpAddr {
 
 impl Stage {
     pub fn new(seed: u64, weather: Weather, sources: &[How]) -> Stage {
+        Stage::taking_from(10, seed, weather, sources)
+    }
+
+    /// The leecher takes from so many sources at a time.
+    pub fn taking_from(most: u32, seed: u64, weather: Weather, sources: &[How]) -> Stage {
         let mut content = vec![0; SIZE as usize];
         Rng::new(seed).fork(7).fill(&mut content);
         let mut world = World::new(seed, weather);
@@ -149,7 +172,7 @@ impl Stage {
         let counts = Rc::new(RefCell::new(Counts::default()));
         let counted = counts.clone();
         let leecher = world.add_idle(ip(200), move |env| {
-            let node = Node::new(node_plan(env, Job::Fetch(fetch_plan())));
+            let node = Node::new(node_plan(env, Job::Fetch(fetch_plan(most))));
             Box::new(Counted { node, counts: counted.clone() })
         });
         world.disk(leecher).make_dirs("/home");
@@ -198,6 +221,7 @@ impl Stage {
             struck,
             bad_sent: self.bad.iter().map(|bad| bad.get()).collect(),
             hash_requests: counts.hash_requests,
+            dialled_most: counts.dialled_most,
             gone,
             asked: counts.asked,
         }
@@ -246,7 +270,7 @@ fn seed_plan() -> SeedPlan {
     }
 }
 
-fn fetch_plan() -> FetchPlan {
+fn fetch_plan(sources: u32) -> FetchPlan {
     FetchPlan {
         want: Want { name: NAME.into(), pin: None },
         directory: "/home".into(),
@@ -255,7 +279,7 @@ fn fetch_plan() -> FetchPlan {
         overwrite: false,
         keep_seeding: false,
         timeout: None,
-        sources: 10,
+        sources,
     }
 }
 

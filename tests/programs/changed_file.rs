@@ -79,3 +79,32 @@ fn while_nobody_reads_it_and_with_its_old_time() {
     opened.set_modified(before).unwrap();
     seeder.ends().one_line(4, &[SAYS]);
 }
+
+/// A leecher that goes on sharing is held to what it fetched, as a seeder to what it hashed.
+#[test]
+fn edited_at_a_leecher_that_keeps_seeding() {
+    for there_already in [false, true] {
+        let bed = Bed::new("changed-kept");
+        let bytes = noise(15, SIZE);
+        bed.file("seeder/big.zip", &bytes);
+        let tracker = bed.tracker();
+        let seeder = tracker.seeder(&bed, "seeder", "big.zip", "");
+        let file = bed.path("keeps/big.zip");
+        if there_already {
+            bed.file("keeps/big.zip", &bytes);
+        }
+        let keeps = tracker.leecher(&bed, "keeps", "big.zip", "--keep-seeding");
+        keeps.says("listening on ");
+        seeder.ended_by(Signal::INT).with(130);
+        let leecher = tracker.leecher(&bed, "leecher", "big.zip", "-v");
+        leecher.says("first payload after");
+        let opened = OpenOptions::new().write(true).open(&file).unwrap();
+        let other = noise(16, 1 << 20);
+        (0..SIZE as u64 >> 20).for_each(|n| opened.write_all_at(&other, n << 20).unwrap());
+        keeps.ends().one_line(4, &[SAYS, "fetch it again"]);
+        assert!(!leecher.has_said("does not match"), "a wrong byte left: {}", leecher.story());
+        leecher.ended_by(Signal::INT);
+        let whole = fs::read(bed.path("leecher/big.zip"));
+        assert!(whole.is_err() || whole.unwrap() == bytes, "a file of mixed bytes");
+    }
+}

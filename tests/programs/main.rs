@@ -1,9 +1,11 @@
 //! The real program, driven as people drive it: a tracker, seeders and leechers as processes of
 //! their own, each in a folder of its own, on addresses that no other test uses.
 
+mod attacks;
 mod bad_input;
 mod bed;
 mod changed_file;
+mod crowd;
 mod exit_codes;
 mod garbage;
 mod gate;

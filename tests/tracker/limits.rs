@@ -235,8 +235,7 @@ fn options_stand_behind_byte_98_and_odd_ones_are_skipped() {
         let bytes = [&plain[..], options].concat();
         Response::decode(&expect_mark!("B23", world.datagram(from, &bytes)).unwrap(), false)
     };
-    let fine: [&[u8]; 5] =
-        [&[], &[0, 2], &[1, 1, 0x7f, 2, 9, 9, 2, 1, 47], &[2, 0], &[2, 255].repeat(1)[..0]];
+    let fine: [&[u8]; 4] = [&[], &[0, 2], &[1, 1, 0x7f, 2, 9, 9, 2, 1, 47], &[2, 0]];
     for options in fine {
         assert!(matches!(answer(options), Some(Response::Announce(_))), "{options:?}");
     }

@@ -148,7 +148,7 @@ impl Fetch {
     pub fn farewell(&self, shared: &Shared) -> String {
         let percent = self.percent(shared);
         match self.phase {
-            Phase::Seeding | Phase::HandingOver { .. } => "stopped sharing".into(),
+            Phase::Seeding(_) | Phase::HandingOver { .. } => "stopped sharing".into(),
             _ => format!("stopped at {percent} %; run the same command to go on"),
         }
     }

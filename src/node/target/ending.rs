@@ -3,7 +3,7 @@
 
 use super::{Placed, Step, Target, fatal};
 use crate::core::id::{FileId, Hash32};
-use crate::core::io::{FileError, FileOp, Outbox};
+use crate::core::io::{FileError, FileOp, Meta, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::Ending;
 use crate::node::places::{directory_of, show};
@@ -71,13 +71,31 @@ impl Target {
                 let path = directory_of(&self.path);
                 self.ask(Step::SyncDirectory, FileOp::SyncDir { path }, out)
             }
-            (Step::SyncDirectory, Ok(())) => {
-                self.step = Step::Complete;
-                self.drop_journal(out);
-                Placed::Complete
-            }
+            (Step::SyncDirectory, Ok(())) => match self.file.filter(|_| self.plan.keep_seeding) {
+                Some(file) => self.ask(Step::StatFinished, FileOp::StatOpen { file }, out),
+                None => self.completed(out),
+            },
             _ => fatal(Ending::Internal, "a step that has no end".into()),
         }
+    }
+
+    /// The file has its name and its bytes: from now on it may not change while it is shared.
+    pub(super) fn stat_finished(
+        &mut self,
+        meta: Result<Meta, FileError>,
+        out: &mut Outbox,
+    ) -> Placed {
+        match meta {
+            Ok(meta) => self.meta = Some(meta),
+            Err(error) => return self.failed(error),
+        }
+        self.completed(out)
+    }
+
+    fn completed(&mut self, out: &mut Outbox) -> Placed {
+        self.step = Step::Complete;
+        self.drop_journal(out);
+        Placed::Complete
     }
 
     /// The target is durable under its name: the journal is of no more use.

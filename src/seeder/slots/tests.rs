@@ -11,7 +11,7 @@ fn conn(slot: u32) -> ConnId {
 }
 
 fn who(n: u32) -> Who {
-    Who { peer_id: PeerId([n as u8; 20]), addr: None }
+    Who { peer_id: PeerId([n as u8; 20]), addr: None, ip: [10, 0, 0, n as u8].into() }
 }
 
 fn at(seconds: u64) -> Time {
@@ -20,7 +20,7 @@ fn at(seconds: u64) -> Time {
 
 /// `n` conversations that want nothing yet.
 fn joined(total: u32, n: u32) -> Slots {
-    let mut slots = Slots::new(total);
+    let mut slots = Slots::new(total, 1 << 20);
     (0..n).for_each(|c| slots.got(conn(c), Event::Joined, None, Time::ZERO));
     slots.take_gone();
     slots
@@ -181,7 +181,7 @@ fn slots_rotate_in_order_so_that_everyone_gets_the_same_share() {
 fn no_slot_is_ever_free_while_someone_waits() {
     let seed = 0x51_07;
     let mut rng = Rng::new(seed);
-    let mut slots = Slots::new(3);
+    let mut slots = Slots::new(3, 1 << 20);
     let mut now = Time::ZERO;
     for step in 0..20_000 {
         now = now + Span::ms(rng.below(3000));
@@ -212,4 +212,58 @@ fn who_left_while_queued_comes_back_to_its_place() {
     assert_eq!(slots.queue().position(conn(2)), Some(1));
     slots.got(conn(4), Event::Interested, Some(&who(1)), at(60));
     assert_eq!(slots.queue().iter().collect::<Vec<_>>(), [conn(4), conn(2), conn(3)]);
+}
+
+fn from(ip: [u8; 4], n: u8) -> Who {
+    Who { peer_id: PeerId([n; 20]), addr: None, ip: ip.into() }
+}
+
+#[test]
+fn who_takes_the_content_again_and_again_waits_while_a_fresh_one_is_served() {
+    let mut slots = joined(1, 4);
+    let now = Time::ZERO;
+    let enter = |slots: &mut Slots, c: u32, ip| {
+        slots.got(conn(c), Event::Interested, Some(&from(ip, c as u8)), now);
+    };
+    enter(&mut slots, 0, [8, 8, 8, 8]);
+    slots.handed_over(conn(0), (3 << 19) + (64 << 20) + 1, true, now);
+    enter(&mut slots, 1, [9, 9, 9, 1]);
+    // The greedy one comes anew, under another name; then one who took nothing yet.
+    slots.got(conn(0), Event::Left, None, now);
+    assert!(slots.is_active(conn(1)));
+    expect_mark!("D13", enter(&mut slots, 2, [8, 8, 8, 8]));
+    enter(&mut slots, 3, [7, 7, 7, 7]);
+    slots.got(conn(1), Event::NotInterested, None, now);
+    assert!(slots.is_active(conn(3)), "the greedy one went first");
+    slots.got(conn(3), Event::Left, None, now);
+    assert!(slots.is_active(conn(2)), "it is not sent away");
+}
+
+/// Two hundred of one network hold every slot and fill the queue before an honest one comes.
+#[test]
+fn two_hundred_of_one_network_do_not_starve_one_of_another() {
+    for (total, active) in [(1, true), (1, false), (8, true), (8, false)] {
+        let mut slots = joined(total, 201);
+        for c in 0..200 {
+            let who = from([8, 8, 8, c as u8], c as u8);
+            slots.got(conn(c), Event::Interested, Some(&who), Time::ZERO);
+        }
+        let honest = from([9, 9, 9, 9], 200);
+        slots.got(conn(200), Event::Interested, Some(&honest), at(1));
+        let mut served = Vec::new();
+        for second in 1..1200 {
+            // They take what they can, or hold their slots and do nothing.
+            let takes = |c: &u32| active || *c == 200;
+            (0..201).filter(takes).for_each(|c| slots.took(conn(c), at(second)));
+            slots.tick(at(second), |_| true);
+            if slots.is_active(conn(200)) {
+                served.push(second);
+            }
+        }
+        // One change of all slots, and one more if one of the others stood before it.
+        let most = if active { 2 * 60 } else { 2 * 10 };
+        assert!(served[0] <= most, "{total} slots: not before {} s", served[0]);
+        // It takes turns with the whole of the other network.
+        assert!(served.len() >= 1200 / 3, "{total} slots: {} s of 1200", served.len());
+    }
 }
