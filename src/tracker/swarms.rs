@@ -1,6 +1,10 @@
 //! The table of swarms: who announced what. Counters are kept as peers come and go, never
 //! recounted, and a node that announces one content under two info-hashes is counted once.
 
+mod linked;
+mod packed;
+mod sweep;
+
 pub use super::admission::Bounds;
 use super::admission::{Gate, Room};
 use super::changes::Changes;
@@ -18,16 +22,9 @@ use super::swarm::Swarm;
 use super::table::Table;
 use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
-use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use std::collections::VecDeque;
-
-/// Peers of a swarm up to which those that are over are removed before anything is said of it; a
-/// larger one waits for the sweep.
-const SETTLE_PEERS_MAX: usize = 4096;
-/// Peers removed in one slice of work: each may be told, and names may lose their source.
-const REMOVED_PER_SLICE: usize = 500;
 
 /// One announce, as far as the table cares.
 #[derive(Clone, Copy, Debug)]
@@ -158,49 +155,6 @@ impl Swarms {
             },
             _ => of(v1.or(v2)),
         }
-    }
-
-    /// From now on the two hashes are one content for the counts, unless one of them already
-    /// belongs to another pair.
-    pub fn link(&mut self, one: InfoHash, other: InfoHash) {
-        let union = self.union(one, other);
-        let sum = self.sum(one, other);
-        if self.pairs.link(one, other, union) {
-            self.exchange(sum, union);
-        }
-    }
-
-    /// Takes back [`Swarms::link`].
-    pub fn unlink(&mut self, one: InfoHash, other: InfoHash) {
-        let sum = self.sum(one, other);
-        if let Some(union) = self.pairs.unlink(one, other) {
-            self.exchange(union, sum);
-        }
-    }
-
-    fn exchange(&mut self, old: Counts, new: Counts) {
-        let nodes = &mut self.nodes;
-        nodes.complete = (nodes.complete + new.complete).saturating_sub(old.complete);
-        nodes.incomplete = (nodes.incomplete + new.incomplete).saturating_sub(old.incomplete);
-    }
-
-    fn sum(&self, one: InfoHash, other: InfoHash) -> Counts {
-        let (a, b) = (self.scrape(one).0, self.scrape(other).0);
-        Counts { complete: a.complete + b.complete, incomplete: a.incomplete + b.incomplete }
-    }
-
-    fn union(&self, one: InfoHash, other: InfoHash) -> Counts {
-        let mut counts = Counts::default();
-        for peer in self.table.get(one).iter().flat_map(|swarm| swarm.peers()) {
-            let there = self.complete_in(Some(other), peer.key);
-            counts.moved(Standing::Absent, Standing::of(Some(peer.complete), there));
-        }
-        for peer in self.table.get(other).iter().flat_map(|swarm| swarm.peers()) {
-            if self.complete_in(Some(one), peer.key).is_none() {
-                counts.moved(Standing::Absent, Standing::of(Some(peer.complete), None));
-            }
-        }
-        counts
     }
 
     fn complete_in(&self, hash: Option<InfoHash>, key: PeerKey) -> Option<bool> {
@@ -359,140 +313,6 @@ impl Swarms {
         self.peers = self.peers.saturating_sub(1);
         self.shares.take(Source::limited(key.ip(), self.bounds.public));
         Moved { source_changed, ..self.moved(hash, key, Some(was_complete), None) }
-    }
-
-    /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
-    fn emptied(&mut self, hash: InfoHash) {
-        let place = self.table.place(hash);
-        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
-        if swarm.completed == 0 {
-            self.table.remove(hash);
-        } else if !swarm.parked {
-            swarm.parked = true;
-            self.parked.push_back(hash);
-            self.unpark();
-        }
-    }
-
-    /// Swarms without peers go first when room is short.
-    fn unpark(&mut self) {
-        while self.parked.len() > PARKED_SWARMS_MAX
-            || (!self.parked.is_empty() && self.peers + self.parked.len() > self.bounds.peers)
-        {
-            let Some(hash) = self.parked.pop_front() else { return };
-            let place = self.table.place(hash);
-            let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { continue };
-            swarm.parked = false;
-            if swarm.is_empty() {
-                self.changes.note(hash, self.bounds.peers);
-                self.table.remove(hash);
-            }
-        }
-    }
-
-    /// Removes the peers of one swarm whose time is over, so that what is said of it next is true.
-    pub fn settle(&mut self, now: Time, hash: InfoHash, gone: &mut Vec<Moved>) {
-        let now_s = self.now_s(now);
-        let place = self.table.place(hash);
-        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
-        if swarm.earliest_s() > now_s || swarm.len() > SETTLE_PEERS_MAX {
-            return;
-        }
-        let mut over = std::mem::take(&mut self.over);
-        swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over);
-        gone.extend(over.drain(..).map(|key| self.remove(hash, key)));
-        self.over = over;
-    }
-
-    /// One slice of the sweep: looks at up to `slots` swarms and peers for peers whose time is
-    /// over and removes some of them into `gone`, going on where the last slice ended.
-    pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) {
-        let now_s = self.now_s(now);
-        let mut over = std::mem::take(&mut self.over);
-        let mut rounds = self.table.places();
-        while slots > 0 && rounds > 0 && gone.len() < REMOVED_PER_SLICE {
-            let (place, from) = self.sweep_at;
-            if place >= self.table.places() {
-                self.sweep_at = (0, 0);
-                continue;
-            }
-            slots -= 1;
-            let most = REMOVED_PER_SLICE - gone.len();
-            let looked_at = self.table.at_mut(place).filter(|s| s.earliest_s() <= now_s);
-            let next = looked_at.and_then(|swarm| {
-                let len = swarm.len().saturating_sub(from);
-                let next = swarm.over(now_s, (from, slots.max(1), most), &mut over);
-                slots = slots.saturating_sub(len);
-                next
-            });
-            let hash = self.table.at(place).map(|swarm| swarm.hash);
-            self.sweep_at = match next {
-                // Those that are removed make those behind them move up.
-                Some(at) => (place, at.saturating_sub(over.len())),
-                None => (place + 1, 0),
-            };
-            rounds -= usize::from(next.is_none());
-            let gone_here = over.drain(..).zip(std::iter::repeat(hash));
-            gone.extend(gone_here.filter_map(|(key, hash)| Some(self.remove(hash?, key))));
-        }
-        self.over = over;
-    }
-
-    /// From now on it is noted which swarms change, for [`Swarms::changed`].
-    pub fn note_changes(&mut self) {
-        self.changes.keep();
-    }
-
-    /// Swarms that changed and were not written since.
-    pub fn changes(&self) -> usize {
-        self.changes.len()
-    }
-
-    /// The next swarm to write: its hash, and whether it is still there, then packed into `bytes`.
-    pub fn changed(&mut self, bytes: &mut Vec<u8>) -> Option<(InfoHash, bool)> {
-        let hash = self.changes.take()?;
-        let place = self.table.place(hash);
-        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else {
-            return Some((hash, false));
-        };
-        swarm.noted = false;
-        swarm.pack(bytes);
-        Some((hash, true))
-    }
-
-    /// Takes a swarm back that an earlier run packed; false when the bytes are no swarm, there is
-    /// no room, or it is there already. Peers that were silent for longer than `absent_s` beyond their time are left
-    /// out; nothing is told of the others.
-    pub fn restore(&mut self, now: Time, hash: InfoHash, bytes: &[u8], absent_s: u32) -> bool {
-        let keyed = *self.table.keyed();
-        let now_s = self.now_s(now);
-        let Some(mut swarm) = Swarm::unpack(hash, bytes, (now_s, absent_s), &keyed) else {
-            return false;
-        };
-        let room = self.bounds.peers.saturating_sub(self.peers);
-        if swarm.len() > room || self.table.place(hash).is_some() {
-            return false;
-        }
-        if swarm.is_empty() && swarm.completed == 0 {
-            // Nothing is left of it: the store may forget it.
-            self.changes.note(hash, self.bounds.peers);
-            return true;
-        }
-        self.peers += swarm.len();
-        swarm.parked = swarm.is_empty();
-        // What was written says when they were heard before.
-        note(&mut self.changes, &mut swarm, self.bounds.peers);
-        let (parked, keys) = (swarm.parked, swarm.peers().collect::<Vec<Peer>>());
-        self.table.insert(swarm);
-        if parked {
-            self.parked.push_back(hash);
-            self.unpark();
-        }
-        for peer in keys {
-            self.shares.add(Source::limited(peer.key.ip(), self.bounds.public));
-            self.moved(hash, peer.key, None, Some(peer.complete));
-        }
-        true
     }
 
     fn unmoved(&self, hash: InfoHash, key: PeerKey) -> Moved {
