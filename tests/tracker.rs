@@ -13,6 +13,8 @@ mod connections;
 mod frames;
 #[path = "tracker/keeping.rs"]
 mod keeping;
+#[path = "tracker/limits.rs"]
+mod limits;
 #[path = "tracker/model.rs"]
 mod model;
 #[path = "tracker/start.rs"]

@@ -30,7 +30,7 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names, db } => Plan::Tracker(TrackerPlan {
+        Wish::Track { bind, keep_names, db, bounds, sites } => Plan::Tracker(TrackerPlan {
             bind: look_up(&bind, TRACKER_PORT)?,
             addresses: machine.addresses.clone(),
             wall_start_s: machine.wall_start_s,
@@ -39,6 +39,8 @@ pub fn plan(
             key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
             database: database(db, machine),
             keep_names_s: keep_names.as_secs(),
+            bounds,
+            sites,
         }),
         Wish::Seed { seed, peer } => {
             let slots = seed.slots;

@@ -50,6 +50,8 @@ pub(super) fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
             .remembers
             .then(|| Database { path: "/home/tracker/.state/tracker.db".into(), required: true }),
         keep_names_s: 24 * 3600,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 

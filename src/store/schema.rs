@@ -6,31 +6,31 @@ pub const APPLICATION_ID: i64 = 0x6c6d_6b74;
 /// Form of the tables. A file with a higher one is left alone.
 pub const VERSION: i64 = 1;
 
-/// One hexadecimal digit of `h` at `$at` (from 1), shifted left by `$by` bits. SQL has no function
+/// One hexadecimal digit of `$h` at `$at` (from 1), shifted left by `$by` bits. SQL has no function
 /// from bytes to a number.
 macro_rules! digit {
-    ($at:literal, $by:literal) => {
-        concat!("(instr('123456789ABCDEF',substr(h,", $at, ",1))<<", $by, ")")
+    ($h:literal $at:literal, $by:literal) => {
+        concat!("(instr('123456789ABCDEF',substr(", $h, ",", $at, ",1))<<", $by, ")")
     };
 }
 
 macro_rules! byte {
-    ($first:literal, $second:literal) => {
-        concat!("(", digit!($first, 4), "+", digit!($second, 0), ")")
+    ($h:literal $first:literal, $second:literal) => {
+        concat!("(", digit!($h $first, 4), "+", digit!($h $second, 0), ")")
     };
 }
 
-/// Eight bytes whose digits stand at these places; the first bit is never set.
-macro_rules! eight {
+/// Six bytes whose digits stand at these places of `h`.
+macro_rules! six {
     ($($at:literal $by:literal),*) => {
-        concat!("(0", $("+", digit!($at, $by)),*, ")")
+        concat!("(0", $("+", digit!("h" $at, $by)),*, ")")
     };
 }
 
 /// A group of an IPv6 address.
 macro_rules! group {
     ($at:literal) => {
-        concat!("lower(substr(h,", $at, ",4))")
+        concat!("lower(substr(a,", $at, ",4))")
     };
 }
 
@@ -56,51 +56,52 @@ CREATE TABLE swarms (
   PRIMARY KEY (info_hash, part)
 ) STRICT;
 CREATE VIEW peers AS
-WITH RECURSIVE places(id, i, count) AS (
-  SELECT rowid, 0, length(packed)/67 FROM swarms WHERE length(packed) >= 67
-  UNION ALL SELECT id, i+1, count FROM places WHERE i+1 < count
-), records(info_hash, h) AS (
-  SELECT swarms.info_hash, hex(substr(swarms.packed, places.i*67+1, 67))
+WITH RECURSIVE places(id, i, bytes, count) AS (
+  SELECT id, 0, bytes, (length-9)/(bytes+46) FROM (
+    SELECT rowid AS id, length(packed) AS length,
+      CASE hex(substr(packed,1,1)) WHEN '04' THEN 4 WHEN '10' THEN 16 END AS bytes FROM swarms
+  ) WHERE length >= 9+bytes+46
+  UNION ALL SELECT id, i+1, bytes, count FROM places WHERE i+1 < count
+), records(info_hash, a, h) AS (
+  SELECT swarms.info_hash, hex(substr(packed, 10+i*(bytes+46), bytes)),
+    hex(substr(packed, 10+i*(bytes+46)+bytes, 46))
   FROM places JOIN swarms ON swarms.rowid = places.id
 )
-SELECT lower(hex(info_hash)) AS info_hash, lower(substr(h,1,40)) AS peer_id,
-  CASE WHEN substr(h,41,24) = '00000000000000000000FFFF' THEN ",
-    byte!(65, 66),
+SELECT lower(hex(info_hash)) AS info_hash, lower(substr(h,5,40)) AS peer_id,
+  CASE WHEN length(a) = 8 THEN ",
+    byte!("a" 1, 2),
     "||'.'||",
-    byte!(67, 68),
+    byte!("a" 3, 4),
     "||'.'||",
-    byte!(69, 70),
+    byte!("a" 5, 6),
     "||'.'||",
-    byte!(71, 72),
+    byte!("a" 7, 8),
     " ELSE ",
-    group!(41),
+    group!(1),
     "||':'||",
-    group!(45),
+    group!(5),
     "||':'||",
-    group!(49),
+    group!(9),
     "||':'||",
-    group!(53),
+    group!(13),
     "||':'||",
-    group!(57),
+    group!(17),
     "||':'||",
-    group!(61),
+    group!(21),
     "||':'||",
-    group!(65),
+    group!(25),
     "||':'||",
-    group!(69),
+    group!(29),
     " END AS ip, (",
-    byte!(73, 74),
+    byte!("h" 1, 2),
     "<<8)+",
-    byte!(75, 76),
+    byte!("h" 3, 4),
     " AS port, ",
-    eight!(77 60, 78 56, 79 52, 80 48, 81 44, 82 40, 83 36, 84 32, 85 28, 86 24, 87 20, 88 16,
-        89 12, 90 8, 91 4, 92 0),
+    six!(45 44, 46 40, 47 36, 48 32, 49 28, 50 24, 51 20, 52 16, 53 12, 54 8, 55 4, 56 0),
     " AS uploaded, ",
-    eight!(93 60, 94 56, 95 52, 96 48, 97 44, 98 40, 99 36, 100 32, 101 28, 102 24, 103 20,
-        104 16, 105 12, 106 8, 107 4, 108 0),
+    six!(57 44, 58 40, 59 36, 60 32, 61 28, 62 24, 63 20, 64 16, 65 12, 66 8, 67 4, 68 0),
     " AS downloaded, ",
-    eight!(109 60, 110 56, 111 52, 112 48, 113 44, 114 40, 115 36, 116 32, 117 28, 118 24,
-        119 20, 120 16, 121 12, 122 8, 123 4, 124 0),
+    six!(69 44, 70 40, 71 36, 72 32, 73 28, 74 24, 75 20, 76 16, 77 12, 78 8, 79 4, 80 0),
     " AS \"left\"
 FROM records;
 PRAGMA application_id = 1819110260;
@@ -140,7 +141,7 @@ pub const DROP_METAINFO: &str = "DELETE FROM metainfo WHERE number = ?1";
 pub const FINISHED: &str = "SELECT info_hash, downloads FROM completed WHERE info_hash > ?1 \
     ORDER BY info_hash LIMIT ?2";
 pub const PUT_FINISHED: &str = "INSERT INTO completed (info_hash, downloads) VALUES (?1, ?2) \
-    ON CONFLICT (info_hash) DO UPDATE SET downloads = excluded.downloads";
+    ON CONFLICT (info_hash) DO UPDATE SET downloads = max(downloads, excluded.downloads)";
 
 pub const SWARMS: &str = "SELECT info_hash, part, packed FROM swarms \
     WHERE (info_hash, part) > (?1, ?2) ORDER BY info_hash, part";

@@ -13,15 +13,15 @@ use crate::core::report::StoreRow;
 use crate::core::store::{Change, Commit, StoreDone, StoreError, StoreOp, SwarmPart};
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::code;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Rows of one write that nobody waits for.
 const ROWS_MAX: usize = 2_000;
 /// How often peers are written, and how many bytes of them each time: all peers of a full tracker
 /// (4 million) within ten minutes.
-pub const LIVENESS_EVERY: Span = Span::secs(5);
-const LIVENESS_BYTES: usize = 4 * 1024 * 1024;
+pub const LIVENESS_EVERY: Span = Span::secs(2);
+const LIVENESS_BYTES: usize = 1024 * 1024;
 /// How often what nobody waits for is written: counts, and whether an entry has a source.
 const SOFT_EVERY: Span = Span::secs(1);
 /// Time between two attempts after one that failed.
@@ -82,8 +82,8 @@ pub struct Keeping {
     urgent: Dirty,
     soft: Dirty,
     finished: BTreeMap<InfoHash, u32>,
-    swarms: VecDeque<InfoHash>,
-    in_swarms: BTreeSet<InfoHash>,
+    /// There are swarms that changed since they were written.
+    swarms: bool,
     /// Urgent changes so far, those of them that are kept, and those that could not be.
     changes: u64,
     kept: u64,
@@ -131,13 +131,6 @@ impl Keeping {
     pub fn finished(&mut self, hash: InfoHash, downloads: u32) {
         if self.on {
             self.finished.insert(hash, downloads);
-        }
-    }
-
-    /// Something changed among the peers of a swarm.
-    pub fn swarm(&mut self, hash: InfoHash) {
-        if self.on && self.in_swarms.insert(hash) {
-            self.swarms.push_back(hash);
         }
     }
 
@@ -197,13 +190,14 @@ impl Keeping {
             return trouble.retry_at;
         }
         let soft = !self.is_clean() && self.asked.is_empty();
-        let peers = !self.swarms.is_empty() && self.asked_peers.is_none();
+        let peers = self.swarms && self.asked_peers.is_none();
         let at = |due: bool, at: Time| if due && self.on { at } else { Time::NEVER };
         at(soft, self.soft_at).min(at(peers, self.liveness_at))
     }
 
     /// Asks for what is due to be written.
-    pub fn ask(&mut self, now: Time, world: &Kept<'_>, out: &mut Outbox) {
+    pub fn ask(&mut self, now: Time, world: &mut Kept<'_>, out: &mut Outbox) {
+        self.swarms = world.swarms.changes() > 0;
         if !self.on || self.closing != Closing::No {
             return self.ask_last(world, out);
         }
@@ -220,10 +214,10 @@ impl Keeping {
             self.soft_at = now + SOFT_EVERY;
             self.ask_names(world, out);
         }
-        let peers = !self.swarms.is_empty() && self.asked_peers.is_none();
+        let peers = self.swarms && self.asked_peers.is_none();
         if peers && now >= self.liveness_at {
             self.liveness_at = now + LIVENESS_EVERY;
-            self.ask_peers(world, LIVENESS_BYTES, out);
+            self.ask_peers(world, out);
         }
     }
 
@@ -250,18 +244,16 @@ impl Keeping {
         self.asked.push_back(Asked { ticket, mark: self.changes, names, finished });
     }
 
-    fn ask_peers(&mut self, world: &Kept<'_>, bytes_max: usize, out: &mut Outbox) {
+    fn ask_peers(&mut self, world: &mut Kept<'_>, out: &mut Outbox) {
         let mut parts: Vec<SwarmPart> = Vec::new();
         let (mut hashes, mut bytes) = (Vec::new(), 0);
-        while bytes < bytes_max
-            && let Some(hash) = self.swarms.pop_front()
-        {
-            self.in_swarms.remove(&hash);
-            hashes.push(hash);
+        while bytes < LIVENESS_BYTES {
             let from = parts.len();
-            rows::parts(world, hash, &mut parts);
+            let Some(hash) = world.swarms.changed(&mut parts) else { break };
+            hashes.push(hash);
             bytes += parts.iter().skip(from).map(|part| part.packed.len() + 100).sum::<usize>();
         }
+        self.swarms = world.swarms.changes() > 0;
         let ticket = out.store(StoreOp::Liveness(parts));
         self.asked_peers = Some(AskedPeers { ticket, hashes });
     }
@@ -271,12 +263,12 @@ impl Keeping {
         self.closing = Closing::Writing;
     }
 
-    fn ask_last(&mut self, world: &Kept<'_>, out: &mut Outbox) {
+    fn ask_last(&mut self, world: &mut Kept<'_>, out: &mut Outbox) {
         if self.closing != Closing::Writing {
             return;
         }
-        if self.asked_peers.is_none() && !self.swarms.is_empty() {
-            self.ask_peers(world, LIVENESS_BYTES, out);
+        if self.asked_peers.is_none() && world.swarms.changes() > 0 {
+            self.ask_peers(world, out);
         }
         if !self.asked.is_empty() {
             return;
@@ -307,14 +299,20 @@ impl Keeping {
     }
 
     /// An answer of the database; a line when the trouble began or ended.
-    pub fn got(&mut self, now: Time, ticket: Ticket, done: StoreDone) -> Option<Turn> {
+    pub fn got(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        done: StoreDone,
+        swarms: &mut Swarms,
+    ) -> Option<Turn> {
         let StoreDone::Written { result, commit } = done else { return None };
         self.count(commit);
         let peers = self.asked_peers.take_if(|asked| asked.ticket == ticket);
         let of_peers = peers.is_some();
         for hash in peers.into_iter().flat_map(|asked| asked.hashes) {
             if result.is_err() {
-                self.swarm(hash);
+                swarms.unwritten(hash);
             }
         }
         let at = self.asked.iter().position(|asked| asked.ticket == ticket);
@@ -371,7 +369,7 @@ impl Keeping {
 pub struct Kept<'a> {
     pub clock: Clock,
     pub names: &'a Names,
-    pub swarms: &'a Swarms,
+    pub swarms: &'a mut Swarms,
 }
 
 /// A turn for the worse or the better.

@@ -70,11 +70,8 @@ impl Loading {
             }
             StoreDone::Swarms(page) => page.map(|page| {
                 let last = page.last().map(|part| (part.hash, part.part));
-                for part in page {
-                    let unix_s = registry.unix_s(now);
-                    for kept in rows::unpacked(&part.packed, now, unix_s) {
-                        self.peers += u64::from(registry.restore_peer(now, part.hash, &kept));
-                    }
+                for part in &page {
+                    self.peers += registry.restore_peers(now, part) as u64;
                 }
                 StoreOp::Swarms { after: last, bytes_max: PAGE_BYTES }
             }),
@@ -128,7 +125,7 @@ impl Loading {
 
 fn got_finished(page: &[(InfoHash, u32)], registry: &mut Registry) -> StoreOp {
     for (hash, downloads) in page {
-        registry.swarms.remember_finished(*hash, *downloads);
+        registry.swarms.remember_completed(*hash, *downloads);
     }
     match page.last() {
         None => StoreOp::Swarms { after: None, bytes_max: PAGE_BYTES },

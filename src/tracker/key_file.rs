@@ -3,7 +3,6 @@
 
 use super::plan::TrackerPlan;
 use crate::core::io::{FileDone, FileError, FileOp, Outbox};
-use crate::core::mark::mark;
 use crate::core::report::{Event, foreign};
 
 /// Bytes of the file: the key and nothing else.
@@ -20,7 +19,7 @@ pub fn loaded(plan: &TrackerPlan, done: FileDone, out: &mut Outbox) -> [u8; 32] 
         FileDone::Loaded(Ok(bytes)) => match bytes.try_into() {
             Ok(key) => {
                 // Ids of the run before stay good.
-                mark!("B07");
+                crate::mark!("B07");
                 return key;
             }
             Err(_) => "it does not hold a key".to_owned(),

@@ -51,7 +51,7 @@ impl Tracker {
         if self.load.take_if(|load| *load == ticket).is_some() {
             let secret = key_file::loaded(&self.plan, done, out);
             let (ids, tickets) = keyed(&secret);
-            self.datagrams = Datagrams::new(ids, self.plan.addresses.clone());
+            self.datagrams = Datagrams::new(ids, &self.plan);
             self.tickets = tickets;
             self.listen(out);
         } else {
@@ -69,7 +69,7 @@ impl Tracker {
         if let Some(loading) = self.loading.as_mut().filter(|one| one.waits_for(ticket)) {
             match loading.got(now, &self.plan, done, &mut self.registry, out) {
                 Loaded::More => return,
-                Loaded::All => self.registry.keeping.start(now),
+                Loaded::All => self.registry.start_keeping(now),
                 Loaded::Nothing => {}
                 Loaded::Fatal(ending) => return out.end(ending),
             }
@@ -77,7 +77,7 @@ impl Tracker {
             self.load_key(out);
             return;
         }
-        let turn = self.registry.keeping.got(now, ticket, done);
+        let turn = self.registry.stored(now, ticket, done);
         if let Some(event) = turn.map(tell::saving) {
             out.tell(event);
         }

@@ -1,6 +1,8 @@
 //! The tracker role: swarms over UDP (BEP 15), the catalogue of names over TCP on the same port.
 //! Routes only: every piece of news goes to the room it belongs to.
 
+pub mod admission;
+pub mod changes;
 pub mod clock;
 pub mod connection_id;
 pub mod conversation;
@@ -14,16 +16,23 @@ pub mod key_file;
 mod life;
 pub mod lists;
 pub mod mac;
+pub mod members;
 pub mod metainfo;
 pub mod names;
 pub mod pairs;
 pub mod plan;
 pub mod publish;
+pub mod rate;
+pub mod record;
 pub mod registry;
 pub mod requests;
+pub mod sample;
+pub mod shares;
+pub mod sites;
 pub mod source;
 pub mod swarm;
 pub mod swarms;
+pub mod table;
 pub mod tell;
 pub mod ticket;
 
@@ -41,10 +50,11 @@ use mac::Key;
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
-use swarms::{Bounds, Swarms};
+use sites::Sites;
+use swarms::Swarms;
 use ticket::Tickets;
 
-/// How often the regular work is done while there is any.
+/// How often connections are looked at while there are any.
 const TICK: Span = Span::secs(1);
 
 /// One tracker, from its start to its end.
@@ -70,13 +80,14 @@ impl Tracker {
     pub fn new(plan: TrackerPlan) -> Tracker {
         let clock = Clock::new(plan.wall_start_s);
         let mut rng = Rng::new(plan.seed);
-        let swarms = Swarms::new(rng.fork(1), Bounds::default());
+        let mut swarms = Swarms::new(clock, rng.fork(1), plan.bounds);
+        swarms.name_sites(Sites::new(&plan.sites));
         // Above any generation of a run before this one, and below 2^63.
         let generation = (plan.wall_start_s << 24 | rng.below(1 << 16)) & (u64::MAX >> 1);
         let names = Names::new(generation, Span::secs(plan.keep_names_s));
         let (ids, tickets) = keyed(&plan.secret);
         Tracker {
-            datagrams: Datagrams::new(ids, plan.addresses.clone()),
+            datagrams: Datagrams::new(ids, &plan),
             tickets,
             registry: Registry::new(clock, swarms, names),
             lists: Lists::default(),
@@ -104,7 +115,7 @@ impl Tracker {
     fn plan_tick(&mut self, now: Time) {
         let work = !self.registry.is_idle() || !self.lists.is_empty();
         if work && self.next_tick == Time::NEVER {
-            self.next_tick = now + TICK;
+            self.next_tick = now + TICK.min(self.registry.sweep_every());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a tracker is told at birth: every choice already made, every name resolved.
 
+use super::admission::Bounds;
+use super::sites::Network;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -21,6 +23,10 @@ pub struct TrackerPlan {
     pub database: Option<Database>,
     /// Seconds a name without a source stays listed (`--keep-names`).
     pub keep_names_s: u64,
+    /// The most of everything (`--max-peers` and the like).
+    pub bounds: Bounds,
+    /// Networks whose peers are given to each other first (`--site`).
+    pub sites: Vec<(Network, String)>,
 }
 
 /// A database file.

@@ -3,23 +3,28 @@
 
 use super::clock::Clock;
 use super::counts::Counts;
-use super::keeping::{Keeping, Kept as Memory};
+use super::keeping::{Keeping, Kept, Turn};
 use super::names::{Names, News, Place, Record};
-use super::swarms::{Announce, Announced, Kept, Moved, Swarms};
+use super::swarms::{Announce, Announced, Moved, Swarms};
 use super::tell;
 use crate::core::fault::Refusal;
-use crate::core::id::{ConnId, InfoHash};
+use crate::core::id::{ConnId, InfoHash, Ticket};
 use crate::core::io::Outbox;
-use crate::core::time::Time;
+use crate::core::store::{StoreDone, SwarmPart};
+use crate::core::time::{Span, Time};
 use crate::wire::catalogue::entry::{Entry, Listed};
 use crate::wire::catalogue::hello::Owner;
 
-/// Peers looked at per second at least; more when there are so many that a round would take long.
-const SWEEP_PEERS_MIN: usize = 10_000;
-/// Seconds for a sweep through all peers.
-const SWEEP_ROUND_S: usize = 8;
+/// Swarms and peers looked at in one slice of a sweep: a few hundred microseconds.
+const SWEEP_SLICE: usize = 10_000;
+/// A sweep through all swarms and peers takes about so long.
+const SWEEP_ROUND: Span = Span::secs(8);
+/// Time between slices, when there are few and when there are very many.
+const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
 /// Entries looked at per second.
 const SWEEP_NAMES: usize = 20_000;
+/// With more peers than this their comings and goings are no longer told one by one.
+const TOLD_PEERS_MAX: usize = 5000;
 
 #[derive(Debug)]
 pub struct Registry {
@@ -27,11 +32,21 @@ pub struct Registry {
     pub swarms: Swarms,
     pub names: Names,
     pub keeping: Keeping,
+    /// When the next look at the names is due.
+    names_at: Time,
+    gone: Vec<Moved>,
 }
 
 impl Registry {
     pub fn new(clock: Clock, swarms: Swarms, names: Names) -> Registry {
-        Registry { clock, swarms, names, keeping: Keeping::default() }
+        Registry {
+            clock,
+            swarms,
+            names,
+            keeping: Keeping::default(),
+            names_at: Time::ZERO,
+            gone: Vec::new(),
+        }
     }
 
     /// Goes on with the count of an earlier run. One that ended in order is continued; after any
@@ -54,13 +69,26 @@ impl Registry {
         restored
     }
 
-    /// Puts a peer of an earlier run back, silently; whether there was room.
-    pub fn restore_peer(&mut self, now: Time, hash: InfoHash, kept: &Kept) -> bool {
-        let Some(moved) = self.swarms.restore(now, hash, kept) else { return false };
-        if moved.source_changed {
-            self.names.got_source(hash, self.clock.unix_s(now));
+    /// Puts peers of an earlier run back, silently; how many.
+    pub fn restore_peers(&mut self, now: Time, part: &SwarmPart) -> usize {
+        // What is left out is to be forgotten by the database, too.
+        self.swarms.note_changes();
+        let restored = self.swarms.restore(now, part);
+        if self.swarms.scrape(part.hash).0.complete > 0 {
+            self.names.got_source(part.hash, self.clock.unix_s(now));
         }
-        true
+        restored
+    }
+
+    /// Everything of an earlier run is there: from now on what changes is kept.
+    pub fn start_keeping(&mut self, now: Time) {
+        self.swarms.note_changes();
+        self.keeping.start(now);
+    }
+
+    /// An answer of the database; a line when trouble began or ended.
+    pub fn stored(&mut self, now: Time, ticket: Ticket, done: StoreDone) -> Option<Turn> {
+        self.keeping.got(now, ticket, done, &mut self.swarms)
     }
 
     /// The mark of what must be kept before a request of `conn` is answered, if it is one that
@@ -75,8 +103,8 @@ impl Registry {
     pub fn keep(&mut self, now: Time, out: &mut Outbox) {
         let changed = self.names.take_changed();
         self.keeping.note(changed, false);
-        let memory = Memory { clock: self.clock, names: &self.names, swarms: &self.swarms };
-        self.keeping.ask(now, &memory, out);
+        let (clock, names, swarms) = (self.clock, &self.names, &mut self.swarms);
+        self.keeping.ask(now, &mut Kept { clock, names, swarms }, out);
     }
 
     pub fn unix_s(&self, now: Time) -> u64 {
@@ -94,8 +122,8 @@ impl Registry {
         news: &Announce,
         out: &mut Outbox,
     ) -> Result<Announced, Refusal> {
+        self.settle(now, news.hash, out);
         let announced = self.swarms.announce(now, news)?;
-        self.keeping.swarm(news.hash);
         if announced.moved.finished {
             self.keeping.finished(news.hash, self.swarms.scrape(news.hash).1);
         }
@@ -106,18 +134,41 @@ impl Registry {
         Ok(announced)
     }
 
-    /// The regular work of a second.
+    /// The counts of one swarm (BEP 15 scrape), true at `now`.
+    pub fn scrape(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) -> (Counts, u32) {
+        self.settle(now, hash, out);
+        self.swarms.scrape(hash)
+    }
+
+    fn settle(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
+        let mut gone = std::mem::take(&mut self.gone);
+        self.swarms.settle(now, hash, &mut gone);
+        for moved in gone.drain(..) {
+            self.told(now, &moved, "expired", out);
+        }
+        self.gone = gone;
+    }
+
+    /// A slice of the regular work.
     pub fn sweep(&mut self, now: Time, out: &mut Outbox) {
-        let mut gone = Vec::new();
-        let peers = (self.swarms.peers() / SWEEP_ROUND_S).max(SWEEP_PEERS_MIN);
-        self.swarms.sweep(now, peers, &mut gone);
-        for moved in &gone {
-            self.keeping.swarm(moved.hash);
-            self.told(now, moved, "expired", out);
+        let mut gone = std::mem::take(&mut self.gone);
+        self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
+        for moved in gone.drain(..) {
+            self.told(now, &moved, "expired", out);
         }
-        for record in self.names.sweep(now, SWEEP_NAMES) {
-            self.removed(&record, out);
+        self.gone = gone;
+        if self.names_at <= now {
+            self.names_at = now + SWEEP_EVERY.1;
+            for record in self.names.sweep(now, SWEEP_NAMES) {
+                self.removed(&record, out);
+            }
         }
+    }
+
+    /// Time until the next slice.
+    pub fn sweep_every(&self) -> Span {
+        let slices = self.swarms.sweepable().div_ceil(SWEEP_SLICE).max(1) as u64;
+        Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(SWEEP_EVERY.1)
     }
 
     /// A publishing that passed its checks.
@@ -201,6 +252,9 @@ impl Registry {
                 };
                 self.names.lost_source(moved.hash, now, still);
             }
+        }
+        if moved.before == moved.after || self.swarms.peers() > TOLD_PEERS_MAX {
+            return;
         }
         let name = self.names.of_hash(moved.hash).next().map(|record| record.entry.name.as_str());
         if let Some(event) = tell::peer(moved, name, why_gone) {

@@ -238,6 +238,8 @@ fn tracker_plan(env: NodeEnv) -> TrackerPlan {
         key_file: None,
         database: None,
         keep_names_s: 24 * 3600,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 

@@ -68,6 +68,8 @@ fn tracker(env: NodeEnv) -> Tracker {
         key_file: None,
         database: None,
         keep_names_s: 24 * 3600,
+        bounds: Default::default(),
+        sites: vec![],
     })
 }
 

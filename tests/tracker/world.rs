@@ -33,6 +33,8 @@ pub fn plan(bind: &str) -> TrackerPlan {
         key_file: None,
         database: None,
         keep_names_s: 86_400,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 
