@@ -14,7 +14,7 @@ pub trait Store: Debug {
     /// When there is something to be done: [`Time::ZERO`] = at once, [`Time::NEVER`] = nothing.
     fn due(&self) -> Time;
     /// Performs what was asked, all writes of one kind in one transaction, and gives the
-    /// completions. What nobody waits for is written in slices of about 2 ms a call, unless this is
+    /// completions. What nobody waits for is written in slices of about 1 ms a call, unless this is
     /// the `last` call. `clock` is asked how long it took.
     fn commit(
         &mut self,

@@ -3,6 +3,7 @@
 // This folder owns its files, as the reactor owns the others.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod checkpoints;
 mod errors;
 mod opening;
 mod rows;
@@ -33,6 +34,10 @@ pub struct Sqlite {
     busy_since: Option<Time>,
     retry_at: Time,
     slice_bytes: usize,
+    /// Bytes in the log that are not in the database yet, roughly, and how many of them are moved
+    /// at a time.
+    logged_bytes: usize,
+    checkpoint_bytes: usize,
     commits: u64,
 }
 
@@ -47,6 +52,8 @@ impl Sqlite {
             busy_since: None,
             retry_at: Time::ZERO,
             slice_bytes: slices::SLICE_BYTES,
+            logged_bytes: 0,
+            checkpoint_bytes: checkpoints::BYTES,
             commits: 0,
         }
     }
@@ -135,6 +142,7 @@ impl Sqlite {
         let writes = std::mem::take(&mut self.asked);
         let began = clock();
         let changes = || writes.iter().flat_map(|(_, op)| changes(op));
+        let rows = changes().count();
         let result = self.transact(schema::DURABLE, last, |db| {
             changes().try_for_each(|change| rows::change(db, change))
         });
@@ -144,6 +152,7 @@ impl Sqlite {
             return;
         }
         let commit = self.number_of(began, now);
+        self.logged(rows * checkpoints::ROW_BYTES);
         for (ticket, _) in writes {
             done(ticket, StoreDone::Written { result: result.clone(), commit });
         }
@@ -166,7 +175,7 @@ impl Store for Sqlite {
     }
 
     fn due(&self) -> Time {
-        match self.asked.is_empty() && self.liveness.is_empty() {
+        match self.asked.is_empty() && self.liveness.is_empty() && !self.checkpoint_due() {
             true => Time::NEVER,
             false => self.retry_at,
         }
@@ -178,6 +187,10 @@ impl Store for Sqlite {
         last: bool,
         done: &mut dyn FnMut(Ticket, StoreDone),
     ) {
+        if self.checkpoint_due() && (self.asked.is_empty() || self.checkpoint_overdue()) && !last {
+            // A turn of its own, so that no other work is added to it.
+            return self.checkpoint(clock);
+        }
         let asked = std::mem::take(&mut self.asked);
         for (ticket, op) in asked {
             match op {

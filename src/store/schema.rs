@@ -115,7 +115,9 @@ pub const WAL: &str = "PRAGMA journal_mode = WAL";
 pub const QUICK_CHECK: &str = "PRAGMA quick_check(1)";
 /// Pages of 4 KiB: a log that grew large is cut back to 64 MiB.
 pub const SET_UP: &str = "PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864; \
+    PRAGMA wal_autocheckpoint = 0; \
     PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;";
+pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub const DURABLE: &str = "PRAGMA synchronous = FULL";
 pub const RELAXED: &str = "PRAGMA synchronous = NORMAL";
 pub const BEGIN: &str = "BEGIN IMMEDIATE";

@@ -6,11 +6,11 @@ use crate::core::store::{Commit, StoreDone, StoreError, SwarmPart};
 use crate::core::time::{Span, Time};
 
 /// What a slice of liveness rows may take.
-const SLICE: Span = Span::ms(2);
+const SLICE: Span = Span::ms(1);
 /// Bytes of the first slice, and the bounds of all others.
 pub const SLICE_BYTES: usize = 64 * 1024;
 const SLICE_BYTES_MIN: usize = 4 * 1024;
-const SLICE_BYTES_MAX: usize = 1024 * 1024;
+const SLICE_BYTES_MAX: usize = 512 * 1024;
 /// What a row costs beside its bytes, in bytes.
 const ROW_BYTES: usize = 256;
 
@@ -42,6 +42,7 @@ impl Sqlite {
             return;
         }
         self.adapt(bytes, now.since(began));
+        self.logged(bytes);
         let commit = self.number_of(began, now);
         self.told(count, &result, commit, done);
     }

@@ -3,7 +3,7 @@
 
 use super::clock::Clock;
 use super::keeping_rows as rows;
-use super::names::{Changed, Names};
+use super::names::{Changed, Names, Place};
 use super::swarms::Swarms;
 use crate::core::fault::Refusal;
 use crate::core::id::{ConnId, InfoHash, Ticket};
@@ -35,9 +35,25 @@ pub enum Fate {
     Lost(Refusal),
 }
 
-/// Numbers of entries whose row is not what memory says: name, and whether the metainfo is to be
-/// written, too.
-type Dirty = BTreeMap<u64, (Arc<str>, bool)>;
+/// Numbers of entries whose row is not what memory says.
+type Dirty = BTreeMap<u64, Unwritten>;
+
+#[derive(Clone, Debug)]
+struct Unwritten {
+    name: Arc<str>,
+    /// The metainfo is to be written, too.
+    metainfo: bool,
+    /// It was published just now, and its publisher waits.
+    new: bool,
+}
+
+/// Adds a change to what is to be written of an entry.
+fn add(dirty: &mut Dirty, number: u64, change: Unwritten) {
+    let Unwritten { name, metainfo, new } = change;
+    let entry = dirty.entry(number).or_insert(Unwritten { name, metainfo: false, new: false });
+    entry.metainfo |= metainfo;
+    entry.new |= new;
+}
 
 /// One write that is not answered.
 #[derive(Debug)]
@@ -94,6 +110,8 @@ pub struct Keeping {
     liveness_at: Time,
     trouble: Option<Trouble>,
     closing: Closing,
+    /// Published, and refused afterwards.
+    refused: Vec<Place>,
     waiting: Vec<ConnId>,
     row: StoreRow,
     commit: u64,
@@ -116,15 +134,15 @@ impl Keeping {
         if !self.on {
             return;
         }
-        for Changed { place: (name, number), metainfo } in changed {
+        for Changed { place: (name, number), metainfo, new } in changed {
             self.changes += u64::from(urgent);
-            let soft = self.soft.remove(&number).is_some_and(|(_, metainfo)| metainfo);
+            let soft = self.soft.remove(&number).is_some_and(|soft| soft.metainfo);
             let dirty = if urgent || self.urgent.contains_key(&number) {
                 &mut self.urgent
             } else {
                 &mut self.soft
             };
-            dirty.entry(number).or_insert((name, false)).1 |= metainfo || soft;
+            add(dirty, number, Unwritten { name, metainfo: metainfo || soft, new: new && urgent });
         }
     }
 
@@ -168,6 +186,11 @@ impl Keeping {
         }
         let trouble = self.trouble.as_ref()?;
         Some(Refusal { code: code::BUSY, what: not_saving(&trouble.error) })
+    }
+
+    /// Entries that were taken and could not be kept: nobody shall see them any longer.
+    pub fn take_refused(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Connections whose answers may be due.
@@ -236,7 +259,7 @@ impl Keeping {
         }
         let mut changes: Vec<Change> = names
             .iter()
-            .map(|(number, (name, metainfo))| rows::change(world, *number, name, *metainfo))
+            .map(|(number, row)| rows::change(world, *number, &row.name, row.metainfo))
             .collect();
         changes.extend(finished.iter().map(|(hash, n)| Change::Finished(*hash, *n)));
         changes.push(Change::Generation(world.names.generation()));
@@ -345,9 +368,16 @@ impl Keeping {
             return;
         }
         self.lost = self.lost.max(asked.mark);
-        for (number, (name, metainfo)) in asked.names {
-            let soft = self.soft.remove(&number).is_some_and(|(_, metainfo)| metainfo);
-            self.urgent.entry(number).or_insert((name, false)).1 |= metainfo || soft;
+        for (number, mut row) in asked.names {
+            let later = self.asked.iter().any(|later| later.names.contains_key(&number));
+            if std::mem::take(&mut row.new) && !later && !self.urgent.contains_key(&number) {
+                // Its publisher hears that it is not published: so it shall not be.
+                self.refused.push((row.name, number));
+                self.soft.remove(&number);
+                continue;
+            }
+            row.metainfo |= self.soft.remove(&number).is_some_and(|soft| soft.metainfo);
+            add(&mut self.urgent, number, row);
         }
         for (hash, downloads) in asked.finished {
             self.finished.entry(hash).or_insert(downloads);

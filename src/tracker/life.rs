@@ -77,7 +77,7 @@ impl Tracker {
             self.load_key(out);
             return;
         }
-        let turn = self.registry.stored(now, ticket, done);
+        let turn = self.registry.stored(now, ticket, done, out);
         if let Some(event) = turn.map(tell::saving) {
             out.tell(event);
         }

@@ -219,7 +219,7 @@ impl Names {
                 shown.push(place.clone());
             }
             if !record.has_source() {
-                self.changed.push(Changed { place: place.clone(), metainfo: false });
+                self.changed.push(Changed { place: place.clone(), metainfo: false, new: false });
             }
             record.life = Life::Listed { alone: None };
         }
@@ -234,7 +234,7 @@ impl Names {
                 && !still(&record.entry)
             {
                 record.life = Life::Listed { alone: Some(now + self.keep) };
-                self.changed.push(Changed { place: place.clone(), metainfo: false });
+                self.changed.push(Changed { place: place.clone(), metainfo: false, new: false });
             }
         }
     }
@@ -278,7 +278,7 @@ impl Names {
             metainfo: Metainfo::default(),
         };
         self.store(&mut record, news.metainfo);
-        self.note(&place, !record.metainfo.is_empty());
+        self.note_new(&place, !record.metainfo.is_empty());
         self.records.insert(place.clone(), record);
         place
     }

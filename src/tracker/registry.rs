@@ -87,8 +87,20 @@ impl Registry {
     }
 
     /// An answer of the database; a line when trouble began or ended.
-    pub fn stored(&mut self, now: Time, ticket: Ticket, done: StoreDone) -> Option<Turn> {
-        self.keeping.got(now, ticket, done, &mut self.swarms)
+    pub fn stored(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        done: StoreDone,
+        out: &mut Outbox,
+    ) -> Option<Turn> {
+        let turn = self.keeping.got(now, ticket, done, &mut self.swarms);
+        for place in self.keeping.take_refused() {
+            if let Some(record) = self.names.withdraw(&place) {
+                self.removed(&record, out);
+            }
+        }
+        turn
     }
 
     /// The mark of what must be kept before a request of `conn` is answered, if it is one that

@@ -7,6 +7,7 @@ use lmk::core::store::{AccessKey, Change, StoreDone, StoreError, StoreOp, SwarmP
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Instant;
 
 #[test]
 fn names_come_back_as_they_were_written_in_pages() {
@@ -92,20 +93,23 @@ fn what_nobody_waits_for_is_written_in_slices_and_what_somebody_waits_for_overta
         })
         .collect();
     let peers = base.wish(StoreOp::Liveness(parts));
-    let (mut slices, mut longest) = (0, 0);
+    let mut slices = 0;
+    let mut turns = Vec::new();
     let (mut overtook, mut over) = (false, false);
     while !over {
-        let names = base.wish(StoreOp::Write(vec![Change::Generation(slices)]));
+        let names =
+            (slices == 0).then(|| base.wish(StoreOp::Write(vec![Change::Generation(slices)])));
+        let began = Instant::now();
         let answers = base.commit();
+        turns.push(began.elapsed());
         slices += 1;
-        overtook |= answers.iter().any(|(ticket, _)| *ticket == names) && slices == 1;
+        overtook |= answers.iter().any(|(ticket, _)| Some(*ticket) == names);
         over = answers.iter().any(|(ticket, _)| *ticket == peers);
-        if let Some((_, StoreDone::Written { commit, .. })) = answers.last() {
-            longest = longest.max(commit.took.as_ms());
-        }
     }
     assert!(overtook && slices > 10, "{slices} slices");
-    println!("{slices} slices for 16 MB, longest {longest} ms");
+    turns.sort_unstable_by(|a, b| b.cmp(a));
+    turns.truncate(5);
+    println!("{slices} slices for 16 MB, longest turns {turns:?}");
     assert_eq!(base.swarms().len(), 2000);
 }
 

@@ -262,6 +262,10 @@ fn on_a_full_disk_publishing_is_refused_until_there_is_room() {
     stage.pass(Span::secs(31));
     assert_eq!(said(&stage), 2);
     assert_eq!(stage.world.row().store.unwrap().trouble, None);
+    // The first one was silent for too long.
+    let mut client = stage.client();
+    assert!(!stage.names(&mut client).contains("b"), "what was refused is not published later");
+    assert!(stage.base.names().all(|row| row.name != "b"));
     let answer = stage.ask(&mut client, &Request::Publish(bare("c", 3)));
     assert!(matches!(answer, Some(Answer::Published { .. })), "{answer:?}");
 }

@@ -9,6 +9,8 @@ pub struct Changed {
     pub place: Place,
     /// Its metainfo came.
     pub metainfo: bool,
+    /// It was not there before.
+    pub new: bool,
 }
 
 impl Names {
@@ -23,7 +25,16 @@ impl Names {
     }
 
     pub(super) fn note(&mut self, place: &Place, metainfo: bool) {
-        self.changed.push(Changed { place: place.clone(), metainfo });
+        self.changed.push(Changed { place: place.clone(), metainfo, new: false });
+    }
+
+    pub(super) fn note_new(&mut self, place: &Place, metainfo: bool) {
+        self.changed.push(Changed { place: place.clone(), metainfo, new: true });
+    }
+
+    /// Removes an entry whose publisher heard that it could not be kept.
+    pub fn withdraw(&mut self, place: &Place) -> Option<Record> {
+        self.remove(place)
     }
 
     pub(super) fn index(&mut self, place: &Place, entry: &Entry) {
