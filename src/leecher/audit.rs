@@ -68,7 +68,8 @@ impl Picker {
             }
         }
         let untouched = |piece: &Piece| {
-            self.place.get(piece.index() as usize).is_some_and(|place| *place != GONE)
+            let place = self.place.get(piece.index() as usize).copied().unwrap_or(GONE);
+            self.untouched.get(place as usize) == Some(piece)
         };
         for piece in self.geometry.all_pieces() {
             let states =

@@ -5,6 +5,7 @@ use crate::core::chunk::Chunk;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Effect, FileOp, Input, Outbox};
 use crate::core::limits::{ADDRESS_CONVERSATIONS_MAX, CONVERSATIONS_MAX, PAGES_BYTES_MAX};
+use crate::core::network::public_source;
 use crate::core::time::{Span, Time};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -121,7 +122,8 @@ impl Bounds {
             return Err(format!("S8: {} connections", self.conns.len()));
         }
         let mut from: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        self.conns.values().filter_map(|conn| conn.from).for_each(|ip| {
+        let sources = self.conns.values().filter_map(|conn| public_source(conn.from?));
+        sources.for_each(|ip| {
             *from.entry(ip).or_default() += 1;
         });
         if let Some((ip, n)) = from.iter().find(|(_, n)| **n > ADDRESS_CONVERSATIONS_MAX + FURTHER)
@@ -169,7 +171,7 @@ mod tests {
         let local = ([10, 0, 0, 1], 2).into();
         for _ in 0..=ADDRESS_CONVERSATIONS_MAX + FURTHER {
             let conn = out.conns.insert(());
-            let remote = ([10, 0, 0, 9], 1).into();
+            let remote = ([8, 8, 8, 9], 1).into();
             bounds.input(at(1), &Input::Accepted { conn, remote, local });
         }
         assert!(bounds.look(at(1), 0).unwrap_err().starts_with("S8"));

@@ -1,5 +1,5 @@
-//! The judges of one process beside its [`super::Watch`]: each hears what the role hears and what it
-//! wishes.
+//! The judges of one process beside its [`super::Watch`]: each hears what the role hears and what
+//! it wishes.
 
 use super::answers::Answers;
 use super::bounds::Bounds;

@@ -77,18 +77,7 @@ impl Swarm {
         world.disk(seeder).make_dirs("/home/seeder");
         world.disk(seeder).put(SOURCE, &content);
         world.set_slots(seeder, scene.slots);
-        let mut leechers = Vec::new();
-        for number in 0..scene.leechers {
-            let home = format!("/home/leecher{number}");
-            let (scene, folder) = (scene.clone(), PathBuf::from(&home));
-            let node = world.add_idle(ip(10 + number as u8), move |env| {
-                let job = Job::Fetch(fetch_plan(&scene, folder.clone()));
-                (cast.node)(node_plan(&scene, env, &format!("leecher{number}"), job))
-            });
-            world.disk(node).make_dirs(&home);
-            let target = PathBuf::from(home).join(NAME);
-            leechers.push(Leecher { node, target, finished: false });
-        }
+        let leechers = leechers(&mut world, &scene, cast, &ip);
         let returns = vec![None; 2 + leechers.len()];
         let person = stream(seed, Purpose::Scene).fork(1);
         let thought = stream(seed, Purpose::Crash).fork(1);
@@ -335,4 +324,26 @@ impl Swarm {
         }
         Ok(())
     }
+}
+
+/// The leechers of a scene on their machines, none of them started.
+fn leechers(
+    world: &mut World,
+    scene: &Scene,
+    cast: Cast,
+    ip: &dyn Fn(u8) -> IpAddr,
+) -> Vec<Leecher> {
+    let mut leechers = Vec::new();
+    for number in 0..scene.leechers {
+        let home = format!("/home/leecher{number}");
+        let (scene, folder) = (scene.clone(), PathBuf::from(&home));
+        let node = world.add_idle(ip(10 + number as u8), move |env| {
+            let job = Job::Fetch(fetch_plan(&scene, folder.clone()));
+            (cast.node)(node_plan(&scene, env, &format!("leecher{number}"), job))
+        });
+        world.disk(node).make_dirs(&home);
+        let target = PathBuf::from(home).join(NAME);
+        leechers.push(Leecher { node, target, finished: false });
+    }
+    leechers
 }

@@ -2,6 +2,9 @@
 //! request has one answer (S11), a leecher asks for little more than it misses (S12), asks nothing
 //! new of one whose lie is known (S13), and nobody waits for a slot for ever (L2).
 
+mod talk;
+
+use self::talk::{Block, Owed, Talk, Verdict, block};
 use crate::content::geometry::Geometry;
 use crate::core::chunk::Chunk;
 use crate::core::id::ConnId;
@@ -9,7 +12,7 @@ use crate::core::io::{Effect, FileDone, Input, Outbox};
 use crate::core::limits::BLOCK_BYTES;
 use crate::core::report::{Event, Fact};
 use crate::core::time::{Span, Time};
-use crate::wire::peer::{BlockRef, Framer, Long, Message, Part};
+use crate::wire::peer::{Long, Message, Part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -28,45 +31,6 @@ pub struct Known {
     pub bytes: Vec<u8>,
 }
 
-type Block = (u32, u32, u32);
-type Verdict = Result<(), String>;
-
-fn block(asked: BlockRef) -> Block {
-    (asked.piece, asked.begin, asked.len)
-}
-
-/// A request of the other side, and how it was answered.
-#[derive(Clone, Copy, Debug)]
-struct Owed {
-    since: Time,
-    asked: u32,
-    answered: u32,
-}
-
-/// One conversation.
-#[derive(Debug)]
-struct Talk {
-    remote: IpAddr,
-    comes: Framer,
-    leaves: Framer,
-    /// Bytes queued that have not left.
-    unsent: u64,
-    fast: bool,
-    owed: BTreeMap<Block, Owed>,
-    choking: bool,
-    interested: bool,
-    /// It has everything, so it says: it wants nothing.
-    full: bool,
-    /// Since when it waits for a slot, and how many waited at the most meanwhile.
-    waits: Option<(Time, usize)>,
-    /// What we asked of it and it has not answered.
-    asked: BTreeMap<Block, u32>,
-    cancelled: BTreeSet<Block>,
-    late: BTreeSet<Block>,
-    /// The block that comes in: what is there of it, and whether a byte was wrong.
-    coming: Option<(Block, u32, bool)>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct WireLaws {
@@ -80,64 +44,11 @@ pub struct WireLaws {
     resumed: Option<Time>,
     again: u64,
     peers: u64,
-    /// Pieces in which one sent wrong bytes.
-    lies: BTreeMap<ConnId, BTreeSet<u32>>,
+    /// Pieces in which one sent wrong bytes, and whether the leecher has noticed since.
+    lies: BTreeMap<ConnId, BTreeMap<u32, bool>>,
     /// Pieces the role said did not match.
     broken: BTreeSet<u32>,
     struck: BTreeMap<IpAddr, Time>,
-}
-
-impl Talk {
-    fn new(remote: IpAddr) -> Talk {
-        Talk {
-            remote,
-            comes: Framer::new(),
-            leaves: Framer::new(),
-            unsent: 0,
-            fast: false,
-            owed: BTreeMap::new(),
-            choking: true,
-            interested: false,
-            full: false,
-            waits: None,
-            asked: BTreeMap::new(),
-            cancelled: BTreeSet::new(),
-            late: BTreeSet::new(),
-            coming: None,
-        }
-    }
-
-    fn got_request(&mut self, asked: BlockRef, now: Time) {
-        let new = Owed { since: now, asked: 0, answered: 0 };
-        let owed = self.owed.entry(block(asked)).or_insert(new);
-        if owed.answered == owed.asked {
-            *owed = new;
-        }
-        owed.asked += 1;
-    }
-
-    /// An answer of ours to a request.
-    fn answers(&mut self, to: Block, with_block: bool) -> Verdict {
-        let owed = self.owed.get_mut(&to).filter(|owed| owed.answered < owed.asked);
-        let Some(owed) = owed else {
-            return Err(format!("S11: {to:?} was answered, and nobody waited for that"));
-        };
-        owed.answered += 1;
-        // One block does for all who asked meanwhile.
-        if with_block || owed.answered == owed.asked {
-            self.owed.remove(&to);
-        }
-        Ok(())
-    }
-
-    fn take_asked(&mut self, which: Block) -> bool {
-        let Some(times) = self.asked.get_mut(&which) else { return false };
-        *times -= 1;
-        if *times == 0 {
-            self.asked.remove(&which);
-        }
-        true
-    }
 }
 
 impl WireLaws {
@@ -218,7 +129,11 @@ impl WireLaws {
         };
         match event.kind {
             "corrupt" => {
-                self.broken.extend(number("piece").map(|piece| piece as u32));
+                if let Some(piece) = number("piece").map(|piece| piece as u32) {
+                    self.broken.insert(piece);
+                    let lies = self.lies.values_mut().filter_map(|lies| lies.get_mut(&piece));
+                    lies.for_each(|is_known| *is_known = true);
+                }
                 let peer = event.facts.iter().find_map(|(key, value)| match value {
                     Fact::Text(text) if *key == "peer" => text.parse::<SocketAddr>().ok(),
                     _ => None,
@@ -300,7 +215,7 @@ impl WireLaws {
                 }
                 if wrong {
                     self.again += u64::from(self.known.geometry.piece_length());
-                    self.lies.entry(conn).or_default().insert(which.0);
+                    self.lies.entry(conn).or_default().entry(which.0).or_default();
                 }
             }
             _ => {}
@@ -356,9 +271,9 @@ impl WireLaws {
         if self.struck.get(&remote).is_some_and(|at| now.since(*at) < STRUCK) {
             return Err(format!("S13: {remote} lied, and is asked for piece {piece}"));
         }
-        let lies = self.lies.get(&conn).into_iter().flatten();
-        let mut known = lies.filter(|lie| self.broken.contains(lie));
-        match known.next().filter(|_| !self.broken.contains(&piece)) {
+        let mut lies = self.lies.get(&conn).into_iter().flatten();
+        let known = lies.find(|(_, is_known)| **is_known).map(|(lie, _)| lie);
+        match known.filter(|_| !self.broken.contains(&piece)) {
             Some(lie) => Err(format!(
                 "S13: {remote} sent wrong bytes in piece {lie}, and is asked for piece {piece}"
             )),

@@ -1,6 +1,7 @@
 //! One content: its conversations, its two halves and its neighbours. It routes facts from the
 //! conversations to the halves; it decides nothing about pieces or slots.
 
+mod crowd;
 mod dials;
 mod facts;
 mod files;
@@ -13,7 +14,6 @@ use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::id::{ConnId, FileId, InfoHash};
 use crate::core::io::{Closed, FileError, Outbox};
-use crate::core::limits::{ADDRESS_CONVERSATIONS_MAX, CONVERSATIONS_MAX};
 use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
@@ -140,9 +140,7 @@ impl Swarm {
         now: Time,
         out: &mut Outbox,
     ) {
-        let from_there = self.sessions.values().filter(|s| s.remote.ip() == remote.ip()).count();
-        let crowd = from_there >= ADDRESS_CONVERSATIONS_MAX && !remote.ip().is_loopback();
-        if crowd || self.sessions.len() >= CONVERSATIONS_MAX {
+        if crowd::is_full(&self.sessions, remote.ip()) {
             return out.close(conn);
         }
         let geometry = self.content.geometry;

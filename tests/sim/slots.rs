@@ -72,6 +72,8 @@ fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
             key_file: None,
             database: None,
             keep_names_s: 3600,
+            bounds: Default::default(),
+            sites: vec![],
         }))
     });
     let seeder = add_seeder(&mut world, [10, 0, 0, 2], content);
