@@ -99,6 +99,7 @@ fn plan() -> TrackerPlan {
         seed: 7,
         secret: [7; 32],
         key_file: None,
+        database: None,
         keep_names_s: 86_400,
         bounds: Default::default(),
         sites: vec![],

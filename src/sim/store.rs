@@ -1,7 +1,7 @@
 //! The twin of the database: rows in memory. What was asked is performed at a commit some time
 //! later; a process that dies before takes it along, and a power cut takes what was not synced.
 
-use super::world::{Happening, TURN, World};
+use super::world::{Happening, NodeId, TURN, World};
 use crate::core::id::{InfoHash, Ticket};
 use crate::core::store::{
     AccessKey, Change, Commit, NameRow, Opened, StoreDone, StoreError, StoreOp, SwarmPart,
@@ -135,6 +135,12 @@ impl Base {
 }
 
 impl World {
+    /// The database of the node's machine.
+    pub fn base(&mut self, node: NodeId) -> &mut Base {
+        let host = self.nodes[node.0].host;
+        &mut self.hosts[host].base
+    }
+
     pub(super) fn store_op(&mut self, node: usize, life: u32, ticket: Ticket, op: StoreOp) {
         let at = self.now + TURN + Span(self.rng.stores.below(Span::ms(20).0));
         let Some(process) = self.process(node, life) else { return };

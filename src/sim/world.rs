@@ -283,12 +283,6 @@ impl World {
         &mut self.hosts[host].disk
     }
 
-    /// The database of the node's machine.
-    pub fn base(&mut self, node: NodeId) -> &mut Base {
-        let host = self.nodes[node.0].host;
-        &mut self.hosts[host].base
-    }
-
     /// The first law that was broken. The world stands still from then on.
     pub fn breach(&self) -> Option<&str> {
         self.breach.as_deref()

@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::keeping_rows as rows;
 use super::names::{Changed, Names, Place};
 use super::swarms::Swarms;
+use super::unwritten::{Dirty, Unwritten, add, not_saving};
 use crate::core::fault::Refusal;
 use crate::core::id::{ConnId, InfoHash, Ticket};
 use crate::core::io::Outbox;
@@ -14,7 +15,6 @@ use crate::core::store::{Change, Commit, StoreDone, StoreError, StoreOp, SwarmPa
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::code;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// Rows of one write that nobody waits for.
 const ROWS_MAX: usize = 2_000;
@@ -33,26 +33,6 @@ pub enum Fate {
     Open,
     Kept,
     Lost(Refusal),
-}
-
-/// Numbers of entries whose row is not what memory says.
-type Dirty = BTreeMap<u64, Unwritten>;
-
-#[derive(Clone, Debug)]
-struct Unwritten {
-    name: Arc<str>,
-    /// The metainfo is to be written, too.
-    metainfo: bool,
-    /// It was published just now, and its publisher waits.
-    new: bool,
-}
-
-/// Adds a change to what is to be written of an entry.
-fn add(dirty: &mut Dirty, number: u64, change: Unwritten) {
-    let Unwritten { name, metainfo, new } = change;
-    let entry = dirty.entry(number).or_insert(Unwritten { name, metainfo: false, new: false });
-    entry.metainfo |= metainfo;
-    entry.new |= new;
 }
 
 /// One write that is not answered.
@@ -410,15 +390,3 @@ pub enum Turn {
 }
 
 const NOT_SAVED: Refusal = Refusal { code: code::BUSY, what: "not saved" };
-
-/// A refusal has a fixed text.
-fn not_saving(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Full => "not saving: disk full",
-        StoreError::Broken => "not saving: the disk reports an error",
-        StoreError::Busy => "not saving: another program locks the database",
-        StoreError::ReadOnly | StoreError::Denied => "not saving: the database cannot be written",
-        StoreError::Damaged => "not saving: the database is damaged",
-        _ => "not saving: the database refuses",
-    }
-}

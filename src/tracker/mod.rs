@@ -35,6 +35,7 @@ pub mod swarms;
 pub mod table;
 pub mod tell;
 pub mod ticket;
+mod unwritten;
 
 use crate::core::id::Ticket;
 use crate::core::io::{Input, Outbox, Role};
