@@ -210,6 +210,16 @@ pub fn log_uniform(rng: &mut Rng, low: u64, high: u64) -> u64 {
     rng.between(start, (start * 2).min(high).max(start))
 }
 
+pub(super) struct Randomness {
+    pub udp: Rng,
+    pub tcp: Rng,
+    pub files: Rng,
+    pub wakes: Rng,
+    pub crash: Rng,
+    pub nodes: Rng,
+    pub stores: Rng,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

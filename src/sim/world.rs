@@ -10,12 +10,11 @@ use super::partition::Partition;
 use super::store::Base;
 use super::tcp::{Step, Stream};
 use super::trace::{At, Trace};
-use super::weather::{Purpose, Weather, stream};
+use super::weather::{Purpose, Randomness, Weather, stream};
 pub use super::wire_laws::Known;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot};
-use crate::core::rng::Rng;
 use crate::core::store::{StoreDone, StoreOp};
 use crate::core::time::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,16 +115,6 @@ pub(super) struct Process {
     pub stores: Vec<(Ticket, StoreOp)>,
     pub wakes_in_a_row: u32,
     pub turns: u64,
-}
-
-pub(super) struct Randomness {
-    pub udp: Rng,
-    pub tcp: Rng,
-    pub files: Rng,
-    pub wakes: Rng,
-    pub crash: Rng,
-    pub nodes: Rng,
-    pub stores: Rng,
 }
 
 /// See the module.
