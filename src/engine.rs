@@ -16,6 +16,8 @@ use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::store::Store;
 use crate::core::time::{Span, Time};
+use crate::jobs::Job;
+use crate::jobs::plan::JobPlan;
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
@@ -26,9 +28,11 @@ use crate::view::View;
 
 /// What a process is to be, every choice made.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made a process")]
 pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
+    Job(JobPlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -50,6 +54,7 @@ impl Engine {
         let part = match plan {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
+            Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
         };
         let reactor = Reactor::new(part, Options::default())?.with_store(store);
         Ok(Engine { reactor, events: Vec::new() })
@@ -128,6 +133,7 @@ fn record(event: &Event) {
 enum Part {
     Tracker(Box<Tracker>),
     Node(Box<Node>),
+    Job(Box<Job>),
 }
 
 impl Part {
@@ -135,6 +141,7 @@ impl Part {
         match self {
             Part::Tracker(role) => role.as_ref(),
             Part::Node(role) => role.as_ref(),
+            Part::Job(role) => role.as_ref(),
         }
     }
 }
@@ -144,6 +151,7 @@ impl Role for Part {
         match self {
             Part::Tracker(role) => role.on(now, input, out),
             Part::Node(role) => role.on(now, input, out),
+            Part::Job(role) => role.on(now, input, out),
         }
     }
     fn deadline(&self) -> Time {

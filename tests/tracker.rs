@@ -9,6 +9,8 @@ mod announces;
 mod catalogue;
 #[path = "tracker/connections.rs"]
 mod connections;
+#[path = "tracker/following.rs"]
+mod following;
 #[path = "tracker/frames.rs"]
 mod frames;
 #[path = "tracker/keeping.rs"]
@@ -19,3 +21,14 @@ mod limits;
 mod model;
 #[path = "tracker/start.rs"]
 mod start;
+
+#[path = "http/asked.rs"]
+mod http_asked;
+#[path = "http/connections.rs"]
+mod http_connections;
+#[path = "http/heads.rs"]
+mod http_heads;
+#[path = "http/pages.rs"]
+mod http_pages;
+#[path = "http/same.rs"]
+mod http_same;

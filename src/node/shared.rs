@@ -96,6 +96,7 @@ impl Shared {
             left: swarm.content().geometry.size() - swarm.done_bytes(),
             uploaded: swarm.uploaded(),
             port,
+            slots: Some(swarm.slots_row()),
         }
     }
 
@@ -193,7 +194,7 @@ impl Shared {
     pub fn got_tie(&mut self, tie: &Tie, now: Time, out: &mut Outbox) {
         let tracker = &self.plan.tracker_text;
         match tie {
-            Tie::Ready { open } => {
+            Tie::Ready { open, .. } => {
                 let opened = self.tracker_open.replace(*open) == Some(false) && *open;
                 if opened && self.plan.listen.is_none() {
                     // It came back open to a network: peers elsewhere must reach us, too.

@@ -93,6 +93,7 @@ pub(super) fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
         out_must_be_directory: false,
         overwrite: false,
         keep_seeding: scene.keep_seeding,
+        wait: None,
         timeout: None,
         sources: SOURCES_DEFAULT,
     }

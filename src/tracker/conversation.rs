@@ -2,23 +2,24 @@
 //! other, at the pace at which the client takes them.
 
 use super::keeping::Fate;
+use super::raw_stream::Stream;
 use super::registry::Registry;
 use super::requests::{self, Client, Reply};
+use super::watches::Watches;
+use super::work::{NEAR_REQUESTS_BURST, NEAR_REQUESTS_PER_S, REQUEST_BYTES_A_STEP, REQUEST_STEPS};
+use super::work::{REQUESTS_BURST, REQUESTS_PER_S};
+use crate::core::fault::Refusal;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::Answer;
-use crate::wire::catalogue::frame::{FIN, FrameLimits, FrameReader, RAW, write_frame};
+use crate::wire::catalogue::frame::{FrameLimits, FrameReader, Message, write_message};
 use crate::wire::catalogue::request::Request;
 use crate::wire::catalogue::{RAW_FRAME_BYTES, kind};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// The next answer or frame is made only while fewer bytes than this wait to be sent.
 pub const QUEUE_BYTES: u64 = 256 * 1024;
-/// Requests a connection may spend at once, and what it gets back per second. Beyond, it waits.
-pub const REQUESTS_BURST: u32 = 400;
-pub const REQUESTS_PER_S: u32 = 200;
 /// A message that is slower than this after its first seconds is not waited for.
 const RATE_BYTES_MIN: u64 = 1024;
 const SLOW: Span = Span::secs(10);
@@ -42,14 +43,16 @@ pub struct Conversation {
     /// Largest frame the client takes.
     frame_max: u32,
     reader: FrameReader,
-    /// What came and waits until the answers before it are taken.
+    /// What came and waits until the answers before it are taken, and how much of it is done with.
     held: Vec<u8>,
+    done: usize,
     stream: Option<Stream>,
     /// Answers that wait until what they say is kept, and those behind them.
     unsaved: VecDeque<Unsaved>,
     /// Requests that may be executed at once.
     credit: u32,
     is_read: bool,
+    watches: Watches,
     /// Since when a message is coming in, and how many bytes came since.
     inside: Option<(Time, u64)>,
     answer: Vec<u8>,
@@ -63,27 +66,20 @@ struct Unsaved {
     reply: Reply,
 }
 
-/// Bytes on their way out as RAW frames.
-#[derive(Debug)]
-struct Stream {
-    number: u16,
-    parts: Vec<Arc<[u8]>>,
-    /// First part that has not left whole, and how much of it has.
-    part: usize,
-    at: usize,
-}
-
 impl Conversation {
     pub fn new(client: Client, frame_max: u32) -> Conversation {
+        let credit = if client.public { REQUESTS_BURST } else { NEAR_REQUESTS_BURST };
         Conversation {
             client,
             frame_max,
             reader: FrameReader::new(FrameLimits::TRACKER),
             held: Vec::new(),
+            done: 0,
             stream: None,
             unsaved: VecDeque::new(),
-            credit: REQUESTS_BURST,
+            credit,
             is_read: true,
+            watches: Watches::default(),
             inside: None,
             answer: Vec::new(),
         }
@@ -91,12 +87,27 @@ impl Conversation {
 
     /// Bytes kept for this connection alone.
     pub fn held(&self) -> usize {
-        self.held.capacity() + self.answer.capacity()
+        self.held.capacity() + self.answer.capacity() + self.watches.bytes()
     }
 
     /// A second has passed.
     pub fn refill(&mut self) {
-        self.credit = (self.credit + REQUESTS_PER_S).min(REQUESTS_BURST);
+        let (more, most) = match self.client.public {
+            true => (REQUESTS_PER_S, REQUESTS_BURST),
+            false => (NEAR_REQUESTS_PER_S, NEAR_REQUESTS_BURST),
+        };
+        self.credit = (self.credit + more).min(most);
+    }
+
+    /// Whether it could go on, were there work left in this turn.
+    pub fn has_work(&self, queued: u64, generation: u64) -> bool {
+        let requests = !self.held.is_empty() && self.is_free(queued);
+        requests || (self.watches.has_news(generation) && self.may_tell(queued))
+    }
+
+    /// Bytes that its watches take; 0 if it watches nothing.
+    pub fn watch_bytes(&self) -> usize {
+        self.watches.bytes()
     }
 
     /// Whether the message that is coming in takes too long.
@@ -124,11 +135,16 @@ impl Conversation {
                 return Heard::Broken;
             }
             self.held.extend_from_slice(bytes);
-            return self.go_on(now, conn, queued, registry, out);
+            self.pace(conn, out);
+            return Heard::Fine;
         }
         let mut rest = bytes;
-        let heard = self.requests(now, conn, &mut rest, queued, registry, out);
+        let mut queued = queued;
+        let heard = self.requests(now, conn, &mut rest, &mut queued, registry, out);
         self.held.extend_from_slice(rest);
+        if heard == Heard::Fine {
+            self.tell(conn, queued, registry, out);
+        }
         self.pace(conn, out);
         heard
     }
@@ -146,16 +162,41 @@ impl Conversation {
         queued += self.release(conn, queued, registry, out);
         let mut heard = Heard::Fine;
         if !self.held.is_empty() && self.is_free(queued) {
-            let mut held = std::mem::take(&mut self.held);
-            let mut rest = &held[..];
-            heard = self.requests(now, conn, &mut rest, queued, registry, out);
-            let left = rest.len();
-            held.drain(..held.len() - left);
-            held.shrink_to_fit();
-            self.held = held;
+            let held = std::mem::take(&mut self.held);
+            let mut rest = held.get(self.done..).unwrap_or_default();
+            heard = self.requests(now, conn, &mut rest, &mut queued, registry, out);
+            self.done = held.len() - rest.len();
+            if self.done < held.len() {
+                self.held = held;
+            } else {
+                self.done = 0;
+            }
+        }
+        if heard == Heard::Fine {
+            self.tell(conn, queued, registry, out);
         }
         self.pace(conn, out);
         heard
+    }
+
+    /// Whether a watch may be told something: not between the frames of an answer.
+    fn may_tell(&self, queued: u64) -> bool {
+        self.stream.is_none() && self.unsaved.is_empty() && queued < QUEUE_BYTES
+    }
+
+    /// Tells the watches what there is to tell, while the client takes it.
+    fn tell(&mut self, conn: ConnId, mut queued: u64, registry: &mut Registry, out: &mut Outbox) {
+        while self.may_tell(queued)
+            && registry.work.is_left()
+            && let Some(news) = self.watches.next(self.client.owner, registry)
+        {
+            queued += match news.payload {
+                Ok(payload) => {
+                    self.payload(conn, kind::ANSWER | kind::WATCH, news.stream, &payload, out)
+                }
+                Err(refusal) => self.refuse(conn, news.stream, refusal, out),
+            };
+        }
     }
 
     fn is_free(&self, queued: u64) -> bool {
@@ -178,11 +219,11 @@ impl Conversation {
         now: Time,
         conn: ConnId,
         rest: &mut &[u8],
-        mut queued: u64,
+        queued: &mut u64,
         registry: &mut Registry,
         out: &mut Outbox,
     ) -> Heard {
-        while self.is_free(queued) && !rest.is_empty() {
+        while self.is_free(*queued) && registry.work.is_left() && !rest.is_empty() {
             let message = match self.reader.next(rest) {
                 Ok(message) => message,
                 Err(refusal) => {
@@ -200,21 +241,48 @@ impl Conversation {
             };
             self.inside = None;
             self.credit -= 1;
-            let request = Request::decode(&message);
-            queued += match request {
-                Ok(request) => {
-                    let writes = requests::writes(&request);
-                    let reply = requests::execute(registry, now, &self.client, request, out);
-                    let mark = registry.unsaved_mark(writes, conn).unwrap_or(0);
-                    self.in_order(conn, message.stream, (mark, reply), queued, out)
-                }
-                Err(refusal) => {
-                    let reply = Reply::Answer(refusal.into());
-                    self.in_order(conn, message.stream, (0, reply), queued, out)
-                }
-            };
+            let steps = message.payload.len() as u64 / REQUEST_BYTES_A_STEP + REQUEST_STEPS;
+            registry.work.spend(steps);
+            if let Some(reply) = self.request(now, conn, &message, registry, out) {
+                *queued += self.in_order(conn, message.stream, reply, *queued, out);
+            }
         }
         Heard::Fine
+    }
+
+    /// Executes one request: its reply, and up to where changes must be kept before it is given.
+    fn request(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        message: &Message,
+        registry: &mut Registry,
+        out: &mut Outbox,
+    ) -> Option<(u64, Reply)> {
+        let said = |reply| Some((0, reply));
+        let refused = |refusal: Refusal| Some((0, Reply::Answer(refusal.into())));
+        match Request::decode(message) {
+            Ok(Request::Watch(watch)) => {
+                if let Err(refusal) = self.watches.begin(message.stream, &watch, registry) {
+                    return refused(refusal);
+                }
+                // Its first news are its answer; without work left they come later.
+                match self.watches.first(self.client.owner, registry)?.payload {
+                    Ok(payload) => said(Reply::Payload(kind::ANSWER | kind::WATCH, payload)),
+                    Err(refusal) => refused(refusal),
+                }
+            }
+            Ok(Request::Unwatch) => {
+                self.watches.end(message.stream, registry);
+                said(Reply::Answer(Answer::Unwatched))
+            }
+            Ok(request) => {
+                let writes = requests::writes(&request);
+                let reply = requests::execute(registry, now, &self.client, request, out);
+                Some((registry.unsaved_mark(writes, conn).unwrap_or(0), reply))
+            }
+            Err(refusal) => refused(refusal),
+        }
     }
 
     /// Replies at once, unless what the reply says is not kept yet or others wait for that.
@@ -261,6 +329,24 @@ impl Conversation {
         sent
     }
 
+    /// Sends an answer that is written already; the bytes of its frames.
+    fn payload(
+        &mut self,
+        conn: ConnId,
+        kind: u8,
+        stream: u16,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> u64 {
+        self.answer.clear();
+        write_message((kind, 0, stream), payload, self.frame_max, &mut self.answer);
+        self.send_answer(conn, out)
+    }
+
+    fn refuse(&mut self, conn: ConnId, stream: u16, refusal: Refusal, out: &mut Outbox) -> u64 {
+        self.answer(conn, stream, &refusal.into(), out)
+    }
+
     fn reply(
         &mut self,
         conn: ConnId,
@@ -271,6 +357,7 @@ impl Conversation {
     ) -> u64 {
         match reply {
             Reply::Answer(answer) => self.answer(conn, stream, &answer, out),
+            Reply::Payload(kind, payload) => self.payload(conn, kind, stream, &payload, out),
             Reply::Stream { parts, skip } => {
                 self.stream = Some(Stream::new(stream, parts, skip));
                 self.pump(conn, queued, out)
@@ -281,6 +368,10 @@ impl Conversation {
     fn answer(&mut self, conn: ConnId, stream: u16, answer: &Answer, out: &mut Outbox) -> u64 {
         self.answer.clear();
         answer.encode(stream, self.frame_max, &mut self.answer);
+        self.send_answer(conn, out)
+    }
+
+    fn send_answer(&mut self, conn: ConnId, out: &mut Outbox) -> u64 {
         out.send(conn, &self.answer);
         let bytes = self.answer.len() as u64;
         if self.answer.capacity() > 4096 {
@@ -306,34 +397,5 @@ impl Conversation {
             }
         }
         sent
-    }
-}
-
-impl Stream {
-    fn new(number: u16, parts: Vec<Arc<[u8]>>, skip: u64) -> Stream {
-        let mut stream = Stream { number, parts, part: 0, at: 0 };
-        stream.at = usize::try_from(skip).unwrap_or(usize::MAX);
-        while let Some(part) = stream.parts.get(stream.part)
-            && stream.at >= part.len()
-        {
-            stream.at -= part.len();
-            stream.part += 1;
-        }
-        stream
-    }
-
-    /// Appends the next frame with at most `most` bytes of one part; true if it is the last.
-    fn frame(&mut self, most: usize, out: &mut Vec<u8>) -> bool {
-        let part = self.parts.get(self.part).map(|part| &part[..]).unwrap_or_default();
-        let left = part.get(self.at..).unwrap_or_default();
-        let now = left.get(..most).unwrap_or(left);
-        self.at += now.len();
-        if self.at >= part.len() {
-            (self.part, self.at) = (self.part + 1, 0);
-        }
-        let last = self.part >= self.parts.len();
-        let flags = if last { RAW | FIN } else { RAW };
-        write_frame(kind::ANSWER | kind::FETCH, flags, self.number, now, out);
-        last
     }
 }

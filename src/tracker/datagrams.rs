@@ -2,6 +2,8 @@
 //! to an address that has not shown an id it was given.
 
 use super::connection_id::{ConnectionIds, Standing};
+use super::fleet::Said;
+use super::mac::Key;
 use super::plan::TrackerPlan;
 use super::rate::Rate;
 use super::record::{PeerKey, Progress};
@@ -19,6 +21,7 @@ use crate::wire::catalogue::LIST_PAGE_MAX;
 use crate::wire::control::{
     ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
 };
+use crate::wire::slot_word::SlotWord;
 use crate::wire::udp::{
     AnnounceHead, AnnounceRequest, BadRequest, Event, Request, Response, ScrapeRow, write_addr,
     write_announced, write_scrape,
@@ -26,12 +29,22 @@ use crate::wire::udp::{
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Peers of an answer when the client leaves it to us, and the most it may ask for.
-const PEERS_DEFAULT: usize = 50;
-const PEERS_MAX: usize = 200;
+pub const PEERS_DEFAULT: usize = 50;
+pub const PEERS_MAX: usize = 200;
 /// Bytes of an announce answer before its peers.
 const ANNOUNCE_HEAD_BYTES: usize = 20;
 /// When a client that has the newest list should ask again.
 const POLL_S: u32 = 30;
+
+/// What every tracker of this version can do.
+const CAPS: u32 = caps::WRITE
+    | caps::METAINFO
+    | caps::DELTA
+    | caps::PREFIX
+    | caps::WATCH
+    | caps::REGISTER
+    | caps::GLOB
+    | caps::HTTP;
 
 /// A datagram as it came.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +61,8 @@ pub struct World<'a> {
     /// TCP connections that are open, and the most there may be.
     pub open: usize,
     pub open_max: usize,
+    /// The names of an earlier run may be on their way back.
+    pub returning: bool,
 }
 
 #[derive(Debug)]
@@ -68,7 +83,7 @@ pub struct Datagrams {
 struct Silence;
 
 impl Datagrams {
-    pub fn new(ids: ConnectionIds, plan: &TrackerPlan) -> Datagrams {
+    fn new(ids: ConnectionIds, plan: &TrackerPlan) -> Datagrams {
         let mut rng = Rng::new(plan.seed).fork(2);
         Datagrams {
             ids,
@@ -79,6 +94,13 @@ impl Datagrams {
             dropped: 0,
             answer: Vec::new(),
         }
+    }
+
+    /// The UDP side and the judge of tickets, with keys of this secret.
+    pub fn keyed(secret: &[u8; 32], plan: &TrackerPlan) -> (Datagrams, Tickets) {
+        let key = Key::new(secret);
+        let tickets = Tickets::new(key.derive(b"lmk tickets"));
+        (Datagrams::new(ConnectionIds::new(key), plan), tickets)
     }
 
     pub fn listens(&mut self, at: SocketAddr) {
@@ -229,6 +251,13 @@ impl Datagrams {
             Ok(announced) => announced,
             Err(refusal) => return self.refuse(news, tid, refusal.what),
         };
+        let said = Said {
+            left: request.left,
+            downloaded: request.downloaded,
+            uploaded: request.uploaded,
+            slots: SlotWord::in_url_data(&request.url_data),
+        };
+        world.registry.reported(now, &heard, said);
         let head = AnnounceHead {
             tid,
             interval_s: announced.interval_s as u32,
@@ -264,7 +293,7 @@ impl Datagrams {
             want: wanted.min(room),
         };
         let (answer, ours) = (&mut self.answer, &self.ours);
-        world.registry.swarms.choose(now, heard.hash, &asker, &mut |candidate| {
+        world.registry.choose(now, heard.hash, &asker, &mut |candidate| {
             if ip.is_loopback() || !is_loopback(candidate.ip) {
                 answer.extend_from_slice(candidate.ip);
                 answer.extend_from_slice(&candidate.port);
@@ -288,27 +317,29 @@ impl Datagrams {
         if !self.knows(request.cid, request.tid, unix_s, news)? {
             return Ok(());
         }
-        let response = self.ready(&request, news, unix_s, world);
+        let response = self.ready(now, &request, news, world);
         response.encode(&mut self.answer);
         Ok(())
     }
 
     fn ready(
         &self,
+        now: Time,
         request: &ControlRequest,
         news: Datagram<'_>,
-        unix_s: u64,
         world: &mut World<'_>,
     ) -> ControlResponse {
         let Some(version) = common_version((VERSION, VERSION), request.versions) else {
             return ControlResponse::bare(request.tid, 0, Status::BadVersion);
         };
-        let names = &world.registry.names;
+        let (names, unix_s) = (&world.registry.names, world.registry.unix_s(now));
         let open = self.listening.is_some_and(|at| !at.ip().is_loopback());
+        let open = if open { caps::OPEN } else { 0 };
         let answer = ControlResponse {
             generation: names.generation(),
             names: names.listed(),
-            caps: caps::WRITE | caps::METAINFO | caps::PREFIX | if open { caps::OPEN } else { 0 },
+            caps: CAPS | open | if world.returning { caps::RETURNING } else { 0 },
+            age_s: u32::try_from(now.secs().max(1)).unwrap_or(u32::MAX),
             max_frame: CATALOGUE_FRAME_BYTES_MAX,
             max_page: LIST_PAGE_MAX,
             ..ControlResponse::bare(request.tid, version, Status::Ready)

@@ -1,5 +1,6 @@
 //! Rows of the catalogue from what the tracker knows, and back.
 
+use super::counts::Counts;
 use super::keeping::Kept as World;
 use super::metainfo::Metainfo;
 use super::names::{Life, PENDING, Record};
@@ -70,6 +71,8 @@ pub fn record(row: NameRow, now: Time, unix_s: u64, keep: Span) -> Record {
         generation: row.generation,
         time_s: row.time_s,
         life,
+        // Who has it is known once its peers are there.
+        counts: Counts::default(),
         metainfo: Metainfo {
             v1_info: metainfo.v1_info,
             v2_info: metainfo.v2_info,

@@ -3,7 +3,7 @@
 use super::datagrams::Datagrams;
 use super::keeping::Turn;
 use super::keeping_load::{Loaded, Loading};
-use super::{Tracker, key_file, keyed, tell};
+use super::{Tracker, key_file, tell};
 use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Listening, NetError, Outbox};
 use crate::core::report::Ending;
@@ -49,10 +49,10 @@ impl Tracker {
 
     pub(super) fn got_file(&mut self, ticket: Ticket, done: FileDone, out: &mut Outbox) {
         if self.load.take_if(|load| *load == ticket).is_some() {
-            let secret = key_file::loaded(&self.plan, done, out);
-            let (ids, tickets) = keyed(&secret);
-            self.datagrams = Datagrams::new(ids, &self.plan);
-            self.tickets = tickets;
+            let (secret, there) = key_file::loaded(&self.plan, done, out);
+            // One that keeps its names has them all at once.
+            self.ran_before = there && !self.registry.keeping.is_on();
+            (self.datagrams, self.tickets) = Datagrams::keyed(&secret, &self.plan);
             self.listen(out);
         } else {
             key_file::saved(&self.plan, &done, out);
@@ -81,7 +81,8 @@ impl Tracker {
         if let Some(event) = turn.map(tell::saving) {
             out.tell(event);
         }
-        self.lists.stored(now, &mut self.registry, out);
+        let (lists, mut desk) = self.lists();
+        lists.stored(now, &mut desk, out);
     }
 
     pub(super) fn asked(&mut self, command: Command, out: &mut Outbox) {

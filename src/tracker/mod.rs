@@ -1,29 +1,40 @@
-//! The tracker role: swarms over UDP (BEP 15), the catalogue of names over TCP on the same port.
+//! The tracker role: swarms over UDP (BEP 15), and on the same port over TCP the catalogue of names
+//! and HTTP.
 //! Routes only: every piece of news goes to the room it belongs to.
 
 pub mod admission;
 pub mod changes;
 pub mod clock;
+pub mod connection;
 pub mod connection_id;
 pub mod conversation;
 pub mod counts;
 pub mod datagrams;
+pub mod desk;
+pub mod figures;
+pub mod fleet;
+pub mod history;
+pub mod http;
 pub mod interval;
 pub mod keeping;
 mod keeping_load;
 mod keeping_rows;
 pub mod key_file;
 mod life;
+pub mod listing;
 pub mod lists;
 pub mod mac;
 pub mod members;
 pub mod metainfo;
+pub mod name_record;
 pub mod names;
 pub mod pairs;
 pub mod plan;
 pub mod publish;
 pub mod rate;
+pub mod raw_stream;
 pub mod record;
+pub mod registrations;
 pub mod registry;
 pub mod requests;
 pub mod sample;
@@ -35,19 +46,23 @@ pub mod swarms;
 pub mod table;
 pub mod tell;
 pub mod ticket;
+pub mod turns;
 mod unwritten;
+pub mod watches;
+pub mod work;
 
 use crate::core::id::Ticket;
 use crate::core::io::{Input, Outbox, Role};
-use crate::core::report::{Ending, Snapshot, TrackerRow};
+use crate::core::report::{Ending, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use clock::Clock;
-use connection_id::ConnectionIds;
 use datagrams::{Datagram, Datagrams, World};
+use desk::Desk;
+use figures::Figures;
+use http::pages::Pages;
 use keeping_load::Loading;
-use lists::{CONNECTIONS_MAX, Desk, Lists};
-use mac::Key;
+use lists::{CONNECTIONS_MAX, Lists};
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
@@ -66,12 +81,15 @@ pub struct Tracker {
     tickets: Tickets,
     registry: Registry,
     lists: Lists,
+    pages: Pages,
+    figures: Figures,
     /// What was asked of the system at the start and is not answered.
     load: Option<Ticket>,
     loading: Option<Loading>,
     listen: Option<Ticket>,
     listening: bool,
-    dropped_conns: u64,
+    /// A tracker with this key ran before.
+    ran_before: bool,
     next_tick: Time,
     /// How it ends once everything is written.
     ending: Option<Ending>,
@@ -86,17 +104,19 @@ impl Tracker {
         // Above any generation of a run before this one, and below 2^63.
         let generation = (plan.wall_start_s << 24 | rng.below(1 << 16)) & (u64::MAX >> 1);
         let names = Names::new(generation, Span::secs(plan.keep_names_s));
-        let (ids, tickets) = keyed(&plan.secret);
+        let (datagrams, tickets) = Datagrams::keyed(&plan.secret, &plan);
         Tracker {
-            datagrams: Datagrams::new(ids, &plan),
+            datagrams,
             tickets,
             registry: Registry::new(clock, swarms, names),
             lists: Lists::default(),
+            pages: Pages::default(),
+            figures: Figures::default(),
             load: None,
             loading: None,
             listen: None,
             listening: false,
-            dropped_conns: 0,
+            ran_before: false,
             next_tick: Time::NEVER,
             ending: None,
             plan,
@@ -108,8 +128,38 @@ impl Tracker {
             return;
         }
         self.registry.sweep(now, out);
-        self.lists.tick(now, &mut self.registry, out);
+        let (lists, mut desk) = self.lists();
+        lists.tick(now, &mut desk, out);
         self.next_tick = Time::NEVER;
+    }
+
+    /// The TCP side, and what it may give.
+    fn lists(&mut self) -> (&mut Lists, Desk<'_>) {
+        let lists = &mut self.lists;
+        self.figures.open = lists.len() as u64;
+        self.figures.connections = lists.taken;
+        let desk = Desk {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            pages: &mut self.pages,
+            ours: &self.plan.addresses,
+            figures: self.figures,
+        };
+        (lists, desk)
+    }
+
+    fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let (answered, arena) = (self.datagrams.answered, out.arena.len());
+        let mut world = World {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            open: self.lists.len(),
+            open_max: CONNECTIONS_MAX,
+            returning: self.ran_before,
+        };
+        self.datagrams.got(now, news, &mut world, out);
+        let said = self.datagrams.answered > answered;
+        self.figures.datagram(news.bytes, said.then(|| out.arena.len().saturating_sub(arena)));
     }
 
     /// Whatever there is now, its time is looked at again within a second.
@@ -121,17 +171,14 @@ impl Tracker {
     }
 }
 
-fn keyed(secret: &[u8; 32]) -> (ConnectionIds, Tickets) {
-    let key = Key::new(secret);
-    let tickets = Tickets::new(key.derive(b"lmk tickets"));
-    (ConnectionIds::new(key), tickets)
-}
-
 impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
             Input::Born => self.born(out),
-            Input::Wake => {}
+            Input::Wake => {
+                let (lists, mut desk) = self.lists();
+                lists.work(now, &mut desk, out);
+            }
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
@@ -141,29 +188,27 @@ impl Role for Tracker {
             Input::File { ticket, done } => self.got_file(ticket, done, out),
             Input::Stored { ticket, done } => self.got_stored(now, ticket, done, out),
             Input::Datagram { from, to, bytes } => {
-                let mut world = World {
-                    registry: &mut self.registry,
-                    tickets: &mut self.tickets,
-                    open: self.lists.len(),
-                    open_max: CONNECTIONS_MAX,
-                };
-                self.datagrams.got(now, Datagram { from, to, bytes }, &mut world, out);
+                self.got_datagram(now, Datagram { from, to, bytes }, out);
             }
             Input::Accepted { conn, remote, local } => {
                 self.lists.accepted(now, conn, remote, local, out);
             }
             Input::Bytes { conn, bytes } => {
-                let mut desk = Desk { registry: &mut self.registry, tickets: &mut self.tickets };
-                self.lists.got_bytes(now, conn, bytes, &mut desk, out);
+                self.figures.stream_bytes_in += bytes.len() as u64;
+                let (lists, mut desk) = self.lists();
+                lists.got_bytes(now, conn, bytes, &mut desk, out);
             }
             Input::Sent { conn, bytes, .. } => {
-                self.lists.sent(now, conn, bytes, &mut self.registry, out);
+                self.figures.stream_bytes_out += bytes;
+                let (lists, mut desk) = self.lists();
+                lists.sent(now, conn, bytes, &mut desk, out);
             }
-            Input::Closed { conn, .. } => self.lists.closed(conn),
+            Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.
             Input::Connected { .. } => {}
         }
-        self.dropped_conns += self.lists.take_dropped();
+        self.lists.note_generation(self.registry.names.generation());
+        self.figures.connections_dropped += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
         self.registry.keep(now, out);
@@ -171,19 +216,16 @@ impl Role for Tracker {
     }
 
     fn deadline(&self) -> Time {
-        self.next_tick.min(self.registry.keeping.deadline())
+        // What could not be done in this turn is gone on with in the next one.
+        match self.lists.has_work() {
+            true => Time::ZERO,
+            false => self.next_tick.min(self.registry.keeping.deadline()),
+        }
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
-        let nodes = self.registry.swarms.nodes();
-        let row = TrackerRow {
-            names: self.registry.names.listed(),
-            seeders: nodes.complete.into(),
-            leechers: nodes.incomplete.into(),
-            answered: self.datagrams.answered,
-            dropped: self.datagrams.dropped + self.dropped_conns,
-            store: self.registry.keeping.row(),
-        };
+        let dropped = self.datagrams.dropped + self.figures.connections_dropped;
+        let row = self.registry.row(self.datagrams.answered, dropped);
         let starting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
         let trouble = row.store.and_then(|store| store.trouble).map(str::to_owned);
         let waiting = starting.or(trouble);

@@ -1,18 +1,24 @@
 //! Swarms and names kept in step: an announce may show a name, a published name may join two
 //! swarms, and each of it is told once.
 
+mod kept;
+mod sources;
+
 use super::clock::Clock;
-use super::counts::Counts;
-use super::keeping::{Keeping, Kept, Turn};
+use super::counts::Standing;
+use super::fleet::{Fleet, Said};
+use super::keeping::Keeping;
 use super::names::{Names, News, Place, Record};
+use super::registrations::Registrations;
 use super::swarms::{Announce, Announced, Moved, Swarms};
 use super::tell;
+use super::work::Work;
 use crate::core::fault::Refusal;
-use crate::core::id::{ConnId, InfoHash, Ticket};
+use crate::core::id::InfoHash;
 use crate::core::io::Outbox;
-use crate::core::store::{StoreDone, SwarmPart};
+use crate::core::report::TrackerRow;
 use crate::core::time::{Span, Time};
-use crate::wire::catalogue::entry::{Entry, Listed};
+use crate::wire::catalogue::entry::Listed;
 use crate::wire::catalogue::hello::Owner;
 
 /// Swarms and peers looked at in one slice of a sweep: a few hundred microseconds.
@@ -25,6 +31,8 @@ const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
 const SWEEP_NAMES: usize = 20_000;
 /// With more peers than this their comings and goings are no longer told one by one.
 const TOLD_PEERS_MAX: usize = 5000;
+/// Steps in which a second forgets what gone nodes had registered.
+const FORGET_STEPS: usize = 4;
 
 #[derive(Debug)]
 pub struct Registry {
@@ -32,6 +40,12 @@ pub struct Registry {
     pub swarms: Swarms,
     pub names: Names,
     pub keeping: Keeping,
+    pub fleet: Fleet,
+    pub registrations: Registrations,
+    /// What is left of this turn for requests and lists.
+    pub work: Work,
+    /// Bytes kept for all watches.
+    pub watch_bytes: usize,
     /// When the next look at the names is due.
     names_at: Time,
     gone: Vec<Moved>,
@@ -44,79 +58,13 @@ impl Registry {
             swarms,
             names,
             keeping: Keeping::default(),
+            fleet: Fleet::default(),
+            registrations: Registrations::default(),
+            work: Work::default(),
+            watch_bytes: 0,
             names_at: Time::ZERO,
             gone: Vec::new(),
         }
-    }
-
-    /// Goes on with the count of an earlier run. One that ended in order is continued; after any
-    /// other a client may have heard of changes that were not written.
-    pub fn resume(&mut self, generation: u64, orderly: bool) {
-        let fresh = self.names.generation();
-        match orderly && generation > 0 {
-            true => self.names.resume(generation),
-            false => self.names.resume(fresh.max(generation.saturating_add(1))),
-        }
-    }
-
-    /// Puts an entry of an earlier run back; whether there was room.
-    pub fn restore_name(&mut self, number: u64, record: Record) -> bool {
-        let (v1, v2) = (record.entry.v1, record.entry.v2);
-        let restored = self.names.restore(number, record).is_some();
-        if let (true, Some(v1), Some(v2)) = (restored, v1, v2) {
-            self.swarms.link(v1, v2.truncated());
-        }
-        restored
-    }
-
-    /// Puts peers of an earlier run back, silently; how many.
-    pub fn restore_peers(&mut self, now: Time, part: &SwarmPart) -> usize {
-        // What is left out is to be forgotten by the database, too.
-        self.swarms.note_changes();
-        let restored = self.swarms.restore(now, part);
-        if self.swarms.scrape(part.hash).0.complete > 0 {
-            self.names.got_source(part.hash, self.clock.unix_s(now));
-        }
-        restored
-    }
-
-    /// Everything of an earlier run is there: from now on what changes is kept.
-    pub fn start_keeping(&mut self, now: Time) {
-        self.swarms.note_changes();
-        self.keeping.start(now);
-    }
-
-    /// An answer of the database; a line when trouble began or ended.
-    pub fn stored(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        done: StoreDone,
-        out: &mut Outbox,
-    ) -> Option<Turn> {
-        let turn = self.keeping.got(now, ticket, done, &mut self.swarms);
-        for place in self.keeping.take_refused() {
-            if let Some(record) = self.names.withdraw(&place) {
-                self.removed(&record, out);
-            }
-        }
-        turn
-    }
-
-    /// The mark of what must be kept before a request of `conn` is answered, if it is one that
-    /// `writes`; `None` if nothing must.
-    pub fn unsaved_mark(&mut self, writes: bool, conn: ConnId) -> Option<u64> {
-        let changed = self.names.take_changed();
-        self.keeping.note(changed, writes);
-        if writes { self.keeping.mark(conn) } else { None }
-    }
-
-    /// Asks the database for what is due.
-    pub fn keep(&mut self, now: Time, out: &mut Outbox) {
-        let changed = self.names.take_changed();
-        self.keeping.note(changed, false);
-        let (clock, names, swarms) = (self.clock, &self.names, &mut self.swarms);
-        self.keeping.ask(now, &mut Kept { clock, names, swarms }, out);
     }
 
     pub fn unix_s(&self, now: Time) -> u64 {
@@ -125,7 +73,7 @@ impl Registry {
 
     /// Whether there is anything whose time may be over.
     pub fn is_idle(&self) -> bool {
-        self.swarms.peers() == 0 && self.names.is_empty()
+        self.swarms.peers() == 0 && self.names.is_empty() && self.registrations.is_empty()
     }
 
     pub fn announce(
@@ -135,7 +83,7 @@ impl Registry {
         out: &mut Outbox,
     ) -> Result<Announced, Refusal> {
         self.settle(now, news.hash, out);
-        let announced = self.swarms.announce(now, news)?;
+        let mut announced = self.swarms.announce(now, news)?;
         if announced.moved.finished {
             self.keeping.finished(news.hash, self.swarms.scrape(news.hash).1);
         }
@@ -143,13 +91,8 @@ impl Registry {
             self.told(now, replaced, "replaced", out);
         }
         self.told(now, &announced.moved, "left", out);
+        announced.counts.complete += self.registered(news.hash);
         Ok(announced)
-    }
-
-    /// The counts of one swarm (BEP 15 scrape), true at `now`.
-    pub fn scrape(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) -> (Counts, u32) {
-        self.settle(now, hash, out);
-        self.swarms.scrape(hash)
     }
 
     fn settle(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
@@ -159,6 +102,22 @@ impl Registry {
             self.told(now, &moved, "expired", out);
         }
         self.gone = gone;
+    }
+
+    /// What an announce that was taken says of its node, for those who look at the fleet: nodes of
+    /// ours and named contents alone.
+    pub fn reported(&mut self, now: Time, news: &Announce, said: Said) {
+        if !news.id.is_lmk() || news.stopped {
+            return;
+        }
+        if let Some(content) = self.content_of(news.hash) {
+            self.fleet.heard(now, content, news.key, said);
+        }
+    }
+
+    /// The one hash that stands for the content that `hash` names, if the content has a name.
+    fn content_of(&self, hash: InfoHash) -> Option<InfoHash> {
+        self.names.of_hash(hash).find_map(|record| record.entry.swarm_hashes().next())
     }
 
     /// A slice of the regular work.
@@ -174,6 +133,24 @@ impl Registry {
             for record in self.names.sweep(now, SWEEP_NAMES) {
                 self.removed(&record, out);
             }
+        }
+        for _ in 0..FORGET_STEPS {
+            for hash in self.registrations.forget() {
+                self.sources_changed(now, hash, out);
+            }
+        }
+    }
+
+    /// The tracker in figures; what was answered and dropped is counted elsewhere.
+    pub fn row(&self, answered: u64, dropped: u64) -> TrackerRow {
+        let nodes = self.nodes();
+        TrackerRow {
+            names: self.names.listed(),
+            seeders: nodes.complete.into(),
+            leechers: nodes.incomplete.into(),
+            answered,
+            dropped,
+            store: self.keeping.row(),
         }
     }
 
@@ -191,7 +168,7 @@ impl Registry {
         out: &mut Outbox,
     ) -> Result<Place, Refusal> {
         news.time_s = self.unix_s(now);
-        news.has_source = self.counts(&news.entry).complete > 0;
+        news.counts = sources::counts(&self.swarms, &self.registrations, &news.entry);
         let entry = news.entry.clone();
         let published = self.names.publish(now, news)?;
         for record in &published.gone {
@@ -199,6 +176,7 @@ impl Registry {
         }
         if let (true, Some(v1), Some(v2)) = (published.new, entry.v1, entry.v2) {
             self.swarms.link(v1, v2.truncated());
+            self.recount(v1);
         }
         if published.new
             && let Some(record) = self.names.get(&published.place)
@@ -223,7 +201,7 @@ impl Registry {
 
     /// An entry with what the tracker adds to it.
     pub fn listed(&self, record: &Record) -> Listed {
-        let counts = self.counts(&record.entry);
+        let counts = record.counts;
         let mut entry = record.entry.clone();
         entry.flags = record.flags();
         Listed {
@@ -237,33 +215,31 @@ impl Registry {
         }
     }
 
-    fn counts(&self, entry: &Entry) -> Counts {
-        self.swarms.counts(entry.v1, entry.v2.map(|hash| hash.truncated()))
-    }
-
     fn removed(&mut self, record: &Record, out: &mut Outbox) {
         if let (Some(v1), Some(v2)) = (record.entry.v1, record.entry.v2) {
             self.swarms.unlink(v1, v2.truncated());
+            self.recount(v1);
+            self.recount(v2.truncated());
+        }
+        for hash in record.entry.swarm_hashes() {
+            if self.content_of(hash).is_none() {
+                self.fleet.forget(hash);
+            }
         }
         out.tell(tell::name("unpublished", record));
     }
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.
     fn told(&mut self, now: Time, moved: &Moved, why_gone: &'static str, out: &mut Outbox) {
+        if moved.after == Standing::Absent
+            && let Some(content) = self.content_of(moved.hash)
+        {
+            self.fleet.left(content, moved.key);
+        }
         if moved.source_changed {
-            let swarms = &self.swarms;
-            if swarms.scrape(moved.hash).0.complete > 0 {
-                for place in self.names.got_source(moved.hash, self.clock.unix_s(now)) {
-                    if let Some(record) = self.names.get(&place) {
-                        out.tell(tell::name("listed", record));
-                    }
-                }
-            } else {
-                let still = |entry: &Entry| {
-                    entry.swarm_hashes().any(|hash| swarms.scrape(hash).0.complete > 0)
-                };
-                self.names.lost_source(moved.hash, now, still);
-            }
+            self.sources_changed(now, moved.hash, out);
+        } else if moved.before != moved.after {
+            self.recount(moved.hash);
         }
         if moved.before == moved.after || self.swarms.peers() > TOLD_PEERS_MAX {
             return;

@@ -48,6 +48,18 @@ pub struct Candidate<'a> {
     pub complete: bool,
 }
 
+impl Peer {
+    /// The same in the form in which a table offers its peers.
+    pub fn as_candidate<T>(&self, take: impl FnOnce(&Candidate<'_>) -> T) -> T {
+        let port = self.key.addr().port().to_be_bytes();
+        let (id, complete) = (&self.id.0, self.complete);
+        match self.key.ip() {
+            IpAddr::V4(ip) => take(&Candidate { ip: &ip.octets(), port, id, complete }),
+            IpAddr::V6(ip) => take(&Candidate { ip: &ip.octets(), port, id, complete }),
+        }
+    }
+}
+
 impl Candidate<'_> {
     pub fn peer(&self) -> Option<Peer> {
         let ip = match self.ip.len() {

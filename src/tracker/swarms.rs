@@ -130,6 +130,15 @@ impl Swarms {
         self.table.swarms() + self.peers
     }
 
+    /// Swarms, those that wait empty among them.
+    pub fn len(&self) -> usize {
+        self.table.swarms()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Nodes by state, each once per content.
     pub fn nodes(&self) -> Counts {
         self.nodes
@@ -159,6 +168,11 @@ impl Swarms {
 
     fn complete_in(&self, hash: Option<InfoHash>, key: PeerKey) -> Option<bool> {
         self.table.get(hash?)?.standing(key, self.table.keyed())
+    }
+
+    /// Whether a peer is in a swarm.
+    pub fn holds(&self, hash: InfoHash, key: PeerKey) -> bool {
+        self.complete_in(Some(hash), key).is_some()
     }
 
     /// Takes an announce.

@@ -3,10 +3,12 @@
 pub mod catalogue;
 pub mod control;
 pub mod extended;
+pub mod http;
 pub mod options;
 pub mod peer;
 pub mod peer_framer;
 pub mod peer_metadata;
 pub mod peer_state;
 pub mod read;
+pub mod slot_word;
 pub mod udp;

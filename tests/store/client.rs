@@ -150,7 +150,7 @@ impl Client {
     pub fn names(&mut self) -> BTreeSet<String> {
         let (mut names, mut cursor) = (BTreeSet::new(), None);
         loop {
-            let list = List { limit: 4096, cursor, prefix: None, since: None };
+            let list = List { limit: 4096, cursor, prefix: None, glob: None, since: None };
             let Answer::Page(page) = self.ask(&Request::List(list)) else { panic!("no page") };
             names.extend(page.items.iter().filter_map(|item| match item {
                 Item::Listed(listed) => Some(listed.entry.name.clone()),

@@ -5,6 +5,7 @@ use lmk::core::id::{InfoHash, PeerId};
 use lmk::core::time::Span;
 use lmk::expect_mark;
 use lmk::tracker::connection_id::WINDOW_S;
+use lmk::tracker::lists::CONNECTIONS_MAX;
 use lmk::wire::control::{ControlResponse, Op, Status, caps};
 use lmk::wire::udp::{Event, Request, Response, ScrapeRow};
 use proptest::prelude::*;
@@ -292,11 +293,11 @@ fn the_control_vectors_get_what_they_must() {
 fn promised_connections_count_and_further_clients_are_told_to_wait() {
     let mut world = World::local();
     let from = addr("127.0.0.1:5");
-    for _ in 0..4096 {
+    for _ in 0..CONNECTIONS_MAX {
         assert_eq!(world.control(from, Op::Read, 0).status, Status::Ready);
     }
     let busy = world.control(from, Op::Read, 0);
-    assert_eq!((busy.status, busy.seconds), (Status::Busy, 1 + 4096 / 20));
+    assert_eq!((busy.status, busy.seconds), (Status::Busy, 1 + CONNECTIONS_MAX as u32 / 20));
     world.pass(Span::secs(21));
     assert_eq!(world.control(from, Op::Read, 0).status, Status::Ready);
 }

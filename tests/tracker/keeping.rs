@@ -111,7 +111,7 @@ impl Stage {
     }
 
     fn names(&mut self, client: &mut Client) -> BTreeSet<String> {
-        let list = List { limit: 4096, cursor: None, prefix: None, since: None };
+        let list = List { limit: 4096, cursor: None, prefix: None, glob: None, since: None };
         let Some(Answer::Page(page)) = self.ask(client, &Request::List(list)) else {
             panic!("no page")
         };

@@ -197,7 +197,7 @@ impl Role for Adversary {
             }
         }
         if self.port != 0 {
-            let stats = Stats { downloaded: 0, left: 0, uploaded: 0, port: self.port };
+            let stats = Stats { port: self.port, ..Stats::default() };
             self.announcer.poll(now, stats, out);
         }
     }

@@ -1,5 +1,6 @@
 //! What of the catalogue outlives a run: which entries changed, and how they come back.
 
+use super::super::history::Changes;
 use super::{Life, NAMES_MAX, Names, Place, Record};
 use crate::wire::catalogue::entry::Entry;
 
@@ -17,19 +18,20 @@ impl Names {
     /// Goes on counting where an earlier run ended.
     pub fn resume(&mut self, generation: u64) {
         self.generation = generation;
+        self.changes = Changes::new(generation);
     }
 
     /// What changed since last asked, in order.
     pub fn take_changed(&mut self) -> Vec<Changed> {
-        std::mem::take(&mut self.changed)
+        std::mem::take(&mut self.unkept)
     }
 
     pub(super) fn note(&mut self, place: &Place, metainfo: bool) {
-        self.changed.push(Changed { place: place.clone(), metainfo, new: false });
+        self.unkept.push(Changed { place: place.clone(), metainfo, new: false });
     }
 
     pub(super) fn note_new(&mut self, place: &Place, metainfo: bool) {
-        self.changed.push(Changed { place: place.clone(), metainfo, new: true });
+        self.unkept.push(Changed { place: place.clone(), metainfo, new: true });
     }
 
     /// Removes an entry whose publisher heard that it could not be kept.
