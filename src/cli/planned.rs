@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::planned_access as access;
-use super::typed::{Fetch, Peer, Seed, Wish};
+use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
 use crate::core::fault::Fatal;
 use crate::core::id::PeerId;
@@ -12,7 +12,7 @@ use crate::core::report::{Ending, foreign};
 use crate::engine::Plan;
 use crate::jobs::plan::JobPlan;
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
-use crate::tracker::plan::TrackerPlan;
+use crate::tracker::plan::{Database, TrackerPlan};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -33,15 +33,18 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names, access } => Plan::Tracker(TrackerPlan {
+        Wish::Track { bind, keep_names, db, bounds, sites, access } => Plan::Tracker(TrackerPlan {
             bind: look_up(&bind, TRACKER_PORT)?,
             addresses: machine.addresses.clone(),
             wall_start_s: machine.wall_start_s,
             seed: machine.random.seed,
             secret: machine.random.secret,
             key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
+            database: database(db, machine),
             keep_names_s: keep_names.as_secs(),
             access: super::planned_access::access(access, machine)?,
+            bounds,
+            sites,
         }),
         Wish::Seed { seed, peer } => {
             let slots = seed.slots;
@@ -63,6 +66,18 @@ pub fn plan(
             table: !json,
         }),
     })
+}
+
+/// Without a state directory the customary place is nowhere.
+fn database(db: Db, machine: &Machine) -> Option<Database> {
+    match db {
+        Db::Memory => None,
+        Db::File(file) => Some(Database { path: absolute(&file, machine), required: true }),
+        Db::Usual => {
+            let path = machine.state.as_ref()?.join("tracker.db");
+            Some(Database { path, required: false })
+        }
+    }
 }
 
 fn node(
@@ -221,6 +236,14 @@ mod tests {
         assert_eq!(plan.bind.to_string(), "[::]:6969");
         assert_eq!(plan.key_file, Some("/home/ann/.local/state/lmk/tracker.key".into()));
         assert_eq!(plan.keep_names_s, 86400);
+        let usual = plan.database.expect("names are kept");
+        assert_eq!(usual.path, PathBuf::from("/home/ann/.local/state/lmk/tracker.db"));
+        assert!(!usual.required);
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db x.db") else { panic!() };
+        let named = Database { path: "/home/ann/x.db".into(), required: true };
+        assert_eq!(plan.database, Some(named));
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db none") else { panic!() };
+        assert_eq!(plan.database, None);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn answer(
         path if begins(path, b"/announce") => {
             announce::announce((head.query, token), asker, now, desk, out)
         }
-        path if begins(path, b"/scrape") => announce::scrape((head.query, token), now, desk),
+        path if begins(path, b"/scrape") => announce::scrape((head.query, token), now, desk, out),
         b"/metrics" => Reply::new(200, metrics::MEDIA, metrics::text(now, desk).into_bytes()),
         b"/status.json" => status::reply(head.query, now, desk),
         path => deeper(path, asker, desk),

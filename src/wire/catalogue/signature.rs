@@ -74,6 +74,21 @@ pub struct Signed {
 }
 
 impl Signed {
+    /// Key and signature, as they are kept.
+    pub fn to_bytes(&self) -> [u8; 96] {
+        let mut bytes = [0; 96];
+        let all = self.key.0.iter().chain(&self.signature);
+        bytes.iter_mut().zip(all).for_each(|(to, from)| *to = *from);
+        bytes
+    }
+
+    pub fn from_bytes(bytes: &[u8; 96]) -> Signed {
+        let mut signed = Signed { key: PublicKey([0; 32]), signature: [0; 64] };
+        let all = signed.key.0.iter_mut().chain(&mut signed.signature);
+        all.zip(bytes).for_each(|(to, from)| *to = *from);
+        signed
+    }
+
     /// Whether it is the signature of this entry by this key; one that several messages or keys
     /// could share does not count (RFC 8032, section 5.1.7, without cofactors and small orders).
     pub fn is_of(&self, entry: &Entry) -> bool {
@@ -134,6 +149,7 @@ mod tests {
     fn a_signature_is_of_one_entry_alone() {
         let signed = SecretKey([1; 32]).sign(&entry());
         assert!(signed.is_of(&entry()));
+        assert_eq!(Signed::from_bytes(&signed.to_bytes()), signed);
         // What the publisher does not vouch for may change.
         assert!(signed.is_of(&Entry { flags: 9, piece_bytes: 1, ..entry() }));
         for other in [
