@@ -26,7 +26,6 @@ const RATE_BYTES_MIN: u64 = 1024;
 const SLOW: Span = Span::secs(10);
 /// Bytes kept of a client that sends on although it is not read from.
 const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
-
 /// Answers that wait until what they say is kept; requests behind them wait, too.
 const UNSAVED_MAX: usize = 256;
 

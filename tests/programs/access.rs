@@ -18,7 +18,7 @@ fn token(bed: &Bed, line: &str) -> String {
 }
 
 fn private(bed: &Bed) -> Tracker {
-    bed.tracker_with(SocketAddr::new(bed.ip(0), 0), "--private")
+    bed.tracker_with(SocketAddr::new(bed.ip(0), 0), &["--private"])
 }
 
 /// What HTTP answers to `GET path`.
@@ -235,7 +235,7 @@ fn a_list_that_does_not_parse_leaves_the_last_good_one() {
     drop(open);
     let list = bed.file("tracker/deny.txt", format!("# not here\n{hash}  # a.zip\n").as_bytes());
     let at = SocketAddr::new(bed.ip(0), 0);
-    let tracker = bed.tracker_with(at, "--deny deny.txt");
+    let tracker = bed.tracker_with(at, &["--deny", "deny.txt"]);
     let denied = || tracker.seeder_starts(&bed, "seeder", "a.zip", "").ends();
     denied().one_line(7, &["a.zip", "access denied"]);
     let _b = tracker.seeder(&bed, "seeder", "b.zip", "");
@@ -250,7 +250,8 @@ fn a_list_that_does_not_parse_leaves_the_last_good_one() {
     let _a = tracker.seeder(&bed, "seeder", "a.zip", "");
     // Who is not let in finds the TCP side closed and is told over UDP.
     fs::write(&list, format!("{}/32\n", bed.ip(0))).unwrap();
-    let other = bed.tracker_with(SocketAddr::new(bed.ip(1), 0), "--allow deny.txt");
+    let flags = ["--allow", "deny.txt", "--db", "none"];
+    let other = bed.tracker_with(SocketAddr::new(bed.ip(1), 0), &flags);
     let line = format!("ls --tracker {}", other.at);
     bed.run("asker", &line).one_line(7, &["tracker", "token"]);
     // A broken list is no start.

@@ -106,12 +106,19 @@ impl Bed {
     }
 
     pub fn tracker_at(&self, at: SocketAddr) -> Tracker {
-        self.tracker_with(at, "")
+        self.tracker_with(at, &[])
     }
 
-    pub fn tracker_with(&self, at: SocketAddr, more: &str) -> Tracker {
+    /// One that keeps its names in memory alone.
+    pub fn forgetful_tracker(&self, at: SocketAddr) -> Tracker {
+        self.tracker_with(at, &["--db", "none"])
+    }
+
+    pub fn tracker_with(&self, at: SocketAddr, flags: &[&str]) -> Tracker {
         let at = at.to_string();
-        let lmk = self.start("tracker", &[&["tracker", "--bind", &at][..], &words(more)].concat());
+        let words: Vec<&str> =
+            ["tracker", "--bind", &at].into_iter().chain(flags.iter().copied()).collect();
+        let lmk = self.start("tracker", &words);
         let line = lmk.says("tracker on ");
         let at = line.split_whitespace().nth(2).and_then(|at| at.parse().ok());
         Tracker { at: at.unwrap_or_else(|| panic!("no address in '{line}'")), lmk }
