@@ -156,7 +156,7 @@ impl Connection {
     /// Whether what it was let in for still holds.
     pub fn is_welcome(&mut self, access: &Access, unix_s: u64) -> bool {
         match &mut self.phase {
-            Phase::Catalogue(conversation) => conversation.is_welcome(access, unix_s),
+            Phase::Catalogue(conversation) => conversation.client.is_welcome(access, unix_s),
             _ => true,
         }
     }

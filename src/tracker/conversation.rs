@@ -1,7 +1,6 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
-use super::access::Access;
 use super::keeping::Fate;
 use super::raw_stream::Stream;
 use super::registry::Registry;
@@ -39,7 +38,7 @@ pub enum Heard {
 
 #[derive(Debug)]
 pub struct Conversation {
-    client: Client,
+    pub(super) client: Client,
     /// Largest frame the client takes.
     frame_max: u32,
     reader: FrameReader,
@@ -88,12 +87,6 @@ impl Conversation {
     /// Bytes kept for this connection alone.
     pub fn held(&self) -> usize {
         self.held.capacity() + self.answer.capacity() + self.watches.bytes()
-    }
-
-    /// Whether what its client was let in for still holds.
-    pub fn is_welcome(&mut self, access: &Access, unix_s: u64) -> bool {
-        let Client { pass, token, .. } = &mut self.client;
-        access.still_holds(pass, token, unix_s)
     }
 
     /// A second has passed.
@@ -265,22 +258,22 @@ impl Conversation {
         registry: &mut Registry,
         out: &mut Outbox,
     ) -> Option<(u64, Reply)> {
-        let said = |reply| Some((0, reply));
         let refused = |refusal: Refusal| Some((0, Reply::Answer(refusal.into())));
         match Request::decode(message) {
+            Ok(request) if !self.client.may(&request) => refused(requests::NOT_FOR_READING),
             Ok(Request::Watch(watch)) => {
                 if let Err(refusal) = self.watches.begin(message.stream, &watch, registry) {
                     return refused(refusal);
                 }
                 // Its first news are its answer; without work left they come later.
                 match self.watches.first(self.client.owner, registry)?.payload {
-                    Ok(payload) => said(Reply::Payload(kind::ANSWER | kind::WATCH, payload)),
+                    Ok(payload) => Some((0, Reply::Payload(kind::ANSWER | kind::WATCH, payload))),
                     Err(refusal) => refused(refusal),
                 }
             }
             Ok(Request::Unwatch) => {
                 self.watches.end(message.stream, registry);
-                said(Reply::Answer(Answer::Unwatched))
+                Some((0, Reply::Answer(Answer::Unwatched)))
             }
             Ok(request) => {
                 let writes = requests::writes(&request);

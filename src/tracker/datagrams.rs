@@ -1,7 +1,8 @@
 //! The UDP side: one datagram in, executed, at most one datagram out, never longer than the request
 //! to an address that has not shown an id it was given.
 
-use super::access::Pass;
+mod control;
+
 use super::connection_id::{ConnectionIds, Standing};
 use super::fleet::Said;
 use super::mac::Key;
@@ -12,18 +13,15 @@ use super::registry::Registry;
 use super::sample::Asker;
 use super::source::{answerable, handed};
 use super::swarms::Announce;
-use super::ticket::{Holder, LIFETIME_S, READ, Tickets, WRITE};
+use super::ticket::Tickets;
 use crate::core::io::Outbox;
-use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use crate::core::limits::DATAGRAM_BYTES_MAX;
 use crate::core::mark::mark;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
-use crate::wire::catalogue::LIST_PAGE_MAX;
-use crate::wire::control::{
-    ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
-};
+use crate::wire::control::{ControlRequest, caps};
 use crate::wire::slot_word::SlotWord;
-use crate::wire::token::{self, DENIED, scope};
+use crate::wire::token::{self, DENIED};
 use crate::wire::udp::{
     AnnounceHead, AnnounceRequest, BadRequest, Event, Request, Response, ScrapeRow, write_addr,
     write_announced, write_scrape,
@@ -335,75 +333,6 @@ impl Datagrams {
             write_addr(addr, ip.is_ipv6(), answer);
             true
         });
-    }
-
-    fn control(
-        &mut self,
-        now: Time,
-        news: Datagram<'_>,
-        world: &mut World<'_>,
-    ) -> Result<(), Silence> {
-        let request = ControlRequest::decode(news.bytes).ok_or(Silence)?;
-        let unix_s = world.registry.unix_s(now);
-        if !self.knows(request.cid, request.tid, unix_s, news)? {
-            return Ok(());
-        }
-        let ip = news.from.ip().to_canonical();
-        let access = &mut world.registry.access;
-        let token = token::in_url_data(&request.url_data);
-        let response = match access.opens(request.op, ip, token, unix_s) {
-            Ok(pass) => self.ready(now, &request, news, pass, world),
-            Err(status) if access.tells_denial(now, ip) => {
-                ControlResponse::bare(request.tid, VERSION, status)
-            }
-            Err(_) => return Err(Silence),
-        };
-        response.encode(&mut self.answer);
-        Ok(())
-    }
-
-    fn ready(
-        &self,
-        now: Time,
-        request: &ControlRequest,
-        news: Datagram<'_>,
-        pass: Pass,
-        world: &mut World<'_>,
-    ) -> ControlResponse {
-        let Some(version) = common_version((VERSION, VERSION), request.versions) else {
-            return ControlResponse::bare(request.tid, 0, Status::BadVersion);
-        };
-        let (names, unix_s) = (&world.registry.names, world.registry.unix_s(now));
-        let open = self.listening.is_some_and(|at| !at.ip().is_loopback());
-        let open = if open { caps::OPEN } else { 0 };
-        let answer = ControlResponse {
-            generation: names.generation(),
-            names: names.listed(),
-            caps: CAPS | open | if world.returning { caps::RETURNING } else { 0 },
-            age_s: u32::try_from(now.secs().max(1)).unwrap_or(u32::MAX),
-            max_frame: CATALOGUE_FRAME_BYTES_MAX,
-            max_page: LIST_PAGE_MAX,
-            ..ControlResponse::bare(request.tid, version, Status::Ready)
-        };
-        let rights = match request.op {
-            Op::Hello => return answer,
-            Op::Other(_) => return ControlResponse { status: Status::BadOp, ..answer },
-            Op::Read if request.since != 0 && request.since == answer.generation => {
-                return ControlResponse { status: Status::NotModified, seconds: POLL_S, ..answer };
-            }
-            Op::Read => READ,
-            Op::Write if pass.scope & scope::READ == 0 => WRITE,
-            Op::Write => READ | WRITE,
-        };
-        let reserved = world.tickets.reserved(unix_s);
-        if world.open + reserved as usize >= world.open_max {
-            let seconds = 1 + reserved / LIFETIME_S as u32;
-            return ControlResponse { status: Status::Busy, seconds, ..answer };
-        }
-        let ip = news.from.ip().to_canonical();
-        let holder = Holder { ip, nonce: &request.nonce, owner: pass.owner.unwrap_or_default() };
-        let ticket = world.tickets.give(holder, rights, unix_s);
-        ControlResponse { seconds: LIFETIME_S as u32, ticket, ..answer }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The catalogue's requests, executed: one request in, one answer or one stream of bytes out.
 
-use super::access::{Pass, STRANGER};
+use super::access::{Access, Pass, STRANGER};
 use super::counts::Counts;
 use super::listing;
 use super::names::News;
@@ -48,6 +48,11 @@ pub const NOT_FOR_READING: Refusal =
     Refusal { code: code::FORBIDDEN, what: "the token is not for reading" };
 
 impl Client {
+    /// Whether what it was let in for still holds.
+    pub fn is_welcome(&mut self, access: &Access, unix_s: u64) -> bool {
+        access.still_holds(&mut self.pass, &self.token, unix_s)
+    }
+
     /// Whether it may ask this, as far as reading goes.
     pub fn may(&self, request: &Request) -> bool {
         let reads = match request {

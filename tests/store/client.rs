@@ -28,6 +28,7 @@ pub fn bare(name: &str, n: u32) -> Publish {
         piece_bytes: 16_384,
         flags: flag::V1,
         sha256: None,
+        signed: None,
     };
     Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
 }
