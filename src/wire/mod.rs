@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod control;
 pub mod extended;
+pub mod meaning;
 pub mod options;
 pub mod peer;
 pub mod peer_framer;
