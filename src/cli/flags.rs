@@ -57,6 +57,8 @@ pub const FLAGS: &[Flag] = &[
         help: "Where to listen [default: 127.0.0.1:6969]; 0.0.0.0 or [::] opens it to the network" },
     Flag { name: "keep-names", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
         help: "How long a name without a source stays listed [default: 24h]" },
+    Flag { name: "trace", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Tell of each datagram: time, direction, source, bytes in hex and meaning" },
     Flag { name: "file", short: None, takes: Takes::Needed("FILE"), on: &["seeder"],
         help: "The file to offer" },
     Flag { name: "as", short: None, takes: Takes::Value("NAME"), on: &["seeder"],

@@ -32,7 +32,7 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names } => Plan::Tracker(TrackerPlan {
+        Wish::Track { bind, keep_names, trace } => Plan::Tracker(TrackerPlan {
             bind: look_up(&bind, TRACKER_PORT)?,
             addresses: machine.addresses.clone(),
             wall_start_s: machine.wall_start_s,
@@ -40,6 +40,7 @@ pub fn plan(
             secret: machine.random.secret,
             key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
             keep_names_s: keep_names.as_secs(),
+            trace,
         }),
         Wish::Seed { seed, peer } => {
             let slots = seed.slots;

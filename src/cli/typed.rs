@@ -43,7 +43,7 @@ pub struct Common {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
-    Track { bind: HostPort, keep_names: Span },
+    Track { bind: HostPort, keep_names: Span, trace: bool },
     Seed { seed: Seed, peer: Peer },
     Fetch { fetch: Fetch, peer: Peer },
     Ask { ask: Ask, tracker: HostPort },
@@ -104,7 +104,8 @@ fn track(given: &ArgMatches) -> Result<Typed, String> {
     let bind = text(given, "bind")?.unwrap_or(TRACKER_DEFAULT);
     let bind = values::host_port(bind).map_err(|why| format!("--bind: {why}"))?;
     let keep_names = duration(given, "keep-names")?.unwrap_or(limits::KEEP_NAMES);
-    Ok(Typed::Work { wish: Box::new(Wish::Track { bind, keep_names }), common: common(given)? })
+    let wish = Wish::Track { bind, keep_names, trace: given.get_flag("trace") };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
@@ -264,7 +265,7 @@ mod tests {
     #[test]
     fn three_commands_work_with_nothing_else_said() {
         let here = HostPort { host: "127.0.0.1".into(), port: Some(6969) };
-        let Wish::Track { bind, keep_names } = wish("lmk tracker") else { panic!() };
+        let Wish::Track { bind, keep_names, trace: false } = wish("lmk tracker") else { panic!() };
         assert_eq!((bind, keep_names), (here.clone(), Span::secs(86400)));
         let Wish::Seed { seed, peer } = wish("lmk seeder --file big.zip") else { panic!() };
         assert_eq!((seed.slots, seed.file), (8, PathBuf::from("big.zip")));

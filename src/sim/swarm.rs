@@ -342,6 +342,7 @@ fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| "/home/tracker/.state/key".into()),
         keep_names_s: 24 * 3600,
+        trace: false,
     }
 }
 

@@ -27,6 +27,7 @@ pub mod swarm;
 pub mod swarms;
 pub mod tell;
 pub mod ticket;
+pub mod trace;
 pub mod turns;
 pub mod watches;
 pub mod work;
@@ -135,6 +136,25 @@ impl Tracker {
         }
     }
 
+    fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let mut world = World {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            open: self.lists.len(),
+            open_max: CONNECTIONS_MAX,
+            returning: self.ran_before,
+        };
+        self.datagrams.got(now, news, &mut world, out);
+    }
+
+    fn traced(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let clock = Clock::new(self.plan.wall_start_s);
+        out.tell(trace::came(now, clock, news.from, news.bytes));
+        let first = out.effects.len();
+        self.got_datagram(now, news, out);
+        trace::left(now, clock, first, out);
+    }
+
     fn tick(&mut self, now: Time, out: &mut Outbox) {
         if now < self.next_tick {
             return;
@@ -175,14 +195,12 @@ impl Role for Tracker {
             }
             Input::File { ticket, done } => self.got_file(ticket, done, out),
             Input::Datagram { from, to, bytes } => {
-                let mut world = World {
-                    registry: &mut self.registry,
-                    tickets: &mut self.tickets,
-                    open: self.lists.len(),
-                    open_max: CONNECTIONS_MAX,
-                    returning: self.ran_before,
-                };
-                self.datagrams.got(now, Datagram { from, to, bytes }, &mut world, out);
+                let news = Datagram { from, to, bytes };
+                if self.plan.trace {
+                    self.traced(now, news, out);
+                } else {
+                    self.got_datagram(now, news, out);
+                }
             }
             Input::Accepted { conn, remote, local } => {
                 self.lists.accepted(now, conn, remote, local, out);

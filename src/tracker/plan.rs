@@ -19,4 +19,6 @@ pub struct TrackerPlan {
     pub key_file: Option<PathBuf>,
     /// Seconds a name without a source stays listed (`--keep-names`).
     pub keep_names_s: u64,
+    /// Tell of every datagram (`--trace`).
+    pub trace: bool,
 }

@@ -237,6 +237,7 @@ fn tracker_plan(env: NodeEnv) -> TrackerPlan {
         secret: secret(env.seed),
         key_file: None,
         keep_names_s: 24 * 3600,
+        trace: false,
     }
 }
 

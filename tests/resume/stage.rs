@@ -67,6 +67,7 @@ fn tracker(env: NodeEnv) -> Tracker {
         secret: secret(env.seed),
         key_file: None,
         keep_names_s: 24 * 3600,
+        trace: false,
     })
 }
 

@@ -71,6 +71,7 @@ fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
             secret: [1; 32],
             key_file: None,
             keep_names_s: 3600,
+            trace: false,
         }))
     });
     let seeder = add_seeder(&mut world, [10, 0, 0, 2], content);

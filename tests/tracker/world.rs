@@ -31,6 +31,7 @@ pub fn plan(bind: &str) -> TrackerPlan {
         secret,
         key_file: None,
         keep_names_s: 86_400,
+        trace: false,
     }
 }
 
