@@ -15,8 +15,8 @@ use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
-use crate::jobs::Job;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::plan::{JobPlan, ProbePlan};
+use crate::jobs::{Job, Probe};
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
@@ -31,6 +31,7 @@ pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
     Job(JobPlan),
+    Probe(ProbePlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -47,6 +48,7 @@ impl Engine {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
             Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
+            Plan::Probe(plan) => Part::Probe(Box::new(Probe::new(plan))),
         };
         Ok(Engine { reactor: Reactor::new(part, Options::default())?, events: Vec::new() })
     }
@@ -125,6 +127,7 @@ enum Part {
     Tracker(Box<Tracker>),
     Node(Box<Node>),
     Job(Box<Job>),
+    Probe(Box<Probe>),
 }
 
 impl Part {
@@ -133,6 +136,7 @@ impl Part {
             Part::Tracker(role) => role.as_ref(),
             Part::Node(role) => role.as_ref(),
             Part::Job(role) => role.as_ref(),
+            Part::Probe(role) => role.as_ref(),
         }
     }
 }
@@ -143,6 +147,7 @@ impl Role for Part {
             Part::Tracker(role) => role.on(now, input, out),
             Part::Node(role) => role.on(now, input, out),
             Part::Job(role) => role.on(now, input, out),
+            Part::Probe(role) => role.on(now, input, out),
         }
     }
     fn deadline(&self) -> Time {

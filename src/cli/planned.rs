@@ -2,14 +2,16 @@
 //! that a role is ever told of the machine it runs on.
 
 use super::machine::Machine;
+use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
 use crate::core::fault::Fatal;
-use crate::core::id::PeerId;
+use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
 use crate::core::report::{Ending, foreign};
+use crate::core::rng::Rng;
 use crate::engine::Plan;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::plan::{JobPlan, ProbePlan, Speech};
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
 use crate::tracker::plan::TrackerPlan;
 use std::io;
@@ -58,7 +60,36 @@ pub fn plan(
             seed: machine.random.seed,
             table: !json,
         }),
+        Wish::Probe { url, hash } => {
+            let tracker = look_up(&url.at, url.scheme.port())?;
+            Plan::Probe(probe(url, hash, tracker, machine.random.seed, !json))
+        }
     })
+}
+
+fn probe(
+    url: TrackerUrl,
+    hash: Option<InfoHash>,
+    tracker: SocketAddr,
+    seed: u64,
+    table: bool,
+) -> ProbePlan {
+    let nobodys = || {
+        let mut hash = InfoHash([0; 20]);
+        Rng::new(seed).fork(1).fill(&mut hash.0);
+        hash
+    };
+    let host = url.at.with_port(url.scheme.port());
+    ProbePlan {
+        tracker,
+        tracker_text: format!("{}://{host}", url.scheme.name()),
+        speech: match url.scheme {
+            Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
+        },
+        hash: hash.unwrap_or_else(nobodys),
+        seed,
+        table,
+    }
 }
 
 fn node(

@@ -1,8 +1,10 @@
 //! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
 
 use super::flags;
+use super::tracker_url::{self, TrackerUrl};
 use super::values::{self, HostPort};
 use crate::core::glob::Glob;
+use crate::core::id::InfoHash;
 use crate::core::limits;
 use crate::core::report::foreign;
 use crate::core::time::Span;
@@ -43,10 +45,28 @@ pub struct Common {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
-    Track { bind: HostPort, keep_names: Span, trace: bool },
-    Seed { seed: Seed, peer: Peer },
-    Fetch { fetch: Fetch, peer: Peer },
-    Ask { ask: Ask, tracker: HostPort },
+    Track {
+        bind: HostPort,
+        keep_names: Span,
+        trace: bool,
+    },
+    Seed {
+        seed: Seed,
+        peer: Peer,
+    },
+    Fetch {
+        fetch: Fetch,
+        peer: Peer,
+    },
+    Ask {
+        ask: Ask,
+        tracker: HostPort,
+    },
+    /// No hash = one that nobody has.
+    Probe {
+        url: TrackerUrl,
+        hash: Option<InfoHash>,
+    },
 }
 
 /// Flags of both kinds of peer.
@@ -95,6 +115,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "ls" => ls(given),
         "info" => info(given),
         "status" => ask(given, Ask::Status),
+        "probe" => probe(given),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -164,6 +185,17 @@ fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
+fn probe(given: &ArgMatches) -> Result<Typed, String> {
+    let url = text(given, "url")?.ok_or("TRACKER-URL is missing")?;
+    let url = tracker_url::read(url)?;
+    let hash = match text(given, "hash")? {
+        None => None,
+        Some(hash) => Some(values::info_hash(hash)?),
+    };
+    let wish = Wish::Probe { url, hash };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
+}
+
 fn tracker(given: &ArgMatches) -> Result<HostPort, String> {
     let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
     let tracker = values::host_port(tracker).map_err(|why| format!("--tracker: {why}"))?;
@@ -230,7 +262,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info or status; try 'lmk --help'".into(),
+                "a command is missing: tracker, seeder, leecher, ls, info, status or probe; try 'lmk --help'".into(),
             );
         }
         _ => {}
