@@ -17,3 +17,14 @@ mod frames;
 mod model;
 #[path = "tracker/start.rs"]
 mod start;
+
+#[path = "http/asked.rs"]
+mod http_asked;
+#[path = "http/connections.rs"]
+mod http_connections;
+#[path = "http/heads.rs"]
+mod http_heads;
+#[path = "http/pages.rs"]
+mod http_pages;
+#[path = "http/same.rs"]
+mod http_same;

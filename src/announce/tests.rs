@@ -6,6 +6,7 @@ use super::session::Health;
 use super::udp::{Announcer, Heard, Identity, Stats};
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::{Closed, Effect, Outbox};
+use crate::core::report::SlotsRow;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::{Answer, Refused, Stat};
 use crate::wire::catalogue::frame::{FrameLimits, FrameReader};
@@ -16,7 +17,7 @@ use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Request, Respon
 use std::net::SocketAddr;
 
 const TRACKER: &str = "10.0.0.1:6969";
-const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881 };
+const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881, slots: None };
 const DONE: Stats = Stats { left: 0, ..STATS };
 
 fn tracker() -> SocketAddr {
@@ -123,6 +124,14 @@ impl World {
             other => panic!("no peers but {other:?}"),
         }
     }
+}
+
+#[test]
+fn slots_are_told_where_they_are_given_and_nowhere_else() {
+    assert_eq!(World::new(STATS).connect(77).url_data, b"");
+    let slots = Some(SlotsRow { total: 8, free: 2, queued: 0 });
+    let mut world = World::new(Stats { slots, ..STATS });
+    assert_eq!(world.connect(77).url_data, b"/announce?lmk=01000200");
 }
 
 #[test]

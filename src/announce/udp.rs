@@ -4,8 +4,10 @@ use super::filter;
 use super::session::{Connection, Health, Pace, Reply, Session, jittered};
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::Outbox;
+use crate::core::report::SlotsRow;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
+use crate::wire::slot_word::SlotWord;
 use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Response, action};
 use std::net::SocketAddr;
 
@@ -40,6 +42,8 @@ pub struct Stats {
     pub uploaded: u64,
     /// Where others reach us.
     pub port: u16,
+    /// Our slots, for a tracker that shows them; `None` for one that does not know the word.
+    pub slots: Option<SlotsRow>,
 }
 
 /// What the tracker said.
@@ -251,6 +255,6 @@ fn request(
         key: identity.key,
         num_want: if event == Event::Stopped { 0 } else { -1 },
         port: stats.port,
-        url_data: Vec::new(),
+        url_data: stats.slots.map(|slots| SlotWord::of(slots).url_data()).unwrap_or_default(),
     }
 }

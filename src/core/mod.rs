@@ -7,6 +7,7 @@ pub mod fault;
 pub mod glob;
 pub mod id;
 pub mod io;
+pub mod json;
 pub mod limits;
 pub mod mark;
 pub mod meter;

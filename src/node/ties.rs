@@ -67,6 +67,8 @@ pub struct Ties {
     ping: Time,
     /// Whether the catalogue connection is wanted at all.
     wanted: bool,
+    /// The tracker answered the control request: it knows our word about slots.
+    knows_slots: bool,
     silent: bool,
     news: Vec<Tie>,
 }
@@ -85,6 +87,7 @@ impl Ties {
             failures: 0,
             ping: Time::NEVER,
             wanted: true,
+            knows_slots: false,
             silent: false,
             news: Vec::new(),
         }
@@ -148,9 +151,15 @@ impl Ties {
 
     /// Says that we are no source and want nothing.
     pub fn stop_announcing(&mut self, stats: Stats, now: Time, out: &mut Outbox) {
+        let stats = self.shown(stats);
         for (_, announcer) in &mut self.announcers {
             announcer.stop(now, stats, out);
         }
+    }
+
+    /// The figures as this tracker takes them.
+    fn shown(&self, stats: Stats) -> Stats {
+        Stats { slots: stats.slots.filter(|_| self.knows_slots), ..stats }
     }
 
     /// The tracker cannot do now what was asked: the catalogue is tied again after a while.
@@ -211,6 +220,7 @@ impl Ties {
             self.ping = now + PING;
             self.ask(Request::Ping, now, out);
         }
+        let stats = self.shown(stats);
         let mut healths = Vec::new();
         for (_, announcer) in &mut self.announcers {
             healths.extend(announcer.poll(now, stats, out));
@@ -252,6 +262,7 @@ impl Ties {
     fn got_control(&mut self, heard: control::Heard, now: Time, out: &mut Outbox) {
         match heard {
             control::Heard::Ready(ready) => {
+                self.knows_slots = true;
                 let (open, returning_s) = (ready.is_open(), ready.returning_s());
                 self.news.push(Tie::Ready { open, returning_s });
                 if self.wanted {
@@ -334,5 +345,60 @@ impl Ties {
         if self.wanted {
             self.news.push(Tie::Lost(lost));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::io::Effect;
+    use crate::core::report::SlotsRow;
+    use crate::wire::control::{ControlRequest, ControlResponse, Status};
+    use crate::wire::udp::{Request, Response};
+
+    /// Answers what the ties send; the URLData of their announces.
+    fn played(lmk: bool) -> Vec<Vec<u8>> {
+        let tracker = "127.0.0.1:6969".parse().unwrap();
+        let (mut ties, mut out) = (Ties::new(tracker, Op::Read, Rng::new(1)), Outbox::default());
+        let slots = Some(SlotsRow { total: 8, free: 8, queued: 0 });
+        let stats = Stats { left: 5, port: 6881, slots, ..Stats::default() };
+        let mut now = Time::ZERO;
+        ties.start([1; 32], now, &mut out);
+        let mut told = Vec::new();
+        for round in 0..40 {
+            if round == 5 {
+                let who = (PeerId(*b"-LM0100-ABCDEFGHIJKL"), &[][..]);
+                ties.announce(&[(Identity::V1, InfoHash([1; 20]))], who, stats, now, &mut out);
+            }
+            let sent = std::mem::take(&mut out);
+            for effect in &sent.effects {
+                let Effect::Datagram { start, len, .. } = effect else { continue };
+                let asked = sent.bytes(*start, *len);
+                let mut answer = Vec::new();
+                if let Some(control) = ControlRequest::decode(asked) {
+                    let status = Status::Ready;
+                    let ready = ControlResponse::bare(control.tid, 1, status);
+                    if lmk {
+                        ready.encode(&mut answer);
+                    }
+                } else if let Ok(Request::Connect { tid }) = Request::decode(asked) {
+                    Response::Connect { tid, cid: 9 }.encode(false, &mut answer);
+                } else if let Ok(Request::Announce(announce)) = Request::decode(asked) {
+                    told.push(announce.url_data);
+                }
+                ties.got_datagram(tracker, &answer, now, &mut out);
+            }
+            now = now + Span::ms(500);
+            ties.poll(stats, now, &mut out);
+        }
+        told
+    }
+
+    #[test]
+    fn slots_are_told_to_a_tracker_that_answered_the_control_request() {
+        let told = played(true);
+        assert!(!told.is_empty() && told.iter().all(|data| data == b"/announce?lmk=01000800"));
+        let told = played(false);
+        assert!(!told.is_empty() && told.iter().all(Vec::is_empty));
     }
 }

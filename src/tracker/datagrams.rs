@@ -2,6 +2,7 @@
 //! to an address that has not shown an id it was given.
 
 use super::connection_id::{ConnectionIds, Standing};
+use super::fleet::Said;
 use super::registry::Registry;
 use super::source::{answerable, handed};
 use super::swarm::{Asker, PeerKey};
@@ -14,14 +15,15 @@ use crate::wire::catalogue::LIST_PAGE_MAX;
 use crate::wire::control::{
     ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
 };
+use crate::wire::slot_word::SlotWord;
 use crate::wire::udp::{
     AnnounceRequest, AnnounceResponse, BadRequest, Event, Request, Response, ScrapeRow,
 };
 use std::net::{IpAddr, SocketAddr};
 
 /// Peers of an answer when the client leaves it to us, and the most it may ask for.
-const PEERS_DEFAULT: usize = 50;
-const PEERS_MAX: usize = 200;
+pub const PEERS_DEFAULT: usize = 50;
+pub const PEERS_MAX: usize = 200;
 /// Bytes of an announce answer before its peers.
 const ANNOUNCE_HEAD_BYTES: usize = 20;
 /// When a client that has the newest list should ask again.
@@ -34,7 +36,8 @@ const CAPS: u32 = caps::WRITE
     | caps::PREFIX
     | caps::WATCH
     | caps::REGISTER
-    | caps::GLOB;
+    | caps::GLOB
+    | caps::HTTP;
 
 /// A datagram as it came.
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +216,13 @@ impl Datagrams {
             Ok(announced) => announced,
             Err(refusal) => return self.refuse(news, tid, refusal.what),
         };
+        let said = Said {
+            left: request.left,
+            downloaded: request.downloaded,
+            uploaded: request.uploaded,
+            slots: SlotWord::in_url_data(&request.url_data),
+        };
+        world.registry.reported(now, &heard, said);
         self.choose(now, news, request, &heard, world);
         // The numbers of this swarm, as every client of BEP 15 expects them.
         let (counts, _) = world.registry.scrape(request.info_hash);
@@ -255,8 +265,8 @@ impl Datagrams {
             want: wanted.min(room),
         };
         let (peers, ours) = (&mut self.peers, &self.ours);
-        world.registry.sample(now, heard.hash, &asker, &mut |key| {
-            let Some(addr) = handed(key.addr(), ip, news.to, ours) else { return false };
+        world.registry.sample(now, heard.hash, &asker, &mut |source| {
+            let Some(addr) = handed(source.key.addr(), ip, news.to, ours) else { return false };
             let itself = addr == heard.key.addr();
             if !itself {
                 peers.push(addr);

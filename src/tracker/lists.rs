@@ -1,18 +1,16 @@
-//! The TCP side: who is connected, for how long, and which of the protocols of the port they speak.
-//! Answers are produced only while little waits to be sent, so that a slow reader costs little.
+//! The TCP side: who is connected, for how long, who has the turn, and who had to go. Answers are
+//! produced only while little waits to be sent, so that a slow reader costs little.
 
-use super::conversation::{Conversation, Heard};
+use super::connection::{Connection, Phase, Verdict};
+use super::desk::Desk;
 use super::registry::Registry;
-use super::requests::Client;
 use super::source::public_source;
-use super::ticket::Tickets;
 use super::turns::Turns;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
-use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DESCRIPTORS_MAX};
+use crate::core::limits::DESCRIPTORS_MAX;
+use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
-use crate::wire::catalogue::hello::{HELLO_BYTES_MAX, Hello, HelloReply, Owner};
-use crate::wire::control::{Status, VERSION, common_version};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,40 +21,25 @@ pub const CONNECTIONS_MAX: usize = DESCRIPTORS_MAX as usize - 512;
 pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
 /// Connections of one private address; loopback has no limit of its own.
 pub const NEAR_CONNECTIONS_MAX: usize = 4096;
-/// Time for a hello, or for the request line of another protocol.
+/// Time for a hello, or for the first bytes of another protocol.
 pub const HELLO: Span = Span::secs(5);
 /// Silence after which a connection that is owed nothing is closed.
 pub const IDLE: Span = Span::secs(30);
 /// Time without any byte taken of what waits to be sent.
 pub const STALLED: Span = Span::secs(10);
-
-#[derive(Debug)]
-struct Connection {
-    source: IpAddr,
-    local: SocketAddr,
-    opened: Time,
-    /// Last time something came, or something that waited left.
-    active: Time,
-    /// Bytes given to be sent and not told to have left.
-    queued: u64,
-    /// Bytes of its watches, as counted in the registry.
-    watch_bytes: usize,
-    phase: Phase,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Not known yet what it speaks: the bytes so far.
-    Opening(Vec<u8>),
-    Catalogue(Box<Conversation>),
-    /// Ended by us; nothing it says counts.
-    Closing,
-}
+/// Bytes held back for all HTTP connections together: pipelined requests that wait for their turn.
+pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Lists {
     conns: BTreeMap<ConnId, Connection>,
+    /// Connections that are not closing, per address whose connections are limited.
+    of_address: BTreeMap<IpAddr, usize>,
     turns: Turns,
+    /// Bytes held back for HTTP connections.
+    held: usize,
+    /// Connections taken since the start.
+    pub taken: u64,
     /// Connections dropped for what they said, since the last [`Lists::take_dropped`].
     dropped: u64,
 }
@@ -81,7 +64,8 @@ impl Lists {
         match self.conns.get(&conn).map(|connection| &connection.phase) {
             Some(Phase::Opening(bytes)) => bytes.len(),
             Some(Phase::Catalogue(conversation)) => conversation.held(),
-            _ => 0,
+            Some(Phase::Http(exchange)) => exchange.held(),
+            Some(Phase::Closing) | None => 0,
         }
     }
 
@@ -95,31 +79,54 @@ impl Lists {
     ) {
         let source = remote.ip().to_canonical();
         let phase = match self.admits(source) {
-            true => Phase::Opening(Vec::new()),
+            true => {
+                self.opened(source);
+                Phase::Opening(Vec::new())
+            }
             false => {
+                mark!("C03");
                 out.close(conn);
                 Phase::Closing
             }
         };
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        let (active, queued, watch_bytes) = (now, 0, 0);
-        let connection =
-            Connection { source, local, opened: now, active, queued, watch_bytes, phase };
-        self.conns.insert(conn, connection);
+        self.conns.insert(conn, Connection::new(now, source, local, phase));
     }
 
     fn admits(&self, source: IpAddr) -> bool {
-        if self.conns.len() >= CONNECTIONS_MAX {
-            return false;
+        // One that is closing has its descriptor still.
+        self.conns.len() < CONNECTIONS_MAX
+            && limited(source).is_none_or(|(address, most)| {
+                self.of_address.get(&address).is_none_or(|same| *same < most)
+            })
+    }
+
+    fn opened(&mut self, source: IpAddr) {
+        self.taken += 1;
+        if let Some((address, _)) = limited(source) {
+            *self.of_address.entry(address).or_default() += 1;
         }
-        if source.is_loopback() {
-            return true;
+    }
+
+    /// A connection is not spoken with any more: it is closing, or gone. Its node is a source no
+    /// more, its watches are told no more.
+    fn over(&mut self, conn: ConnId, registry: &mut Registry) {
+        let Some(connection) = self.conns.get_mut(&conn) else { return };
+        self.turns.forget(conn);
+        registry.registrations.drop_node(conn);
+        registry.watch_bytes = registry.watch_bytes.saturating_sub(connection.watch_bytes());
+        match std::mem::replace(&mut connection.phase, Phase::Closing) {
+            Phase::Closing => return,
+            Phase::Http(exchange) => self.held = self.held.saturating_sub(exchange.held()),
+            Phase::Opening(_) | Phase::Catalogue(_) => {}
         }
-        let of = |ip: IpAddr| public_source(ip).unwrap_or(ip);
-        let same = self.conns.values().filter(|c| of(c.source) == of(source)).count();
-        match public_source(source) {
-            Some(_) => same < ADDRESS_CONNECTIONS_MAX,
-            None => same < NEAR_CONNECTIONS_MAX,
+        if let Some((address, _)) = limited(connection.source)
+            && let Some(count) = self.of_address.get_mut(&address)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.of_address.remove(&address);
+            }
         }
     }
 
@@ -131,21 +138,9 @@ impl Lists {
         desk: &mut Desk<'_>,
         out: &mut Outbox,
     ) {
-        let Some(connection) = self.conns.get_mut(&conn) else { return };
-        connection.active = now;
-        let before = out.effects.len();
-        let verdict = match &mut connection.phase {
-            Phase::Closing => Verdict::Go,
-            Phase::Catalogue(conversation) => {
-                let heard =
-                    conversation.got_bytes(now, conn, bytes, connection.queued, desk.registry, out);
-                Verdict::from(heard)
-            }
-            Phase::Opening(_) => connection.opening(now, conn, bytes, desk, out),
-        };
-        connection.count_sent(out, before);
-        self.note(conn);
-        self.obey(conn, verdict, out);
+        self.with(conn, desk, out, |connection, desk, out| {
+            connection.got_bytes(now, conn, bytes, desk, out)
+        });
     }
 
     /// Bytes left the queue: time to go on with what was held back.
@@ -154,20 +149,34 @@ impl Lists {
         now: Time,
         conn: ConnId,
         bytes: u64,
-        registry: &mut Registry,
+        desk: &mut Desk<'_>,
         out: &mut Outbox,
     ) {
-        let Some(connection) = self.conns.get_mut(&conn) else { return };
-        connection.queued = connection.queued.saturating_sub(bytes);
-        connection.active = now;
-        self.go_on(now, conn, registry, out);
+        self.with(conn, desk, out, |connection, desk, out| {
+            connection.sent(now, bytes);
+            connection.go_on(now, conn, desk, out)
+        });
     }
 
     pub fn closed(&mut self, conn: ConnId, registry: &mut Registry) {
-        self.turns.forget(conn);
-        registry.registrations.drop_node(conn);
-        if let Some(connection) = self.conns.remove(&conn) {
-            registry.watch_bytes = registry.watch_bytes.saturating_sub(connection.watch_bytes);
+        self.over(conn, registry);
+        if self.conns.remove(&conn).is_some_and(|connection| connection.is_owed()) {
+            mark!("C07");
+        }
+    }
+
+    /// The regular work of a second: connections that are too slow end, others get their share of
+    /// requests.
+    pub fn tick(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in ids {
+            let Some(connection) = self.conns.get_mut(&conn) else { continue };
+            if connection.is_over(now) {
+                out.close(conn);
+                self.over(conn, desk.registry);
+            } else if connection.refill() {
+                self.go_on(now, conn, desk, out);
+            }
         }
     }
 
@@ -182,219 +191,61 @@ impl Lists {
     }
 
     /// A new turn: what waited for it goes on, each in its turn.
-    pub fn work(&mut self, now: Time, registry: &mut Registry, out: &mut Outbox) {
-        registry.work.refill();
+    pub fn work(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+        desk.registry.work.refill();
         let generation = self.turns.generation;
         let conns = &self.conns;
         let due = self.turns.begin(|conn| conns.get(&conn).is_some_and(|c| c.has_work(generation)));
         for conn in due {
-            if !registry.work.is_left() {
+            if !desk.registry.work.is_left() {
                 return self.turns.go_on_with(conn);
             }
-            self.go_on(now, conn, registry, out);
+            self.go_on(now, conn, desk, out);
         }
     }
 
-    /// Keeps in mind whether a connection could go on, and whether it watches.
-    fn note(&mut self, conn: ConnId) {
-        let generation = self.turns.generation;
+    fn go_on(&mut self, now: Time, conn: ConnId, desk: &mut Desk<'_>, out: &mut Outbox) {
+        self.with(conn, desk, out, |connection, desk, out| connection.go_on(now, conn, desk, out));
+    }
+
+    /// Does something with a connection, keeps the books and does what it comes to.
+    fn with<'a>(
+        &mut self,
+        conn: ConnId,
+        desk: &mut Desk<'a>,
+        out: &mut Outbox,
+        work: impl FnOnce(&mut Connection, &mut Desk<'a>, &mut Outbox) -> Verdict,
+    ) {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
-        self.turns.note(conn, connection.has_work(generation));
-        if let Phase::Catalogue(conversation) = &connection.phase {
-            connection.watch_bytes = conversation.watch_bytes();
-            self.turns.note_watching(conn, connection.watch_bytes > 0);
-        }
-    }
-
-    /// The regular work of a second: connections that are too slow end, others get their share of
-    /// requests.
-    pub fn tick(&mut self, now: Time, registry: &mut Registry, out: &mut Outbox) {
-        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
-        for conn in ids {
-            let Some(connection) = self.conns.get_mut(&conn) else { continue };
-            if connection.is_over(now) {
-                out.close(conn);
-                connection.phase = Phase::Closing;
-                continue;
-            }
-            if let Phase::Catalogue(conversation) = &mut connection.phase {
-                conversation.refill();
-                self.go_on(now, conn, registry, out);
-            }
-        }
-    }
-
-    fn go_on(&mut self, now: Time, conn: ConnId, registry: &mut Registry, out: &mut Outbox) {
-        let Some(connection) = self.conns.get_mut(&conn) else { return };
-        let Phase::Catalogue(conversation) = &mut connection.phase else { return };
+        let held = connection.held_back();
         let before = out.effects.len();
-        let heard = conversation.go_on(now, conn, connection.queued, registry, out);
+        let mut verdict = work(connection, desk, out);
         connection.count_sent(out, before);
-        self.note(conn);
-        self.obey(conn, Verdict::from(heard), out);
-    }
-
-    fn obey(&mut self, conn: ConnId, verdict: Verdict, out: &mut Outbox) {
-        if verdict == Verdict::Go {
-            return;
+        self.turns.note(conn, connection.has_work(self.turns.generation));
+        self.turns.note_watching(conn, connection.watch_bytes() > 0);
+        let holds = connection.held_back();
+        self.held = (self.held + holds).saturating_sub(held);
+        if holds > held && self.held > HELD_BYTES_MAX {
+            verdict = Verdict::Drop;
         }
-        self.dropped += u64::from(verdict != Verdict::Served);
+        match verdict {
+            Verdict::Go => return,
+            Verdict::Served => {}
+            Verdict::Drop | Verdict::Refused => self.dropped += 1,
+        }
         match verdict {
             Verdict::Drop => out.close(conn),
             _ => out.close_after_flush(conn),
         }
-        self.turns.note(conn, false);
-        if let Some(connection) = self.conns.get_mut(&conn) {
-            connection.phase = Phase::Closing;
-        }
+        self.over(conn, desk.registry);
     }
 }
 
-/// What a new connection may be given.
-pub struct Desk<'a> {
-    pub registry: &'a mut Registry,
-    pub tickets: &'a mut Tickets,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Go,
-    /// Answered and done.
-    Served,
-    /// Broke the protocol: close at once, or after the word about it.
-    Drop,
-    Refused,
-}
-
-impl From<Heard> for Verdict {
-    fn from(heard: Heard) -> Verdict {
-        match heard {
-            Heard::Fine => Verdict::Go,
-            Heard::Broken => Verdict::Refused,
-        }
-    }
-}
-
-impl Connection {
-    fn has_work(&self, generation: u64) -> bool {
-        match &self.phase {
-            Phase::Catalogue(conversation) => conversation.has_work(self.queued, generation),
-            _ => false,
-        }
-    }
-
-    fn is_over(&self, now: Time) -> bool {
-        let silent = now.since(self.active);
-        match &self.phase {
-            Phase::Opening(_) => now.since(self.opened) >= HELLO,
-            Phase::Closing => self.queued > 0 && silent >= STALLED,
-            Phase::Catalogue(conversation) => {
-                let patience = if self.queued > 0 { STALLED } else { IDLE };
-                silent >= patience || conversation.is_too_slow(now)
-            }
-        }
-    }
-
-    /// Adds up what was given to this connection since the outbox had `before` effects.
-    fn count_sent(&mut self, out: &Outbox, before: usize) {
-        use crate::core::{chunk::Chunk, io::Effect};
-        for effect in out.effects.iter().skip(before) {
-            self.queued += match effect {
-                Effect::Send { chunk: Chunk::Head(head), .. } => head.bytes().len() as u64,
-                Effect::Send { chunk: Chunk::Arena { len, .. }, .. } => u64::from(*len),
-                _ => 0,
-            };
-        }
-    }
-
-    /// The first bytes choose the protocol.
-    fn opening(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) -> Verdict {
-        let Phase::Opening(so_far) = &mut self.phase else { return Verdict::Go };
-        // A hello never needs more than this; what follows it may have come along.
-        let room = HELLO_BYTES_MAX.saturating_sub(so_far.len()).min(bytes.len());
-        let (first, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
-        so_far.extend_from_slice(first);
-        if !Hello::begins(so_far) {
-            return self.other_protocol(conn, out);
-        }
-        let (hello, len) = match Hello::decode(so_far) {
-            Ok(Some(hello)) => hello,
-            Ok(None) => return Verdict::Go,
-            Err(_) => return Verdict::Drop,
-        };
-        let mut more = so_far.split_off(len.min(so_far.len()));
-        more.extend_from_slice(rest);
-        let (status, version) = self.judge(now, &hello, desk);
-        let mut reply = Vec::new();
-        HelloReply {
-            version,
-            status,
-            max_frame: CATALOGUE_FRAME_BYTES_MAX,
-            generation: desk.registry.names.generation(),
-            time_s: desk.registry.unix_s(now),
-        }
-        .encode(&mut reply);
-        out.send(conn, &reply);
-        if status != Status::Ready {
-            return Verdict::Refused;
-        }
-        let client = Client {
-            conn,
-            ip: self.source,
-            owner: hello.node_key.as_ref().map(Owner::of),
-            rights: hello.ticket.get(4).copied().unwrap_or_default(),
-            public: public_source(self.source).is_some(),
-            announce: format!("udp://{}/announce", self.local),
-        };
-        let mut conversation = Conversation::new(client, hello.max_frame);
-        let queued = self.queued + reply.len() as u64;
-        let heard = conversation.got_bytes(now, conn, &more, queued, desk.registry, out);
-        self.phase = Phase::Catalogue(Box::new(conversation));
-        Verdict::from(heard)
-    }
-
-    fn judge(&self, now: Time, hello: &Hello, desk: &mut Desk<'_>) -> (Status, u8) {
-        let Some(version) = common_version((VERSION, VERSION), hello.versions) else {
-            return (Status::BadVersion, 0);
-        };
-        let unix_s = desk.registry.unix_s(now);
-        match desk.tickets.judge(&hello.ticket, self.source, &hello.nonce, unix_s) {
-            Some(_) => {
-                desk.tickets.used(&hello.ticket);
-                (Status::Ready, version)
-            }
-            None => (Status::BadTicket, 0),
-        }
-    }
-
-    /// Not a hello: a browser gets a line to read, everyone else the end.
-    fn other_protocol(&mut self, conn: ConnId, out: &mut Outbox) -> Verdict {
-        const METHODS: [&str; 7] =
-            ["GET ", "HEAD ", "POST ", "PUT ", "OPTIONS ", "DELETE ", "PATCH "];
-        let Phase::Opening(so_far) = &self.phase else { return Verdict::Go };
-        let is = |method: &str| so_far.starts_with(method.as_bytes());
-        let may_be = |method: &str| method.as_bytes().starts_with(so_far);
-        if METHODS.into_iter().any(is) {
-            let body =
-                format!("lmk tracker: use lmk leecher --want NAME --tracker {}\n", self.local);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\
-                 Content-Length: {}\r\nConnection: close\r\n\r\n",
-                body.len()
-            );
-            out.send(conn, head.as_bytes());
-            if !is("HEAD ") {
-                out.send(conn, body.as_bytes());
-            }
-            return Verdict::Served;
-        }
-        if METHODS.into_iter().any(may_be) { Verdict::Go } else { Verdict::Drop }
+/// Whose connections are counted together with those of an address, and how many there may be.
+fn limited(source: IpAddr) -> Option<(IpAddr, usize)> {
+    match public_source(source) {
+        Some(public) => Some((public, ADDRESS_CONNECTIONS_MAX)),
+        None if source.is_loopback() => None,
+        None => Some((source, NEAR_CONNECTIONS_MAX)),
     }
 }

@@ -1,12 +1,18 @@
-//! The tracker role: swarms over UDP (BEP 15), the catalogue of names over TCP on the same port.
+//! The tracker role: swarms over UDP (BEP 15), and on the same port over TCP the catalogue of names
+//! and HTTP.
 //! Routes only: every piece of news goes to the room it belongs to.
 
 pub mod clock;
+pub mod connection;
 pub mod connection_id;
 pub mod conversation;
 pub mod counts;
 pub mod datagrams;
+pub mod desk;
+pub mod figures;
+pub mod fleet;
 pub mod history;
+pub mod http;
 pub mod interval;
 pub mod key_file;
 pub mod listing;
@@ -40,13 +46,17 @@ use crate::core::time::{Span, Time};
 use clock::Clock;
 use connection_id::ConnectionIds;
 use datagrams::{Datagram, Datagrams, World};
-use lists::{CONNECTIONS_MAX, Desk, Lists};
+use desk::Desk;
+use figures::Figures;
+use http::pages::Pages;
+use lists::{CONNECTIONS_MAX, Lists};
 use mac::Key;
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
 use swarms::{Bounds, Swarms};
 use ticket::Tickets;
+use trace::Trace;
 
 /// How often the regular work is done while there is any.
 const TICK: Span = Span::secs(1);
@@ -59,13 +69,14 @@ pub struct Tracker {
     tickets: Tickets,
     registry: Registry,
     lists: Lists,
+    pages: Pages,
+    figures: Figures,
     /// What was asked of the system at the start and is not answered.
     load: Option<Ticket>,
     listen: Option<Ticket>,
     listening: bool,
     /// A tracker with this key ran before.
     ran_before: bool,
-    dropped_conns: u64,
     next_tick: Time,
 }
 
@@ -83,11 +94,12 @@ impl Tracker {
             tickets,
             registry: Registry::new(clock, swarms, names),
             lists: Lists::default(),
+            pages: Pages::default(),
+            figures: Figures::default(),
             load: None,
             listen: None,
             listening: false,
             ran_before: false,
-            dropped_conns: 0,
             next_tick: Time::NEVER,
             plan,
         }
@@ -136,7 +148,34 @@ impl Tracker {
         }
     }
 
+    fn tick(&mut self, now: Time, out: &mut Outbox) {
+        if now < self.next_tick {
+            return;
+        }
+        self.registry.sweep(now, out);
+        let (lists, mut desk) = self.lists();
+        lists.tick(now, &mut desk, out);
+        self.next_tick = Time::NEVER;
+    }
+
+    /// The TCP side, and what it may give.
+    fn lists(&mut self) -> (&mut Lists, Desk<'_>) {
+        let lists = &mut self.lists;
+        self.figures.open = lists.len() as u64;
+        self.figures.connections = lists.taken;
+        let desk = Desk {
+            registry: &mut self.registry,
+            tickets: &mut self.tickets,
+            pages: &mut self.pages,
+            ours: &self.plan.addresses,
+            figures: self.figures,
+        };
+        (lists, desk)
+    }
+
     fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let trace = self.plan.trace.then(|| Trace::came(now, &self.plan, news, out));
+        let (answered, arena) = (self.datagrams.answered, out.arena.len());
         let mut world = World {
             registry: &mut self.registry,
             tickets: &mut self.tickets,
@@ -145,23 +184,11 @@ impl Tracker {
             returning: self.ran_before,
         };
         self.datagrams.got(now, news, &mut world, out);
-    }
-
-    fn traced(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
-        let clock = Clock::new(self.plan.wall_start_s);
-        out.tell(trace::came(now, clock, news.from, news.bytes));
-        let first = out.effects.len();
-        self.got_datagram(now, news, out);
-        trace::left(now, clock, first, out);
-    }
-
-    fn tick(&mut self, now: Time, out: &mut Outbox) {
-        if now < self.next_tick {
-            return;
+        let said = self.datagrams.answered > answered;
+        self.figures.datagram(news.bytes, said.then(|| out.arena.len().saturating_sub(arena)));
+        if let Some(trace) = trace {
+            trace.left(out);
         }
-        self.registry.sweep(now, out);
-        self.lists.tick(now, &mut self.registry, out);
-        self.next_tick = Time::NEVER;
     }
 
     /// Whatever there is now, its time is looked at again within a second.
@@ -186,7 +213,10 @@ impl Role for Tracker {
                 Some(path) => self.load = Some(key_file::load(path, out)),
                 None => self.listen(out),
             },
-            Input::Wake => self.lists.work(now, &mut self.registry, out),
+            Input::Wake => {
+                let (lists, mut desk) = self.lists();
+                lists.work(now, &mut desk, out);
+            }
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
@@ -195,29 +225,27 @@ impl Role for Tracker {
             }
             Input::File { ticket, done } => self.got_file(ticket, done, out),
             Input::Datagram { from, to, bytes } => {
-                let news = Datagram { from, to, bytes };
-                if self.plan.trace {
-                    self.traced(now, news, out);
-                } else {
-                    self.got_datagram(now, news, out);
-                }
+                self.got_datagram(now, Datagram { from, to, bytes }, out);
             }
             Input::Accepted { conn, remote, local } => {
                 self.lists.accepted(now, conn, remote, local, out);
             }
             Input::Bytes { conn, bytes } => {
-                let mut desk = Desk { registry: &mut self.registry, tickets: &mut self.tickets };
-                self.lists.got_bytes(now, conn, bytes, &mut desk, out);
+                self.figures.stream_bytes_in += bytes.len() as u64;
+                let (lists, mut desk) = self.lists();
+                lists.got_bytes(now, conn, bytes, &mut desk, out);
             }
             Input::Sent { conn, bytes, .. } => {
-                self.lists.sent(now, conn, bytes, &mut self.registry, out);
+                self.figures.stream_bytes_out += bytes;
+                let (lists, mut desk) = self.lists();
+                lists.sent(now, conn, bytes, &mut desk, out);
             }
             Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.
             Input::Connected { .. } => {}
         }
         self.lists.note_generation(self.registry.names.generation());
-        self.dropped_conns += self.lists.take_dropped();
+        self.figures.connections_dropped += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
     }
@@ -228,13 +256,13 @@ impl Role for Tracker {
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
-        let nodes = self.registry.swarms.nodes();
+        let nodes = self.registry.nodes();
         let row = TrackerRow {
             names: self.registry.names.listed(),
             seeders: nodes.complete.into(),
             leechers: nodes.incomplete.into(),
             answered: self.datagrams.answered,
-            dropped: self.datagrams.dropped + self.dropped_conns,
+            dropped: self.datagrams.dropped + self.figures.connections_dropped,
         };
         let waiting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }

@@ -48,6 +48,11 @@ impl Registrations {
         self.nodes.len()
     }
 
+    /// Contents of all nodes, each counted once per node.
+    pub fn bound(&self) -> usize {
+        self.bound.len()
+    }
+
     /// Whether nothing is left to do.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty() && self.gone.is_empty()

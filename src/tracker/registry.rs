@@ -2,7 +2,8 @@
 //! swarms, and each of it is told once.
 
 use super::clock::Clock;
-use super::counts::Counts;
+use super::counts::{Counts, Standing};
+use super::fleet::{Fleet, Said};
 use super::names::{Names, News, Place, Record};
 use super::registrations::{Registrations, Source};
 use super::swarm::{Asker, PeerKey};
@@ -30,6 +31,7 @@ pub struct Registry {
     clock: Clock,
     pub swarms: Swarms,
     pub names: Names,
+    pub fleet: Fleet,
     pub registrations: Registrations,
     /// What is left of this turn for requests and lists.
     pub work: Work,
@@ -43,6 +45,7 @@ impl Registry {
             clock,
             swarms,
             names,
+            fleet: Fleet::default(),
             registrations: Registrations::default(),
             work: Work::default(),
             watch_bytes: 0,
@@ -70,6 +73,22 @@ impl Registry {
         }
         self.told(now, &announced.moved, "left", out);
         Ok(announced)
+    }
+
+    /// What an announce that was taken says of its node, for those who look at the fleet: nodes of
+    /// ours and named contents alone.
+    pub fn reported(&mut self, now: Time, news: &Announce, said: Said) {
+        if !news.id.is_lmk() || news.stopped {
+            return;
+        }
+        if let Some(content) = self.content_of(news.hash) {
+            self.fleet.heard(now, content, news.key, said);
+        }
+    }
+
+    /// The one hash that stands for the content that `hash` names, if the content has a name.
+    fn content_of(&self, hash: InfoHash) -> Option<InfoHash> {
+        self.names.of_hash(hash).find_map(|record| record.entry.swarm_hashes().next())
     }
 
     /// The regular work of a second.
@@ -113,11 +132,11 @@ impl Registry {
         now: Time,
         hash: InfoHash,
         asker: &Asker,
-        take: &mut dyn FnMut(PeerKey) -> bool,
+        take: &mut dyn FnMut(Source) -> bool,
     ) {
         let mut wanted = asker.want;
         self.swarms.sample(now, hash, asker, &mut |peer| {
-            let taken = take(peer.key);
+            let taken = take(Source { key: peer.key, id: peer.id });
             wanted = wanted.saturating_sub(usize::from(taken));
             taken
         });
@@ -134,7 +153,7 @@ impl Registry {
             if wanted == 0 {
                 return;
             }
-            if !swarms.holds(hash, source.key) && take(source.key) {
+            if !swarms.holds(hash, source.key) && take(source) {
                 wanted -= 1;
             }
         }
@@ -147,6 +166,13 @@ impl Registry {
         let announced = |key| self.swarms.holds(hash, key);
         counts.complete += self.registrations.count([hash].into_iter(), announced);
         (counts, completed)
+    }
+
+    /// Nodes by state: those that announce, each once per content, and those that registered.
+    pub fn nodes(&self) -> Counts {
+        let mut nodes = self.swarms.nodes();
+        nodes.complete += self.registrations.nodes() as u32;
+        nodes
     }
 
     /// A publishing that passed its checks.
@@ -231,11 +257,21 @@ impl Registry {
             self.recount(v1);
             self.recount(v2.truncated());
         }
+        for hash in record.entry.swarm_hashes() {
+            if self.content_of(hash).is_none() {
+                self.fleet.forget(hash);
+            }
+        }
         out.tell(tell::name("unpublished", record));
     }
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.
     fn told(&mut self, now: Time, moved: &Moved, why_gone: &'static str, out: &mut Outbox) {
+        if moved.after == Standing::Absent
+            && let Some(content) = self.content_of(moved.hash)
+        {
+            self.fleet.left(content, moved.key);
+        }
         if moved.source_changed {
             self.sources_changed(now, moved.hash, out);
         } else if moved.before != moved.after {

@@ -89,12 +89,12 @@ pub fn execute(
             Err(refusal) => Err(refusal),
         },
         Request::Stat => {
-            let nodes = registry.swarms.nodes();
+            let nodes = registry.nodes();
             Ok(Answer::Stat(Stat {
                 names: registry.names.listed(),
                 generation: registry.names.generation(),
                 time_s: registry.unix_s(now),
-                seeders: u64::from(nodes.complete) + registry.registrations.nodes() as u64,
+                seeders: nodes.complete.into(),
                 leechers: nodes.incomplete.into(),
             }))
         }

@@ -116,6 +116,15 @@ impl Swarms {
         self.peers
     }
 
+    /// Swarms with at least one peer.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Nodes by state, each once per content.
     pub fn nodes(&self) -> Counts {
         self.nodes

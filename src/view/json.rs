@@ -4,6 +4,7 @@
 
 use super::output::Output;
 use super::{NEVER, Showing, View};
+use crate::core::json::Object;
 use crate::core::report::{Ending, Event, Fact, Level, Snapshot};
 use crate::core::time::{Span, Time};
 
@@ -27,14 +28,14 @@ impl View for Json {
         if !self.showing.shows(event.level) {
             return;
         }
-        let mut object = Object::new(event.kind, event.level, now).text("text", &event.line);
+        let mut object = line(event.kind, event.level, now).text("text", &event.line);
         for (key, fact) in &event.facts {
             if matches!(*key, "event" | "level" | "text" | "t_ms") {
                 continue;
             }
             object = match fact {
                 Fact::Text(text) => object.text(key, text),
-                Fact::Number(number) => object.raw(key, &number.to_string()),
+                Fact::Number(number) => object.number(key, *number),
                 Fact::Flag(flag) => object.raw(key, &flag.to_string()),
             };
         }
@@ -58,7 +59,7 @@ impl View for Json {
             self.frame(now, snapshot);
         }
         let word = word(ending);
-        let ended = Object::new("ended", Level::Result, now);
+        let ended = line("ended", Level::Result, now);
         self.out.line(&ended.text("text", &format!("ended: {word}")).text("ending", word).end());
     }
 }
@@ -82,7 +83,7 @@ fn word(ending: Ending) -> &'static str {
 }
 
 fn picture(now: Time, snapshot: &Snapshot) -> String {
-    let mut object = Object::new("progress", Level::Info, now).text("phase", snapshot.phase);
+    let mut object = line("progress", Level::Info, now).text("phase", snapshot.phase);
     if let Some(waiting) = &snapshot.waiting {
         object = object.text("waiting", waiting);
     }
@@ -110,12 +111,11 @@ fn picture(now: Time, snapshot: &Snapshot) -> String {
         ]);
     }
     let peers: Vec<String> = snapshot.peers.iter().map(peer).collect();
-    object.raw("peers", &format!("[{}]", peers.join(","))).end()
+    object.list("peers", &peers).end()
 }
 
 fn peer(row: &crate::core::report::PeerRow) -> String {
-    let object = Object { made: String::from("{") };
-    let object = object.text("addr", &row.addr.to_string()).text("client", &row.client);
+    let object = Object::default().text("addr", &row.addr.to_string()).text("client", &row.client);
     let object = object.text("state", row.state.name()).numbers(&[
         ("has", row.has),
         ("downloaded", row.downloaded),
@@ -136,63 +136,10 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// One JSON object in the making.
-struct Object {
-    made: String,
-}
-
-impl Object {
-    fn new(event: &str, level: Level, now: Time) -> Object {
-        let object = Object { made: String::from("{") };
-        let object = object.text("event", event).text("level", level_name(level));
-        object.raw("t_ms", &(now.0 / 1_000_000).to_string())
-    }
-
-    fn key(&mut self, key: &str) {
-        if self.made.len() > 1 {
-            self.made.push(',');
-        }
-        quote(&mut self.made, key);
-        self.made.push(':');
-    }
-
-    fn text(mut self, key: &str, value: &str) -> Object {
-        self.key(key);
-        quote(&mut self.made, value);
-        self
-    }
-
-    fn raw(mut self, key: &str, value: &str) -> Object {
-        self.key(key);
-        self.made.push_str(value);
-        self
-    }
-
-    fn numbers(self, pairs: &[(&str, u64)]) -> Object {
-        pairs.iter().fold(self, |object, (key, value)| object.raw(key, &value.to_string()))
-    }
-
-    fn end(mut self) -> String {
-        self.made.push('}');
-        self.made
-    }
-}
-
-/// A JSON string (RFC 8259, section 7).
-fn quote(made: &mut String, text: &str) {
-    made.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => made.push_str("\\\""),
-            '\\' => made.push_str("\\\\"),
-            '\n' => made.push_str("\\n"),
-            '\r' => made.push_str("\\r"),
-            '\t' => made.push_str("\\t"),
-            c if c < ' ' => made.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => made.push(c),
-        }
-    }
-    made.push('"');
+/// The keys that every line has.
+fn line(event: &str, level: Level, now: Time) -> Object {
+    let object = Object::default().text("event", event).text("level", level_name(level));
+    object.number("t_ms", now.0 / 1_000_000)
 }
 
 #[cfg(test)]

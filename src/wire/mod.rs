@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod control;
 pub mod extended;
+pub mod http;
 pub mod meaning;
 pub mod options;
 pub mod peer;
@@ -10,4 +11,5 @@ pub mod peer_framer;
 pub mod peer_metadata;
 pub mod peer_state;
 pub mod read;
+pub mod slot_word;
 pub mod udp;

@@ -1,0 +1,267 @@
+//! The fleet: what each node of ours last said of its part in a named content, counted once per
+//! node however many identities it announces under. Bounded; for people to look at, nothing is
+//! decided by it.
+
+use super::swarm::PeerKey;
+use crate::core::id::InfoHash;
+use crate::core::time::{Span, Time};
+use crate::wire::slot_word::SlotWord;
+use std::collections::BTreeMap;
+
+/// Nodes remembered, all contents together; later ones are counted in their swarm and not shown.
+pub const FLEET_NODES_MAX: usize = 10_000;
+/// Announces closer than this are of one moment: two identities of a node, or a word repeated.
+const MOMENT: Span = Span::secs(1);
+/// Weight of the new in the smoothed rate, percent: after three announces the old is forgotten.
+const NEW_PERCENT: u64 = 60;
+
+/// What an announce says beyond its place in a swarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// Bytes still missing; `u64::MAX` = not known.
+    pub left: u64,
+    /// Bytes of content received and sent since the node started.
+    pub downloaded: u64,
+    pub uploaded: u64,
+    pub slots: Option<SlotWord>,
+}
+
+/// One node of a content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Node {
+    pub left: u64,
+    pub downloaded: u64,
+    pub uploaded: u64,
+    pub slots: Option<SlotWord>,
+    /// Bytes a second, from two announces and smoothed over the last few.
+    pub rate: u64,
+    /// When it was heard last.
+    pub heard: Time,
+    /// The announce from which the next rate is reckoned.
+    from: (Time, u64),
+}
+
+impl Node {
+    fn new(now: Time, said: Said) -> Node {
+        let Said { left, downloaded, uploaded, slots } = said;
+        let from = (now, downloaded);
+        Node { left, downloaded, uploaded, slots, rate: 0, heard: now, from }
+    }
+
+    /// A node that has it all and says no more of it, for as long as it is there.
+    pub fn complete(now: Time) -> Node {
+        Node::new(now, Said { left: 0, downloaded: 0, uploaded: 0, slots: None })
+    }
+
+    fn says(&mut self, now: Time, said: Said) {
+        let passed = now.since(self.from.0);
+        if said.downloaded < self.from.1 {
+            // It started anew.
+            (self.rate, self.from) = (0, (now, said.downloaded));
+        } else if passed >= MOMENT {
+            let bytes = u128::from(said.downloaded - self.from.1);
+            let fresh = (bytes * 1_000_000_000 / u128::from(passed.0)) as u64;
+            self.rate = match self.rate {
+                0 => fresh,
+                old => {
+                    let mixed = u128::from(fresh) * u128::from(NEW_PERCENT)
+                        + u128::from(old) * u128::from(100 - NEW_PERCENT);
+                    (mixed / 100) as u64
+                }
+            };
+            self.from = (now, said.downloaded);
+        }
+        if said.left == 0 {
+            self.rate = 0;
+        }
+        (self.left, self.downloaded, self.uploaded) = (said.left, said.downloaded, said.uploaded);
+        // An announce without the word takes nothing back: it may be of an older identity.
+        self.slots = said.slots.or(self.slots);
+        self.heard = now;
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+
+    /// How much it has of `size` bytes, in tenths of a percent; all of them only when nothing is
+    /// left. `None` while it does not know itself.
+    pub fn permille(&self, size: u64) -> Option<u64> {
+        match self.left {
+            0 => Some(1000),
+            u64::MAX => None,
+            left => {
+                let has = u128::from(size.saturating_sub(left)) * 1000 / u128::from(size.max(1));
+                Some((has as u64).min(999))
+            }
+        }
+    }
+
+    /// Seconds from `now` until it is complete at its present rate; `None` if that cannot be said.
+    pub fn finish_s(&self, now: Time) -> Option<u64> {
+        match (self.left, self.rate) {
+            (0, _) => Some(0),
+            (u64::MAX, _) | (_, 0) => None,
+            (left, rate) => {
+                let passed = now.since(self.heard).as_secs();
+                Some(left.div_ceil(rate).saturating_sub(passed))
+            }
+        }
+    }
+}
+
+/// The nodes of all named contents.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    contents: BTreeMap<InfoHash, BTreeMap<PeerKey, Node>>,
+    nodes: usize,
+}
+
+impl Fleet {
+    /// Nodes remembered.
+    pub fn len(&self) -> usize {
+        self.nodes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.nodes == 0
+    }
+
+    /// A node of a content announced. `content` is the one hash that stands for the content.
+    pub fn heard(&mut self, now: Time, content: InfoHash, who: PeerKey, said: Said) {
+        if let Some(node) = self.contents.get_mut(&content).and_then(|nodes| nodes.get_mut(&who)) {
+            node.says(now, said);
+        } else if self.nodes < FLEET_NODES_MAX {
+            self.nodes += 1;
+            self.contents.entry(content).or_default().insert(who, Node::new(now, said));
+        }
+    }
+
+    /// A node is gone from a content.
+    pub fn left(&mut self, content: InfoHash, who: PeerKey) {
+        let Some(nodes) = self.contents.get_mut(&content) else { return };
+        self.nodes -= usize::from(nodes.remove(&who).is_some());
+        if nodes.is_empty() {
+            self.contents.remove(&content);
+        }
+    }
+
+    /// A content has no name any more.
+    pub fn forget(&mut self, content: InfoHash) {
+        let gone = self.contents.remove(&content).map_or(0, |nodes| nodes.len());
+        self.nodes = self.nodes.saturating_sub(gone);
+    }
+
+    /// The nodes of a content, in the order of their addresses.
+    pub fn nodes(&self, content: InfoHash) -> impl Iterator<Item = (PeerKey, &Node)> {
+        let nodes = self.contents.get(&content).into_iter().flatten();
+        nodes.map(|(who, node)| (*who, node))
+    }
+
+    /// Contents that a node is still fetching.
+    pub fn busy(&self) -> impl Iterator<Item = InfoHash> {
+        let busy = |nodes: &BTreeMap<PeerKey, Node>| nodes.values().any(|n| !n.is_complete());
+        self.contents.iter().filter(move |(_, nodes)| busy(nodes)).map(|(content, _)| *content)
+    }
+
+    /// Seconds until the last node of a content is complete; `None` when one of them stands still
+    /// or does not say how much it lacks, or when there is no node.
+    pub fn finish_s(&self, content: InfoHash, now: Time) -> Option<u64> {
+        let mut last = None;
+        for (_, node) in self.nodes(content) {
+            last = Some(node.finish_s(now)?.max(last.unwrap_or(0)));
+        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENT: InfoHash = InfoHash([7; 20]);
+
+    fn key(n: u16) -> PeerKey {
+        PeerKey::new(format!("10.0.0.1:{n}").parse().unwrap())
+    }
+
+    fn said(left: u64, downloaded: u64) -> Said {
+        Said { left, downloaded, uploaded: 0, slots: None }
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Span::secs(seconds)
+    }
+
+    fn node(fleet: &Fleet) -> Node {
+        *fleet.nodes(CONTENT).next().unwrap().1
+    }
+
+    #[test]
+    fn a_rate_comes_from_two_announces_and_is_smoothed_over_more() {
+        let mut fleet = Fleet::default();
+        fleet.heard(at(0), CONTENT, key(1), said(1000, 0));
+        assert_eq!((node(&fleet).rate, fleet.finish_s(CONTENT, at(0))), (0, None));
+        fleet.heard(at(5), CONTENT, key(1), said(500, 500));
+        assert_eq!((node(&fleet).rate, fleet.finish_s(CONTENT, at(5))), (100, Some(5)));
+        // The second identity of the node, a moment later.
+        fleet.heard(at(5) + Span::ms(3), CONTENT, key(1), said(499, 501));
+        assert_eq!((node(&fleet).rate, fleet.len()), (100, 1));
+        fleet.heard(at(10), CONTENT, key(1), said(500, 500));
+        assert_eq!(node(&fleet).rate, 40, "a node that stands still slows down, by and by");
+        fleet.heard(at(15), CONTENT, key(1), said(0, 1000));
+        assert_eq!((node(&fleet).rate, fleet.finish_s(CONTENT, at(15))), (0, Some(0)));
+    }
+
+    #[test]
+    fn a_node_that_starts_anew_has_no_rate_of_before() {
+        let mut fleet = Fleet::default();
+        fleet.heard(at(0), CONTENT, key(1), said(9, 0));
+        fleet.heard(at(1), CONTENT, key(1), said(5, 400));
+        fleet.heard(at(9), CONTENT, key(1), said(9, 0));
+        assert_eq!(node(&fleet).rate, 0);
+    }
+
+    #[test]
+    fn percent_is_whole_only_when_nothing_is_left() {
+        let of = |left, size| Node::new(at(0), said(left, 0)).permille(size);
+        assert_eq!(of(1, 1 << 40), Some(999));
+        assert_eq!(of(0, 0), Some(1000));
+        assert_eq!(of(250, 1000), Some(750));
+        assert_eq!(of(5000, 1000), Some(0));
+        assert_eq!(of(u64::MAX, 1000), None);
+    }
+
+    #[test]
+    fn the_last_node_is_waited_for() {
+        let mut fleet = Fleet::default();
+        for n in 1..=3 {
+            fleet.heard(at(0), CONTENT, key(n), said(1000, 0));
+            fleet.heard(at(10), CONTENT, key(n), said(1000, u64::from(n) * 100));
+        }
+        assert_eq!(fleet.finish_s(CONTENT, at(10)), Some(100));
+        assert_eq!(fleet.finish_s(CONTENT, at(40)), Some(70));
+        fleet.heard(at(10), CONTENT, key(4), said(7, 0));
+        assert_eq!(fleet.finish_s(CONTENT, at(40)), None);
+        fleet.left(CONTENT, key(4));
+        assert!(fleet.finish_s(CONTENT, at(40)).is_some());
+        assert_eq!(fleet.busy().collect::<Vec<_>>(), [CONTENT]);
+        fleet.forget(CONTENT);
+        assert!(fleet.is_empty() && fleet.busy().next().is_none());
+    }
+
+    #[test]
+    fn a_full_fleet_takes_nobody_new_and_keeps_whom_it_has() {
+        let mut fleet = Fleet::default();
+        for n in 0..FLEET_NODES_MAX as u16 {
+            fleet.heard(at(0), CONTENT, key(n), said(5, 0));
+        }
+        fleet.heard(at(1), CONTENT, key(60_000), said(5, 0));
+        fleet.heard(at(1), CONTENT, key(3), said(4, 1));
+        assert_eq!(fleet.len(), FLEET_NODES_MAX);
+        assert!(fleet.nodes(CONTENT).all(|(who, _)| who != key(60_000)));
+        fleet.left(CONTENT, key(3));
+        fleet.heard(at(2), CONTENT, key(60_000), said(5, 0));
+        assert_eq!(fleet.len(), FLEET_NODES_MAX);
+    }
+}

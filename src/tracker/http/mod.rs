@@ -1,0 +1,121 @@
+//! HTTP on the tracker's TCP port: announces and scrapes of stock clients, figures, metainfo and a
+//! page for people. Read-only but for announces; routes only.
+
+pub mod announce;
+pub mod exchange;
+pub mod files;
+pub mod metrics;
+pub mod pages;
+pub mod status;
+
+use super::desk::Desk;
+use super::work::REQUEST_STEPS;
+use crate::core::io::Outbox;
+use crate::core::time::Time;
+use crate::wire::http::head::{Head, Method};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Who asks, as far as an answer depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asker {
+    pub ip: IpAddr,
+    /// Where it reached us.
+    pub local: SocketAddr,
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const ALLOW: &str = "GET, HEAD, OPTIONS";
+
+/// One answer: status, what it is, and its bytes, which may be shared by many connections.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    /// Media type; empty = there is no body.
+    pub media: &'static str,
+    pub more: Vec<(&'static str, String)>,
+    pub parts: Vec<Arc<[u8]>>,
+}
+
+impl Reply {
+    pub fn new(status: u16, media: &'static str, body: impl Into<Arc<[u8]>>) -> Reply {
+        Reply { status, media, more: Vec::new(), parts: vec![body.into()] }
+    }
+
+    /// A status and one line for people.
+    pub fn line(status: u16, line: &str) -> Reply {
+        Reply::new(status, TEXT, format!("lmk tracker: {line}\n").into_bytes())
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.more.push((name, value.into()));
+        self
+    }
+
+    /// Bytes of the body.
+    pub fn len(&self) -> u64 {
+        self.parts.iter().map(|part| part.len() as u64).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Executes one request.
+pub fn answer(
+    head: &Head<'_>,
+    asker: &Asker,
+    now: Time,
+    desk: &mut Desk<'_>,
+    out: &mut Outbox,
+) -> Reply {
+    match head.method {
+        Method::Get | Method::Head => {}
+        Method::Options => {
+            let nothing = Reply { status: 204, media: "", more: Vec::new(), parts: Vec::new() };
+            return nothing.with("Allow", ALLOW);
+        }
+        Method::Other => {
+            return Reply::line(405, "only GET, HEAD and OPTIONS are taken").with("Allow", ALLOW);
+        }
+    }
+    desk.pages.asked += 1;
+    desk.registry.work.spend(REQUEST_STEPS);
+    match head.path {
+        b"/" => desk.pages.page(),
+        b"/announce" => announce::announce(head.query, asker, now, desk, out),
+        b"/scrape" => announce::scrape(head.query, desk),
+        b"/metrics" => Reply::new(200, metrics::MEDIA, metrics::text(now, desk).into_bytes()),
+        b"/status.json" => status::reply(head.query, now, desk),
+        path => deeper(path, head, asker, now, desk, out),
+    }
+}
+
+/// Paths with something in them: a token, a hash, a name.
+fn deeper(
+    path: &[u8],
+    head: &Head<'_>,
+    asker: &Asker,
+    now: Time,
+    desk: &mut Desk<'_>,
+    out: &mut Outbox,
+) -> Reply {
+    if let Some(_token) = path.strip_prefix(b"/announce/") {
+        return announce::announce(head.query, asker, now, desk, out);
+    }
+    if let Some(_token) = path.strip_prefix(b"/scrape/") {
+        return announce::scrape(head.query, desk);
+    }
+    let file = |before: &str| path.strip_prefix(before.as_bytes())?.strip_suffix(b".torrent");
+    let reply = if let Some(hash) = file("/torrent/") {
+        files::torrent_of_hash(hash, asker, desk)
+    } else if let Some(name) = file("/t/") {
+        files::torrent_of_name(name, asker, desk)
+    } else if let Some(name) = path.strip_prefix(b"/magnet/") {
+        files::magnet(name, asker, desk)
+    } else {
+        None
+    };
+    reply.unwrap_or_else(|| Reply::line(404, "there is nothing here; see / for what there is"))
+}

@@ -1,0 +1,8 @@
+//! HTTP/1 as a tracker speaks it (BEP 3, RFC 9112): request heads, query strings, announces and
+//! scrapes as queries, bencoded answers, response heads.
+
+pub mod announce;
+pub mod answer;
+pub mod head;
+pub mod query;
+pub mod response;
