@@ -80,11 +80,17 @@ fn probe(
         hash
     };
     let host = url.at.with_port(url.scheme.port());
+    let tracker_text = format!("{}://{host}", url.scheme.name());
     ProbePlan {
         tracker,
-        tracker_text: format!("{}://{host}", url.scheme.name()),
+        tracker_text,
         speech: match url.scheme {
             Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
+            Scheme::Http => {
+                let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
+                let path = if path.is_empty() || path == "/" { "/announce" } else { path };
+                Speech::Http { host, path: path.to_owned(), query: query.to_owned() }
+            }
         },
         hash: hash.unwrap_or_else(nobodys),
         seed,

@@ -8,12 +8,14 @@ use crate::core::report::foreign;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scheme {
     Udp,
+    Http,
 }
 
 impl Scheme {
     pub fn name(self) -> &'static str {
         match self {
             Scheme::Udp => "udp",
+            Scheme::Http => "http",
         }
     }
 
@@ -21,6 +23,7 @@ impl Scheme {
     pub fn port(self) -> u16 {
         match self {
             Scheme::Udp => super::planned::TRACKER_PORT,
+            Scheme::Http => 80,
         }
     }
 }
@@ -39,6 +42,7 @@ pub fn read(text: &str) -> Result<TrackerUrl, String> {
         None => (Scheme::Udp, text),
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
             "udp" => (Scheme::Udp, rest),
+            "http" => (Scheme::Http, rest),
             "https" => {
                 let line = "https:// needs TLS, which is not built yet; try http:// or udp://";
                 return Err(line.to_owned());
@@ -84,6 +88,13 @@ mod tests {
         assert_eq!(read("UDP://box:7/"), made("box", Some(7), ""));
         assert_eq!(read("udp://[::1]:7/announce?a=b#c"), made("::1", Some(7), "/announce?a=b"));
         assert_eq!(read("udp://box?a=b"), made("box", None, "/?a=b"));
+    }
+
+    #[test]
+    fn http_has_a_port_of_its_own() {
+        let url = read("http://box/x/announce?a").unwrap();
+        assert_eq!((url.scheme, url.scheme.port()), (Scheme::Http, 80));
+        assert_eq!((url.at.port, url.path.as_str()), (None, "/x/announce?a"));
     }
 
     #[test]

@@ -48,4 +48,6 @@ pub struct ProbePlan {
 pub enum Speech {
     /// BEP 15, with path and query of the URL as BEP 41 has them.
     Udp { url_data: Vec<u8> },
+    /// BEP 3: the host as it was named, path of the announce and query of the URL.
+    Http { host: String, path: String, query: String },
 }

@@ -2,6 +2,7 @@
 //! over UDP the control request of ours. The probe leaves nothing in the swarm: it announces a port
 //! on which no peer is, and says `stopped` before it asks anything else.
 
+mod http;
 mod say;
 mod udp;
 
@@ -11,6 +12,7 @@ use crate::core::io::{Command, Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
+use http::{HttpTalk, Target};
 use std::net::SocketAddr;
 use udp::UdpTalk;
 
@@ -70,12 +72,16 @@ struct Outcome {
 pub struct Probe {
     plan: ProbePlan,
     talk: Talk,
+    /// A signal asked for the end; the announce is being taken back.
+    ending: Option<Ending>,
     ended: bool,
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made a process")]
 enum Talk {
     Udp(UdpTalk),
+    Http(HttpTalk),
 }
 
 impl Probe {
@@ -87,19 +93,37 @@ impl Probe {
             Speech::Udp { url_data } => {
                 Talk::Udp(UdpTalk::new(plan.tracker, plan.hash, url_data.clone(), id, rng))
             }
+            Speech::Http { host, path, query } => {
+                let (host, path, query) = (host.clone(), path.clone(), query.clone());
+                let target = Target { tracker: plan.tracker, host, path, query };
+                Talk::Http(HttpTalk::new(target, plan.hash, id))
+            }
         };
-        Probe { plan, talk, ended: false }
+        Probe { plan, talk, ending: None, ended: false }
     }
 
-    fn asked(&mut self, command: Command, out: &mut Outbox) {
-        match &mut self.talk {
-            Talk::Udp(talk) => talk.take_back(out),
-        }
+    fn asked(&mut self, now: Time, command: Command, out: &mut Outbox) {
         let interrupted = command == Command::Interrupt;
-        self.end(if interrupted { Ending::Interrupted } else { Ending::Terminated }, out);
+        let ending = if interrupted { Ending::Interrupted } else { Ending::Terminated };
+        let waits = match &mut self.talk {
+            // Who asks twice is in a hurry.
+            _ if self.ending.is_some() => false,
+            Talk::Udp(talk) => {
+                talk.take_back(out);
+                false
+            }
+            Talk::Http(talk) => talk.take_back(now, out),
+        };
+        match waits {
+            true => self.ending = Some(ending),
+            false => self.end(ending, out),
+        }
     }
 
     fn finish(&mut self, outcome: Outcome, out: &mut Outbox) {
+        if let Some(ending) = self.ending {
+            return self.end(ending, out);
+        }
         say::peers(&outcome.peers, self.plan.table, out);
         match outcome.failed {
             Some(why) => {
@@ -124,13 +148,14 @@ impl Role for Probe {
             return;
         }
         if let Input::Asked(command) = input {
-            return self.asked(command, out);
+            return self.asked(now, command, out);
         }
         if matches!(input, Input::Born) {
             say::begins(&self.plan, out);
         }
         let outcome = match &mut self.talk {
             Talk::Udp(talk) => talk.on(now, input, out),
+            Talk::Http(talk) => talk.on(now, input, out),
         };
         if let Some(outcome) = outcome {
             self.finish(outcome, out);
@@ -141,12 +166,14 @@ impl Role for Probe {
         match &self.talk {
             _ if self.ended => Time::NEVER,
             Talk::Udp(talk) => talk.deadline(),
+            Talk::Http(talk) => talk.deadline(),
         }
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
         let waiting = match &self.talk {
             Talk::Udp(talk) => talk.waiting(),
+            Talk::Http(talk) => talk.waiting(),
         };
         Snapshot { phase: "probing", waiting: Some(waiting), ..Snapshot::default() }
     }

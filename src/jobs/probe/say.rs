@@ -44,6 +44,32 @@ pub fn packet(step: Step, bytes: usize, after: Span, out: &mut Outbox) {
     out.tell(event.number("bytes", bytes as u64).number("after_us", after.0 / 1000));
 }
 
+/// The TCP connection stands.
+pub fn connected(after: Span, out: &mut Outbox) {
+    let line = format!("connected after {:.1} ms", after.0 as f64 / 1e6);
+    out.tell(Event::result("connected", line).number("after_us", after.0 / 1000));
+}
+
+/// The answer to a question came by HTTP.
+pub fn reply(step: Step, status: u16, bytes: usize, after: Span, out: &mut Outbox) {
+    let ms = after.0 as f64 / 1e6;
+    let line = format!("answer of {bytes} bytes after {ms:.1} ms, HTTP status {status}");
+    let event = Event::result("reply", line).text("step", step.name());
+    let event = event.number("status", status.into()).number("bytes", bytes as u64);
+    out.tell(event.number("after_us", after.0 / 1000));
+}
+
+/// A question that need not be answered was not, or not so that it can be read.
+pub fn unanswered(step: Step, why: &str, out: &mut Outbox) {
+    let line = format!("no answer to {}: {why}", step.name());
+    out.tell(Event::result("unanswered", line).text("step", step.name()).text("why", why));
+}
+
+/// A word of the tracker beside its answer.
+pub fn warned(text: &str, out: &mut Outbox) {
+    out.tell(Event::result("warned", format!("warning: {text}")).text("warning", text));
+}
+
 /// Something came that answers nothing.
 pub fn odd(bytes: usize, why: &str, out: &mut Outbox) {
     let event = Event::result("ignored", format!("packet of {bytes} bytes ignored: {why}"));
@@ -57,15 +83,24 @@ pub fn connection_id(cid: u64, out: &mut Outbox) {
 }
 
 /// The figures of an announce, a line each.
-pub fn announced(interval_s: u64, leechers: u64, seeders: u64, peers: u64, out: &mut Outbox) {
-    out.tell(figure("interval", "interval_s", interval_s, " s"));
+pub fn announced(
+    interval_s: u64,
+    leechers: Option<u64>,
+    seeders: Option<u64>,
+    peers: u64,
+    out: &mut Outbox,
+) {
+    out.tell(figure("interval", "interval_s", Some(interval_s), " s"));
     out.tell(figure("leechers", "leechers", leechers, ""));
     out.tell(figure("seeders", "seeders", seeders, ""));
-    out.tell(figure("peers", "peers", peers, ""));
+    out.tell(figure("peers", "peers", Some(peers), ""));
 }
 
-fn figure(kind: &'static str, key: &'static str, value: u64, unit: &str) -> Event {
-    Event::result(kind, format!("{kind} {value}{unit}")).number(key, value)
+fn figure(kind: &'static str, key: &'static str, value: Option<u64>, unit: &str) -> Event {
+    match value {
+        Some(value) => Event::result(kind, format!("{kind} {value}{unit}")).number(key, value),
+        None => Event::result(kind, format!("{kind} not said")),
+    }
 }
 
 /// The announce was taken back.

@@ -283,6 +283,7 @@ impl UdpTalk {
             Answer::Stock(Response::Announce(_)) if step == Step::Stopped => say::stopped(out),
             Answer::Stock(Response::Announce(answer)) => {
                 let (leechers, seeders) = (answer.leechers.into(), answer.seeders.into());
+                let (leechers, seeders) = (Some(leechers), Some(seeders));
                 let peers = answer.peers.len() as u64;
                 say::announced(answer.interval_s.into(), leechers, seeders, peers, out);
                 self.outcome.peers = answer.peers;
