@@ -1,6 +1,6 @@
-//! A conversation with any tracker, told step by step: announce, take the announce back, scrape, and
-//! over UDP the control request of ours. The probe leaves nothing in the swarm: it announces a port
-//! on which no peer is, and says `stopped` before it asks anything else.
+//! A conversation with any tracker, told step by step: announce, take the announce back, scrape,
+//! and over UDP the control request of ours. The probe leaves nothing in the swarm: it announces a
+//! port on which no peer is, and says `stopped` before it asks anything else.
 
 mod http;
 mod say;

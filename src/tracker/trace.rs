@@ -1,5 +1,5 @@
-//! Every datagram as a line: when, which way, the other side, its bytes and what they say. Asked for
-//! with `--trace`; nothing here runs without it.
+//! Every datagram as a line: when, which way, the other side, its bytes and what they say. Asked
+//! for with `--trace`; nothing here runs without it.
 
 use super::clock::Clock;
 use super::datagrams::Datagram;

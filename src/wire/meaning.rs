@@ -1,6 +1,6 @@
 //! What a datagram of a tracker says, as a line for a person, and its bytes in hex. It tells what
-//! came, field by field, not what is made of it. Secrets are shown in neither: tickets, and whatever
-//! in URL data (BEP 41) may be a token or a passkey.
+//! came, field by field, not what is made of it. Secrets are shown in neither: tickets, and
+//! whatever in URL data (BEP 41) may be a token or a passkey.
 
 use super::control;
 use super::options::{self, Opt};

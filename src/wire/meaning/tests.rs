@@ -1,3 +1,5 @@
+//! Datagrams as people see them, and secrets that they do not.
+
 use super::*;
 use crate::wire::control::{ControlRequest, ControlResponse, Op, Status};
 use crate::wire::udp::{
