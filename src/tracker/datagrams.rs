@@ -3,6 +3,7 @@
 
 use super::connection_id::{ConnectionIds, Standing};
 use super::fleet::Said;
+use super::mac::Key;
 use super::registry::Registry;
 use super::source::{answerable, handed};
 use super::swarm::{Asker, PeerKey};
@@ -76,7 +77,7 @@ pub struct Datagrams {
 struct Silence;
 
 impl Datagrams {
-    pub fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
+    fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
         Datagrams {
             ids,
             listening: None,
@@ -86,6 +87,13 @@ impl Datagrams {
             answer: Vec::new(),
             peers: Vec::new(),
         }
+    }
+
+    /// The UDP side and the judge of tickets, with keys of this secret.
+    pub fn keyed(secret: &[u8; 32], ours: Vec<IpAddr>) -> (Datagrams, Tickets) {
+        let key = Key::new(secret);
+        let tickets = Tickets::new(key.derive(b"lmk tickets"));
+        (Datagrams::new(ConnectionIds::new(key), ours), tickets)
     }
 
     pub fn listens(&mut self, at: SocketAddr) {

@@ -40,17 +40,15 @@ pub mod work;
 
 use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
-use crate::core::report::{Ending, Snapshot, TrackerRow};
+use crate::core::report::{Ending, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use clock::Clock;
-use connection_id::ConnectionIds;
 use datagrams::{Datagram, Datagrams, World};
 use desk::Desk;
 use figures::Figures;
 use http::pages::Pages;
 use lists::{CONNECTIONS_MAX, Lists};
-use mac::Key;
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
@@ -88,9 +86,9 @@ impl Tracker {
         // Above any generation of a run before this one, and below 2^63.
         let generation = (plan.wall_start_s << 24 | rng.below(1 << 16)) & (u64::MAX >> 1);
         let names = Names::new(generation, Span::secs(plan.keep_names_s));
-        let (ids, tickets) = keyed(&plan.secret);
+        let (datagrams, tickets) = Datagrams::keyed(&plan.secret, plan.addresses.clone());
         Tracker {
-            datagrams: Datagrams::new(ids, plan.addresses.clone()),
+            datagrams,
             tickets,
             registry: Registry::new(clock, swarms, names),
             lists: Lists::default(),
@@ -130,9 +128,7 @@ impl Tracker {
         if self.load.take_if(|load| *load == ticket).is_some() {
             let (secret, there) = key_file::loaded(&self.plan, done, out);
             self.ran_before = there;
-            let (ids, tickets) = keyed(&secret);
-            self.datagrams = Datagrams::new(ids, self.plan.addresses.clone());
-            self.tickets = tickets;
+            (self.datagrams, self.tickets) = Datagrams::keyed(&secret, self.plan.addresses.clone());
             self.listen(out);
         } else {
             key_file::saved(&self.plan, &done, out);
@@ -200,12 +196,6 @@ impl Tracker {
     }
 }
 
-fn keyed(secret: &[u8; 32]) -> (ConnectionIds, Tickets) {
-    let key = Key::new(secret);
-    let tickets = Tickets::new(key.derive(b"lmk tickets"));
-    (ConnectionIds::new(key), tickets)
-}
-
 impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
@@ -256,14 +246,8 @@ impl Role for Tracker {
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
-        let nodes = self.registry.nodes();
-        let row = TrackerRow {
-            names: self.registry.names.listed(),
-            seeders: nodes.complete.into(),
-            leechers: nodes.incomplete.into(),
-            answered: self.datagrams.answered,
-            dropped: self.datagrams.dropped + self.figures.connections_dropped,
-        };
+        let dropped = self.datagrams.dropped + self.figures.connections_dropped;
+        let row = self.registry.row(self.datagrams.answered, dropped);
         let waiting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }
     }

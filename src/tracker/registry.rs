@@ -13,6 +13,7 @@ use super::work::Work;
 use crate::core::fault::Refusal;
 use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::Outbox;
+use crate::core::report::TrackerRow;
 use crate::core::time::Time;
 use crate::wire::catalogue::entry::{Entry, Listed};
 use crate::wire::catalogue::hello::Owner;
@@ -173,6 +174,18 @@ impl Registry {
         let mut nodes = self.swarms.nodes();
         nodes.complete += self.registrations.nodes() as u32;
         nodes
+    }
+
+    /// The tracker in figures; what was answered and dropped is counted elsewhere.
+    pub fn row(&self, answered: u64, dropped: u64) -> TrackerRow {
+        let nodes = self.nodes();
+        TrackerRow {
+            names: self.names.listed(),
+            seeders: nodes.complete.into(),
+            leechers: nodes.incomplete.into(),
+            answered,
+            dropped,
+        }
     }
 
     /// A publishing that passed its checks.

@@ -232,7 +232,7 @@ fn a_flood_of_requests_is_done_a_piece_a_turn() {
     assert_eq!(done(&world), 1000);
 }
 
-fn register(hashes: &[InfoHash], more: bool) -> Request {
+pub fn register(hashes: &[InfoHash], more: bool) -> Request {
     let peer_id = PeerId(*b"-LM0100-registered12");
     Request::Register(Register { port: 7002, peer_id, hashes: hashes.to_vec(), more })
 }
