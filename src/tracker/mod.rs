@@ -54,7 +54,6 @@ use plan::TrackerPlan;
 use registry::Registry;
 use swarms::{Bounds, Swarms};
 use ticket::Tickets;
-use trace::Trace;
 
 /// How often the regular work is done while there is any.
 const TICK: Span = Span::secs(1);
@@ -105,8 +104,7 @@ impl Tracker {
 
     /// No id is given before the key is known: listening comes last.
     fn listen(&mut self, out: &mut Outbox) {
-        let at = self.plan.bind;
-        self.listen = Some(out.listen(at, at.port(), true, true));
+        self.listen = Some(out.listen(self.plan.bind, self.plan.bind.port(), true, true));
     }
 
     fn got_listening(&mut self, result: Result<Listening, NetError>, out: &mut Outbox) {
@@ -170,7 +168,7 @@ impl Tracker {
     }
 
     fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
-        let trace = self.plan.trace.then(|| Trace::came(now, &self.plan, news, out));
+        let trace = self.plan.trace.then(|| trace::Trace::came(now, &self.plan, news, out));
         let (answered, arena) = (self.datagrams.answered, out.arena.len());
         let mut world = World {
             registry: &mut self.registry,
@@ -182,9 +180,7 @@ impl Tracker {
         self.datagrams.got(now, news, &mut world, out);
         let said = self.datagrams.answered > answered;
         self.figures.datagram(news.bytes, said.then(|| out.arena.len().saturating_sub(arena)));
-        if let Some(trace) = trace {
-            trace.left(out);
-        }
+        trace.into_iter().for_each(|trace| trace.left(out));
     }
 
     /// Whatever there is now, its time is looked at again within a second.
