@@ -258,7 +258,7 @@ fn packets_that_answer_nothing_are_told_and_passed_over() {
         }
     });
     let ended = bed.run("asker", &format!("probe udp://{at} {HASH}"));
-    let tid = word(&got.recv().unwrap(), 12);
+    let tid = word(&got.recv_timeout(PATIENCE).unwrap(), 12);
     says(
         &ended,
         0,
@@ -410,11 +410,11 @@ fn an_http_tracker_may_say_what_it_will() {
         let all = format!("{}---\n{}", ended.out, ended.err);
         assert_eq!(ended.code, Some(code), "{all}");
         assert!(all.contains(says) && !all.contains("SECRET"), "{says}: {all}");
-        let request = got.recv().unwrap();
+        let request = got.recv_timeout(PATIENCE).unwrap();
         assert!(request.starts_with("GET /x/announce?auth=SECRET&info_hash=%01%23E"), "{request}");
         // Whatever it said, it may have counted us.
         let last = if code == 7 { "GET /x/scrape?" } else { "&event=stopped " };
-        assert!(got.recv().unwrap().contains(last), "{all}");
+        assert!(got.recv_timeout(PATIENCE).unwrap().contains(last), "{all}");
     }
 }
 
