@@ -12,6 +12,8 @@ pub enum Takes {
     Count,
     /// One value, shown under this name.
     Value(&'static str),
+    /// One value, and may be repeated for more.
+    Each(&'static str),
     /// One value, which may be left out.
     Maybe(&'static str),
     /// One value that must be given.
@@ -57,6 +59,20 @@ pub const FLAGS: &[Flag] = &[
         help: "Where to listen [default: 127.0.0.1:6969]; 0.0.0.0 or [::] opens it to the network" },
     Flag { name: "keep-names", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
         help: "How long a name without a source stays listed [default: 24h]" },
+    Flag { name: "db", short: None, takes: Takes::Value("FILE|none"), on: &["tracker"],
+        help: "Where names are kept [default: tracker.db in the state directory]; none = in memory" },
+    Flag { name: "max-peers", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most peers known at a time [default: 4000000]" },
+    Flag { name: "max-swarm-peers", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most peers of one content [default: 20000]" },
+    Flag { name: "max-torrents-per-ip", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most contents that one public address may announce [default: 4096]" },
+    Flag { name: "max-interval", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
+        help: "Longest time between announces, 5s to 1600s [default: 120s]" },
+    Flag { name: "site", short: None, takes: Takes::Each("CIDR=NAME"), on: &["tracker"],
+        help: "Give peers of one site to each other first; may be repeated" },
+    Flag { name: "public", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Serve strangers: limits per address count for private addresses too" },
     Flag { name: "trace", short: None, takes: Takes::Nothing, on: &["tracker"],
         help: "Tell of each datagram: time, direction, source, bytes in hex and meaning" },
     Flag { name: "file", short: None, takes: Takes::Needed("FILE"), on: &["seeder"],
@@ -207,6 +223,7 @@ fn subcommand(row: &'static CommandRow) -> Command {
             Takes::Nothing => arg.action(ArgAction::SetTrue),
             Takes::Count => arg.action(ArgAction::Count),
             Takes::Value(shown) | Takes::Bare(shown) => value(arg, shown),
+            Takes::Each(shown) => value(arg, shown).action(ArgAction::Append),
             Takes::Maybe(shown) => value(arg, shown).num_args(0..=1).default_missing_value(""),
             Takes::Needed(shown) | Takes::BareNeeded(shown) => value(arg, shown).required(true),
         })

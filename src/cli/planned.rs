@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::tracker_url::{Scheme, TrackerUrl};
-use super::typed::{Fetch, Peer, Seed, Wish};
+use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
 use crate::core::fault::Fatal;
 use crate::core::id::{InfoHash, PeerId};
@@ -13,7 +13,7 @@ use crate::core::rng::Rng;
 use crate::engine::Plan;
 use crate::jobs::plan::{JobPlan, ProbePlan, Speech};
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
-use crate::tracker::plan::TrackerPlan;
+use crate::tracker::plan::{Database, TrackerPlan};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -34,14 +34,17 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names, trace } => Plan::Tracker(TrackerPlan {
+        Wish::Track { bind, keep_names, db, bounds, sites, trace } => Plan::Tracker(TrackerPlan {
             bind: look_up(&bind, TRACKER_PORT)?,
             addresses: machine.addresses.clone(),
             wall_start_s: machine.wall_start_s,
             seed: machine.random.seed,
             secret: machine.random.secret,
             key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
+            database: database(db, machine),
             keep_names_s: keep_names.as_secs(),
+            bounds,
+            sites,
             trace,
         }),
         Wish::Seed { seed, peer } => {
@@ -95,6 +98,18 @@ fn probe(
         hash: hash.unwrap_or_else(nobodys),
         seed,
         table,
+    }
+}
+
+/// Without a state directory the customary place is nowhere.
+fn database(db: Db, machine: &Machine) -> Option<Database> {
+    match db {
+        Db::Memory => None,
+        Db::File(file) => Some(Database { path: absolute(&file, machine), required: true }),
+        Db::Usual => {
+            let path = machine.state.as_ref()?.join("tracker.db");
+            Some(Database { path, required: false })
+        }
     }
 }
 
@@ -250,6 +265,14 @@ mod tests {
         assert_eq!(plan.bind.to_string(), "[::]:6969");
         assert_eq!(plan.key_file, Some("/home/ann/.local/state/lmk/tracker.key".into()));
         assert_eq!(plan.keep_names_s, 86400);
+        let usual = plan.database.expect("names are kept");
+        assert_eq!(usual.path, PathBuf::from("/home/ann/.local/state/lmk/tracker.db"));
+        assert!(!usual.required);
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db x.db") else { panic!() };
+        let named = Database { path: "/home/ann/x.db".into(), required: true };
+        assert_eq!(plan.database, Some(named));
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db none") else { panic!() };
+        assert_eq!(plan.database, None);
     }
 
     #[test]

@@ -88,6 +88,9 @@ mod tests {
             secret: [0; 32],
             key_file: None,
             keep_names_s: 1,
+            database: None,
+            bounds: Default::default(),
+            sites: vec![],
             trace: true,
         };
         let now = Time::ZERO + Span::ms(2007);
