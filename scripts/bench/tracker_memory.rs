@@ -103,6 +103,7 @@ fn plan() -> TrackerPlan {
         keep_names_s: 86_400,
         bounds: Default::default(),
         sites: vec![],
+        trace: false,
     }
 }
 

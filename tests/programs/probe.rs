@@ -22,7 +22,14 @@ fn lines(ended: &Ended) -> Vec<String> {
         }
         None => line.to_owned(),
     };
-    ended.out.lines().map(plain).collect()
+    // Our tracker spreads its intervals by a tenth.
+    let spread = |line: String| match line.strip_prefix("interval ").map(|rest| &rest[..2]) {
+        Some(seconds) if (54..=66).contains(&seconds.parse().unwrap_or(0)) => {
+            "interval 60 s".into()
+        }
+        _ => line,
+    };
+    ended.out.lines().map(plain).map(spread).collect()
 }
 
 #[track_caller]
