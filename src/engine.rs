@@ -15,6 +15,8 @@ use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};
+use crate::jobs::Job;
+use crate::jobs::plan::JobPlan;
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
@@ -24,9 +26,11 @@ use crate::view::View;
 
 /// What a process is to be, every choice made.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made a process")]
 pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
+    Job(JobPlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -42,6 +46,7 @@ impl Engine {
         let part = match plan {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
+            Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
         };
         Ok(Engine { reactor: Reactor::new(part, Options::default())?, events: Vec::new() })
     }
@@ -119,6 +124,7 @@ fn record(event: &Event) {
 enum Part {
     Tracker(Box<Tracker>),
     Node(Box<Node>),
+    Job(Box<Job>),
 }
 
 impl Part {
@@ -126,6 +132,7 @@ impl Part {
         match self {
             Part::Tracker(role) => role.as_ref(),
             Part::Node(role) => role.as_ref(),
+            Part::Job(role) => role.as_ref(),
         }
     }
 }
@@ -135,6 +142,7 @@ impl Role for Part {
         match self {
             Part::Tracker(role) => role.on(now, input, out),
             Part::Node(role) => role.on(now, input, out),
+            Part::Job(role) => role.on(now, input, out),
         }
     }
     fn deadline(&self) -> Time {

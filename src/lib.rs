@@ -13,6 +13,7 @@ pub mod cli;
 pub mod content;
 pub mod core;
 pub mod engine;
+pub mod jobs;
 pub mod leecher;
 pub mod node;
 pub mod peer;

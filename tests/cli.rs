@@ -124,7 +124,7 @@ fn the_readme_has_every_exit_code_and_every_flag() {
     }
     for flag in lmk::cli::flags::FLAGS.iter().filter(|flag| !flag.on.contains(&"limits")) {
         let short = flag.short.map(|short| format!("`-{short}`"));
-        let named = readme.contains(&format!("`--{}", flag.name));
+        let named = readme.contains(&format!("`{}", flag.shown()));
         assert!(named || short.is_some_and(|short| readme.contains(&short)), "--{}", flag.name);
     }
 }

@@ -1,5 +1,7 @@
 //! The simulator and the swarms it plays.
 
+#[path = "sim/canaries.rs"]
+mod canaries;
 #[path = "sim/scripted.rs"]
 mod scripted;
 #[path = "sim/slots.rs"]

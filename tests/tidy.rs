@@ -108,7 +108,7 @@ fn rooms_named(lines: &[&str]) -> Vec<(usize, String)> {
 // ------------------------------------------------------------------------------- floors
 
 /// Room, floor. Rooms of one floor do not know each other.
-const FLOORS: [(&str, u32); 14] = [
+const FLOORS: [(&str, u32); 15] = [
     ("core", 0),
     ("wire", 1),
     ("content", 1),
@@ -119,6 +119,7 @@ const FLOORS: [(&str, u32); 14] = [
     ("swarm", 4),
     ("tracker", 5),
     ("node", 5),
+    ("jobs", 5),
     ("engine", 6),
     ("view", 6),
     ("cli", 7),

@@ -9,6 +9,8 @@ mod announces;
 mod catalogue;
 #[path = "tracker/connections.rs"]
 mod connections;
+#[path = "tracker/following.rs"]
+mod following;
 #[path = "tracker/frames.rs"]
 mod frames;
 #[path = "tracker/model.rs"]

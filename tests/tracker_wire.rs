@@ -418,7 +418,7 @@ fn request_frames_mean_what_the_vectors_say_and_encode_to_them() {
                 assert_eq!(said, (A_V1.into(), What::V1Info, 0));
             }
             Asked::Ping => assert_eq!(name, "frame_ping.bin"),
-            Asked::Stat => panic!("{name}"),
+            other => panic!("{name}: {other:?}"),
         }
         let (stream, mut ours) = (u16::from_be_bytes([bytes[6], bytes[7]]), Vec::new());
         let first_frame = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
@@ -537,6 +537,7 @@ fn the_newer_vectors_mean_what_their_index_says() {
             let response = ControlResponse::decode(&bytes).unwrap();
             assert_eq!(u64::from(response.caps), expect["caps"].as_u64().unwrap());
             assert_ne!(response.caps & caps::OPEN, 0);
+            assert_eq!(u64::from(response.age_s), expect["age"].as_u64().unwrap_or(0));
             response.encode(&mut ours);
         } else if bytes[4] & kind::ANSWER == 0 {
             let request = asked(&bytes).unwrap_or_else(|e| panic!("{name}: {e:?}"));
@@ -550,7 +551,7 @@ fn the_newer_vectors_mean_what_their_index_says() {
         assert_eq!(hex(&ours), hex(&bytes), "{name}");
         ran += 1;
     }
-    assert_eq!(ran, 18);
+    assert_eq!(ran, 35);
 }
 
 fn check_newer_request(request: &Asked, expect: &Value) {
@@ -574,7 +575,22 @@ fn check_newer_request(request: &Asked, expect: &Value) {
             assert_eq!(*hash, Hash32([0x22; 32]).truncated());
             assert_eq!((*what, *offset), (What::V2Info, 65536));
         }
-        other => assert_eq!(*other, Asked::Stat),
+        Asked::Watch(watch) => {
+            assert_eq!(serde_json::json!(watch.names), expect["names"]);
+            assert_eq!(serde_json::json!(watch.since), expect["since"]);
+        }
+        Asked::Register(register) => {
+            let hashes: Vec<String> = register.hashes.iter().map(|h| h.to_string()).collect();
+            assert_eq!(serde_json::json!(hashes), expect["hashes"]);
+            assert_eq!(serde_json::json!(register.port), expect["port"]);
+            assert_eq!(serde_json::json!(register.more), expect["more"]);
+            assert!(register.peer_id.is_lmk());
+        }
+        Asked::List(list) => {
+            assert_eq!(serde_json::json!(list.glob), expect["glob"]);
+            assert_eq!(serde_json::json!(list.since), expect["since"]);
+        }
+        other => assert!(matches!(other, Asked::Stat | Asked::Unwatch), "{other:?}"),
     }
 }
 
@@ -588,6 +604,23 @@ fn check_newer_answer(answer: &Answer, expect: &Value) {
             let said = [stat.names, stat.generation, stat.time_s, stat.seeders, stat.leechers];
             assert_eq!(said, [3, 43, 1_767_225_600, 2, 5]);
         }
+        Answer::Watched(watched) => {
+            let said = watched.items.iter().map(|item| match item {
+                Item::Listed(listed) => listed.entry.name.clone(),
+                Item::Gone { name, hash, .. } => {
+                    assert_eq!(*hash, Some(InfoHash([0x11; 20])));
+                    format!("-{name}")
+                }
+            });
+            assert_eq!(serde_json::json!(said.collect::<Vec<_>>()), expect["items"]);
+            assert_eq!(serde_json::json!(watched.generation), expect["generation"]);
+            assert_eq!(serde_json::json!(watched.more), expect["more"]);
+        }
+        Answer::Registered { contents, lease_s, .. } => {
+            assert_eq!(serde_json::json!(contents), expect["contents"]);
+            assert_eq!(serde_json::json!(lease_s), expect["lease"]);
+        }
+        Answer::Unwatched => {}
         other => panic!("{other:?}"),
     }
 }

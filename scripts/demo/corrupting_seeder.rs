@@ -99,7 +99,7 @@ fn seed() -> Result<(), String> {
     let Ok(Typed::Work { wish, .. }) = typed::read(args) else { return Err(usage.into()) };
     let Wish::Seed { .. } = *wish else { return Err(usage.into()) };
     let machine = Machine::look().map_err(|fatal| fatal.line)?;
-    let plan = plan(*wish, &machine, resolve).map_err(|fatal| fatal.line)?;
+    let plan = plan(*wish, false, &machine, resolve).map_err(|fatal| fatal.line)?;
     let path = hole_for(&plan)?;
     let Plan::Node(plan) = plan else { return Err(usage.into()) };
     let honest = Node::new(plan);

@@ -50,7 +50,11 @@ pub struct CatalogueClient {
     frame_max: u32,
     waiting: VecDeque<Asked>,
     in_flight: VecDeque<InFlight>,
+    /// Watches that were answered and go on.
+    watches: Vec<InFlight>,
     asked: u64,
+    /// The stream that was used last.
+    stream: u16,
     /// When the tracker is called silent.
     silent_at: Time,
 }
@@ -100,7 +104,9 @@ impl CatalogueClient {
             frame_max: 0,
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
+            watches: Vec::new(),
             asked: 0,
+            stream: 0,
             silent_at: now + SILENCE_MAX,
         }
     }
@@ -121,6 +127,15 @@ impl CatalogueClient {
         self.waiting.push_back(Asked { number, request });
         self.send_waiting(now, out);
         number
+    }
+
+    /// Ends the watch with this number; its last answer is [`Answer::Unwatched`].
+    pub fn unwatch(&mut self, number: u64, out: &mut Outbox) {
+        if let Some(watch) = self.watches.iter().find(|watch| watch.number == number) {
+            let mut bytes = Vec::new();
+            Request::Unwatch.encode(watch.stream, self.frame_max, &mut bytes);
+            out.send(self.conn, &bytes);
+        }
     }
 
     /// Ends the connection.
@@ -221,12 +236,32 @@ impl CatalogueClient {
         if let (0, Answer::Refused(refused)) = (stream, &answer) {
             return Err(refused.text.clone());
         }
+        if let Some(at) = self.watches.iter().position(|watch| watch.stream == stream) {
+            let number = self.watches.get(at).map_or(0, |watch| watch.number);
+            if matches!(answer, Answer::Refused(_) | Answer::Unwatched) {
+                self.watches.swap_remove(at);
+            }
+            return Ok(Heard::Answered { number, answer });
+        }
         let expected = self.in_flight.pop_front().ok_or("an answer to nothing")?;
         let fits = answer.answers().is_none_or(|kind| kind == expected.kind);
         if stream != expected.stream || !fits {
             return Err("an answer to another request".to_owned());
         }
+        if let Answer::Watched(_) = answer {
+            self.watches.push(expected);
+        }
         Ok(Heard::Answered { number: expected.number, answer })
+    }
+
+    /// Numbers come again after 65,535 requests, long after all were answered that are no watches.
+    fn next_stream(&mut self) -> u16 {
+        loop {
+            self.stream = self.stream.checked_add(1).unwrap_or(1);
+            if self.watches.iter().all(|watch| watch.stream != self.stream) {
+                return self.stream;
+            }
+        }
     }
 
     fn send_waiting(&mut self, now: Time, out: &mut Outbox) {
@@ -239,9 +274,7 @@ impl CatalogueClient {
                 self.silent_at = now + SILENCE_MAX;
             }
             let kind = request.kind();
-            // Numbers come again after 65,535 requests, long after the first was answered.
-            let stream =
-                if kind == kind::PING { 0 } else { (number % u64::from(u16::MAX)) as u16 + 1 };
+            let stream = if kind == kind::PING { 0 } else { self.next_stream() };
             let mut bytes = Vec::new();
             request.encode(stream, self.frame_max, &mut bytes);
             out.send(self.conn, &bytes);

@@ -32,12 +32,20 @@ pub struct Ready {
     pub max_frame: u32,
     /// Most entries of one page.
     pub max_page: u32,
+    /// Seconds since the tracker started, where it says so.
+    pub age_s: Option<u32>,
 }
 
 impl Ready {
     /// Whether the tracker serves a network and not its own machine alone.
     pub fn is_open(&self) -> bool {
         self.caps & caps::OPEN != 0
+    }
+
+    /// Seconds since a start after which names are still coming back; `None` = what is not listed
+    /// is not there.
+    pub fn returning_s(&self) -> Option<u32> {
+        self.age_s.filter(|_| self.caps & caps::RETURNING != 0)
     }
 }
 
@@ -167,6 +175,7 @@ impl Control {
             names: answer.names,
             max_frame: answer.max_frame,
             max_page: answer.max_page,
+            age_s: (answer.age_s > 0).then_some(answer.age_s),
         }
     }
 }

@@ -520,6 +520,7 @@ impl Catalogue {
             names: 1,
             max_frame: 1 << 20,
             max_page: 10,
+            age_s: None,
         };
         let mut out = Outbox::default();
         let key = Some(NodeKey([5; 32]));

@@ -12,8 +12,14 @@ pub enum Takes {
     Count,
     /// One value, shown under this name.
     Value(&'static str),
+    /// One value, which may be left out.
+    Maybe(&'static str),
     /// One value that must be given.
     Needed(&'static str),
+    /// One value without the name of the flag before it.
+    Bare(&'static str),
+    /// The same, and it must be given.
+    BareNeeded(&'static str),
 }
 
 pub struct Flag {
@@ -25,6 +31,16 @@ pub struct Flag {
     pub on: &'static [&'static str],
 }
 
+impl Flag {
+    /// How it is typed: a bare value shows its own name.
+    pub fn shown(&self) -> String {
+        match self.takes {
+            Takes::Bare(shown) | Takes::BareNeeded(shown) => shown.to_owned(),
+            _ => format!("--{}", self.name),
+        }
+    }
+}
+
 pub struct CommandRow {
     pub name: &'static str,
     pub about: &'static str,
@@ -32,7 +48,8 @@ pub struct CommandRow {
 }
 
 const PEERS: &[&str] = &["seeder", "leecher"];
-const ROLES: &[&str] = &["tracker", "seeder", "leecher"];
+const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
+const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status"];
 
 #[rustfmt::skip]
 pub const FLAGS: &[Flag] = &[
@@ -60,7 +77,13 @@ pub const FLAGS: &[Flag] = &[
         help: "How many sources it dials and keeps at a time [default: 10]" },
     Flag { name: "timeout", short: None, takes: Takes::Value("DURATION"), on: &["leecher"],
         help: "Give up after so long without a source [default: wait]" },
-    Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: PEERS,
+    Flag { name: "wait", short: None, takes: Takes::Maybe("DURATION"), on: &["leecher"],
+        help: "Wait for a name that nobody has published yet [default: do not; without DURATION: for ever]" },
+    Flag { name: "glob", short: None, takes: Takes::Bare("GLOB"), on: &["ls"],
+        help: "Only names that fit, as in '*.iso' [default: all]" },
+    Flag { name: "name", short: None, takes: Takes::BareNeeded("NAME"), on: &["info"],
+        help: "The name to tell of" },
+    Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: CLIENTS,
         help: "The tracker [default: 127.0.0.1:6969]" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
         help: "Where to take connections [default: the first free port of 6881-6999]" },
@@ -106,6 +129,28 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip --keep-seeding --timeout 10m",
     },
     CommandRow {
+        name: "ls",
+        about: "Lists the names a tracker knows",
+        examples: "Examples:
+  lmk ls
+  lmk ls '*.iso' --tracker 192.168.1.5
+  lmk ls --json",
+    },
+    CommandRow {
+        name: "info",
+        about: "Tells what a tracker knows of one name",
+        examples: "Examples:
+  lmk info big.zip
+  lmk info big.zip --json --tracker 192.168.1.5",
+    },
+    CommandRow {
+        name: "status",
+        about: "Tells how a tracker is doing, and who has what",
+        examples: "Examples:
+  lmk status
+  lmk status --json --tracker 192.168.1.5",
+    },
+    CommandRow {
         name: "limits",
         about: "Prints every built-in limit and its reason",
         examples: "Examples:
@@ -140,13 +185,16 @@ fn subcommand(row: &'static CommandRow) -> Command {
     let hidden = row.name == "states";
     let bare = Command::new(row.name).about(row.about).after_help(row.examples).hide(hidden);
     FLAGS.iter().filter(|flag| flag.on.contains(&row.name)).fold(bare, |made, flag| {
-        let arg = Arg::new(flag.name).long(flag.name).help(flag.help);
+        let bare = matches!(flag.takes, Takes::Bare(_) | Takes::BareNeeded(_));
+        let arg = Arg::new(flag.name).help(flag.help);
+        let arg = if bare { arg } else { arg.long(flag.name) };
         let arg = flag.short.into_iter().fold(arg, Arg::short);
         made.arg(match flag.takes {
             Takes::Nothing => arg.action(ArgAction::SetTrue),
             Takes::Count => arg.action(ArgAction::Count),
-            Takes::Value(shown) => value(arg, shown),
-            Takes::Needed(shown) => value(arg, shown).required(true),
+            Takes::Value(shown) | Takes::Bare(shown) => value(arg, shown),
+            Takes::Maybe(shown) => value(arg, shown).num_args(0..=1).default_missing_value(""),
+            Takes::Needed(shown) | Takes::BareNeeded(shown) => value(arg, shown).required(true),
         })
     })
 }

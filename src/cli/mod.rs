@@ -39,7 +39,7 @@ fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
     let machine = machine::Machine::look()?;
     assert!(!machine.panics, "asked for by LMK_PANIC");
     logging::start(common, &machine)?;
-    let plan = planned::plan(wish, &machine, machine::resolve)?;
+    let plan = planned::plan(wish, common.json, &machine, machine::resolve)?;
     let mut engine = Engine::new(plan)?;
     let showing = view::Showing {
         quiet: common.quiet,

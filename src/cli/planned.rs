@@ -9,6 +9,7 @@ use crate::core::id::PeerId;
 use crate::core::limits;
 use crate::core::report::{Ending, foreign};
 use crate::engine::Plan;
+use crate::jobs::plan::JobPlan;
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
 use crate::tracker::plan::TrackerPlan;
 use std::io;
@@ -25,6 +26,7 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// Completes what was typed. `resolve` asks the name service for the addresses of a host.
 pub fn plan(
     wish: Wish,
+    json: bool,
     machine: &Machine,
     resolve: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
 ) -> Result<Plan, Fatal> {
@@ -48,6 +50,13 @@ pub fn plan(
             let job = Job::Fetch(fetch_plan(fetch, machine));
             Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
         }
+        Wish::Ask { ask, tracker } => Plan::Job(JobPlan {
+            ask,
+            tracker: look_up(&tracker, TRACKER_PORT)?,
+            tracker_text: tracker.with_port(TRACKER_PORT),
+            seed: machine.random.seed,
+            table: !json,
+        }),
     })
 }
 
@@ -111,6 +120,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> FetchPlan {
         overwrite: fetch.overwrite,
         keep_seeding: fetch.keep_seeding,
         timeout: fetch.timeout,
+        wait: fetch.wait,
         sources: fetch.sources,
     }
 }
@@ -184,7 +194,7 @@ mod tests {
 
     fn planned(line: &str) -> Result<Plan, Fatal> {
         match typed::read(line.split_whitespace().map(OsString::from)) {
-            Ok(Typed::Work { wish, .. }) => plan(*wish, &machine(), names),
+            Ok(Typed::Work { wish, .. }) => plan(*wish, false, &machine(), names),
             other => panic!("{line}: {other:?}"),
         }
     }

@@ -2,9 +2,11 @@
 
 use super::flags;
 use super::values::{self, HostPort};
+use crate::core::glob::Glob;
 use crate::core::limits;
 use crate::core::report::foreign;
 use crate::core::time::Span;
+use crate::jobs::plan::Ask;
 use crate::node::plan::Want;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
@@ -44,6 +46,7 @@ pub enum Wish {
     Track { bind: HostPort, keep_names: Span },
     Seed { seed: Seed, peer: Peer },
     Fetch { fetch: Fetch, peer: Peer },
+    Ask { ask: Ask, tracker: HostPort },
 }
 
 /// Flags of both kinds of peer.
@@ -68,6 +71,7 @@ pub struct Fetch {
     pub overwrite: bool,
     pub keep_seeding: bool,
     pub timeout: Option<Span>,
+    pub wait: Option<Span>,
     pub sources: u32,
 }
 
@@ -88,6 +92,9 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "states" => Ok(Typed::States { markdown: given.get_flag("markdown") }),
         "tracker" => track(given),
         "seeder" => seed(given),
+        "ls" => ls(given),
+        "info" => info(given),
+        "status" => ask(given, Ask::Status),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -125,12 +132,44 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         overwrite: given.get_flag("overwrite"),
         keep_seeding: given.get_flag("keep-seeding"),
         timeout: duration(given, "timeout")?,
+        wait: match text(given, "wait")? {
+            Some("") => Some(Span(u64::MAX)),
+            _ => duration(given, "wait")?,
+        },
         sources: count(given, "sources", limits::SOURCES_DEFAULT, limits::SOURCES_MAX)?,
     };
     Ok(Typed::Work {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
         common: common(given)?,
     })
+}
+
+fn ls(given: &ArgMatches) -> Result<Typed, String> {
+    let glob = text(given, "glob")?;
+    if let Some(Err(why)) = glob.map(Glob::new) {
+        return Err(format!("'{}': {why}", foreign(glob.unwrap_or_default())));
+    }
+    ask(given, Ask::List { glob: glob.map(str::to_owned) })
+}
+
+fn info(given: &ArgMatches) -> Result<Typed, String> {
+    let typed = text(given, "name")?.ok_or("NAME is missing")?;
+    let name = values::name(typed.strip_prefix("./").unwrap_or(typed));
+    ask(given, Ask::Info { name: name.map_err(|why| format!("'{}': {why}", foreign(typed)))? })
+}
+
+fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
+    let wish = Wish::Ask { ask, tracker: tracker(given)? };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
+}
+
+fn tracker(given: &ArgMatches) -> Result<HostPort, String> {
+    let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
+    let tracker = values::host_port(tracker).map_err(|why| format!("--tracker: {why}"))?;
+    match tracker.port {
+        Some(0) => Err("--tracker: port 0 is nobody's".into()),
+        _ => Ok(tracker),
+    }
 }
 
 fn count(given: &ArgMatches, flag: &'static str, default: u32, max: u32) -> Result<u32, String> {
@@ -141,11 +180,7 @@ fn count(given: &ArgMatches, flag: &'static str, default: u32, max: u32) -> Resu
 }
 
 fn peer(given: &ArgMatches) -> Result<Peer, String> {
-    let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
-    let tracker = values::host_port(tracker).map_err(|why| format!("--tracker: {why}"))?;
-    if tracker.port == Some(0) {
-        return Err("--tracker: port 0 is nobody's".into());
-    }
+    let tracker = tracker(given)?;
     let listen = match text(given, "listen")? {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
@@ -194,7 +229,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher or limits; try 'lmk --help'".into(),
+                "a command is missing: tracker, seeder, leecher, ls, info or status; try 'lmk --help'".into(),
             );
         }
         _ => {}

@@ -18,6 +18,10 @@ pub trait Role {
     fn deadline(&self) -> Time;
     /// Everything a view may show, as plain data.
     fn snapshot(&self, now: Time) -> Snapshot;
+    /// Whether its own books agree with each other; else what does not. Dear: for judges alone.
+    fn audit(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// News. Completions are inputs of a later turn than the wish they answer.
@@ -141,11 +145,9 @@ pub enum FileOp {
     /// From now on a change of the file's content or times by anybody else is noticed: a `Write`,
     /// `SetLen`, `SetPlainMode` or `Sync` that finds one fails with `Changed`. -> `Done`.
     Guard { file: FileId },
-    /// The mode of a new file: what the user's umask leaves of 0666, and no bit of execution, set
-    /// user id or set group id. -> `Done`.
+    /// The mode of a new file, never executable: what the umask leaves of 0666. -> `Done`.
     SetPlainMode { file: FileId },
-    /// Begins to bring written bytes to the disk and does not wait for it, so that the next `Sync`
-    /// has little left to do. A hint: it promises nothing. -> `Done`.
+    /// Begins to bring written bytes to the disk; a hint for a short `Sync`. -> `Done`.
     WriteBack { file: FileId, offset: u64, len: u64 },
     /// The first stretch of data at or after `offset`: before and behind it are holes, which read
     /// as zeros. A file system without holes calls all of the file data. -> `Extent`.

@@ -81,6 +81,11 @@ pub const REQUESTS_OUT_MAX: usize = 256;
 pub const SOURCES_DEFAULT: u32 = 10;
 /// Most sources that `--sources` takes: each has blocks on the way.
 pub const SOURCES_MAX: u32 = 200;
+/// Conversations about one content at a time: 2,000 machines, and those that come again before they
+/// are missed.
+pub const CONVERSATIONS_MAX: usize = 4096;
+/// How many of them one public address (or IPv6 /64) may begin: many people behind one router.
+pub const ADDRESS_CONVERSATIONS_MAX: usize = 256;
 /// Leechers served at once when `--slots` says nothing.
 pub const SLOTS_DEFAULT: u32 = 8;
 /// Most slots that `--slots` takes: each may hold a write buffer.

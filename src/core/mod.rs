@@ -4,6 +4,7 @@ pub mod bencode;
 pub mod chunk;
 pub mod crc32c;
 pub mod fault;
+pub mod glob;
 pub mod id;
 pub mod io;
 pub mod json;

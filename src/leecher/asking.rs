@@ -55,9 +55,14 @@ impl Leecher {
         }
         self.picked.clear();
         let (n, room) = (depth - link.asked.len(), self.assembly.room());
-        self.picker.next((conn, &session.has), n, (room, spared), &mut self.picked);
-        if self.picked.is_empty() && spared.is_none() {
-            self.help_the_slowest(session, n);
+        if self.inquiries.suspects(conn) {
+            let again = |piece| self.inquiries.remembers(piece);
+            self.picker.next_again((conn, &session.has), n, again, &mut self.picked);
+        } else {
+            self.picker.next((conn, &session.has), n, (room, spared), &mut self.picked);
+            if self.picked.is_empty() && spared.is_none() {
+                self.help_the_slowest(session, n);
+            }
         }
         self.ask(session, now, out);
     }

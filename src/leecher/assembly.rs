@@ -36,6 +36,10 @@ impl Evidence {
         senders
     }
 
+    pub fn is_from(&self, conn: ConnId) -> bool {
+        self.from.contains(&Some(conn))
+    }
+
     /// The blocks whose leaves are not `leaves`, and who sent them.
     pub fn differing(&self, leaves: &[Hash32]) -> Vec<(u32, Option<ConnId>)> {
         let blocks = (0..).zip(self.leaves.iter().zip(&self.from));
@@ -78,6 +82,11 @@ impl Assembly {
     /// lost its page is begun again without asking.
     pub fn room(&self) -> usize {
         self.pages_max.saturating_sub(self.promised)
+    }
+
+    /// Pages there are at most: of pieces, promised to them, and spare.
+    pub fn pages(&self) -> usize {
+        self.promised + self.spare.len()
     }
 
     /// Promises a page to a piece that was begun. It takes one with its first byte: what is asked

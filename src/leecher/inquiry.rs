@@ -44,6 +44,18 @@ impl Inquiries {
         self.open.insert(piece, Inquiry { filling, asked: None, tried: BTreeSet::new() });
     }
 
+    /// Whether a part of a piece that did not match came from `conn`, and it is not known yet which
+    /// part was wrong. Until then it is asked for nothing that it could spoil, too.
+    pub fn suspects(&self, conn: ConnId) -> bool {
+        let open = self.open.values().map(|inquiry| &inquiry.filling.evidence);
+        open.chain(self.evidence.values()).any(|evidence| evidence.is_from(conn))
+    }
+
+    /// Whether an earlier attempt at the piece failed, and a good one will tell who had lied.
+    pub fn remembers(&self, piece: Piece) -> bool {
+        self.evidence.contains_key(&piece)
+    }
+
     pub fn left(&mut self, conn: ConnId) {
         self.awaited.retain(|(asked, _)| *asked != conn);
         for inquiry in self.open.values_mut() {
@@ -120,12 +132,18 @@ impl Leecher {
     }
 
     /// Nobody can tell the leaves. With one sender there is nothing to find out; with several the
-    /// piece is fetched again from one of them, rather one who sent nothing of it.
+    /// piece is fetched again from one of them, rather one who sent nothing of it. Should there be
+    /// many such pieces, those beyond the bound wait until others have matched.
     fn do_without_leaves(&mut self, piece: Piece, sessions: &Sessions, now: Time) {
         let Some(inquiry) = self.inquiries.open.remove(&piece) else { return };
+        let senders = inquiry.filling.evidence.senders();
+        let known = self.inquiries.remembers(piece);
+        if senders.len() > 1 && !known && self.inquiries.evidence.len() >= EVIDENCE_MAX {
+            self.inquiries.open.insert(piece, inquiry);
+            return;
+        }
         let evidence = self.assembly.discard(inquiry.filling);
-        let senders = evidence.senders();
-        if senders.len() < 2 {
+        if senders.len() < 2 && !known {
             return self.picker.got_broken(piece);
         }
         let serving = sessions.values().filter(|session| {
@@ -134,9 +152,7 @@ impl Leecher {
         });
         let owner = serving.min_by_key(|session| senders.contains(&session.conn));
         self.picker.take_alone(piece, owner.map(|session| session.conn));
-        if self.inquiries.evidence.len() < EVIDENCE_MAX {
-            self.inquiries.evidence.insert(piece, evidence);
-        }
+        self.inquiries.evidence.entry(piece).or_insert(evidence);
     }
 
     /// The leaves of a piece that did not match, from one who was asked for them. They count only

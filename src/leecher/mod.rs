@@ -3,6 +3,7 @@
 
 mod asking;
 mod assembly;
+mod audit;
 pub mod durable;
 mod inquiry;
 pub mod journal;

@@ -3,7 +3,7 @@
 //! Missing, a proven one all Proven, and the open ones in between are kept block by block. Rarest
 //! first.
 
-mod open;
+pub(super) mod open;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Block, Geometry, Piece};
@@ -18,15 +18,15 @@ const COMPARED: usize = 1024;
 
 #[derive(Debug)]
 pub struct Picker {
-    geometry: Geometry,
-    open: BTreeMap<Piece, Open>,
+    pub(super) geometry: Geometry,
+    pub(super) open: BTreeMap<Piece, Open>,
     /// Pieces that nobody began, in an order of our own so that leechers differ.
-    untouched: Vec<Piece>,
+    pub(super) untouched: Vec<Piece>,
     /// Where a piece stands in `untouched`.
-    place: Vec<u32>,
+    pub(super) place: Vec<u32>,
     /// How many of our sources have each piece.
-    sources: Vec<u16>,
-    proven: Bitfield,
+    pub(super) sources: Vec<u16>,
+    pub(super) proven: Bitfield,
 }
 
 /// Whose a block is that comes in.
@@ -41,7 +41,7 @@ pub enum Claim {
 }
 
 /// `place` of a piece that is not untouched.
-const GONE: u32 = u32::MAX;
+pub(super) const GONE: u32 = u32::MAX;
 
 impl Picker {
     pub fn new(geometry: Geometry, proven: Bitfield, rng: &mut Rng) -> Picker {
@@ -105,9 +105,9 @@ impl Picker {
         into: &mut Vec<Block>,
     ) {
         let target = into.len() + n;
-        self.take_open(conn, has, target, into, |open| open.owner == Some(conn));
+        self.take_open(conn, has, target, into, |_, open| open.owner == Some(conn));
         // What another did not deliver comes before what nobody began: its piece waits in memory.
-        self.take_open(conn, has, target, into, |open| open.owner.is_none());
+        self.take_open(conn, has, target, into, |_, open| open.owner.is_none());
         while into.len() < target && may_open > 0 {
             let Some(piece) = self.rarest(has) else { break };
             let sources = self.sources.get(piece.index() as usize).copied();
@@ -119,8 +119,20 @@ impl Picker {
             self.take_from(piece, conn, target, into);
         }
         if rarer.is_none() {
-            self.take_open(conn, has, target, into, |_| true);
+            self.take_open(conn, has, target, into, |_, _| true);
         }
+    }
+
+    /// As `next`, but only blocks of pieces that did not match before, as `again` knows.
+    pub fn next_again(
+        &mut self,
+        (conn, has): (ConnId, &Bitfield),
+        n: usize,
+        again: impl Fn(Piece) -> bool,
+        into: &mut Vec<Block>,
+    ) {
+        let target = into.len() + n;
+        self.take_open(conn, has, target, into, |piece, _| again(piece));
     }
 
     /// Whether the source has a piece of which a block is missing and nobody is asked.
@@ -137,11 +149,14 @@ impl Picker {
         has: &Bitfield,
         target: usize,
         into: &mut Vec<Block>,
-        suits: impl Fn(&Open) -> bool,
+        suits: impl Fn(Piece, &Open) -> bool,
     ) {
         while into.len() < target {
             let found = self.open.iter().find(|(piece, open)| {
-                open.missing > 0 && suits(open) && open.is_for(conn) && has.get(piece.index())
+                open.missing > 0
+                    && suits(**piece, open)
+                    && open.is_for(conn)
+                    && has.get(piece.index())
             });
             let Some((piece, _)) = found else { return };
             self.take_from(*piece, conn, target, into);

@@ -72,7 +72,7 @@ pub struct Fetch {
 impl Fetch {
     pub fn new(plan: FetchPlan) -> Fetch {
         Fetch {
-            phase: Phase::Seeking(Seek::new(plan.want.clone())),
+            phase: Phase::Seeking(Seek::new(plan.want.clone(), plan.wait)),
             plan,
             started: Time::ZERO,
             no_source: None,
@@ -141,7 +141,10 @@ impl Fetch {
             self.no_source.get_or_insert(now);
         }
         let nobody = waits.then(|| format!("nobody has {} now; waiting", foreign(self.name())));
-        shared.waiting = self.waits_for_disk().or(nobody);
+        shared.waiting = match &self.phase {
+            Phase::Seeking(seek) => seek.waiting(),
+            _ => self.waits_for_disk().or(nobody),
+        };
     }
 
     /// News of the tracker.

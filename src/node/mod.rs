@@ -7,6 +7,7 @@ mod choice;
 mod fetch;
 mod file_watch;
 mod hashing;
+mod key;
 mod lobby;
 mod memory;
 mod part;
@@ -25,7 +26,7 @@ mod work;
 
 use crate::core::fault::Fatal;
 use crate::core::id::{ConnId, Ticket};
-use crate::core::io::{Command, FileDone, FileOp, Input, Outbox, Role};
+use crate::core::io::{Command, FileDone, Input, Outbox, Role};
 use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
@@ -35,9 +36,6 @@ use shared::Shared;
 use std::net::SocketAddr;
 use ties::{Tie, Ties};
 use work::Work;
-
-/// Bytes of a node key.
-const KEY_BYTES: u64 = 32;
 
 #[derive(Debug)]
 pub struct Node {
@@ -59,23 +57,11 @@ impl Node {
         self.work.start(now, out)?;
         let any = SocketAddr::new(shared::towards(self.shared.plan.tracker.ip()), 0);
         out.listen(any, 0, false, true);
-        match self.shared.plan.key_file.clone() {
-            Some(path) => {
-                self.key = Some(out.file(FileOp::Load { path, bytes_max: KEY_BYTES }));
-            }
-            None => self.shared.ties.start(self.shared.plan.secret, now, out),
+        self.key = key::load(&self.shared.plan, out);
+        if self.key.is_none() {
+            self.shared.ties.start(self.shared.plan.secret, now, out);
         }
         Ok(())
-    }
-
-    /// The node key of an earlier run, or a new one.
-    fn got_key(&mut self, loaded: Option<Vec<u8>>, now: Time, out: &mut Outbox) {
-        let kept: Option<[u8; 32]> = loaded.and_then(|bytes| bytes.try_into().ok());
-        let key = kept.unwrap_or(self.shared.plan.secret);
-        if let (None, Some(path)) = (kept, self.shared.plan.key_file.clone()) {
-            out.file(FileOp::Save { path, bytes: key.to_vec(), private: true });
-        }
-        self.shared.ties.start(key, now, out);
     }
 
     fn route(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Result<(), Fatal> {
@@ -152,11 +138,8 @@ impl Node {
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         if self.key.take_if(|key| *key == ticket).is_some() {
-            let loaded = match done {
-                FileDone::Loaded(loaded) => loaded.ok(),
-                _ => None,
-            };
-            self.got_key(loaded, now, out);
+            let key = key::loaded(&self.shared.plan, done, out);
+            self.shared.ties.start(key, now, out);
             return Ok(());
         }
         let shared = &mut self.shared;
@@ -233,6 +216,10 @@ impl Role for Node {
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
         self.work.deadline().min(swarm).min(ties)
+    }
+
+    fn audit(&self) -> Result<(), String> {
+        self.shared.swarm.as_ref().map_or(Ok(()), |swarm| swarm.audit())
     }
 
     fn snapshot(&self, now: Time) -> Snapshot {

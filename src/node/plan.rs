@@ -75,6 +75,8 @@ pub struct FetchPlan {
     pub keep_seeding: bool,
     /// `--timeout`: give up when no source was there for so long; `None` = wait.
     pub timeout: Option<Span>,
+    /// `--wait`: how long to wait for a name that nobody has published yet; `None` = not at all.
+    pub wait: Option<Span>,
     /// `--sources`: how many sources are dialled and kept at a time.
     pub sources: u32,
 }

@@ -6,22 +6,30 @@ use super::shared::Shared;
 use super::ties::Tie;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
+use crate::core::glob::Glob;
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::io::Outbox;
 use crate::core::report::{Ending, foreign};
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::Answer;
+use crate::wire::catalogue::code;
 use crate::wire::catalogue::entry::Listed;
-use crate::wire::catalogue::request::{Request, What};
+use crate::wire::catalogue::request::{Request, Watch, What};
 
 /// Without a tracker a wanted name cannot be found: so long it may take to say what it is.
 const TRACKER: Span = Span::secs(5);
+/// Seconds after the restart of a tracker within which its publishers are back.
+const RETURN_S: u32 = 15;
 
 #[derive(Debug)]
 enum Phase {
     /// No catalogue connection yet.
     Reaching,
     LookingUp {
+        number: u64,
+    },
+    /// Nobody has published the name yet: the tracker tells when somebody does.
+    Watching {
         number: u64,
     },
     /// The metainfo comes in several answers.
@@ -45,17 +53,30 @@ pub struct Seek {
     phase: Phase,
     /// Since when we wait for the tracker to be of use.
     since: Time,
+    /// How long a name may be unknown (`--wait`), and until when that is.
+    wait: Option<Span>,
+    wait_until: Option<Time>,
+    /// Why it is not there, as it was found last.
+    missing: Option<Fatal>,
     /// Why it was not, when last it was not.
     lost: Option<String>,
 }
 
 impl Seek {
-    pub fn new(want: Want) -> Seek {
-        Seek { want, phase: Phase::Reaching, since: Time::ZERO, lost: None }
+    pub fn new(want: Want, wait: Option<Span>) -> Seek {
+        let (since, lost, wait_until, missing) = (Time::ZERO, None, None, None);
+        Seek { want, phase: Phase::Reaching, since, wait, wait_until, missing, lost }
     }
 
     pub fn start(&mut self, now: Time) {
         self.since = now;
+        self.wait_until = self.wait.map(|wait| now + wait);
+    }
+
+    /// What is waited for, while the name is not there.
+    pub fn waiting(&self) -> Option<String> {
+        self.missing.as_ref()?;
+        Some(format!("nobody has published {} yet; waiting", foreign(&self.want.name)))
     }
 
     /// Bytes of the content, as soon as the list says so.
@@ -68,7 +89,10 @@ impl Seek {
 
     pub fn deadline(&self) -> Time {
         match self.phase {
+            // While it waits anyway, a tracker that went away may come back.
+            _ if self.missing.is_some() => self.wait_until.unwrap_or(Time::NEVER),
             Phase::Reaching | Phase::LookingUp { .. } => self.since + TRACKER,
+            Phase::Watching { .. } => Time::NEVER,
             // Long metainfo may take its time; the connection ends if nothing comes.
             Phase::Learning { .. } => Time::NEVER,
         }
@@ -76,6 +100,9 @@ impl Seek {
 
     /// The deadline has come.
     pub fn too_late(&self, tracker: &str) -> Fatal {
+        if let Some(missing) = &self.missing {
+            return missing.clone();
+        }
         let advice = "start one with `lmk tracker`, or name it with --tracker HOST[:PORT]";
         let line = match (&self.lost, &self.phase) {
             (Some(why), _) => format!("the tracker at {tracker} is of no use: {why}"),
@@ -94,11 +121,20 @@ impl Seek {
         out: &mut Outbox,
     ) -> Result<Option<Content>, Fatal> {
         match (tie, &self.phase) {
+            (Tie::Ready { returning_s: Some(age_s), .. }, _) => {
+                let back = now + Span::secs(RETURN_S.saturating_sub(age_s).into());
+                self.wait_until = self.wait_until.max(Some(back));
+            }
             (Tie::Opened, _) => self.look_up(shared, now, out),
             (Tie::Answered { number, answer }, Phase::LookingUp { number: ours })
                 if number == *ours =>
             {
                 self.got_found(shared, answer, now, out)?;
+            }
+            (Tie::Answered { number, answer }, Phase::Watching { number: ours })
+                if number == *ours =>
+            {
+                self.got_news(shared, answer, now, out)?;
             }
             (Tie::Answered { number, answer }, Phase::Learning { .. }) => {
                 return self.got_metainfo(number, answer);
@@ -134,8 +170,14 @@ impl Seek {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
-        let Answer::Found { entries, .. } = answer else { return Err(unexpected(&answer)) };
-        let listed = choice::choose(&self.want, entries)?;
+        let Answer::Found { entries, generation } = answer else { return Err(unexpected(&answer)) };
+        let listed = match choice::choose(&self.want, entries) {
+            Err(missing) if self.may_wait(&missing, now) => {
+                return self.watch(shared, (missing, generation), now, out);
+            }
+            chosen => chosen?,
+        };
+        (self.missing, shared.waiting) = (None, None);
         let hash = swarm_hash(&listed)?;
         let mut asked = vec![What::V2Info];
         // A content of one piece has no piece layer.
@@ -152,6 +194,54 @@ impl Seek {
             parts.push(Part { what, number, bytes: None });
         }
         self.phase = Phase::Learning { listed: Box::new(listed), parts };
+        Ok(())
+    }
+
+    /// Whether something that is not there may come yet.
+    fn may_wait(&self, missing: &Fatal, now: Time) -> bool {
+        missing.ending == Ending::NotFound && self.wait_until.is_some_and(|until| now < until)
+    }
+
+    fn watch(
+        &mut self,
+        shared: &mut Shared,
+        (missing, generation): (Fatal, u64),
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        let names = vec![Glob::escaped(&self.want.name)];
+        // What is there already was not it: only what comes after may be.
+        let watch = Request::Watch(Watch { names, since: Some(generation) });
+        self.missing = Some(missing);
+        shared.waiting = self.waiting();
+        if let Some(number) = shared.ties.ask(watch, now, out) {
+            self.phase = Phase::Watching { number };
+        }
+        Ok(())
+    }
+
+    /// The tracker told of entries under the name: perhaps one of them is meant.
+    fn got_news(
+        &mut self,
+        shared: &mut Shared,
+        answer: Answer,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        let behind = match answer {
+            Answer::Watched(watched) if watched.items.is_empty() => return Ok(()),
+            Answer::Watched(_) => false,
+            Answer::Refused(refused) if refused.code == code::RESYNC => true,
+            // A tracker that does not know how to tell.
+            Answer::Refused(_) if self.missing.is_some() => {
+                return self.missing.clone().map_or(Ok(()), Err);
+            }
+            answer => return Err(unexpected(&answer)),
+        };
+        if let (false, Phase::Watching { number }) = (behind, &self.phase) {
+            shared.ties.unwatch(*number, out);
+        }
+        self.look_up(shared, now, out);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::core::report::{Ending, Event};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::peer::{Identity, Us};
-use crate::swarm::Swarm;
+use crate::swarm::{Struck, Swarm};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
@@ -34,6 +34,8 @@ pub struct Shared {
     pub plan: NodePlan,
     pub ties: Ties,
     pub swarm: Option<Swarm>,
+    /// Peers that lied to a swarm of ours that was given up.
+    pub struck: Struck,
     pub lobby: Lobby,
     pub rng: Rng,
     /// The wish for a peer listener, and where it listens.
@@ -52,6 +54,7 @@ impl Shared {
             plan,
             ties,
             swarm: None,
+            struck: Struck::default(),
             lobby: Lobby::default(),
             rng,
             listening: None,
@@ -84,12 +87,15 @@ impl Shared {
 
     /// The figures for announces.
     pub fn stats(&self) -> Stats {
-        let Some(swarm) = &self.swarm else { return Stats { left: u64::MAX, ..Stats::default() } };
+        let port = self.port();
+        let Some(swarm) = &self.swarm else {
+            return Stats { left: u64::MAX, port, ..Stats::default() };
+        };
         Stats {
             downloaded: swarm.downloaded(),
             left: swarm.content().geometry.size() - swarm.done_bytes(),
             uploaded: swarm.uploaded(),
-            port: self.port(),
+            port,
             slots: Some(swarm.slots_row()),
         }
     }
@@ -164,7 +170,8 @@ impl Shared {
             Job::Seed(_) => 0,
         };
         let counts = (self.plan.slots, sources);
-        let swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        let mut swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        swarm.keep_struck(std::mem::take(&mut self.struck));
         self.swarm = Some(swarm);
     }
 
@@ -187,7 +194,7 @@ impl Shared {
     pub fn got_tie(&mut self, tie: &Tie, now: Time, out: &mut Outbox) {
         let tracker = &self.plan.tracker_text;
         match tie {
-            Tie::Ready { open } => {
+            Tie::Ready { open, .. } => {
                 let opened = self.tracker_open.replace(*open) == Some(false) && *open;
                 if opened && self.plan.listen.is_none() {
                     // It came back open to a network: peers elsewhere must reach us, too.

@@ -29,6 +29,8 @@ pub enum Tie {
     /// The tracker answered; `open` if it serves a network.
     Ready {
         open: bool,
+        /// It lost its names so many seconds ago: they may be on their way back.
+        returning_s: Option<u32>,
     },
     /// The catalogue takes requests.
     Opened,
@@ -182,6 +184,13 @@ impl Ties {
         Some(self.catalogue.as_mut()?.ask(now, request, out))
     }
 
+    /// Ends a watch.
+    pub fn unwatch(&mut self, number: u64, out: &mut Outbox) {
+        if let Some(catalogue) = &mut self.catalogue {
+            catalogue.unwatch(number, out);
+        }
+    }
+
     pub fn take_news(&mut self) -> Vec<Tie> {
         std::mem::take(&mut self.news)
     }
@@ -254,7 +263,8 @@ impl Ties {
         match heard {
             control::Heard::Ready(ready) => {
                 self.knows_slots = true;
-                self.news.push(Tie::Ready { open: ready.is_open() });
+                let (open, returning_s) = (ready.is_open(), ready.returning_s());
+                self.news.push(Tie::Ready { open, returning_s });
                 if self.wanted {
                     self.dial(&ready, now, out);
                 }

@@ -273,6 +273,10 @@ impl Role for Watched {
     fn snapshot(&self, now: Time) -> Snapshot {
         self.role.snapshot(now)
     }
+
+    fn audit(&self) -> Result<(), String> {
+        self.role.audit()
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Lives of processes and machines: started, ended, killed, cut off from power.
 
+use super::judges::Judges;
 use super::laws::Watch;
 use super::net::Bound;
-use super::world::{Act, NodeEnv, Process, WALL_START_S, World};
+use super::world::{Act, NodeEnv, NodeId, Process, WALL_START_S, World};
 use crate::core::io::{Input, Outbox};
 use crate::core::time::Time;
 use std::collections::BTreeMap;
@@ -16,6 +17,9 @@ impl World {
             Act::Kill => self.end_process(node, false),
             Act::PowerCut => self.power_cut(node),
             Act::Ask(command) => self.tell(node, Input::Asked(command)),
+            Act::DiskFails(fault) => self.disk(NodeId(node)).fail(fault),
+            Act::DiskFills(bytes) => self.disk(NodeId(node)).leave_free(bytes),
+            Act::DiskHeals => self.disk(NodeId(node)).heal(),
         }
     }
 
@@ -25,7 +29,7 @@ impl World {
             return;
         }
         node.life += 1;
-        node.ending = None;
+        (node.ending, node.born) = (None, self.now);
         let host = &mut self.hosts[node.host];
         host.up = true;
         let role = (node.make)(NodeEnv {
@@ -38,6 +42,7 @@ impl World {
             role,
             out: Outbox::default(),
             watch: Watch::default(),
+            judges: Judges::new(&node.matters),
             born: self.now,
             conns: BTreeMap::new(),
             bound: Bound::default(),

@@ -12,15 +12,23 @@
 //! - [`trace`]: everything that happened, as one number.
 
 pub mod adversaries;
+mod answers;
+mod bounds;
+mod cast;
 pub mod disk;
+mod durability;
+mod judges;
 pub mod laws;
 mod lives;
 mod net;
+pub mod partition;
+pub mod scene;
 pub mod swarm;
 mod tcp;
 pub mod trace;
 mod turn;
 pub mod weather;
+mod wire_laws;
 pub mod world;
 
 pub use disk::Disk;

@@ -129,7 +129,9 @@ impl World {
         let late_by = rng.below(Span::secs(2).0);
         let jitters = [rng.below(self.weather.jitter.0 + 1), rng.below(self.weather.jitter.0 + 1)];
         let faults = self.faults();
-        if bytes.len() > self.weather.datagram_bytes || (faults && lost) {
+        let parted = !to.ip().is_loopback()
+            && self.machine(to.ip()).is_some_and(|there| self.parted(host, there).is_some());
+        if bytes.len() > self.weather.datagram_bytes || (faults && lost) || parted {
             return;
         }
         let copies = if faults && twice { 2 } else { 1 };

@@ -2,98 +2,28 @@
 //! and a person who starts again what gave up. After the faults ceased every leecher must finish.
 
 use super::adversaries::Trick;
+use super::cast::{SOURCE, fetch_plan, node_plan, seed_plan, tracker_plan};
+use super::durability::Durability;
+use super::scene::DiskTrouble;
 use super::weather::{Purpose, Weather, stream};
-use super::world::{Act, NodeEnv, NodeId, World};
-use crate::core::id::PeerId;
-use crate::core::io::Role;
-use crate::core::limits::SOURCES_DEFAULT;
+use super::world::{Act, Known, NodeId, World};
 use crate::core::report::Ending;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::node::Node;
-use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, Want};
-use crate::tracker::Tracker;
-use crate::tracker::plan::TrackerPlan;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use crate::node::plan::Job;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
+
+pub use super::cast::Cast;
+pub use super::scene::Scene;
 
 pub(super) const NAME: &str = "big.zip";
-const SOURCE: &str = "/home/seeder/big.zip";
-const TRACKER_PORT: u16 = 6969;
 /// From the last fault on, beside the time the bytes themselves need: back-offs, announce
 /// intervals, and idle time-outs of connections that went dark.
 pub const PATIENCE: Span = Span::secs(30 * 60);
 /// Times the bare transfer time of all copies one after another.
 const RATE_PATIENCE: u64 = 10;
-
-/// Who plays: makes the two roles. Another cast puts a planted bug on the stage.
-#[derive(Clone, Copy)]
-pub struct Cast {
-    pub tracker: fn(TrackerPlan) -> Box<dyn Role>,
-    pub node: fn(NodePlan) -> Box<dyn Role>,
-}
-
-impl Cast {
-    /// The roles of this program.
-    pub fn real() -> Cast {
-        Cast {
-            tracker: |plan| Box::new(Tracker::new(plan)),
-            node: |plan| Box::new(Node::new(plan)),
-        }
-    }
-}
-
-/// What a seed says about the swarm itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Scene {
-    /// Bytes of the content.
-    pub size: usize,
-    pub leechers: usize,
-    pub slots: u32,
-    /// Everyone on one machine, over loopback, as the demo does.
-    pub one_machine: bool,
-    pub keep_seeding: bool,
-    /// Keys and remembered hashes are kept on disk.
-    pub remembers: bool,
-    pub heal_at: Time,
-    /// Hostile peers that join, and stay when the faults have ceased.
-    pub hostile: Vec<Trick>,
-}
-
-impl Scene {
-    pub fn new(seed: u64) -> Scene {
-        let mut rng = stream(seed, Purpose::Scene);
-        let mut hostility = stream(seed, Purpose::Scene).fork(3);
-        let (size, leechers) = (size(&mut rng), rng.between(1, 5) as usize);
-        // Up to half of the peers.
-        let count = hostility.below(leechers as u64 + 2);
-        let trick = |_| Trick::ALL[hostility.below(Trick::ALL.len() as u64) as usize];
-        Scene {
-            size,
-            leechers,
-            slots: rng.between(1, 8) as u32,
-            one_machine: rng.chance(250),
-            keep_seeding: rng.chance(500),
-            remembers: rng.chance(500),
-            heal_at: Time::ZERO + Span::secs(rng.between(30, 300)),
-            hostile: (0..count).map(trick).collect(),
-        }
-    }
-}
-
-/// A size at a boundary, or any up to 2 MiB.
-fn size(rng: &mut Rng) -> usize {
-    const EDGES: [usize; 6] = [16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20, 2 << 20];
-    match rng.below(10) {
-        0 => rng.below(2) as usize,
-        1..6 => {
-            let edge = EDGES[rng.below(EDGES.len() as u64) as usize];
-            let times = rng.between(1, ((2 << 20) / edge) as u64) as usize;
-            edge * times + rng.below(3) as usize - 1
-        }
-        _ => rng.below(2 << 20) as usize,
-    }
-}
 
 struct Leecher {
     node: NodeId,
@@ -117,6 +47,7 @@ pub struct Swarm {
     /// When each node is started again, if it is to be.
     returns: Vec<Option<Time>>,
     looked: u64,
+    pub(super) durability: Option<Durability>,
 }
 
 impl Swarm {
@@ -126,7 +57,8 @@ impl Swarm {
     }
 
     pub fn in_weather(seed: u64, cast: Cast, weather: Weather, print: bool) -> Swarm {
-        let scene = Scene::new(seed);
+        let mut scene = Scene::new(seed);
+        scene.disks.retain(|_| cast.bears_disks);
         let mut world = World::traced(seed, weather, print);
         let mut content = vec![0; scene.size];
         stream(seed, Purpose::Content).fill(&mut content);
@@ -145,20 +77,12 @@ impl Swarm {
         world.disk(seeder).make_dirs("/home/seeder");
         world.disk(seeder).put(SOURCE, &content);
         world.set_slots(seeder, scene.slots);
-        let mut leechers = Vec::new();
-        for number in 0..scene.leechers {
-            let home = format!("/home/leecher{number}");
-            let (scene, folder) = (scene.clone(), PathBuf::from(&home));
-            let node = world.add_idle(ip(10 + number as u8), move |env| {
-                let job = Job::Fetch(fetch_plan(&scene, folder.clone()));
-                (cast.node)(node_plan(&scene, env, &format!("leecher{number}"), job))
-            });
-            world.disk(node).make_dirs(&home);
-            let target = PathBuf::from(home).join(NAME);
-            leechers.push(Leecher { node, target, finished: false });
-        }
+        let leechers = leechers(&mut world, &scene, cast, &ip);
         let returns = vec![None; 2 + leechers.len()];
         let person = stream(seed, Purpose::Scene).fork(1);
+        let thought = stream(seed, Purpose::Crash).fork(1);
+        let durability = Durability::new(NAME, &content, leechers.len(), thought);
+        let durability = durability.filter(|_| cast.bears_disks);
         let mut swarm = Swarm {
             world,
             scene,
@@ -171,12 +95,32 @@ impl Swarm {
             person,
             returns,
             looked: 0,
+            durability,
         };
         swarm.plan(&mut stream(seed, Purpose::Scene).fork(2));
         for trick in swarm.scene.hostile.clone() {
             swarm.is_joined_by(trick, Time::ZERO + Span::secs(2));
         }
+        if swarm.scene.flood {
+            swarm.is_joined_by(Trick::AnnounceFlooder, Time::ZERO + Span::secs(1));
+        }
+        swarm.is_judged();
         swarm
+    }
+
+    /// Sets the judges at the doors of the honest.
+    fn is_judged(&mut self) {
+        if let Some(durability) = &self.durability {
+            let (geometry, bytes) = (durability.geometry, self.content.clone());
+            let known = Rc::new(Known { geometry, bytes });
+            for node in self.honest().collect::<Vec<_>>() {
+                self.world.watch_wire(node, known.clone());
+            }
+        }
+        if !self.scene.one_machine {
+            let hostile = self.hostile.iter().map(|node| self.world.ip(*node)).collect();
+            self.world.must_answer(self.tracker, hostile);
+        }
     }
 
     /// Starts, kills, power cuts and returns.
@@ -199,6 +143,37 @@ impl Swarm {
             self.world.plan(fall, node, act);
             self.world.plan((fall + down).min(self.scene.heal_at), node, Act::Start);
         }
+        if !calm {
+            self.plan_troubles();
+        }
+    }
+
+    /// What disks and the network between machines do, as the scene says.
+    fn plan_troubles(&mut self) {
+        for (number, trouble) in self.scene.disks.clone() {
+            let node = self.leechers[number].node;
+            match trouble {
+                DiskTrouble::Full { since, until, free } => {
+                    self.world.plan(since, node, Act::DiskFills(free));
+                    self.world.plan(until, node, Act::DiskHeals);
+                }
+                DiskTrouble::Refuses { at, fault } | DiskTrouble::Fails { at, fault } => {
+                    self.world.plan(at, node, Act::DiskFails(fault));
+                }
+            }
+            self.world.plan(self.scene.heal_at, node, Act::DiskHeals);
+        }
+        let all: Vec<NodeId> = [self.tracker].into_iter().chain(self.honest()).collect();
+        for parting in self.scene.partitions.clone() {
+            let inside = all.iter().enumerate().filter(|(n, _)| parting.inside & 1 << n != 0);
+            let inside: Vec<NodeId> = inside.map(|(_, node)| *node).collect();
+            self.world.part(&inside, parting.ways, parting.since, parting.until);
+        }
+    }
+
+    /// The process of a leecher, and where its file shall be.
+    pub(super) fn leecher(&self, number: usize) -> (NodeId, PathBuf) {
+        (self.leechers[number].node, self.leechers[number].target.clone())
     }
 
     /// The peers that mean well.
@@ -254,6 +229,7 @@ impl Swarm {
         if !self.hostile.is_empty() {
             self.honest_are_not_struck()?;
         }
+        self.look_at_disks()?;
         self.looked += 1;
         for number in 0..self.leechers.len() {
             let (node, ended) = {
@@ -265,11 +241,28 @@ impl Swarm {
                 self.look_at_target(number)?;
             }
             if !self.leechers[number].finished {
-                let gave_up = [Ending::Network, Ending::NotFound, Ending::NoSource];
-                self.start_again(node, &gave_up)?;
+                let gave_up = [Ending::Network, Ending::NotFound, Ending::NoSource, Ending::Disk];
+                // Of a disk that refuses, only one that has trouble may complain.
+                let may = gave_up.len() - usize::from(!self.may_fail_at_disk(number, node)?);
+                self.start_again(node, &gave_up[..may])?;
             }
         }
         Ok(())
+    }
+
+    /// L4: a full disk is waited for by one that came so far that it takes payload.
+    fn may_fail_at_disk(&self, number: usize, node: NodeId) -> Result<bool, String> {
+        let full_only = self.scene.disk_fills(number) && !self.scene.disk_fails(number);
+        if full_only && self.world.ending(node) == Some(Ending::Disk) {
+            let born = self.world.born(node);
+            let life = self.world.events(node).iter().filter(|(at, _)| *at >= born);
+            let far = life.filter(|(_, event)| event.kind == "first_byte").count();
+            if far > 0 {
+                let words = self.last_words(node);
+                return Err(format!("L4: leecher {number} did not wait for room: {words}"));
+            }
+        }
+        Ok(full_only || self.scene.disk_fails(number))
     }
 
     fn look_at_target(&mut self, number: usize) -> Result<(), String> {
@@ -320,6 +313,7 @@ impl Swarm {
 
     /// At the very end, once more, every copy and the source.
     fn audit(&mut self) -> Result<(), String> {
+        self.world.look_at_all()?;
         if self.world.disk(self.seeder).get(SOURCE).as_ref() != Some(&self.content) {
             return Err("the seeder's own file was changed".into());
         }
@@ -332,64 +326,24 @@ impl Swarm {
     }
 }
 
-fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
-    let ip = if scene.one_machine { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-    TrackerPlan {
-        bind: SocketAddr::new(ip.into(), TRACKER_PORT),
-        addresses: vec![env.ip],
-        wall_start_s: env.wall_start_s,
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: scene.remembers.then(|| "/home/tracker/.state/key".into()),
-        keep_names_s: 24 * 3600,
+/// The leechers of a scene on their machines, none of them started.
+fn leechers(
+    world: &mut World,
+    scene: &Scene,
+    cast: Cast,
+    ip: &dyn Fn(u8) -> IpAddr,
+) -> Vec<Leecher> {
+    let mut leechers = Vec::new();
+    for number in 0..scene.leechers {
+        let home = format!("/home/leecher{number}");
+        let (scene, folder) = (scene.clone(), PathBuf::from(&home));
+        let node = world.add_idle(ip(10 + number as u8), move |env| {
+            let job = Job::Fetch(fetch_plan(&scene, folder.clone()));
+            (cast.node)(node_plan(&scene, env, &format!("leecher{number}"), job))
+        });
+        world.disk(node).make_dirs(&home);
+        let target = PathBuf::from(home).join(NAME);
+        leechers.push(Leecher { node, target, finished: false });
     }
-}
-
-fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> NodePlan {
-    let tracker_ip = if scene.one_machine { [127, 0, 0, 1] } else { [10, 0, 0, 1] };
-    let tracker = SocketAddr::from((tracker_ip, TRACKER_PORT));
-    let mut peer_id = *b"-LM0100-............";
-    peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
-    let listen_on_all = Listen { ip: Ipv4Addr::UNSPECIFIED.into(), ports: Listen::PORTS };
-    NodePlan {
-        job,
-        tracker,
-        tracker_text: tracker.to_string(),
-        listen: (env.seed.is_multiple_of(2) && !scene.one_machine).then_some(listen_on_all),
-        addresses: vec![env.ip],
-        peer_id: PeerId(peer_id),
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
-        slots: scene.slots,
-    }
-}
-
-fn seed_plan(scene: &Scene) -> SeedPlan {
-    SeedPlan {
-        path: SOURCE.into(),
-        file_name: NAME.into(),
-        publish_as: None,
-        torrent_out: None,
-        hash_cache: scene.remembers.then(|| "/home/seeder/.cache".into()),
-    }
-}
-
-fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
-    FetchPlan {
-        want: Want { name: NAME.into(), pin: None },
-        directory,
-        out: None,
-        out_must_be_directory: false,
-        overwrite: false,
-        keep_seeding: scene.keep_seeding,
-        timeout: None,
-        sources: SOURCES_DEFAULT,
-    }
-}
-
-fn secret(seed: u64) -> [u8; 32] {
-    let mut secret = [0; 32];
-    Rng::new(seed).fork(32).fill(&mut secret);
-    secret
+    leechers
 }

@@ -3,7 +3,7 @@
 
 use super::laws;
 use super::weather::Planted;
-use super::world::{Happening, NodeId, TURN, WALL_START_S, World};
+use super::world::{Happening, TURN, WALL_START_S, World};
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Closed, Effect, FileOp, Input, Outbox};
 use crate::core::time::{Span, Time};
@@ -25,25 +25,42 @@ impl World {
         process.turns += 1;
         self.trace.input(at, &input);
         let verdict = process.watch.input(now, process.role.deadline(), &input);
+        process.judges.input(now, &input);
         process.role.on(now, input, &mut process.out);
         if let Some(conn) = closed {
             process.out.conns.remove(conn);
         }
         let verdict = verdict.and_then(|()| process.watch.effects(&process.out, 0));
+        let verdict = verdict.and_then(|()| process.judges.effects(now, &process.out));
         let verdict = verdict.and_then(|()| match process.wakes_in_a_row > WAKES_IN_A_ROW_MAX {
             true => Err("the role only wakes, again and again".into()),
             false => Ok(()),
         });
         let due = process.turns.is_multiple_of(SNAPSHOT_EVERY);
-        let slots_max = self.nodes[node].slots_max;
-        let picture = due.then(|| self.snapshot(NodeId(node))).flatten();
-        let verdict =
-            verdict.and_then(|()| picture.map_or(Ok(()), |p| laws::snapshot(&p, slots_max)));
+        let verdict = verdict.and_then(|()| if due { self.look(node) } else { Ok(()) });
         if let Err(what) = verdict {
             self.broken(format!("node {node} life {}: {what}", at.life));
         }
         self.apply_all(node);
         self.plan_wake(node);
+    }
+
+    /// The looks that are due now and then, at every process now.
+    pub(super) fn look_at_all(&mut self) -> Result<(), String> {
+        (0..self.nodes.len()).try_for_each(|node| {
+            self.look(node).map_err(|what| format!("at the end: node {node}: {what}"))
+        })
+    }
+
+    /// What can be seen of a role and is dear to look at.
+    fn look(&mut self, node: usize) -> Result<(), String> {
+        let slots_max = self.nodes[node].slots_max;
+        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+        let now = Time::ZERO + self.now.since(process.born);
+        let picture = process.role.snapshot(now);
+        laws::snapshot(&picture, slots_max)?;
+        process.role.audit()?;
+        process.judges.look(now, &picture)
     }
 
     fn apply_all(&mut self, node: usize) {

@@ -2,19 +2,23 @@
 //! event is taken at a time, in the order of (virtual time, sequence number); time jumps between
 //! them.
 
-use super::disk::Disk;
+use super::disk::{Disk, Fault};
+use super::judges::{Judges, Matters};
 use super::laws::Watch;
 use super::net::Bound;
+use super::partition::Partition;
 use super::tcp::{Step, Stream};
 use super::trace::{At, Trace};
 use super::weather::{Purpose, Weather, stream};
+pub use super::wire_laws::Known;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 /// Unix seconds at the birth of every world: 2030-01-01.
 pub const WALL_START_S: u64 = 1_893_456_000;
@@ -54,6 +58,12 @@ pub enum Act {
     /// The power of its machine fails: what was not synced may be lost, and nobody is told.
     PowerCut,
     Ask(Command),
+    /// The disk of its machine refuses something.
+    DiskFails(Fault),
+    /// So many bytes stay free on the disk of its machine.
+    DiskFills(u64),
+    /// The disk of its machine refuses nothing more, and has room.
+    DiskHeals,
 }
 
 pub(super) enum Happening {
@@ -76,8 +86,10 @@ pub(super) struct Node {
     pub host: usize,
     pub make: Make,
     pub life: u32,
+    pub born: Time,
     pub process: Option<Process>,
     pub slots_max: Option<u32>,
+    pub matters: Matters,
     pub events: Vec<(Time, Event)>,
     pub ending: Option<Ending>,
 }
@@ -87,6 +99,7 @@ pub(super) struct Process {
     pub role: Box<dyn Role>,
     pub out: Outbox,
     pub watch: Watch,
+    pub judges: Judges,
     pub born: Time,
     /// Its connections: stream and side.
     pub conns: BTreeMap<ConnId, (u64, usize)>,
@@ -116,6 +129,7 @@ pub struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) streams: BTreeMap<u64, Stream>,
     pub(super) last_stream: u64,
+    pub(super) partitions: Vec<Partition>,
     agenda: BTreeMap<(Time, u64), Happening>,
     last_sequence: u64,
     /// The present virtual second and the events in it.
@@ -146,6 +160,7 @@ impl World {
             nodes: Vec::new(),
             streams: BTreeMap::new(),
             last_stream: 0,
+            partitions: Vec::new(),
             agenda: BTreeMap::new(),
             last_sequence: 0,
             busy: (0, 0),
@@ -181,8 +196,10 @@ impl World {
             host,
             make: Box::new(make),
             life: 0,
+            born: Time::ZERO,
             process: None,
             slots_max: None,
+            matters: Matters::default(),
             events: Vec::new(),
             ending: None,
         });
@@ -192,6 +209,16 @@ impl World {
     /// The law of slots for this node.
     pub fn set_slots(&mut self, node: NodeId, slots_max: u32) {
         self.nodes[node.0].slots_max = Some(slots_max);
+    }
+
+    /// The laws of the peer wire for this node, which shares or fetches this content.
+    pub fn watch_wire(&mut self, node: NodeId, known: Rc<Known>) {
+        self.nodes[node.0].matters.known = Some(known);
+    }
+
+    /// The law of answers for a tracker, towards everybody but these.
+    pub fn must_answer(&mut self, node: NodeId, but: BTreeSet<IpAddr>) {
+        self.nodes[node.0].matters.answers_but = Some(but);
     }
 
     pub fn plan(&mut self, at: Time, node: NodeId, act: Act) {
@@ -214,6 +241,16 @@ impl World {
     /// How its last life ended, if it ended by itself.
     pub fn ending(&self, node: NodeId) -> Option<Ending> {
         self.nodes[node.0].ending
+    }
+
+    /// The address of the node's machine.
+    pub fn ip(&self, node: NodeId) -> IpAddr {
+        self.hosts[self.nodes[node.0].host].ip
+    }
+
+    /// When its last life began.
+    pub fn born(&self, node: NodeId) -> Time {
+        self.nodes[node.0].born
     }
 
     pub fn running(&self, node: NodeId) -> bool {

@@ -1,6 +1,6 @@
 //! File work of a swarm: pieces on their way to disk, and what follows when they are there.
 
-use super::{Happened, Swarm};
+use super::{Happened, Struck, Swarm};
 use crate::content::geometry::Piece;
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
@@ -52,9 +52,16 @@ impl Swarm {
         self.fetch.as_ref().is_some_and(Leecher::writes)
     }
 
-    /// Ends every conversation at once: what was written is not to be had from here any more.
-    pub fn abandon(self, out: &mut Outbox) {
+    /// Ends every conversation at once: what was written is not to be had from here any more. What
+    /// is known of those who lied is for the swarm that follows.
+    pub fn abandon(mut self, out: &mut Outbox) -> Struck {
         self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close(*conn));
+        self.neighbours.take_struck()
+    }
+
+    /// Goes on with what an earlier swarm of the content knew of those who lied.
+    pub fn keep_struck(&mut self, struck: Struck) {
+        self.neighbours.keep_struck(struck);
     }
 
     pub(super) fn take_news(&mut self, now: Time, out: &mut Outbox) {
@@ -75,7 +82,8 @@ impl Swarm {
                 }
                 News::Broken(piece) => {
                     let line = format!("piece {} does not match; asked again", piece.index());
-                    out.tell(Event::warning("corrupt", line));
+                    let piece = u64::from(piece.index());
+                    out.tell(Event::warning("corrupt", line).number("piece", piece));
                 }
                 News::DiskFailed(error) => self.happened.push(Happened::DiskFailed(error)),
             }
@@ -102,7 +110,8 @@ impl Swarm {
         }
         let peer = session.remote.to_string();
         let line = format!("peer {peer}: piece {} does not match its hash", piece.index());
-        out.tell(Event::warning("corrupt", line).text("peer", peer));
+        let piece = u64::from(piece.index());
+        out.tell(Event::warning("corrupt", line).text("peer", peer).number("piece", piece));
         self.end(conn, Fault::peer("sent a piece that does not match its hash"), now, out);
     }
 }

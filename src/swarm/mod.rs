@@ -1,6 +1,7 @@
 //! One content: its conversations, its two halves and its neighbours. It routes facts from the
 //! conversations to the halves; it decides nothing about pieces or slots.
 
+mod crowd;
 mod dials;
 mod facts;
 mod files;
@@ -22,6 +23,7 @@ use crate::seeder::Seeder;
 use crate::seeder::library::Library;
 use crate::wire::peer::{Framer, Handshake};
 use neighbours::Neighbours;
+pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -138,6 +140,9 @@ impl Swarm {
         now: Time,
         out: &mut Outbox,
     ) {
+        if crowd::is_full(&self.sessions, remote.ip()) {
+            return out.close(conn);
+        }
         let geometry = self.content.geometry;
         let read = (framer, handshake);
         let session = Session::accepted(conn, remote, read, identity, geometry, now);
@@ -231,6 +236,11 @@ impl Swarm {
     /// Ends every conversation once what it was promised has left.
     pub fn hang_up(&mut self, out: &mut Outbox) {
         self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
+    }
+
+    /// Whether the books of the fetching half agree.
+    pub fn audit(&self) -> Result<(), String> {
+        self.fetch.as_ref().map_or(Ok(()), |fetch| fetch.audit(&self.sessions))
     }
 
     /// Whether nobody is connected or being dialled.

@@ -30,6 +30,9 @@ const STRUCK: Span = Span::secs(600);
 /// Conversations that ended whose peers may still be found out.
 const GONE_MAX: usize = 64;
 
+/// Peers that sent bad data, and until when each is left alone.
+pub type Struck = VecDeque<(PeerId, Time)>;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reach {
     Fresh,
@@ -94,7 +97,7 @@ pub struct Neighbours {
     /// Who was who in the last conversations that ended.
     gone: VecDeque<Gone>,
     /// Peers that sent bad data, and until when we do not converse with them, whoever dials.
-    struck: VecDeque<(PeerId, Time)>,
+    struck: Struck,
     /// Puts addresses in an order of our own, so that not all dial the same first.
     seed: u64,
 }
@@ -166,6 +169,15 @@ impl Neighbours {
     pub fn strike(&mut self, peer_id: PeerId, now: Time) {
         self.struck.truncate(GONE_MAX - 1);
         self.struck.push_front((peer_id, now + STRUCK));
+    }
+
+    /// Who is struck, for a swarm that begins anew.
+    pub fn take_struck(&mut self) -> Struck {
+        std::mem::take(&mut self.struck)
+    }
+
+    pub fn keep_struck(&mut self, struck: Struck) {
+        self.struck = struck;
     }
 
     pub fn is_struck(&self, peer_id: PeerId, now: Time) -> bool {

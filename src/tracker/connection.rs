@@ -132,6 +132,24 @@ impl Connection {
         }
     }
 
+    /// Whether it could go on, were there work left in this turn; `generation` is the newest of the
+    /// catalogue.
+    pub fn has_work(&self, generation: u64) -> bool {
+        match &self.phase {
+            Phase::Catalogue(conversation) => conversation.has_work(self.queued, generation),
+            Phase::Http(exchange) => exchange.has_work(self.queued),
+            Phase::Opening(_) | Phase::Closing => false,
+        }
+    }
+
+    /// Bytes that its watches take; 0 if it watches nothing.
+    pub fn watch_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Catalogue(conversation) => conversation.watch_bytes(),
+            _ => 0,
+        }
+    }
+
     /// A second has passed; true if there may be something to go on with.
     pub fn refill(&mut self) -> bool {
         match &mut self.phase {
@@ -218,6 +236,8 @@ impl Connection {
             return Verdict::Refused;
         }
         let client = Client {
+            conn,
+            ip: self.source,
             owner: hello.node_key.as_ref().map(Owner::of),
             rights: hello.ticket.get(4).copied().unwrap_or_default(),
             public: public_source(self.source).is_some(),

@@ -1,23 +1,29 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
+use super::raw_stream::Stream;
 use super::registry::Registry;
 use super::requests::{self, Client, Reply};
+use super::watches::Watches;
+use super::work::{REQUEST_BYTES_A_STEP, REQUEST_STEPS};
 use crate::core::fault::Refusal;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::Answer;
-use crate::wire::catalogue::frame::{FIN, FrameLimits, FrameReader, RAW, write_frame};
+use crate::wire::catalogue::frame::{FrameLimits, FrameReader, Message, write_message};
 use crate::wire::catalogue::request::Request;
 use crate::wire::catalogue::{RAW_FRAME_BYTES, kind};
-use std::sync::Arc;
 
 /// The next answer or frame is made only while fewer bytes than this wait to be sent.
 pub const QUEUE_BYTES: u64 = 256 * 1024;
-/// Requests a connection may spend at once, and what it gets back per second. Beyond, it waits.
+/// Requests a connection from a public address may spend at once, and what it gets back per second.
+/// Beyond, it waits.
 pub const REQUESTS_BURST: u32 = 400;
 pub const REQUESTS_PER_S: u32 = 200;
+/// The same for loopback and private addresses.
+pub const NEAR_REQUESTS_BURST: u32 = 40_000;
+pub const NEAR_REQUESTS_PER_S: u32 = 20_000;
 /// A message that is slower than this after its first seconds is not waited for.
 const RATE_BYTES_MIN: u64 = 1024;
 const SLOW: Span = Span::secs(10);
@@ -38,37 +44,32 @@ pub struct Conversation {
     /// Largest frame the client takes.
     frame_max: u32,
     reader: FrameReader,
-    /// What came and waits until the answers before it are taken.
+    /// What came and waits until the answers before it are taken, and how much of it is done with.
     held: Vec<u8>,
+    done: usize,
     stream: Option<Stream>,
     /// Requests that may be executed at once.
     credit: u32,
     is_read: bool,
+    watches: Watches,
     /// Since when a message is coming in, and how many bytes came since.
     inside: Option<(Time, u64)>,
     answer: Vec<u8>,
 }
 
-/// Bytes on their way out as RAW frames.
-#[derive(Debug)]
-struct Stream {
-    number: u16,
-    parts: Vec<Arc<[u8]>>,
-    /// First part that has not left whole, and how much of it has.
-    part: usize,
-    at: usize,
-}
-
 impl Conversation {
     pub fn new(client: Client, frame_max: u32) -> Conversation {
+        let credit = if client.public { REQUESTS_BURST } else { NEAR_REQUESTS_BURST };
         Conversation {
             client,
             frame_max,
             reader: FrameReader::new(FrameLimits::TRACKER),
             held: Vec::new(),
+            done: 0,
             stream: None,
-            credit: REQUESTS_BURST,
+            credit,
             is_read: true,
+            watches: Watches::default(),
             inside: None,
             answer: Vec::new(),
         }
@@ -76,12 +77,27 @@ impl Conversation {
 
     /// Bytes kept for this connection alone.
     pub fn held(&self) -> usize {
-        self.held.capacity() + self.answer.capacity()
+        self.held.capacity() + self.answer.capacity() + self.watches.bytes()
     }
 
     /// A second has passed.
     pub fn refill(&mut self) {
-        self.credit = (self.credit + REQUESTS_PER_S).min(REQUESTS_BURST);
+        let (more, most) = match self.client.public {
+            true => (REQUESTS_PER_S, REQUESTS_BURST),
+            false => (NEAR_REQUESTS_PER_S, NEAR_REQUESTS_BURST),
+        };
+        self.credit = (self.credit + more).min(most);
+    }
+
+    /// Whether it could go on, were there work left in this turn.
+    pub fn has_work(&self, queued: u64, generation: u64) -> bool {
+        let requests = !self.held.is_empty() && self.is_free(queued);
+        requests || (self.watches.has_news(generation) && self.may_tell(queued))
+    }
+
+    /// Bytes that its watches take; 0 if it watches nothing.
+    pub fn watch_bytes(&self) -> usize {
+        self.watches.bytes()
     }
 
     /// Whether the message that is coming in takes too long.
@@ -109,11 +125,16 @@ impl Conversation {
                 return Heard::Broken;
             }
             self.held.extend_from_slice(bytes);
-            return self.go_on(now, conn, queued, registry, out);
+            self.pace(conn, out);
+            return Heard::Fine;
         }
         let mut rest = bytes;
-        let heard = self.requests(now, conn, &mut rest, queued, registry, out);
+        let mut queued = queued;
+        let heard = self.requests(now, conn, &mut rest, &mut queued, registry, out);
         self.held.extend_from_slice(rest);
+        if heard == Heard::Fine {
+            self.tell(conn, queued, registry, out);
+        }
         self.pace(conn, out);
         heard
     }
@@ -130,16 +151,41 @@ impl Conversation {
         queued += self.pump(conn, queued, out);
         let mut heard = Heard::Fine;
         if !self.held.is_empty() && self.is_free(queued) {
-            let mut held = std::mem::take(&mut self.held);
-            let mut rest = &held[..];
-            heard = self.requests(now, conn, &mut rest, queued, registry, out);
-            let left = rest.len();
-            held.drain(..held.len() - left);
-            held.shrink_to_fit();
-            self.held = held;
+            let held = std::mem::take(&mut self.held);
+            let mut rest = held.get(self.done..).unwrap_or_default();
+            heard = self.requests(now, conn, &mut rest, &mut queued, registry, out);
+            self.done = held.len() - rest.len();
+            if self.done < held.len() {
+                self.held = held;
+            } else {
+                self.done = 0;
+            }
+        }
+        if heard == Heard::Fine {
+            self.tell(conn, queued, registry, out);
         }
         self.pace(conn, out);
         heard
+    }
+
+    /// Whether a watch may be told something: not between the frames of an answer.
+    fn may_tell(&self, queued: u64) -> bool {
+        self.stream.is_none() && queued < QUEUE_BYTES
+    }
+
+    /// Tells the watches what there is to tell, while the client takes it.
+    fn tell(&mut self, conn: ConnId, mut queued: u64, registry: &mut Registry, out: &mut Outbox) {
+        while self.may_tell(queued)
+            && registry.work.is_left()
+            && let Some(news) = self.watches.next(self.client.owner, registry)
+        {
+            queued += match news.payload {
+                Ok(payload) => {
+                    self.payload(conn, kind::ANSWER | kind::WATCH, news.stream, &payload, out)
+                }
+                Err(refusal) => self.refuse(conn, news.stream, refusal, out),
+            };
+        }
     }
 
     fn is_free(&self, queued: u64) -> bool {
@@ -161,11 +207,11 @@ impl Conversation {
         now: Time,
         conn: ConnId,
         rest: &mut &[u8],
-        mut queued: u64,
+        queued: &mut u64,
         registry: &mut Registry,
         out: &mut Outbox,
     ) -> Heard {
-        while self.is_free(queued) && !rest.is_empty() {
+        while self.is_free(*queued) && registry.work.is_left() && !rest.is_empty() {
             let message = match self.reader.next(rest) {
                 Ok(message) => message,
                 Err(refusal) => {
@@ -183,17 +229,66 @@ impl Conversation {
             };
             self.inside = None;
             self.credit -= 1;
-            let request = Request::decode(&message);
-            queued += match request {
-                Ok(request) => {
-                    let client = &self.client;
-                    let reply = requests::execute(registry, now, client, request, out);
-                    self.reply(conn, message.stream, reply, queued, out)
-                }
-                Err(refusal) => self.refuse(conn, message.stream, refusal, out),
-            };
+            let steps = message.payload.len() as u64 / REQUEST_BYTES_A_STEP + REQUEST_STEPS;
+            registry.work.spend(steps);
+            *queued += self.request(now, conn, &message, *queued, registry, out);
         }
         Heard::Fine
+    }
+
+    /// Executes one request and answers it; the bytes of the answer.
+    fn request(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        message: &Message,
+        queued: u64,
+        registry: &mut Registry,
+        out: &mut Outbox,
+    ) -> u64 {
+        let stream = message.stream;
+        let taken = match Request::decode(message) {
+            Ok(Request::Watch(watch)) => match self.watches.begin(stream, &watch, registry) {
+                // Its first news are its answer; they come as soon as there is work left.
+                Ok(()) => return self.tell_first(conn, registry, out),
+                Err(refusal) => Err(refusal),
+            },
+            Ok(Request::Unwatch) => {
+                self.watches.end(stream, registry);
+                Ok(Reply::Answer(Answer::Unwatched))
+            }
+            Ok(request) => Ok(requests::execute(registry, now, &self.client, request, out)),
+            Err(refusal) => Err(refusal),
+        };
+        match taken {
+            Ok(reply) => self.reply(conn, stream, reply, queued, out),
+            Err(refusal) => self.refuse(conn, stream, refusal, out),
+        }
+    }
+
+    /// The first page of a watch that was begun just now, so that answers keep their order.
+    fn tell_first(&mut self, conn: ConnId, registry: &mut Registry, out: &mut Outbox) -> u64 {
+        let Some(news) = self.watches.first(self.client.owner, registry) else { return 0 };
+        match news.payload {
+            Ok(payload) => {
+                self.payload(conn, kind::ANSWER | kind::WATCH, news.stream, &payload, out)
+            }
+            Err(refusal) => self.refuse(conn, news.stream, refusal, out),
+        }
+    }
+
+    /// Sends an answer that is written already; the bytes of its frames.
+    fn payload(
+        &mut self,
+        conn: ConnId,
+        kind: u8,
+        stream: u16,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> u64 {
+        self.answer.clear();
+        write_message((kind, 0, stream), payload, self.frame_max, &mut self.answer);
+        self.send_answer(conn, out)
     }
 
     fn refuse(&mut self, conn: ConnId, stream: u16, refusal: Refusal, out: &mut Outbox) -> u64 {
@@ -210,6 +305,7 @@ impl Conversation {
     ) -> u64 {
         match reply {
             Reply::Answer(answer) => self.answer(conn, stream, &answer, out),
+            Reply::Payload(kind, payload) => self.payload(conn, kind, stream, &payload, out),
             Reply::Stream { parts, skip } => {
                 self.stream = Some(Stream::new(stream, parts, skip));
                 self.pump(conn, queued, out)
@@ -220,6 +316,10 @@ impl Conversation {
     fn answer(&mut self, conn: ConnId, stream: u16, answer: &Answer, out: &mut Outbox) -> u64 {
         self.answer.clear();
         answer.encode(stream, self.frame_max, &mut self.answer);
+        self.send_answer(conn, out)
+    }
+
+    fn send_answer(&mut self, conn: ConnId, out: &mut Outbox) -> u64 {
         out.send(conn, &self.answer);
         let bytes = self.answer.len() as u64;
         if self.answer.capacity() > 4096 {
@@ -245,34 +345,5 @@ impl Conversation {
             }
         }
         sent
-    }
-}
-
-impl Stream {
-    fn new(number: u16, parts: Vec<Arc<[u8]>>, skip: u64) -> Stream {
-        let mut stream = Stream { number, parts, part: 0, at: 0 };
-        stream.at = usize::try_from(skip).unwrap_or(usize::MAX);
-        while let Some(part) = stream.parts.get(stream.part)
-            && stream.at >= part.len()
-        {
-            stream.at -= part.len();
-            stream.part += 1;
-        }
-        stream
-    }
-
-    /// Appends the next frame with at most `most` bytes of one part; true if it is the last.
-    fn frame(&mut self, most: usize, out: &mut Vec<u8>) -> bool {
-        let part = self.parts.get(self.part).map(|part| &part[..]).unwrap_or_default();
-        let left = part.get(self.at..).unwrap_or_default();
-        let now = left.get(..most).unwrap_or(left);
-        self.at += now.len();
-        if self.at >= part.len() {
-            (self.part, self.at) = (self.part + 1, 0);
-        }
-        let last = self.part >= self.parts.len();
-        let flags = if last { RAW | FIN } else { RAW };
-        write_frame(kind::ANSWER | kind::FETCH, flags, self.number, now, out);
-        last
     }
 }

@@ -3,6 +3,7 @@
 
 use super::connection_id::{ConnectionIds, Standing};
 use super::fleet::Said;
+use super::mac::Key;
 use super::registry::Registry;
 use super::source::{answerable, handed};
 use super::swarm::{Asker, PeerKey};
@@ -26,10 +27,18 @@ pub const PEERS_DEFAULT: usize = 50;
 pub const PEERS_MAX: usize = 200;
 /// Bytes of an announce answer before its peers.
 const ANNOUNCE_HEAD_BYTES: usize = 20;
-/// What this tracker can.
-const CAPS: u32 = caps::WRITE | caps::METAINFO | caps::PREFIX | caps::HTTP;
 /// When a client that has the newest list should ask again.
 const POLL_S: u32 = 30;
+
+/// What every tracker of this version can do.
+const CAPS: u32 = caps::WRITE
+    | caps::METAINFO
+    | caps::DELTA
+    | caps::PREFIX
+    | caps::WATCH
+    | caps::REGISTER
+    | caps::GLOB
+    | caps::HTTP;
 
 /// A datagram as it came.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +55,8 @@ pub struct World<'a> {
     /// TCP connections that are open, and the most there may be.
     pub open: usize,
     pub open_max: usize,
+    /// The names of an earlier run may be on their way back.
+    pub returning: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +77,7 @@ pub struct Datagrams {
 struct Silence;
 
 impl Datagrams {
-    pub fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
+    fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
         Datagrams {
             ids,
             listening: None,
@@ -76,6 +87,13 @@ impl Datagrams {
             answer: Vec::new(),
             peers: Vec::new(),
         }
+    }
+
+    /// The UDP side and the judge of tickets, with keys of this secret.
+    pub fn keyed(secret: &[u8; 32], ours: Vec<IpAddr>) -> (Datagrams, Tickets) {
+        let key = Key::new(secret);
+        let tickets = Tickets::new(key.derive(b"lmk tickets"));
+        (Datagrams::new(ConnectionIds::new(key), ours), tickets)
     }
 
     pub fn listens(&mut self, at: SocketAddr) {
@@ -132,7 +150,7 @@ impl Datagrams {
             Ok(Request::Scrape { cid, tid, hashes }) => {
                 if self.knows(cid, tid, unix_s, news)? {
                     let rows = hashes.iter().map(|hash| {
-                        let (counts, completed) = world.registry.swarms.scrape(*hash);
+                        let (counts, completed) = world.registry.scrape(*hash);
                         let (seeders, leechers) = (counts.complete, counts.incomplete);
                         ScrapeRow { seeders, completed, leechers }
                     });
@@ -215,7 +233,7 @@ impl Datagrams {
         world.registry.reported(now, &heard, said);
         self.choose(now, news, request, &heard, world);
         // The numbers of this swarm, as every client of BEP 15 expects them.
-        let (counts, _) = world.registry.swarms.scrape(request.info_hash);
+        let (counts, _) = world.registry.scrape(request.info_hash);
         let response = Response::Announce(AnnounceResponse {
             tid,
             interval_s: announced.interval_s as u32,
@@ -255,8 +273,8 @@ impl Datagrams {
             want: wanted.min(room),
         };
         let (peers, ours) = (&mut self.peers, &self.ours);
-        world.registry.swarms.sample(now, heard.hash, &asker, &mut |peer| {
-            let Some(addr) = handed(peer.key.addr(), ip, news.to, ours) else { return false };
+        world.registry.sample(now, heard.hash, &asker, &mut |source| {
+            let Some(addr) = handed(source.key.addr(), ip, news.to, ours) else { return false };
             let itself = addr == heard.key.addr();
             if !itself {
                 peers.push(addr);
@@ -276,27 +294,29 @@ impl Datagrams {
         if !self.knows(request.cid, request.tid, unix_s, news)? {
             return Ok(());
         }
-        let response = self.ready(&request, news, unix_s, world);
+        let response = self.ready(now, &request, news, world);
         response.encode(&mut self.answer);
         Ok(())
     }
 
     fn ready(
         &self,
+        now: Time,
         request: &ControlRequest,
         news: Datagram<'_>,
-        unix_s: u64,
         world: &mut World<'_>,
     ) -> ControlResponse {
         let Some(version) = common_version((VERSION, VERSION), request.versions) else {
             return ControlResponse::bare(request.tid, 0, Status::BadVersion);
         };
-        let names = &world.registry.names;
+        let (names, unix_s) = (&world.registry.names, world.registry.unix_s(now));
         let open = self.listening.is_some_and(|at| !at.ip().is_loopback());
+        let open = if open { caps::OPEN } else { 0 };
         let answer = ControlResponse {
             generation: names.generation(),
             names: names.listed(),
-            caps: CAPS | if open { caps::OPEN } else { 0 },
+            caps: CAPS | open | if world.returning { caps::RETURNING } else { 0 },
+            age_s: u32::try_from(now.secs().max(1)).unwrap_or(u32::MAX),
             max_frame: CATALOGUE_FRAME_BYTES_MAX,
             max_page: LIST_PAGE_MAX,
             ..ControlResponse::bare(request.tid, version, Status::Ready)

@@ -48,6 +48,11 @@ impl Node {
         Node { left, downloaded, uploaded, slots, rate: 0, heard: now, from }
     }
 
+    /// A node that has it all and says no more of it, for as long as it is there.
+    pub fn complete(now: Time) -> Node {
+        Node::new(now, Said { left: 0, downloaded: 0, uploaded: 0, slots: None })
+    }
+
     fn says(&mut self, now: Time, said: Said) {
         let passed = now.since(self.from.0);
         if said.downloaded < self.from.1 {

@@ -13,22 +13,23 @@ pub fn load(path: &std::path::Path, out: &mut Outbox) -> crate::core::id::Ticket
     out.file(FileOp::Load { path: path.to_owned(), bytes_max: KEY_BYTES as u64 })
 }
 
-/// The key that the file holds; without one, the plan's fresh key, which is then kept.
-pub fn loaded(plan: &TrackerPlan, done: FileDone, out: &mut Outbox) -> [u8; 32] {
+/// The key that the file holds, and that it holds one; without one, the plan's fresh key, which is
+/// then kept.
+pub fn loaded(plan: &TrackerPlan, done: FileDone, out: &mut Outbox) -> ([u8; 32], bool) {
     let trouble = match done {
         FileDone::Loaded(Ok(bytes)) => match bytes.try_into() {
-            Ok(key) => return key,
+            Ok(key) => return (key, true),
             Err(_) => "it does not hold a key".to_owned(),
         },
         FileDone::Loaded(Err(FileError::NotFound)) => {
             save(plan, out);
-            return plan.secret;
+            return (plan.secret, false);
         }
         FileDone::Loaded(Err(error)) => error.reason(),
         _ => "an answer to another question".to_owned(),
     };
     out.tell(warning(plan, "read", &trouble));
-    plan.secret
+    (plan.secret, false)
 }
 
 /// The file was written, or not.

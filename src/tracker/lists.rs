@@ -1,21 +1,26 @@
-//! The TCP side: who is connected, for how long, and who had to go. Answers are produced only while
-//! little waits to be sent, so that a slow reader costs little.
+//! The TCP side: who is connected, for how long, who has the turn, and who had to go. Answers are
+//! produced only while little waits to be sent, so that a slow reader costs little.
 
 use super::connection::{Connection, Phase, Verdict};
 use super::desk::Desk;
+use super::registry::Registry;
 use super::source::public_source;
+use super::turns::Turns;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
+use crate::core::limits::DESCRIPTORS_MAX;
 use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-/// Connections in all, those promised to ticket holders included: every seeder keeps one, and some
-/// thousand machines may start at once.
-pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections in all, those promised to ticket holders included. The system may let us have fewer
+/// descriptors; then the loop takes no more than it can.
+pub const CONNECTIONS_MAX: usize = DESCRIPTORS_MAX as usize - 512;
 /// Connections of one public address (or IPv6 /64).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
+/// Connections of one private address; loopback has no limit of its own.
+pub const NEAR_CONNECTIONS_MAX: usize = 4096;
 /// Time for a hello, or for the first bytes of another protocol.
 pub const HELLO: Span = Span::secs(5);
 /// Silence after which a connection that is owed nothing is closed.
@@ -28,9 +33,9 @@ pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Lists {
     conns: BTreeMap<ConnId, Connection>,
-    /// Connections that are not closing, in all and per public address.
-    open: usize,
+    /// Connections that are not closing, per address whose connections are limited.
     of_address: BTreeMap<IpAddr, usize>,
+    turns: Turns,
     /// Bytes held back for HTTP connections.
     held: usize,
     /// Connections taken since the start.
@@ -89,32 +94,38 @@ impl Lists {
     }
 
     fn admits(&self, source: IpAddr) -> bool {
-        let same = public_source(source).and_then(|public| self.of_address.get(&public));
-        self.open < CONNECTIONS_MAX && same.is_none_or(|same| *same < ADDRESS_CONNECTIONS_MAX)
+        // One that is closing has its descriptor still.
+        self.conns.len() < CONNECTIONS_MAX
+            && limited(source).is_none_or(|(address, most)| {
+                self.of_address.get(&address).is_none_or(|same| *same < most)
+            })
     }
 
     fn opened(&mut self, source: IpAddr) {
-        (self.open, self.taken) = (self.open + 1, self.taken + 1);
-        if let Some(public) = public_source(source) {
-            *self.of_address.entry(public).or_default() += 1;
+        self.taken += 1;
+        if let Some((address, _)) = limited(source) {
+            *self.of_address.entry(address).or_default() += 1;
         }
     }
 
-    /// A connection is not spoken with any more: it is closing, or gone.
-    fn over(&mut self, conn: ConnId) {
+    /// A connection is not spoken with any more: it is closing, or gone. Its node is a source no
+    /// more, its watches are told no more.
+    fn over(&mut self, conn: ConnId, registry: &mut Registry) {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
+        self.turns.forget(conn);
+        registry.registrations.drop_node(conn);
+        registry.watch_bytes = registry.watch_bytes.saturating_sub(connection.watch_bytes());
         match std::mem::replace(&mut connection.phase, Phase::Closing) {
             Phase::Closing => return,
             Phase::Http(exchange) => self.held = self.held.saturating_sub(exchange.held()),
             Phase::Opening(_) | Phase::Catalogue(_) => {}
         }
-        self.open = self.open.saturating_sub(1);
-        if let Some(public) = public_source(connection.source)
-            && let Some(count) = self.of_address.get_mut(&public)
+        if let Some((address, _)) = limited(connection.source)
+            && let Some(count) = self.of_address.get_mut(&address)
         {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.of_address.remove(&public);
+                self.of_address.remove(&address);
             }
         }
     }
@@ -127,7 +138,9 @@ impl Lists {
         desk: &mut Desk<'_>,
         out: &mut Outbox,
     ) {
-        self.with(conn, out, |connection, out| connection.got_bytes(now, conn, bytes, desk, out));
+        self.with(conn, desk, out, |connection, desk, out| {
+            connection.got_bytes(now, conn, bytes, desk, out)
+        });
     }
 
     /// Bytes left the queue: time to go on with what was held back.
@@ -139,14 +152,14 @@ impl Lists {
         desk: &mut Desk<'_>,
         out: &mut Outbox,
     ) {
-        self.with(conn, out, |connection, out| {
+        self.with(conn, desk, out, |connection, desk, out| {
             connection.sent(now, bytes);
             connection.go_on(now, conn, desk, out)
         });
     }
 
-    pub fn closed(&mut self, conn: ConnId) {
-        self.over(conn);
+    pub fn closed(&mut self, conn: ConnId, registry: &mut Registry) {
+        self.over(conn, registry);
         if self.conns.remove(&conn).is_some_and(|connection| connection.is_owed()) {
             mark!("C07");
         }
@@ -160,25 +173,56 @@ impl Lists {
             let Some(connection) = self.conns.get_mut(&conn) else { continue };
             if connection.is_over(now) {
                 out.close(conn);
-                self.over(conn);
+                self.over(conn, desk.registry);
             } else if connection.refill() {
-                self.with(conn, out, |connection, out| connection.go_on(now, conn, desk, out));
+                self.go_on(now, conn, desk, out);
             }
         }
     }
 
+    /// The catalogue changed perhaps: those who watch are told in this turn.
+    pub fn note_generation(&mut self, generation: u64) {
+        self.turns.generation = generation;
+    }
+
+    /// Whether somebody could go on at once.
+    pub fn has_work(&self) -> bool {
+        self.turns.is_anyones()
+    }
+
+    /// A new turn: what waited for it goes on, each in its turn.
+    pub fn work(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+        desk.registry.work.refill();
+        let generation = self.turns.generation;
+        let conns = &self.conns;
+        let due = self.turns.begin(|conn| conns.get(&conn).is_some_and(|c| c.has_work(generation)));
+        for conn in due {
+            if !desk.registry.work.is_left() {
+                return self.turns.go_on_with(conn);
+            }
+            self.go_on(now, conn, desk, out);
+        }
+    }
+
+    fn go_on(&mut self, now: Time, conn: ConnId, desk: &mut Desk<'_>, out: &mut Outbox) {
+        self.with(conn, desk, out, |connection, desk, out| connection.go_on(now, conn, desk, out));
+    }
+
     /// Does something with a connection, keeps the books and does what it comes to.
-    fn with(
+    fn with<'a>(
         &mut self,
         conn: ConnId,
+        desk: &mut Desk<'a>,
         out: &mut Outbox,
-        work: impl FnOnce(&mut Connection, &mut Outbox) -> Verdict,
+        work: impl FnOnce(&mut Connection, &mut Desk<'a>, &mut Outbox) -> Verdict,
     ) {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         let held = connection.held_back();
         let before = out.effects.len();
-        let mut verdict = work(connection, out);
+        let mut verdict = work(connection, desk, out);
         connection.count_sent(out, before);
+        self.turns.note(conn, connection.has_work(self.turns.generation));
+        self.turns.note_watching(conn, connection.watch_bytes() > 0);
         let holds = connection.held_back();
         self.held = (self.held + holds).saturating_sub(held);
         if holds > held && self.held > HELD_BYTES_MAX {
@@ -193,6 +237,15 @@ impl Lists {
             Verdict::Drop => out.close(conn),
             _ => out.close_after_flush(conn),
         }
-        self.over(conn);
+        self.over(conn, desk.registry);
+    }
+}
+
+/// Whose connections are counted together with those of an address, and how many there may be.
+fn limited(source: IpAddr) -> Option<(IpAddr, usize)> {
+    match public_source(source) {
+        Some(public) => Some((public, ADDRESS_CONNECTIONS_MAX)),
+        None if source.is_loopback() => None,
+        None => Some((source, NEAR_CONNECTIONS_MAX)),
     }
 }

@@ -11,16 +11,21 @@ pub mod datagrams;
 pub mod desk;
 pub mod figures;
 pub mod fleet;
+pub mod history;
 pub mod http;
 pub mod interval;
 pub mod key_file;
+pub mod listing;
 pub mod lists;
 pub mod mac;
 pub mod metainfo;
+pub mod name_record;
 pub mod names;
 pub mod pairs;
 pub mod plan;
 pub mod publish;
+pub mod raw_stream;
+pub mod registrations;
 pub mod registry;
 pub mod requests;
 pub mod source;
@@ -28,20 +33,21 @@ pub mod swarm;
 pub mod swarms;
 pub mod tell;
 pub mod ticket;
+pub mod turns;
+pub mod watches;
+pub mod work;
 
 use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
-use crate::core::report::{Ending, Snapshot, TrackerRow};
+use crate::core::report::{Ending, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use clock::Clock;
-use connection_id::ConnectionIds;
 use datagrams::{Datagram, Datagrams, World};
 use desk::Desk;
 use figures::Figures;
 use http::pages::Pages;
 use lists::{CONNECTIONS_MAX, Lists};
-use mac::Key;
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
@@ -65,6 +71,8 @@ pub struct Tracker {
     load: Option<Ticket>,
     listen: Option<Ticket>,
     listening: bool,
+    /// A tracker with this key ran before.
+    ran_before: bool,
     next_tick: Time,
 }
 
@@ -76,9 +84,9 @@ impl Tracker {
         // Above any generation of a run before this one, and below 2^63.
         let generation = (plan.wall_start_s << 24 | rng.below(1 << 16)) & (u64::MAX >> 1);
         let names = Names::new(generation, Span::secs(plan.keep_names_s));
-        let (ids, tickets) = keyed(&plan.secret);
+        let (datagrams, tickets) = Datagrams::keyed(&plan.secret, plan.addresses.clone());
         Tracker {
-            datagrams: Datagrams::new(ids, plan.addresses.clone()),
+            datagrams,
             tickets,
             registry: Registry::new(clock, swarms, names),
             lists: Lists::default(),
@@ -87,6 +95,7 @@ impl Tracker {
             load: None,
             listen: None,
             listening: false,
+            ran_before: false,
             next_tick: Time::NEVER,
             plan,
         }
@@ -115,10 +124,9 @@ impl Tracker {
 
     fn got_file(&mut self, ticket: Ticket, done: FileDone, out: &mut Outbox) {
         if self.load.take_if(|load| *load == ticket).is_some() {
-            let secret = key_file::loaded(&self.plan, done, out);
-            let (ids, tickets) = keyed(&secret);
-            self.datagrams = Datagrams::new(ids, self.plan.addresses.clone());
-            self.tickets = tickets;
+            let (secret, there) = key_file::loaded(&self.plan, done, out);
+            self.ran_before = there;
+            (self.datagrams, self.tickets) = Datagrams::keyed(&secret, self.plan.addresses.clone());
             self.listen(out);
         } else {
             key_file::saved(&self.plan, &done, out);
@@ -166,6 +174,7 @@ impl Tracker {
             tickets: &mut self.tickets,
             open: self.lists.len(),
             open_max: CONNECTIONS_MAX,
+            returning: self.ran_before,
         };
         self.datagrams.got(now, news, &mut world, out);
         let said = self.datagrams.answered > answered;
@@ -181,12 +190,6 @@ impl Tracker {
     }
 }
 
-fn keyed(secret: &[u8; 32]) -> (ConnectionIds, Tickets) {
-    let key = Key::new(secret);
-    let tickets = Tickets::new(key.derive(b"lmk tickets"));
-    (ConnectionIds::new(key), tickets)
-}
-
 impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
@@ -194,7 +197,10 @@ impl Role for Tracker {
                 Some(path) => self.load = Some(key_file::load(path, out)),
                 None => self.listen(out),
             },
-            Input::Wake => {}
+            Input::Wake => {
+                let (lists, mut desk) = self.lists();
+                lists.work(now, &mut desk, out);
+            }
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
@@ -218,28 +224,24 @@ impl Role for Tracker {
                 let (lists, mut desk) = self.lists();
                 lists.sent(now, conn, bytes, &mut desk, out);
             }
-            Input::Closed { conn, .. } => self.lists.closed(conn),
+            Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.
             Input::Connected { .. } => {}
         }
+        self.lists.note_generation(self.registry.names.generation());
         self.figures.connections_dropped += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
     }
 
     fn deadline(&self) -> Time {
-        self.next_tick
+        // What could not be done in this turn is gone on with in the next one.
+        if self.lists.has_work() { Time::ZERO } else { self.next_tick }
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
-        let nodes = self.registry.swarms.nodes();
-        let row = TrackerRow {
-            names: self.registry.names.listed(),
-            seeders: nodes.complete.into(),
-            leechers: nodes.incomplete.into(),
-            answered: self.datagrams.answered,
-            dropped: self.datagrams.dropped + self.figures.connections_dropped,
-        };
+        let dropped = self.datagrams.dropped + self.figures.connections_dropped;
+        let row = self.registry.row(self.datagrams.answered, dropped);
         let waiting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }
     }

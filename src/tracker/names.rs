@@ -1,12 +1,15 @@
 //! The catalogue: which names there are, what they stand for, and who says so. A name may carry
 //! several contents; equal bytes published by several owners under one name are one entry.
 
+use super::counts::Counts;
+use super::history::{Change, Changes};
 use super::metainfo::Metainfo;
+pub use super::name_record::{Life, News, Published, Record};
 use crate::core::fault::Refusal;
 use crate::core::id::InfoHash;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::code;
-use crate::wire::catalogue::entry::{Entry, flag};
+use crate::wire::catalogue::entry::Entry;
 use crate::wire::catalogue::hello::Owner;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -32,67 +35,13 @@ pub const PENDING: Span = Span::secs(60);
 /// Where an entry stands in the order of the catalogue: its name, then the order of publishing.
 pub type Place = (Arc<str>, u64);
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Life {
-    /// Hidden from all but its owners until a source announces, or the time is over.
-    Pending { until: Time },
-    /// Seen by all; `alone` is since when it has no source.
-    Listed { alone: Option<Time> },
-}
-
-#[derive(Clone, Debug)]
-pub struct Record {
-    pub entry: Entry,
-    /// Whoever published it and did not take it back; the first is shown. Never empty.
-    pub owners: Vec<Owner>,
-    /// Generation and Unix second of its last change.
-    pub generation: u64,
-    pub time_s: u64,
-    pub life: Life,
-    pub metainfo: Metainfo,
-}
-
-impl Record {
-    pub fn is_seen_by(&self, viewer: Option<Owner>) -> bool {
-        matches!(self.life, Life::Listed { .. })
-            || viewer.is_some_and(|viewer| self.owners.contains(&viewer))
-    }
-
-    /// What the publisher said and the tracker knows.
-    pub fn flags(&self) -> u32 {
-        let stored = if self.metainfo.is_empty() { 0 } else { flag::METAINFO };
-        let pending = if matches!(self.life, Life::Pending { .. }) { flag::PENDING } else { 0 };
-        self.entry.flags | stored | pending
-    }
-
-    fn is_same(&self, entry: &Entry) -> bool {
-        (self.entry.v1, self.entry.v2) == (entry.v1, entry.v2)
-    }
-
-    fn has_source(&self) -> bool {
-        matches!(self.life, Life::Listed { alone: None })
-    }
-}
-
-/// A publishing that passed its checks.
-#[derive(Clone, Debug)]
-pub struct News {
-    pub entry: Entry,
-    pub metainfo: Metainfo,
-    pub owner: Owner,
-    pub time_s: u64,
-    /// Whether a complete peer is in its swarm already.
-    pub has_source: bool,
-    /// Whether limits per owner count.
-    pub public: bool,
-}
-
 #[derive(Debug)]
 pub struct Names {
     records: BTreeMap<Place, Record>,
     by_hash: BTreeMap<InfoHash, Vec<Place>>,
     by_owner: BTreeMap<Owner, u32>,
     generation: u64,
+    changes: Changes,
     next: u64,
     listed: u64,
     metainfo_bytes: usize,
@@ -109,6 +58,7 @@ impl Names {
             by_hash: BTreeMap::new(),
             by_owner: BTreeMap::new(),
             generation,
+            changes: Changes::new(generation),
             next: 0,
             listed: 0,
             metainfo_bytes: 0,
@@ -119,6 +69,30 @@ impl Names {
 
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// What changed after a generation, oldest first; RESYNC if that is not known any more.
+    pub fn changes(&self, since: u64) -> Result<impl Iterator<Item = &Change>, Refusal> {
+        self.changes.since(since, self.generation)
+    }
+
+    /// A visible change of an entry: its generation.
+    fn changed(&mut self, place: &Place, entry: &Entry) -> u64 {
+        self.generation += 1;
+        if let Some(hash) = entry.swarm_hashes().next() {
+            let (name, number) = (place.0.clone(), place.1);
+            self.changes.note(Change { generation: self.generation, name, number, hash });
+        }
+        self.generation
+    }
+
+    /// Counts the peers of the entries of a content anew.
+    pub fn recount(&mut self, hash: InfoHash, count: impl Fn(&Entry) -> Counts) {
+        for place in self.by_hash.get(&hash).into_iter().flatten() {
+            if let Some(record) = self.records.get_mut(place) {
+                record.counts = count(&record.entry);
+            }
+        }
     }
 
     /// Entries that all see.
@@ -210,6 +184,8 @@ impl Names {
                 *generation += 1;
                 (record.generation, record.time_s) = (*generation, time_s);
                 self.listed += 1;
+                let (name, number) = (place.0.clone(), place.1);
+                self.changes.note(Change { generation: *generation, name, number, hash });
                 shown.push(place.clone());
             }
             record.life = Life::Listed { alone: None };
@@ -260,18 +236,20 @@ impl Names {
             }
         }
         *self.by_owner.entry(news.owner).or_default() += 1;
-        let life = match news.has_source {
+        let has_source = news.counts.complete > 0;
+        let life = match has_source {
             true => Life::Listed { alone: None },
             false => Life::Pending { until: now + PENDING },
         };
-        self.listed += u64::from(news.has_source);
-        self.generation += 1;
+        self.listed += u64::from(has_source);
+        let generation = self.changed(&place, &news.entry);
         let mut record = Record {
             entry: news.entry,
             owners: vec![news.owner],
-            generation: self.generation,
+            generation,
             time_s: news.time_s,
             life,
+            counts: news.counts,
             metainfo: Metainfo::default(),
         };
         self.store(&mut record, news.metainfo);
@@ -296,8 +274,7 @@ impl Names {
             record.owners.push(news.owner);
             *self.by_owner.entry(news.owner).or_default() += 1;
         } else if !newest {
-            self.generation += 1;
-            (record.generation, record.time_s) = (self.generation, news.time_s);
+            (record.generation, record.time_s) = (self.changed(place, &record.entry), news.time_s);
         }
         self.store(&mut record, news.metainfo);
         self.records.insert(place.clone(), record);
@@ -363,7 +340,7 @@ impl Names {
         }
         if matches!(record.life, Life::Listed { .. }) {
             self.listed = self.listed.saturating_sub(1);
-            self.generation += 1;
+            self.changed(place, &record.entry);
         }
         self.metainfo_bytes = self.metainfo_bytes.saturating_sub(record.metainfo.bytes());
         Some(record)
@@ -377,12 +354,4 @@ impl Names {
             }
         }
     }
-}
-
-/// What a publishing came to.
-#[derive(Debug)]
-pub struct Published {
-    pub place: Place,
-    pub new: bool,
-    pub gone: Vec<Record>,
 }

@@ -5,11 +5,15 @@ use super::clock::Clock;
 use super::counts::{Counts, Standing};
 use super::fleet::{Fleet, Said};
 use super::names::{Names, News, Place, Record};
+use super::registrations::{Registrations, Source};
+use super::swarm::{Asker, PeerKey};
 use super::swarms::{Announce, Announced, Moved, Swarms};
 use super::tell;
+use super::work::Work;
 use crate::core::fault::Refusal;
-use crate::core::id::InfoHash;
+use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::Outbox;
+use crate::core::report::TrackerRow;
 use crate::core::time::Time;
 use crate::wire::catalogue::entry::{Entry, Listed};
 use crate::wire::catalogue::hello::Owner;
@@ -20,6 +24,8 @@ const SWEEP_PEERS_MIN: usize = 10_000;
 const SWEEP_ROUND_S: usize = 8;
 /// Entries looked at per second.
 const SWEEP_NAMES: usize = 20_000;
+/// Steps in which a second forgets what gone nodes had registered.
+const FORGET_STEPS: usize = 4;
 
 #[derive(Debug)]
 pub struct Registry {
@@ -27,11 +33,24 @@ pub struct Registry {
     pub swarms: Swarms,
     pub names: Names,
     pub fleet: Fleet,
+    pub registrations: Registrations,
+    /// What is left of this turn for requests and lists.
+    pub work: Work,
+    /// Bytes kept for all watches.
+    pub watch_bytes: usize,
 }
 
 impl Registry {
     pub fn new(clock: Clock, swarms: Swarms, names: Names) -> Registry {
-        Registry { clock, swarms, names, fleet: Fleet::default() }
+        Registry {
+            clock,
+            swarms,
+            names,
+            fleet: Fleet::default(),
+            registrations: Registrations::default(),
+            work: Work::default(),
+            watch_bytes: 0,
+        }
     }
 
     pub fn unix_s(&self, now: Time) -> u64 {
@@ -40,7 +59,7 @@ impl Registry {
 
     /// Whether there is anything whose time may be over.
     pub fn is_idle(&self) -> bool {
-        self.swarms.peers() == 0 && self.names.is_empty()
+        self.swarms.peers() == 0 && self.names.is_empty() && self.registrations.is_empty()
     }
 
     pub fn announce(
@@ -84,6 +103,89 @@ impl Registry {
         for record in self.names.sweep(now, SWEEP_NAMES) {
             self.removed(&record, out);
         }
+        for _ in 0..FORGET_STEPS {
+            for hash in self.registrations.forget() {
+                self.sources_changed(now, hash, out);
+            }
+        }
+    }
+
+    /// A node that is a source of all `hashes` from now on, for the life of its connection.
+    pub fn register(
+        &mut self,
+        now: Time,
+        (conn, source): (ConnId, Source),
+        hashes: &[InfoHash],
+        more: bool,
+        out: &mut Outbox,
+    ) -> Result<(), Refusal> {
+        self.registrations.bind(conn, source, hashes, more)?;
+        for hash in hashes {
+            self.sources_changed(now, *hash, out);
+        }
+        Ok(())
+    }
+
+    /// Offers who has a content to an asker, those who announced first, until `take` has what it
+    /// wants.
+    pub fn sample(
+        &mut self,
+        now: Time,
+        hash: InfoHash,
+        asker: &Asker,
+        take: &mut dyn FnMut(Source) -> bool,
+    ) {
+        let mut wanted = asker.want;
+        self.swarms.sample(now, hash, asker, &mut |peer| {
+            let taken = take(Source { key: peer.key, id: peer.id });
+            wanted = wanted.saturating_sub(usize::from(taken));
+            taken
+        });
+        if asker.complete {
+            return;
+        }
+        let usable = |source: &Source| {
+            source.key != asker.key
+                && source.id != asker.id
+                && source.key.ip().is_ipv4() == asker.v4
+        };
+        let swarms = &self.swarms;
+        for source in self.registrations.sources(hash).filter(usable) {
+            if wanted == 0 {
+                return;
+            }
+            if !swarms.holds(hash, source.key) && take(source) {
+                wanted -= 1;
+            }
+        }
+    }
+
+    /// The counts that an announce or a scrape gives for one info-hash: who announced it and who
+    /// registered it.
+    pub fn scrape(&self, hash: InfoHash) -> (Counts, u32) {
+        let (mut counts, completed) = self.swarms.scrape(hash);
+        let announced = |key| self.swarms.holds(hash, key);
+        counts.complete += self.registrations.count([hash].into_iter(), announced);
+        (counts, completed)
+    }
+
+    /// Nodes by state: those that announce, each once per content, and those that registered.
+    pub fn nodes(&self) -> Counts {
+        let mut nodes = self.swarms.nodes();
+        nodes.complete += self.registrations.nodes() as u32;
+        nodes
+    }
+
+    /// The tracker in figures; what was answered and dropped is counted elsewhere.
+    pub fn row(&self, answered: u64, dropped: u64) -> TrackerRow {
+        let nodes = self.nodes();
+        TrackerRow {
+            names: self.names.listed(),
+            seeders: nodes.complete.into(),
+            leechers: nodes.incomplete.into(),
+            answered,
+            dropped,
+        }
     }
 
     /// A publishing that passed its checks.
@@ -94,7 +196,7 @@ impl Registry {
         out: &mut Outbox,
     ) -> Result<Place, Refusal> {
         news.time_s = self.unix_s(now);
-        news.has_source = self.counts(&news.entry).complete > 0;
+        news.counts = counts(&self.swarms, &self.registrations, &news.entry);
         let entry = news.entry.clone();
         let published = self.names.publish(now, news)?;
         for record in &published.gone {
@@ -102,6 +204,7 @@ impl Registry {
         }
         if let (true, Some(v1), Some(v2)) = (published.new, entry.v1, entry.v2) {
             self.swarms.link(v1, v2.truncated());
+            self.recount(v1);
         }
         if published.new
             && let Some(record) = self.names.get(&published.place)
@@ -126,7 +229,7 @@ impl Registry {
 
     /// An entry with what the tracker adds to it.
     pub fn listed(&self, record: &Record) -> Listed {
-        let counts = self.counts(&record.entry);
+        let counts = record.counts;
         let mut entry = record.entry.clone();
         entry.flags = record.flags();
         Listed {
@@ -140,13 +243,32 @@ impl Registry {
         }
     }
 
-    fn counts(&self, entry: &Entry) -> Counts {
-        self.swarms.counts(entry.v1, entry.v2.map(|hash| hash.truncated()))
+    fn recount(&mut self, hash: InfoHash) {
+        let (swarms, registrations) = (&self.swarms, &self.registrations);
+        self.names.recount(hash, |entry| counts(swarms, registrations, entry));
+    }
+
+    /// Names whose content got its first source are shown, those that lost the last one are alone.
+    fn sources_changed(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
+        self.recount(hash);
+        if self.scrape(hash).0.complete > 0 {
+            for place in self.names.got_source(hash, self.clock.unix_s(now)) {
+                if let Some(record) = self.names.get(&place) {
+                    out.tell(tell::name("listed", record));
+                }
+            }
+        } else {
+            let (swarms, registrations) = (&self.swarms, &self.registrations);
+            let still = |entry: &Entry| counts(swarms, registrations, entry).complete > 0;
+            self.names.lost_source(hash, now, still);
+        }
     }
 
     fn removed(&mut self, record: &Record, out: &mut Outbox) {
         if let (Some(v1), Some(v2)) = (record.entry.v1, record.entry.v2) {
             self.swarms.unlink(v1, v2.truncated());
+            self.recount(v1);
+            self.recount(v2.truncated());
         }
         for hash in record.entry.swarm_hashes() {
             if self.content_of(hash).is_none() {
@@ -164,23 +286,21 @@ impl Registry {
             self.fleet.left(content, moved.key);
         }
         if moved.source_changed {
-            let swarms = &self.swarms;
-            if swarms.scrape(moved.hash).0.complete > 0 {
-                for place in self.names.got_source(moved.hash, self.clock.unix_s(now)) {
-                    if let Some(record) = self.names.get(&place) {
-                        out.tell(tell::name("listed", record));
-                    }
-                }
-            } else {
-                let still = |entry: &Entry| {
-                    entry.swarm_hashes().any(|hash| swarms.scrape(hash).0.complete > 0)
-                };
-                self.names.lost_source(moved.hash, now, still);
-            }
+            self.sources_changed(now, moved.hash, out);
+        } else if moved.before != moved.after {
+            self.recount(moved.hash);
         }
         let name = self.names.of_hash(moved.hash).next().map(|record| record.entry.name.as_str());
         if let Some(event) = tell::peer(moved, name, why_gone) {
             out.tell(event);
         }
     }
+}
+
+/// Who has the content of an entry and who wants it, each node once.
+fn counts(swarms: &Swarms, registrations: &Registrations, entry: &Entry) -> Counts {
+    let mut counts = swarms.counts(entry.v1, entry.v2.map(|hash| hash.truncated()));
+    let announced = |key: PeerKey| entry.swarm_hashes().any(|hash| swarms.holds(hash, key));
+    counts.complete += registrations.count(entry.swarm_hashes(), announced);
+    counts
 }

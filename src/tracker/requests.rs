@@ -1,27 +1,34 @@
 //! The catalogue's requests, executed: one request in, one answer or one stream of bytes out.
 
-use super::names::{News, Place};
+use super::counts::Counts;
+use super::listing;
+use super::names::News;
 use super::publish;
+use super::registrations::Source;
 use super::registry::Registry;
+use super::swarm::PeerKey;
 use super::ticket;
+use super::work::REQUEST_STEPS;
 use crate::core::fault::Refusal;
+use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::Outbox;
 use crate::core::time::Time;
-use crate::wire::catalogue::answer::{Answer, Page, Stat};
-use crate::wire::catalogue::entry::Item;
+use crate::wire::catalogue::answer::{Answer, Stat};
 use crate::wire::catalogue::hello::Owner;
-use crate::wire::catalogue::request::{List, Publish, Request, What};
-use crate::wire::catalogue::{LIST_PAGE_BYTES, LIST_PAGE_MAX, code};
+use crate::wire::catalogue::request::{Publish, Register, Request, What};
+use crate::wire::catalogue::{code, kind};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Entries looked at for one page: many may be hidden from the client.
-const PAGE_LOOKS_MAX: usize = 20_000;
-/// Bytes of an entry besides its name, rounded up: hashes, counters, keys.
-const ENTRY_BYTES: usize = 260;
+/// Seconds of silence after which a connection is closed, and what its node registered forgotten.
+pub const LEASE_S: u32 = super::lists::IDLE.as_secs() as u32;
 
 /// Who asks.
 #[derive(Clone, Debug)]
 pub struct Client {
+    pub conn: ConnId,
+    /// Where it is.
+    pub ip: IpAddr,
     pub owner: Option<Owner>,
     /// Bits of [`ticket`].
     pub rights: u8,
@@ -35,6 +42,8 @@ pub struct Client {
 #[derive(Debug)]
 pub enum Reply {
     Answer(Answer),
+    /// The type and the payload of an answer that is written already.
+    Payload(u8, Vec<u8>),
     /// Bytes from `skip` on, in parts to be sent as RAW frames.
     Stream {
         parts: Vec<Arc<[u8]>>,
@@ -67,22 +76,20 @@ pub fn execute(
             }
             Ok(Answer::Updated { generation: registry.names.generation() })
         }),
-        Request::List(list) => page(registry, client, &list),
-        Request::Lookup { names } => Ok(found(registry, client, &names)),
-        Request::Fetch { hash, what, offset } => {
-            let of_hash = || registry.names.of_hash(hash);
-            let seen = || of_hash().filter(|record| record.is_seen_by(client.owner));
-            let parts = seen().find_map(|record| {
-                let v2 = record.entry.v2.is_some_and(|v2| v2.truncated() == hash);
-                record.metainfo.parts(what, &client.announce, v2)
-            });
-            match parts {
-                Some(parts) => return Reply::Stream { parts, skip: offset },
-                None => Err(no_metainfo(seen().next().is_some(), what)),
+        Request::List(list) => match listing::page(registry, client.owner, &list) {
+            Ok((payload, steps)) => {
+                registry.work.spend(steps);
+                return Reply::Payload(kind::ANSWER | kind::LIST, payload);
             }
-        }
+            Err(refusal) => Err(refusal),
+        },
+        Request::Lookup { names } => Ok(found(registry, client, &names)),
+        Request::Fetch { hash, what, offset } => match fetched(registry, client, hash, what) {
+            Ok(parts) => return Reply::Stream { parts, skip: offset },
+            Err(refusal) => Err(refusal),
+        },
         Request::Stat => {
-            let nodes = registry.swarms.nodes();
+            let nodes = registry.nodes();
             Ok(Answer::Stat(Stat {
                 names: registry.names.listed(),
                 generation: registry.names.generation(),
@@ -91,8 +98,49 @@ pub fn execute(
                 leechers: nodes.incomplete.into(),
             }))
         }
+        Request::Register(register) => registered(registry, now, client, &register, out),
+        // A conversation keeps its watches itself.
+        Request::Watch(_) | Request::Unwatch => {
+            Err(Refusal { code: code::INTERNAL, what: "a watch out of place" })
+        }
     };
     Reply::Answer(answer.unwrap_or_else(Answer::from))
+}
+
+/// Binds a node's contents to where its peers reach it.
+fn registered(
+    registry: &mut Registry,
+    now: Time,
+    client: &Client,
+    register: &Register,
+    out: &mut Outbox,
+) -> Result<Answer, Refusal> {
+    writer(client)?;
+    let key = PeerKey::new(SocketAddr::new(client.ip, register.port));
+    let source = Source { key, id: register.peer_id };
+    registry.work.spend(register.hashes.len() as u64 * REQUEST_STEPS / 8);
+    registry.register(now, (client.conn, source), &register.hashes, register.more, out)?;
+    Ok(Answer::Registered {
+        generation: registry.names.generation(),
+        contents: registry.registrations.contents(client.conn) as u64,
+        lease_s: LEASE_S,
+    })
+}
+
+/// Metainfo that is kept of a content, in parts.
+fn fetched(
+    registry: &Registry,
+    client: &Client,
+    hash: InfoHash,
+    what: What,
+) -> Result<Vec<Arc<[u8]>>, Refusal> {
+    let of_hash = || registry.names.of_hash(hash);
+    let seen = || of_hash().filter(|record| record.is_seen_by(client.owner));
+    let parts = seen().find_map(|record| {
+        let v2 = record.entry.v2.is_some_and(|v2| v2.truncated() == hash);
+        record.metainfo.parts(what, &client.announce, v2)
+    });
+    parts.ok_or_else(|| no_metainfo(seen().next().is_some(), what))
 }
 
 fn no_metainfo(known: bool, what: What) -> Refusal {
@@ -124,7 +172,8 @@ fn published(
     let owner = writer(client)?;
     let (entry, metainfo) = publish::check(publish)?;
     let public = client.public;
-    let news = News { entry, metainfo, owner, time_s: 0, has_source: false, public };
+    let counts = Counts::default();
+    let news = News { entry, metainfo, owner, time_s: 0, counts, public };
     let place = registry.publish(now, news, out)?;
     let record = registry.names.get(&place);
     Ok(Answer::Published {
@@ -135,12 +184,7 @@ fn published(
 }
 
 /// Compare and set: `old` must be the owner's newest version.
-fn standing(
-    registry: &Registry,
-    name: &str,
-    owner: Owner,
-    old: crate::core::id::InfoHash,
-) -> Result<(), Refusal> {
+fn standing(registry: &Registry, name: &str, owner: Owner, old: InfoHash) -> Result<(), Refusal> {
     let newest = registry.names.newest(name, owner).and_then(|place| registry.names.get(place));
     match newest {
         Some(record) if record.entry.has_hash(old) => Ok(()),
@@ -167,60 +211,4 @@ fn found(registry: &Registry, client: &Client, names: &[String]) -> Answer {
         entries.extend(seen.map(|record| registry.listed(record)));
     }
     Answer::Found { entries, generation: registry.names.generation() }
-}
-
-fn page(registry: &Registry, client: &Client, list: &List) -> Result<Answer, Refusal> {
-    let names = &registry.names;
-    let (generation, total) = (names.generation(), names.listed());
-    let mut page = Page { items: Vec::new(), cursor: None, generation, names: total };
-    if let Some(since) = list.since {
-        // Removed names are not remembered: whoever holds another list reads it anew.
-        return match since == generation {
-            true => Ok(Answer::Page(page)),
-            false => Err(Refusal { code: code::RESYNC, what: "read the whole list again" }),
-        };
-    }
-    let after = list.cursor.as_deref().map(cursor_place).transpose()?;
-    let prefix = list.prefix.as_deref().unwrap_or_default();
-    let limit = list.limit.min(LIST_PAGE_MAX) as usize;
-    let mut bytes = 0;
-    let mut last: Option<&Place> = None;
-    for (looks, (place, record)) in names.from(after, prefix).enumerate() {
-        if !place.0.starts_with(prefix) {
-            break;
-        }
-        if looks == PAGE_LOOKS_MAX {
-            page.cursor = Some(place_cursor(&(place.0.clone(), place.1 - 1), false));
-            break;
-        }
-        if !record.is_seen_by(client.owner) {
-            continue;
-        }
-        if page.items.len() == limit || bytes >= LIST_PAGE_BYTES {
-            page.cursor = last.map(|last| place_cursor(last, last.0 != place.0));
-            break;
-        }
-        bytes += ENTRY_BYTES + place.0.len();
-        page.items.push(Item::Listed(registry.listed(record)));
-        last = Some(place);
-    }
-    Ok(Answer::Page(page))
-}
-
-/// A cursor is the last name given; when further contents of that name follow, NUL and the number
-/// of the last entry are added. No name contains a NUL.
-fn place_cursor((name, number): &Place, whole: bool) -> Vec<u8> {
-    match whole {
-        true => name.as_bytes().to_vec(),
-        false => format!("{name}\0{number}").into_bytes(),
-    }
-}
-
-fn cursor_place(cursor: &[u8]) -> Result<Place, Refusal> {
-    let bad = Refusal { code: code::BAD_REQUEST, what: "not a cursor of this tracker" };
-    let text = std::str::from_utf8(cursor).map_err(|_| bad)?;
-    match text.split_once('\0') {
-        None => Ok((text.into(), u64::MAX)),
-        Some((name, number)) => Ok((name.into(), number.parse().map_err(|_| bad)?)),
-    }
 }

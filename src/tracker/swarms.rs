@@ -200,6 +200,11 @@ impl Swarms {
         Some(self.table.get(&hash?)?.get(key)?.complete)
     }
 
+    /// Whether a peer is in a swarm.
+    pub fn holds(&self, hash: InfoHash, key: PeerKey) -> bool {
+        self.table.get(&hash).is_some_and(|swarm| swarm.get(key).is_some())
+    }
+
     /// Takes an announce.
     pub fn announce(&mut self, now: Time, news: &Announce) -> Result<Announced, Refusal> {
         let here = self.table.get(&news.hash).and_then(|swarm| swarm.get(news.key));

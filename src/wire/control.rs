@@ -27,6 +27,14 @@ pub mod caps {
     pub const TLS: u32 = 32;
     /// The tracker is open to a network: it listens on more than loopback.
     pub const OPEN: u32 = 64;
+    /// WATCH is known.
+    pub const WATCH: u32 = 128;
+    /// REGISTER is known.
+    pub const REGISTER: u32 = 256;
+    /// LIST takes `q`.
+    pub const GLOB: u32 = 512;
+    /// The tracker ran before and lost its names: their owners may be on their way back.
+    pub const RETURNING: u32 = 1024;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,6 +218,8 @@ pub struct ControlResponse {
     pub max_frame: u32,
     /// Most entries of one LIST page.
     pub max_page: u32,
+    /// Seconds since the tracker started, at least 1; 0 = not said.
+    pub age_s: u32,
 }
 
 impl ControlResponse {
@@ -227,6 +237,7 @@ impl ControlResponse {
             caps: 0,
             max_frame: 0,
             max_page: 0,
+            age_s: 0,
         }
     }
 
@@ -249,6 +260,7 @@ impl ControlResponse {
             caps: fields.u32()?,
             max_frame: fields.u32()?,
             max_page: fields.u32()?,
+            age_s: fields.u32()?,
         };
         (action == ACTION).then_some(response)
     }
@@ -266,6 +278,6 @@ impl ControlResponse {
         out.extend_from_slice(&self.caps.to_be_bytes());
         out.extend_from_slice(&self.max_frame.to_be_bytes());
         out.extend_from_slice(&self.max_page.to_be_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.age_s.to_be_bytes());
     }
 }

@@ -4,11 +4,13 @@ use super::http_asked::{answers, raw, take, target};
 use super::http_pages::listed;
 use super::world::{Peer, World, addr};
 use lmk::core::id::ConnId;
+use lmk::core::io::Input;
 use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::tracker::conversation::{QUEUE_BYTES, REQUESTS_BURST};
 use lmk::tracker::http::exchange::HELD_BYTES_MAX;
 use lmk::tracker::lists;
+use lmk::tracker::work::{REQUEST_STEPS, TURN_STEPS};
 use proptest::prelude::*;
 
 fn http(world: &mut World, bytes: &[u8]) -> ConnId {
@@ -223,4 +225,19 @@ proptest! {
         prop_assert_eq!(told(&[1]), whole.clone());
         prop_assert_eq!(told(&cuts), whole);
     }
+}
+
+#[test]
+fn a_turn_answers_a_bounded_number_of_pipelined_requests_and_the_next_turns_the_others() {
+    let mut world = World::local();
+    let conn = world.accept(addr("127.0.0.1:60"));
+    let one = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n";
+    world.on(Input::Bytes { conn, bytes: &one.repeat(300) });
+    let first = answers(&take(&mut world, conn), false).len() as u64;
+    assert_eq!(first, TURN_STEPS / REQUEST_STEPS);
+    // A datagram has its turn in between.
+    assert_eq!(world.announce(&Peer::new("127.0.0.1:7001", 0)).seeders, 1);
+    world.turn();
+    assert_eq!(answers(&take(&mut world, conn), false).len() as u64, 300 - first);
+    assert!(!world.line(conn).closed);
 }

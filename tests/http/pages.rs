@@ -1,7 +1,8 @@
 //! What people and programs look at: status, figures, metainfo, magnet links and the page.
 
-use super::catalogue::{content, publish};
-use super::http_asked::{Answer, get, raw};
+use super::catalogue::{bare, content, publish};
+use super::following::register;
+use super::http_asked::{Answer, get, raw, target};
 use super::world::{Peer, World, addr};
 use lmk::content::magnet::Magnet;
 use lmk::content::metainfo::Content;
@@ -11,6 +12,7 @@ use lmk::core::report::SlotsRow;
 use lmk::core::time::Span;
 use lmk::wire::catalogue::entry::{Entry, flag};
 use lmk::wire::catalogue::request::{Publish, Request};
+use lmk::wire::http::query::encode;
 use lmk::wire::slot_word::SlotWord;
 use lmk::wire::udp;
 use serde_json::Value;
@@ -327,4 +329,44 @@ fn names_that_are_markup_stay_text_in_the_status() {
     world.announce(&seeder);
     let all = status(&mut world, "");
     assert_eq!(all["contents"][0]["name"], named);
+}
+
+#[test]
+fn a_registered_node_is_seen_through_every_door() {
+    let mut world = World::local();
+    let entry = bare("one.zip", 3);
+    let hash = entry.entry.v1.unwrap();
+    let mut node = world.client(addr("127.0.0.1:50"), Some(1));
+    world.ask(&mut node, &Request::Publish(entry));
+    world.ask(&mut node, &register(&[hash], false));
+    let wants = Peer::new("127.0.0.1:7009", 5).hash(hash);
+    let answer = get(&mut world, wants.from, &target(&wants, "&compact=1"));
+    let body = answer.body.escape_ascii().to_string();
+    // 127.0.0.1:7002
+    assert!(
+        body.contains("8:completei1e") && body.contains("peers6:\\x7f\\x00\\x00\\x01\\x1bZ"),
+        "{body}"
+    );
+    let mut scrape = String::from("/scrape?info_hash=");
+    encode(&hash.0, &mut scrape);
+    let body = look(&mut world, &scrape).body.escape_ascii().to_string();
+    assert!(body.contains("8:completei1e") && body.contains("10:incompletei1e"), "{body}");
+    let all = status(&mut world, "");
+    assert_eq!((&all["seeders"], &all["registered"]), (&1.into(), &1.into()));
+    let one = &all["contents"][0];
+    assert_eq!((&one["complete"], &one["incomplete"]), (&1.into(), &1.into()));
+    let nodes = one["nodes"].as_array().unwrap();
+    assert!(
+        nodes.iter().any(|n| n["addr"] == "127.0.0.1:7002" && n["permille"] == 1000),
+        "{nodes:?}"
+    );
+    let metrics = look(&mut world, "/metrics").text();
+    for line in ["lmk_seeders 1", "lmk_registered_nodes 1", "lmk_registered_contents 1"] {
+        assert!(metrics.lines().any(|shown| shown == line), "{line}");
+    }
+    world.end(node.conn);
+    world.pass(Span::secs(2));
+    let all = status(&mut world, "");
+    assert_eq!((&all["seeders"], &all["registered"]), (&0.into(), &0.into()));
+    assert_eq!(all["contents"][0]["complete"], 0);
 }

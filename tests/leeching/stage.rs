@@ -276,6 +276,7 @@ fn fetch_plan(sources: u32) -> FetchPlan {
         out_must_be_directory: false,
         overwrite: false,
         keep_seeding: false,
+        wait: None,
         timeout: None,
         sources,
     }

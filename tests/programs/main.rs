@@ -9,6 +9,7 @@ mod crowd;
 mod exit_codes;
 mod garbage;
 mod gate;
+mod jobs;
 mod kills;
 mod main_job;
 mod outages;

@@ -80,6 +80,7 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
             out_must_be_directory: false,
             overwrite: false,
             keep_seeding: false,
+            wait: None,
             timeout: None,
             sources: 10,
         }),

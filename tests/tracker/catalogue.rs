@@ -38,7 +38,7 @@ pub fn publish(name: &str, content: &Content) -> Publish {
 }
 
 /// An entry without metainfo.
-fn bare(name: &str, n: u32) -> Publish {
+pub fn bare(name: &str, n: u32) -> Publish {
     let mut hash = [0; 20];
     hash[..4].copy_from_slice(&n.to_be_bytes());
     let entry = Entry {
@@ -68,7 +68,7 @@ fn lookup(world: &mut World, client: &mut Client, name: &str) -> Vec<Listed> {
 }
 
 fn page(world: &mut World, client: &mut Client, limit: u32, cursor: Option<Vec<u8>>) -> Page {
-    let list = List { limit, cursor, prefix: None, since: None };
+    let list = List { limit, cursor, prefix: None, glob: None, since: None };
     match world.ask(client, &Request::List(list)) {
         Answer::Page(page) => page,
         other => panic!("{other:?}"),
@@ -347,7 +347,8 @@ fn contents_of_one_name_may_fall_on_two_pages_and_a_prefix_narrows_the_list() {
     let mut hashes = Vec::new();
     let mut cursor = None;
     loop {
-        let list = List { limit: 2, cursor, prefix: Some("mid".to_owned()), since: None };
+        let list =
+            List { limit: 2, cursor, prefix: Some("mid".to_owned()), glob: None, since: None };
         let Answer::Page(got) = world.ask(&mut client, &Request::List(list)) else { panic!() };
         for item in &got.items {
             let Item::Listed(listed) = item else { panic!() };
@@ -362,7 +363,7 @@ fn contents_of_one_name_may_fall_on_two_pages_and_a_prefix_narrows_the_list() {
     assert_eq!(hashes.len(), 6);
     hashes.dedup();
     assert_eq!(hashes.len(), 6);
-    let list = List { limit: 2, cursor: None, prefix: None, since: Some(5) };
+    let list = List { limit: 2, cursor: None, prefix: None, glob: None, since: Some(5) };
     assert_eq!(refused(world.ask(&mut client, &Request::List(list))), code::RESYNC);
 }
 

@@ -93,10 +93,13 @@ fn many_slow_readers_share_the_bytes_they_fetch() {
 
 #[test]
 fn a_flood_of_requests_is_answered_at_a_pace() {
-    let mut world = World::local();
-    let mut client = world.client(addr("127.0.0.1:50"), None);
+    let mut world = World::open();
+    let mut near = world.client(addr("10.0.0.9:50"), None);
+    let mut client = world.client(addr("8.8.8.8:50"), None);
     let mut bytes = Vec::new();
     (0..1000).for_each(|_| Request::Ping.encode(0, 1 << 20, &mut bytes));
+    world.bytes(near.conn, &bytes);
+    assert_eq!(world.answers(&mut near).len(), 1000, "an address of our own network");
     world.bytes(client.conn, &bytes);
     assert_eq!(world.answers(&mut client).len(), 400);
     assert!(world.line(client.conn).paused);
@@ -229,11 +232,17 @@ fn connections_are_limited_in_all_and_per_public_address() {
         let conn = world.accept(addr(&format!("8.8.8.8:{}", 100 + n)));
         assert_eq!(world.line(conn).closed, n == 8, "{n}");
     }
-    for n in 8..CONNECTIONS_MAX {
+    for n in 0..4096 {
         let conn = world.accept(addr(&format!("10.0.0.9:{}", 100 + n)));
         assert!(!world.line(conn).closed, "{n}");
     }
     let over = expect_mark!("C03", world.accept(addr("10.0.0.9:99")));
+    assert!(world.line(over).closed);
+    for n in 0..CONNECTIONS_MAX - 8 - 4096 - 2 {
+        let conn = world.accept(addr("127.0.0.1:9"));
+        assert!(!world.line(conn).closed, "{n}");
+    }
+    let over = world.accept(addr("127.0.0.1:9"));
     assert!(world.line(over).closed);
     // Nothing of it is felt by datagrams.
     assert_eq!(world.announce(&Peer::new("10.0.0.9:7001", 0)).seeders, 1);

@@ -238,6 +238,15 @@ impl World {
     pub fn bytes(&mut self, conn: ConnId, bytes: &[u8]) {
         self.on(Input::Bytes { conn, bytes });
         self.out.arena.clear();
+        self.turn();
+    }
+
+    /// The end of a turn: the tracker is woken as long as it has something to do at once.
+    pub fn turn(&mut self) {
+        while self.tracker.deadline() <= self.now {
+            self.on(Input::Wake);
+            self.out.arena.clear();
+        }
     }
 
     pub fn line(&self, conn: ConnId) -> &Line {

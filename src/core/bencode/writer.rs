@@ -11,6 +11,20 @@ impl Writer {
         Writer::default()
     }
 
+    /// Goes on writing behind `out`.
+    pub fn after(out: Vec<u8>) -> Writer {
+        Writer { out }
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     pub fn int(&mut self, value: i64) -> &mut Writer {
         self.number(value < 0, value.unsigned_abs())
     }
@@ -61,6 +75,15 @@ impl Writer {
     }
 
     fn digits(&mut self, value: u64) {
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        // By hand: a page of names writes tens of thousands of numbers.
+        let (mut text, mut left, mut at) = ([0_u8; 20], value, 20);
+        while let Some(place) = text.get_mut(..at).and_then(<[u8]>::last_mut) {
+            *place = b'0' + (left % 10) as u8;
+            (left, at) = (left / 10, at - 1);
+            if left == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(text.get(at..).unwrap_or_default());
     }
 }

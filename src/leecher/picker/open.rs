@@ -27,7 +27,7 @@ impl BlockState {
 pub struct Open {
     pub blocks: Vec<BlockState>,
     pub missing: u32,
-    held: u32,
+    pub held: u32,
     /// Who takes it: others leave it to that source while it delivers.
     pub owner: Option<ConnId>,
     /// It did not match before and nobody can say which block was wrong: all of it must come from

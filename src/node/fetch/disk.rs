@@ -174,7 +174,7 @@ impl Fetch {
 
     fn abandon(&self, shared: &mut Shared, out: &mut Outbox) {
         if let Some(swarm) = shared.swarm.take() {
-            swarm.abandon(out);
+            shared.struck = swarm.abandon(out);
         }
     }
 

@@ -3,8 +3,11 @@
 use super::{Known, Talk, Trick};
 use crate::core::io::Outbox;
 use crate::wire::peer::{self, BlockRef, Message};
+use crate::wire::udp::{self, Request};
+use std::net::{Ipv4Addr, SocketAddr};
 
 const FLOOD: usize = 500;
+const DATAGRAMS: u32 = 30;
 
 /// What follows the greeting at once.
 pub fn begin(trick: Trick, known: &mut Known, talk: &mut Talk, out: &mut Outbox) {
@@ -37,6 +40,29 @@ pub fn beat(trick: Trick, known: &mut Known, talk: &mut Talk, out: &mut Outbox) 
         _ => return,
     };
     out.send(talk.conn, &flood);
+}
+
+/// What the tracker hears at every beat.
+pub fn beat_tracker(trick: Trick, known: &mut Known, tracker: SocketAddr, out: &mut Outbox) {
+    if trick != Trick::AnnounceFlooder {
+        return;
+    }
+    for n in 0..DATAGRAMS {
+        let mut bytes = Vec::new();
+        match n % 3 {
+            0 => Request::Connect { tid: n }.encode(&mut bytes),
+            1 => {
+                // An id nobody was given.
+                udp::write_head(known.rng.next_u64(), udp::action::ANNOUNCE, n, &mut bytes);
+                bytes.resize(98, 7);
+            }
+            _ => {
+                bytes.resize(known.rng.below(200) as usize, 0);
+                known.rng.fill(&mut bytes);
+            }
+        }
+        out.datagram(tracker, Ipv4Addr::UNSPECIFIED.into(), &bytes);
+    }
 }
 
 fn unasked(known: &mut Known, talk: &Talk, count: u32, out: &mut Outbox) {

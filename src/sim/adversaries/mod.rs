@@ -49,6 +49,7 @@ pub struct Adversary {
     peer_id: PeerId,
     info_hash: InfoHash,
     announcer: Announcer,
+    tracker: SocketAddr,
     port: u16,
     talks: BTreeMap<ConnId, Talk>,
     dialled: BTreeMap<SocketAddr, Time>,
@@ -81,6 +82,7 @@ impl Adversary {
         Some(Adversary {
             trick,
             announcer: Announcer::new(tracker, identity, seed),
+            tracker,
             known: Known { content, bytes, rng },
             peer_id,
             info_hash,
@@ -187,7 +189,8 @@ impl Role for Adversary {
         }
         if self.beat <= now && self.port != 0 {
             self.beat = now + BEAT;
-            let Adversary { trick, known, talks, .. } = self;
+            let Adversary { trick, known, talks, tracker, .. } = self;
+            floods::beat_tracker(*trick, known, *tracker, out);
             for talk in talks.values_mut().filter(|talk| talk.greeted) {
                 floods::beat(*trick, known, talk, out);
                 stalls::beat(*trick, talk, out);

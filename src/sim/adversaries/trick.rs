@@ -29,6 +29,9 @@ pub enum Trick {
     Slowloris,
     /// Hangs up in the middle of a block.
     ResetMidBlock,
+    /// Sends the tracker requests of all kinds, and what is none. It is not among `ALL`, who play
+    /// against peers.
+    AnnounceFlooder,
 }
 
 impl Trick {

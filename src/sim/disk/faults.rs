@@ -36,6 +36,12 @@ pub(super) struct Faults {
     pub stopped: bool,
 }
 
+impl Faults {
+    pub fn forgive(&mut self) {
+        self.planned.clear();
+    }
+}
+
 impl Disk {
     pub fn fail(&mut self, fault: Fault) {
         self.faults.planned.push(fault);

@@ -339,7 +339,7 @@ impl Disk {
         self.capacity_bytes.saturating_sub(self.used())
     }
 
-    fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         let held = self.open.iter().map(|(_, handle)| handle.inode);
         let live: BTreeSet<u64> = self.names.values().copied().chain(held).collect();
         let bodies = live.iter().filter_map(|inode| self.inodes.get(inode));

@@ -1,7 +1,7 @@
 //! What happens to the two ends of a stream, step by step.
 
 use super::super::weather::{Planted, log_uniform};
-use super::super::world::World;
+use super::super::world::{Happening, World};
 use super::{AGAIN, End, Phase, SOON, Step, Stream};
 use crate::core::io::{Closed, Input};
 use crate::core::time::{Span, Time};
@@ -13,6 +13,12 @@ impl World {
             matches!(step, Step::SynAck | Step::Ack | Step::Arrive(_) | Step::Fin | Step::Rst);
         if stream.dark && (travels || matches!(step, Step::Syn | Step::Credit(_))) {
             return;
+        }
+        if (travels || matches!(step, Step::Syn | Step::Credit(_)))
+            && let Some(until) = self.stream_parted(stream, side)
+        {
+            // It is sent again and again: behind the partition everything comes in its order.
+            return self.later(until, Happening::Tcp { stream: id, side, step });
         }
         let node = stream.ends[side].node;
         if travels && self.nodes.get(node).is_some_and(|node| !self.hosts[node.host].up) {
@@ -53,6 +59,15 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Until when nothing reaches this end of the stream, if its machines are parted.
+    fn stream_parted(&self, stream: &Stream, side: usize) -> Option<Time> {
+        let machine = |end: &End| match self.nodes.get(end.node) {
+            Some(node) => Some(node.host),
+            None => self.machine(end.local.ip()),
+        };
+        self.parted(machine(&stream.ends[1 - side])?, machine(&stream.ends[side])?)
     }
 
     pub(super) fn syn(&mut self, id: u64) {

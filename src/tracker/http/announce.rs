@@ -56,7 +56,7 @@ pub fn announce(
     let Announce { left, downloaded, uploaded, slots, .. } = asked;
     desk.registry.reported(now, &news, Said { left, downloaded, uploaded, slots });
     let peers = chosen(now, &asked, &news, asker, desk);
-    let (counts, completed) = desk.registry.swarms.scrape(asked.info_hash);
+    let (counts, completed) = desk.registry.scrape(asked.info_hash);
     let form = match asked.compact {
         true => Form::Compact,
         false => Form::Dictionaries { ids: !asked.no_peer_id },
@@ -97,11 +97,11 @@ fn chosen(
         }
         let taker = Taker { key: news.key, id: news.id, complete: news.complete, v4, want };
         let (ours, to) = (desk.ours, asker.local.ip());
-        desk.registry.swarms.sample(now, news.hash, &taker, &mut |peer| {
-            let Some(addr) = handed(peer.key.addr(), asker.ip, to, ours) else { return false };
+        desk.registry.sample(now, news.hash, &taker, &mut |source| {
+            let Some(addr) = handed(source.key.addr(), asker.ip, to, ours) else { return false };
             let itself = addr == news.key.addr();
             if !itself {
-                peers.push((addr, peer.id));
+                peers.push((addr, source.id));
             }
             !itself
         });
@@ -119,7 +119,7 @@ pub fn scrape(query: Query<'_>, desk: &mut Desk<'_>) -> Reply {
         Err(why) => return refused(why),
     };
     let rows = hashes.into_iter().map(|hash| {
-        let (counts, completed) = desk.registry.swarms.scrape(hash);
+        let (counts, completed) = desk.registry.scrape(hash);
         let (seeders, leechers) = (counts.complete, counts.incomplete);
         (hash, ScrapeRow { seeders, completed, leechers })
     });

@@ -80,6 +80,11 @@ impl Exchange {
         self.credit = (self.credit + REQUESTS_PER_S).min(REQUESTS_BURST);
     }
 
+    /// Whether it could go on, were there work left in this turn.
+    pub fn has_work(&self, queued: u64) -> bool {
+        self.seen < self.held.len() && self.is_free(queued)
+    }
+
     /// Whether the head that is coming in takes too long.
     pub fn is_too_slow(&self, now: Time) -> bool {
         let slow = self.is_read && self.inside.is_some_and(|since| now.since(since) >= HEAD);
@@ -171,7 +176,7 @@ impl Exchange {
         desk: &mut Desk<'_>,
         out: &mut Outbox,
     ) {
-        while self.is_free(*queued) {
+        while self.is_free(*queued) && desk.registry.work.is_left() {
             // Empty lines between requests are allowed (RFC 9112, section 2.2).
             while self.seen == 0
                 && let [b'\r' | b'\n', after @ ..] = *rest

@@ -49,7 +49,8 @@ pub fn text(now: Time, desk: &Desk<'_>) -> String {
 /// Metrics without labels.
 fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
     let (figures, registry) = (&desk.figures, &*desk.registry);
-    let nodes = registry.swarms.nodes();
+    let nodes = registry.nodes();
+    let registrations = &registry.registrations;
     let (counter, gauge) = ("counter", "gauge");
     let rows = [
         (Metric("http_requests_total", counter, "HTTP requests."), desk.pages.asked),
@@ -65,6 +66,19 @@ fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
         (Metric("seeders", gauge, "Nodes that have it all."), nodes.complete.into()),
         (Metric("leechers", gauge, "Nodes that do not."), nodes.incomplete.into()),
         (Metric("fleet_nodes", gauge, "Nodes shown with their part."), registry.fleet.len() as u64),
+        (
+            Metric("registered_nodes", gauge, "Nodes that registered contents."),
+            registrations.nodes() as u64,
+        ),
+        (
+            Metric("registered_contents", gauge, "Contents they registered."),
+            registrations.bound() as u64,
+        ),
+        (Metric("watch_bytes", gauge, "Bytes kept for watches."), registry.watch_bytes as u64),
+        (
+            Metric("catalogue_generation", gauge, "Number of the catalogue's last change."),
+            registry.names.generation(),
+        ),
         (Metric("uptime_seconds", gauge, "Seconds since the start."), now.secs()),
     ];
     for (metric, value) in rows {

@@ -9,6 +9,7 @@ pub mod pages;
 pub mod status;
 
 use super::desk::Desk;
+use super::work::REQUEST_STEPS;
 use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::wire::http::head::{Head, Method};
@@ -80,6 +81,7 @@ pub fn answer(
         }
     }
     desk.pages.asked += 1;
+    desk.registry.work.spend(REQUEST_STEPS);
     match head.path {
         b"/" => desk.pages.page(),
         b"/announce" => announce::announce(head.query, asker, now, desk, out),

@@ -1,6 +1,7 @@
 //! `/status.json`: what is listed, who has how much of it, and when the last one will be done.
 
 use super::Reply;
+use crate::core::id::InfoHash;
 use crate::core::json::Object;
 use crate::core::time::Time;
 use crate::tracker::desk::Desk;
@@ -8,8 +9,9 @@ use crate::tracker::fleet::Node;
 use crate::tracker::names::{Place, Record};
 use crate::tracker::registry::Registry;
 use crate::tracker::swarm::PeerKey;
+use crate::wire::catalogue::entry::Entry;
 use crate::wire::http::query::Query;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Contents of one answer; further ones are asked for with `after`.
 pub const CONTENTS_MAX: usize = 200;
@@ -19,7 +21,9 @@ pub const BUSY_MAX: usize = 50;
 pub const CONTENT_NODES_MAX: usize = 500;
 pub const NODES_MAX: usize = 2000;
 /// Entries looked at for one answer: many may be hidden.
-const LOOKS_MAX: usize = 20_000;
+const LOOKS_MAX: u64 = 20_000;
+/// Bytes of the answer that are made in one step of work.
+const BYTES_A_STEP: u64 = 16;
 const JSON: &str = "application/json";
 
 /// The status, whole or of the names that begin with `prefix` and come after `after`.
@@ -34,13 +38,17 @@ pub fn reply(query: Query<'_>, now: Time, desk: &mut Desk<'_>) -> Reply {
     let prefix = prefix.filter(|prefix| !prefix.is_empty());
     let Desk { registry, pages, figures, .. } = desk;
     let view = View { registry, now, open: figures.open };
-    let body = match (&prefix, &after) {
-        (None, None) => pages.status(now, || view.status("", None)),
-        _ => {
-            let prefix = prefix.as_deref().unwrap_or_default();
-            view.status(prefix, after.as_deref()).into_bytes().into()
-        }
+    let mut steps = 0;
+    let mut make = |prefix: &str, after: Option<&str>| {
+        let (text, looks) = view.status(prefix, after);
+        steps = looks + text.len() as u64 / BYTES_A_STEP;
+        text
     };
+    let body = match (&prefix, &after) {
+        (None, None) => pages.status(now, || make("", None)),
+        _ => make(prefix.as_deref().unwrap_or_default(), after.as_deref()).into_bytes().into(),
+    };
+    registry.work.spend(steps);
     Reply::new(200, JSON, body)
 }
 
@@ -51,9 +59,10 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn status(&self, prefix: &str, after: Option<&str>) -> String {
+    /// The answer, and how many entries were looked at for it.
+    fn status(&self, prefix: &str, after: Option<&str>) -> (String, u64) {
         let registry = self.registry;
-        let nodes = registry.swarms.nodes();
+        let nodes = registry.nodes();
         let mut listing = Listing::default();
         if prefix.is_empty() && after.is_none() {
             self.busy(&mut listing);
@@ -68,12 +77,14 @@ impl View<'_> {
             ("seeders", nodes.complete.into()),
             ("leechers", nodes.incomplete.into()),
             ("connections", self.open),
+            ("registered", registry.registrations.nodes() as u64),
         ]);
         let object = object.list("contents", &listing.contents);
-        match next {
-            Some(next) => object.text("next", &next).end(),
-            None => object.raw("next", "null").end(),
-        }
+        let object = match next {
+            Some(next) => object.text("next", &next),
+            None => object.raw("next", "null"),
+        };
+        (object.end(), listing.looks)
     }
 
     /// What somebody is fetching comes first, so that it is seen among a million names.
@@ -92,15 +103,16 @@ impl View<'_> {
     fn in_order(&self, prefix: &str, after: Option<&str>, listing: &mut Listing) -> Option<String> {
         let after: Option<Place> = after.map(|name| (name.into(), u64::MAX));
         let mut last: Option<&str> = None;
-        for (looks, (place, record)) in self.registry.names.from(after, prefix).enumerate() {
+        for (place, record) in self.registry.names.from(after, prefix) {
             if !place.0.starts_with(prefix) {
                 return None;
             }
             // A name is not torn: all its contents stand in one answer.
-            let full = listing.contents.len() >= CONTENTS_MAX || looks >= LOOKS_MAX;
+            let full = listing.contents.len() >= CONTENTS_MAX || listing.looks >= LOOKS_MAX;
             if full && last.is_some_and(|last| *last != *place.0) {
                 return last.map(str::to_owned);
             }
+            listing.looks += 1;
             self.add(record, listing);
             last = Some(&place.0);
         }
@@ -134,7 +146,7 @@ impl View<'_> {
         ]);
         object = object.raw("metainfo", if record.metainfo.is_empty() { "false" } else { "true" });
         let Some(content) = entry.swarm_hashes().next() else { return object.end() };
-        let mut nodes: Vec<(PeerKey, &Node)> = self.registry.fleet.nodes(content).collect();
+        let mut nodes = self.nodes(entry, content);
         let all = nodes.len();
         // Who lacks most is who the others wait for.
         nodes.sort_by_key(|(who, node)| (std::cmp::Reverse(node.left), *who));
@@ -145,6 +157,18 @@ impl View<'_> {
         let object =
             number_or_null(object, "finish_s", self.registry.fleet.finish_s(content, self.now));
         object.list("nodes", &rows).number("nodes_more", (all - rows.len()) as u64).end()
+    }
+
+    /// Who announced a content with a word about its part, and who registered all of it.
+    fn nodes(&self, entry: &Entry, content: InfoHash) -> Vec<(PeerKey, Node)> {
+        let announced = self.registry.fleet.nodes(content).map(|(who, node)| (who, *node));
+        let mut nodes: BTreeMap<PeerKey, Node> = announced.collect();
+        for hash in entry.swarm_hashes() {
+            for source in self.registry.registrations.sources(hash) {
+                nodes.entry(source.key).or_insert_with(|| Node::complete(self.now));
+            }
+        }
+        nodes.into_iter().collect()
     }
 
     fn node(&self, who: PeerKey, node: &Node, size: u64) -> String {
@@ -180,4 +204,5 @@ struct Listing {
     contents: Vec<String>,
     shown: BTreeSet<Shown>,
     nodes: usize,
+    looks: u64,
 }

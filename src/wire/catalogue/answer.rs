@@ -1,7 +1,7 @@
 //! What the catalogue answers.
 
 use super::entry::{Item, Listed};
-use super::frame::{Message, RAW, write_frame, write_message};
+use super::frame::{FIN, Message, RAW, write_frame, write_message};
 use super::hello::Owner;
 use super::keys::{Keys, parse_payload};
 use super::{ERROR_TEXT_BYTES_MAX, RAW_FRAME_BYTES, kind};
@@ -33,7 +33,27 @@ pub enum Answer {
     /// The bytes of a FETCH from its offset.
     Data(Vec<u8>),
     Stat(Stat),
+    /// News of a WATCH: several of them on its stream.
+    Watched(Watched),
+    /// The WATCH of this stream has ended as asked.
+    Unwatched,
+    Registered {
+        generation: u64,
+        /// Contents that the node is bound to now.
+        contents: u64,
+        /// Seconds of silence after which they are forgotten.
+        lease_s: u32,
+    },
     Refused(Refused),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Watched {
+    pub items: Vec<Item>,
+    /// What came up to here is told, once nothing `more` is on its way.
+    pub generation: u64,
+    /// There is more to tell at once.
+    pub more: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,9 +97,11 @@ impl Answer {
     /// Reads an answer that came to a client.
     pub fn decode(message: Message) -> Result<Answer, Fault> {
         const FETCHED: u8 = kind::ANSWER | kind::FETCH;
+        const WATCHED: u8 = kind::ANSWER | kind::WATCH;
         match (message.kind, message.raw) {
             (FETCHED, true) => Ok(Answer::Data(message.payload)),
             (kind::ANSWER, false) => Ok(Answer::Pong),
+            (WATCHED, false) if message.payload.is_empty() => Ok(Answer::Unwatched),
             (_, true) => Err(Fault::peer("catalogue answer: RAW where a dictionary must be")),
             (FETCHED, false) => Err(Fault::peer("catalogue answer: a FETCH without RAW")),
             (answered, false) => {
@@ -93,7 +115,8 @@ impl Answer {
     /// stream 0 whatever `stream` says.
     pub fn encode(&self, stream: u16, frame_max: u32, out: &mut Vec<u8>) {
         match self {
-            Answer::Pong => write_frame(kind::ANSWER, super::frame::FIN, 0, &[], out),
+            Answer::Pong => write_frame(kind::ANSWER, FIN, 0, &[], out),
+            Answer::Unwatched => write_frame(kind::ANSWER | kind::WATCH, FIN, stream, &[], out),
             Answer::Data(data) => {
                 let frame_max = frame_max.min(RAW_FRAME_BYTES as u32);
                 write_message((kind::ANSWER | kind::FETCH, RAW, stream), data, frame_max, out);
@@ -119,6 +142,8 @@ impl Answer {
             Answer::Found { .. } => Some(kind::LOOKUP),
             Answer::Data(_) => Some(kind::FETCH),
             Answer::Stat(_) => Some(kind::STAT),
+            Answer::Watched(_) | Answer::Unwatched => Some(kind::WATCH),
+            Answer::Registered { .. } => Some(kind::REGISTER),
             Answer::Refused(_) => None,
         }
     }
@@ -165,6 +190,16 @@ fn keyed(answered: u8, keys: Keys<'_, '_>) -> Result<Option<Answer>, Refusal> {
             seeders: keys.uint(b's')?,
             leechers: keys.uint(b'i')?,
         }),
+        kind::WATCH => {
+            let items = keys.list(b'e')?.map(|item| Item::read(Keys(item)));
+            let items = items.collect::<Result<_, _>>()?;
+            Answer::Watched(Watched { items, generation, more: keys.count(b'm')? != 0 })
+        }
+        kind::REGISTER => Answer::Registered {
+            generation,
+            contents: keys.uint(b'n')?,
+            lease_s: keys.count(b's')?,
+        },
         _ => return Ok(None),
     }))
 }
@@ -182,7 +217,7 @@ fn refused(keys: Keys<'_, '_>) -> Result<Answer, Refusal> {
 /// Writes the keys of a bencoded answer and gives its type.
 fn write_keys(answer: &Answer, writer: &mut Writer) -> u8 {
     match answer {
-        Answer::Pong | Answer::Data(_) => {}
+        Answer::Pong | Answer::Unwatched | Answer::Data(_) => {}
         Answer::Published { generation, owner, flags } => {
             writer.key(b"f").uint((*flags).into());
             writer.key(b"g").uint(*generation);
@@ -211,6 +246,19 @@ fn write_keys(answer: &Answer, writer: &mut Writer) -> u8 {
             writer.key(b"n").uint(stat.names);
             writer.key(b"s").uint(stat.seeders);
             writer.key(b"t").uint(stat.time_s);
+        }
+        Answer::Watched(watched) => {
+            writer.key(b"e").begin_list();
+            watched.items.iter().for_each(|item| item.write(writer));
+            writer.end().key(b"g").uint(watched.generation);
+            if watched.more {
+                writer.key(b"m").uint(1);
+            }
+        }
+        Answer::Registered { generation, contents, lease_s } => {
+            writer.key(b"g").uint(*generation);
+            writer.key(b"n").uint(*contents);
+            writer.key(b"s").uint((*lease_s).into());
         }
         Answer::Refused(refused) => {
             let text = shortened(&refused.text);

@@ -64,9 +64,11 @@ pub struct Listed {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Item {
     Listed(Listed),
-    /// The name was removed (only with `y`).
+    /// An entry was removed; told only to who follows changes.
     Gone {
         name: String,
+        /// A swarm hash of what the name stood for.
+        hash: Option<InfoHash>,
         generation: u64,
     },
 }
@@ -136,17 +138,16 @@ impl Item {
         if keys.count(b'z')? == 0 {
             return Listed::read(keys).map(Item::Listed);
         }
-        Ok(Item::Gone { name: read_name(keys.bytes(b'n')?)?, generation: keys.uint(b'g')? })
+        let hash = keys.array_maybe(b'h')?.map(InfoHash);
+        let name = read_name(keys.bytes(b'n')?)?;
+        Ok(Item::Gone { name, hash, generation: keys.uint(b'g')? })
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
         match self {
             Item::Listed(listed) => listed.write(writer),
-            Item::Gone { name, generation } => {
-                writer.begin_dict();
-                writer.key(b"g").uint(*generation);
-                writer.key(b"n").bytes(name.as_bytes());
-                writer.key(b"z").uint(1).end();
+            Item::Gone { name, hash, generation } => {
+                write_gone(name, *hash, *generation, writer);
             }
         }
     }
@@ -166,12 +167,50 @@ impl Listed {
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
-        write_entry(&self.entry, Some(self), writer);
+        let added = Added {
+            flags: self.entry.flags,
+            generation: self.generation,
+            time_s: self.time_s,
+            owner: self.owner,
+            complete: self.complete,
+            incomplete: self.incomplete,
+            available: self.available,
+        };
+        write_listed(&self.entry, &added, writer);
     }
 }
 
+/// What the tracker adds to an entry that it lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Added {
+    /// Bits of [`flag`], the publisher's and the tracker's.
+    pub flags: u32,
+    pub generation: u64,
+    pub time_s: u64,
+    pub owner: Option<Owner>,
+    pub complete: u32,
+    pub incomplete: u32,
+    pub available: u32,
+}
+
+/// Writes an entry as it is listed, straight from where it is kept.
+pub fn write_listed(entry: &Entry, added: &Added, writer: &mut Writer) {
+    write_entry(entry, Some(added), writer);
+}
+
+/// Writes what tells that an entry was removed.
+pub fn write_gone(name: &str, hash: Option<InfoHash>, generation: u64, writer: &mut Writer) {
+    writer.begin_dict();
+    writer.key(b"g").uint(generation);
+    if let Some(hash) = hash {
+        writer.key(b"h").bytes(&hash.0);
+    }
+    writer.key(b"n").bytes(name.as_bytes());
+    writer.key(b"z").uint(1).end();
+}
+
 /// All keys in their order; those of the tracker only where it lists.
-fn write_entry(entry: &Entry, listed: Option<&Listed>, writer: &mut Writer) {
+fn write_entry(entry: &Entry, listed: Option<&Added>, writer: &mut Writer) {
     writer.begin_dict();
     if let Some(hash) = entry.v2 {
         writer.key(b"H").bytes(&hash.0);
@@ -180,7 +219,7 @@ fn write_entry(entry: &Entry, listed: Option<&Listed>, writer: &mut Writer) {
         writer.key(b"a").uint(listed.available.into());
         writer.key(b"c").uint(listed.complete.into());
     }
-    writer.key(b"f").uint(entry.flags.into());
+    writer.key(b"f").uint(listed.map_or(entry.flags, |listed| listed.flags).into());
     if let Some(listed) = listed {
         writer.key(b"g").uint(listed.generation);
     }

@@ -17,9 +17,9 @@ pub mod kind {
     pub const LOOKUP: u8 = 5;
     pub const FETCH: u8 = 6;
     pub const STAT: u8 = 7;
-    /// Reserved: answers stream as names appear.
+    /// Answers stream as entries appear, change and go.
     pub const WATCH: u8 = 8;
-    /// Reserved: a node's entries bound to its address at once.
+    /// A node's contents bound to its address at once.
     pub const REGISTER: u8 = 9;
     pub const ANSWER: u8 = 0x80;
     pub const ERROR: u8 = 0xff;
@@ -48,6 +48,10 @@ pub mod code {
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 32;
 /// Most names of one LOOKUP.
 pub const LOOKUP_NAMES_MAX: usize = 256;
+/// Most names or globs of one WATCH.
+pub const WATCH_NAMES_MAX: usize = 256;
+/// Most contents of one REGISTER: what a tracker enters in a millisecond or two.
+pub const REGISTER_HASHES_MAX: usize = 1024;
 /// Most entries of one LIST page.
 pub const LIST_PAGE_MAX: u32 = 4096;
 /// A LIST page ends after about so many bytes even if its limit allows more entries.

@@ -3,10 +3,11 @@
 use super::entry::{Entry, read_name};
 use super::frame::{Message, write_message};
 use super::keys::{Keys, bad, parse_payload};
-use super::{LOOKUP_NAMES_MAX, code, kind};
+use super::{LOOKUP_NAMES_MAX, REGISTER_HASHES_MAX, WATCH_NAMES_MAX, code, kind};
 use crate::core::bencode::Writer;
 use crate::core::fault::Refusal;
-use crate::core::id::InfoHash;
+use crate::core::glob::{GLOB_BYTES_MAX, Glob};
+use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits::NAME_BYTES_MAX;
 
 /// Longest LIST cursor taken, bytes.
@@ -39,6 +40,31 @@ pub enum Request {
         offset: u64,
     },
     Stat,
+    /// Entries as they appear, change and go.
+    Watch(Watch),
+    /// An empty frame on the stream of a WATCH: the end of it.
+    Unwatch,
+    /// Contents that the node has whole, for as long as its connection lives.
+    Register(Register),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Watch {
+    /// Which entries: names and globs, at most 256; empty = all.
+    pub names: Vec<String>,
+    /// Changes after this generation; `None` = first all that there is, then changes.
+    pub since: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Register {
+    /// Where the node takes peers, at the address of this connection. Never 0.
+    pub port: u16,
+    pub peer_id: PeerId,
+    /// Swarm hashes, at most 1024.
+    pub hashes: Vec<InfoHash>,
+    /// These come to what was registered before; without it they replace that.
+    pub more: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,6 +88,8 @@ pub struct List {
     pub cursor: Option<Vec<u8>>,
     /// Only names that begin so.
     pub prefix: Option<String>,
+    /// Only names that fit this [`Glob`].
+    pub glob: Option<String>,
     /// Only changes after this generation.
     pub since: Option<u64>,
 }
@@ -103,8 +131,11 @@ impl Request {
         if message.stream == 0 {
             return Err(bad("a request on stream 0"));
         }
-        if !(kind::PUBLISH..=kind::STAT).contains(&message.kind) {
+        if !(kind::PUBLISH..=kind::REGISTER).contains(&message.kind) {
             return Err(Refusal { code: code::UNKNOWN_OP, what: "an unknown request type" });
+        }
+        if message.kind == kind::WATCH && message.payload.is_empty() {
+            return Ok(Request::Unwatch);
         }
         let doc = parse_payload(&message.payload)?;
         let keys = Keys(doc.root());
@@ -121,6 +152,8 @@ impl Request {
             kind::LIST => list(keys).map(Request::List),
             kind::LOOKUP => lookup(keys),
             kind::FETCH => fetch(keys),
+            kind::WATCH => watch(keys).map(Request::Watch),
+            kind::REGISTER => register(keys).map(Request::Register),
             _ => Ok(Request::Stat),
         }
     }
@@ -135,6 +168,8 @@ impl Request {
             Request::Lookup { .. } => kind::LOOKUP,
             Request::Fetch { .. } => kind::FETCH,
             Request::Stat => kind::STAT,
+            Request::Watch(_) | Request::Unwatch => kind::WATCH,
+            Request::Register(_) => kind::REGISTER,
         }
     }
 
@@ -147,12 +182,12 @@ impl Request {
 
     fn payload(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        if *self == Request::Ping {
+        if matches!(self, Request::Ping | Request::Unwatch) {
             return writer.finish();
         }
         writer.begin_dict();
         match self {
-            Request::Ping | Request::Stat => {}
+            Request::Ping | Request::Unwatch | Request::Stat => {}
             Request::Publish(publish) => {
                 write_published(publish, None, &mut writer);
                 if publish.same_ok {
@@ -168,13 +203,16 @@ impl Request {
                 writer.key(b"n").bytes(to.entry.name.as_bytes());
             }
             Request::List(list) => write_list(list, &mut writer),
-            Request::Lookup { names } => {
-                writer.key(b"n").begin_list();
-                names.iter().for_each(|name| {
-                    writer.bytes(name.as_bytes());
-                });
-                writer.end();
+            Request::Lookup { names } => write_names(names, &mut writer),
+            Request::Watch(watch) => {
+                if !watch.names.is_empty() {
+                    write_names(&watch.names, &mut writer);
+                }
+                if let Some(since) = watch.since {
+                    writer.key(b"y").uint(since);
+                }
             }
+            Request::Register(register) => write_register(register, &mut writer),
             Request::Fetch { hash, what, offset } => {
                 writer.key(b"h").bytes(&hash.0);
                 writer.key(b"o").uint(*offset);
@@ -219,7 +257,9 @@ fn list(keys: Keys<'_, '_>) -> Result<List, Refusal> {
         return Err(bad("a prefix longer than any name"));
     }
     let prefix = prefix.map(std::str::from_utf8).transpose();
+    let glob = keys.bytes_maybe(b'q')?.map(read_glob).transpose()?;
     Ok(List {
+        glob,
         limit: u32::try_from(limit).unwrap_or(u32::MAX),
         cursor: cursor.map(<[u8]>::to_vec),
         prefix: prefix.map_err(|_| bad("a prefix that is not UTF-8"))?.map(str::to_owned),
@@ -239,6 +279,71 @@ fn lookup(keys: Keys<'_, '_>) -> Result<Request, Refusal> {
         return Err(bad("no name to look up"));
     }
     Ok(Request::Lookup { names })
+}
+
+/// A glob that can be read, as it was sent.
+fn read_glob(bytes: &[u8]) -> Result<String, Refusal> {
+    if bytes.len() > GLOB_BYTES_MAX {
+        return Err(bad("a glob that is too long"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| bad("a glob that is not UTF-8"))?;
+    Glob::new(text).map_err(bad)?;
+    Ok(text.to_owned())
+}
+
+fn watch(keys: Keys<'_, '_>) -> Result<Watch, Refusal> {
+    let mut names = Vec::new();
+    if keys.value(b'n').is_some() {
+        for name in keys.list(b'n')? {
+            if names.len() == WATCH_NAMES_MAX {
+                return Err(Refusal { code: code::TOO_LARGE, what: "more than 256 names" });
+            }
+            names.push(read_glob(name.bytes().ok_or(bad("a name is not a string"))?)?);
+        }
+        if names.is_empty() {
+            return Err(bad("no name to watch"));
+        }
+    }
+    let since = keys.uint_maybe(b'y')?;
+    if names.is_empty() && since.is_none() {
+        return Err(bad("neither names nor a generation"));
+    }
+    Ok(Watch { names, since })
+}
+
+fn register(keys: Keys<'_, '_>) -> Result<Register, Refusal> {
+    let port = u16::try_from(keys.uint(b'p')?).unwrap_or(0);
+    if port == 0 {
+        return Err(bad("a port that cannot be reached"));
+    }
+    let peer_id = keys.array_maybe(b'i')?.map(PeerId).ok_or(bad("the peer id is missing"))?;
+    let (hashes, rest) = keys.bytes(b'h')?.as_chunks::<20>();
+    if !rest.is_empty() {
+        return Err(bad("the hashes are not 20 bytes each"));
+    }
+    if hashes.len() > REGISTER_HASHES_MAX {
+        return Err(Refusal { code: code::TOO_LARGE, what: "more than 1024 contents at once" });
+    }
+    let hashes = hashes.iter().copied().map(InfoHash).collect();
+    Ok(Register { port, peer_id, hashes, more: keys.uint_maybe(b'a')?.unwrap_or(0) != 0 })
+}
+
+fn write_register(register: &Register, writer: &mut Writer) {
+    if register.more {
+        writer.key(b"a").uint(1);
+    }
+    let hashes: Vec<u8> = register.hashes.iter().flat_map(|hash| hash.0).collect();
+    writer.key(b"h").bytes(&hashes);
+    writer.key(b"i").bytes(&register.peer_id.0);
+    writer.key(b"p").uint(register.port.into());
+}
+
+fn write_names(names: &[String], writer: &mut Writer) {
+    writer.key(b"n").begin_list();
+    names.iter().for_each(|name| {
+        writer.bytes(name.as_bytes());
+    });
+    writer.end();
 }
 
 fn fetch(keys: Keys<'_, '_>) -> Result<Request, Refusal> {
@@ -277,6 +382,9 @@ fn write_list(list: &List, writer: &mut Writer) {
     writer.key(b"l").uint(list.limit.into());
     if let Some(prefix) = &list.prefix {
         writer.key(b"p").bytes(prefix.as_bytes());
+    }
+    if let Some(glob) = &list.glob {
+        writer.key(b"q").bytes(glob.as_bytes());
     }
     if let Some(since) = list.since {
         writer.key(b"y").uint(since);

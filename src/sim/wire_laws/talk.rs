@@ -1,0 +1,98 @@
+//! One conversation as a judge of the wire sees it: what was asked, and what came.
+
+use crate::core::time::Time;
+use crate::wire::peer::{BlockRef, Framer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+pub(super) type Block = (u32, u32, u32);
+pub(super) type Verdict = Result<(), String>;
+
+pub(super) fn block(asked: BlockRef) -> Block {
+    (asked.piece, asked.begin, asked.len)
+}
+
+/// A request of the other side, and how it was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owed {
+    pub(super) since: Time,
+    pub(super) asked: u32,
+    pub(super) answered: u32,
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub(super) struct Talk {
+    pub(super) remote: IpAddr,
+    pub(super) comes: Framer,
+    pub(super) leaves: Framer,
+    /// Bytes queued that have not left.
+    pub(super) unsent: u64,
+    pub(super) fast: bool,
+    pub(super) owed: BTreeMap<Block, Owed>,
+    pub(super) choking: bool,
+    pub(super) interested: bool,
+    /// It has everything, so it says: it wants nothing.
+    pub(super) full: bool,
+    /// Since when it waits for a slot, and how many waited at the most meanwhile.
+    pub(super) waits: Option<(Time, usize)>,
+    /// What we asked of it and it has not answered.
+    pub(super) asked: BTreeMap<Block, u32>,
+    pub(super) cancelled: BTreeSet<Block>,
+    pub(super) late: BTreeSet<Block>,
+    /// The block that comes in: what is there of it, and whether a byte was wrong.
+    pub(super) coming: Option<(Block, u32, bool)>,
+}
+
+impl Talk {
+    pub(super) fn new(remote: IpAddr) -> Talk {
+        Talk {
+            remote,
+            comes: Framer::new(),
+            leaves: Framer::new(),
+            unsent: 0,
+            fast: false,
+            owed: BTreeMap::new(),
+            choking: true,
+            interested: false,
+            full: false,
+            waits: None,
+            asked: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
+            late: BTreeSet::new(),
+            coming: None,
+        }
+    }
+
+    pub(super) fn got_request(&mut self, asked: BlockRef, now: Time) {
+        let new = Owed { since: now, asked: 0, answered: 0 };
+        let owed = self.owed.entry(block(asked)).or_insert(new);
+        if owed.answered == owed.asked {
+            *owed = new;
+        }
+        owed.asked += 1;
+    }
+
+    /// An answer of ours to a request.
+    pub(super) fn answers(&mut self, to: Block, with_block: bool) -> Verdict {
+        let owed = self.owed.get_mut(&to).filter(|owed| owed.answered < owed.asked);
+        let Some(owed) = owed else {
+            return Err(format!("S11: {to:?} was answered, and nobody waited for that"));
+        };
+        owed.answered += 1;
+        // One block does for all who asked meanwhile.
+        if with_block || owed.answered == owed.asked {
+            self.owed.remove(&to);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_asked(&mut self, which: Block) -> bool {
+        let Some(times) = self.asked.get_mut(&which) else { return false };
+        *times -= 1;
+        if *times == 0 {
+            self.asked.remove(&which);
+        }
+        true
+    }
+}

@@ -1,0 +1,73 @@
+//! One entry as the catalogue keeps it, and what makes one.
+
+use super::counts::Counts;
+use super::metainfo::Metainfo;
+use super::names::Place;
+use crate::core::time::Time;
+use crate::wire::catalogue::entry::{Entry, flag};
+use crate::wire::catalogue::hello::Owner;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// Hidden from all but its owners until a source announces, or the time is over.
+    Pending { until: Time },
+    /// Seen by all; `alone` is since when it has no source.
+    Listed { alone: Option<Time> },
+}
+
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub entry: Entry,
+    /// Whoever published it and did not take it back; the first is shown. Never empty.
+    pub owners: Vec<Owner>,
+    /// Generation and Unix second of its last change.
+    pub generation: u64,
+    pub time_s: u64,
+    pub life: Life,
+    /// Its sources and those who want it, kept as they come and go: a list only reads them.
+    pub counts: Counts,
+    pub metainfo: Metainfo,
+}
+
+impl Record {
+    pub fn is_seen_by(&self, viewer: Option<Owner>) -> bool {
+        matches!(self.life, Life::Listed { .. })
+            || viewer.is_some_and(|viewer| self.owners.contains(&viewer))
+    }
+
+    /// What the publisher said and the tracker knows.
+    pub fn flags(&self) -> u32 {
+        let stored = if self.metainfo.is_empty() { 0 } else { flag::METAINFO };
+        let pending = if matches!(self.life, Life::Pending { .. }) { flag::PENDING } else { 0 };
+        self.entry.flags | stored | pending
+    }
+
+    pub(super) fn is_same(&self, entry: &Entry) -> bool {
+        (self.entry.v1, self.entry.v2) == (entry.v1, entry.v2)
+    }
+
+    pub(super) fn has_source(&self) -> bool {
+        matches!(self.life, Life::Listed { alone: None })
+    }
+}
+
+/// A publishing that passed its checks.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub entry: Entry,
+    pub metainfo: Metainfo,
+    pub owner: Owner,
+    pub time_s: u64,
+    /// Who is in its swarms already.
+    pub counts: Counts,
+    /// Whether limits per owner count.
+    pub public: bool,
+}
+
+/// What a publishing came to.
+#[derive(Debug)]
+pub struct Published {
+    pub place: Place,
+    pub new: bool,
+    pub gone: Vec<Record>,
+}

@@ -1,0 +1,214 @@
+//! Nodes that registered: each is stored once, with all contents it has, and is a source of every
+//! one of them for as long as its connection lives.
+
+use super::swarm::PeerKey;
+use crate::core::fault::Refusal;
+use crate::core::id::{ConnId, InfoHash, PeerId};
+use crate::wire::catalogue::code;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Contents of one node: a folder of 100,000 files under both hashes, and more.
+pub const NODE_CONTENTS_MAX: usize = 262_144;
+/// Contents of all nodes together: 60 bytes each.
+pub const CONTENTS_MAX: usize = 4_000_000;
+/// Nodes of one content that are handed out.
+pub const CONTENT_NODES_MAX: usize = 256;
+/// Contents of a node that is gone, forgotten at a time.
+pub const FORGET_STEP: usize = 2_048;
+
+/// A node as it is handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Source {
+    pub key: PeerKey,
+    pub id: PeerId,
+}
+
+#[derive(Debug)]
+struct Node {
+    source: Source,
+    /// What it is bound to. Emptied step by step once it is gone.
+    contents: BTreeSet<InfoHash>,
+}
+
+#[derive(Debug, Default)]
+pub struct Registrations {
+    nodes: BTreeMap<u32, Node>,
+    by_conn: BTreeMap<ConnId, u32>,
+    /// Which nodes have a content.
+    bound: BTreeSet<(InfoHash, u32)>,
+    /// Nodes whose connection is over, on their way to be forgotten.
+    gone: VecDeque<Node>,
+    gone_numbers: VecDeque<u32>,
+    next: u32,
+}
+
+impl Registrations {
+    /// Nodes that are there.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Contents of all nodes, each counted once per node.
+    pub fn bound(&self) -> usize {
+        self.bound.len()
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.gone.is_empty()
+    }
+
+    /// Contents that the node of a connection is bound to.
+    pub fn contents(&self, conn: ConnId) -> usize {
+        let node = self.by_conn.get(&conn).and_then(|number| self.nodes.get(number));
+        node.map_or(0, |node| node.contents.len())
+    }
+
+    /// Binds contents to the node of a connection, in place of what it was bound to unless `more`.
+    pub fn bind(
+        &mut self,
+        conn: ConnId,
+        source: Source,
+        hashes: &[InfoHash],
+        more: bool,
+    ) -> Result<(), Refusal> {
+        let kept = self.by_conn.get(&conn).and_then(|number| self.nodes.get(number));
+        let kept = kept.filter(|node| more && node.source == source);
+        let quota = |what| Err(Refusal { code: code::QUOTA, what });
+        if kept.map_or(0, |node| node.contents.len()) + hashes.len() > NODE_CONTENTS_MAX {
+            return quota("too many contents of one node");
+        }
+        if self.bound.len() + hashes.len() > CONTENTS_MAX {
+            return quota("too many contents are registered");
+        }
+        if kept.is_none() {
+            self.drop_node(conn);
+            self.next = self.next.wrapping_add(1);
+            while self.nodes.contains_key(&self.next) || self.gone_numbers.contains(&self.next) {
+                self.next = self.next.wrapping_add(1);
+            }
+            self.by_conn.insert(conn, self.next);
+            self.nodes.insert(self.next, Node { source, contents: BTreeSet::new() });
+        }
+        let Some(number) = self.by_conn.get(&conn).copied() else { return Ok(()) };
+        let Some(node) = self.nodes.get_mut(&number) else { return Ok(()) };
+        for hash in hashes {
+            let there = self.bound.range((*hash, 0)..=(*hash, u32::MAX));
+            if there.take(CONTENT_NODES_MAX).count() < CONTENT_NODES_MAX
+                && node.contents.insert(*hash)
+            {
+                self.bound.insert((*hash, number));
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection of a node is over: it is handed out no more.
+    pub fn drop_node(&mut self, conn: ConnId) {
+        let Some(number) = self.by_conn.remove(&conn) else { return };
+        if let Some(node) = self.nodes.remove(&number) {
+            self.gone.push_back(node);
+            self.gone_numbers.push_back(number);
+        }
+    }
+
+    /// Forgets a step's worth of what gone nodes had; the contents that lost one.
+    pub fn forget(&mut self) -> Vec<InfoHash> {
+        let mut lost = Vec::new();
+        while lost.len() < FORGET_STEP
+            && let (Some(node), Some(number)) = (self.gone.front_mut(), self.gone_numbers.front())
+        {
+            match node.contents.pop_first() {
+                Some(hash) => {
+                    self.bound.remove(&(hash, *number));
+                    lost.push(hash);
+                }
+                None => {
+                    self.gone.pop_front();
+                    self.gone_numbers.pop_front();
+                }
+            }
+        }
+        lost
+    }
+
+    /// The nodes that have a content.
+    pub fn sources(&self, hash: InfoHash) -> impl Iterator<Item = Source> {
+        let there = self.bound.range((hash, 0)..=(hash, u32::MAX));
+        there.filter_map(|(_, number)| self.nodes.get(number)).map(|node| node.source)
+    }
+
+    /// How many nodes have a content under any of its hashes and are not counted already.
+    pub fn count(
+        &self,
+        hashes: impl Iterator<Item = InfoHash>,
+        counted: impl Fn(PeerKey) -> bool,
+    ) -> u32 {
+        let mut seen: Vec<PeerKey> = Vec::new();
+        for source in hashes.flat_map(|hash| self.sources(hash)) {
+            if !seen.contains(&source.key) && !counted(source.key) {
+                seen.push(source.key);
+            }
+        }
+        seen.len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::io::Outbox;
+
+    fn hash(n: u32) -> InfoHash {
+        let mut hash = [0; 20];
+        hash[..4].copy_from_slice(&n.to_be_bytes());
+        InfoHash(hash)
+    }
+
+    fn source(port: u16) -> Source {
+        let key = PeerKey::new(std::net::SocketAddr::new([10, 0, 0, 1].into(), port));
+        Source { key, id: PeerId([1; 20]) }
+    }
+
+    #[test]
+    fn a_node_is_a_source_of_all_it_registered_until_its_connection_is_over() {
+        let mut out = Outbox::default();
+        let (one, two) = (out.conns.insert(()), out.conns.insert(()));
+        let mut nodes = Registrations::default();
+        let all: Vec<InfoHash> = (0..5000).map(hash).collect();
+        nodes.bind(one, source(1), &all, false).unwrap();
+        nodes.bind(two, source(2), &all[..10], false).unwrap();
+        nodes.bind(two, source(2), &all[10..20], true).unwrap();
+        assert_eq!((nodes.contents(one), nodes.contents(two), nodes.nodes()), (5000, 20, 2));
+        assert_eq!(nodes.sources(hash(3)).count(), 2);
+        assert_eq!(nodes.count([hash(3), hash(4)].into_iter(), |_| false), 2, "each once");
+        assert_eq!(nodes.count([hash(3)].into_iter(), |key| key == source(2).key), 1);
+        nodes.bind(two, source(2), &all[..1], false).unwrap();
+        assert_eq!(nodes.sources(hash(3)).count(), 1, "replaced");
+        nodes.drop_node(one);
+        assert_eq!(nodes.sources(hash(3)).count(), 0, "at once, before it is forgotten");
+        let mut lost = 0;
+        while !nodes.gone.is_empty() {
+            let step = nodes.forget();
+            assert!(step.len() <= FORGET_STEP);
+            lost += step.len();
+        }
+        assert_eq!((lost, nodes.bound.len()), (5020, 1));
+    }
+
+    #[test]
+    fn what_one_node_may_bind_is_bounded() {
+        let mut out = Outbox::default();
+        let conn = out.conns.insert(());
+        let mut nodes = Registrations::default();
+        let all: Vec<InfoHash> = (0..NODE_CONTENTS_MAX as u32).map(hash).collect();
+        nodes.bind(conn, source(1), &all, false).unwrap();
+        assert!(nodes.bind(conn, source(1), &[hash(u32::MAX)], true).is_err());
+        assert!(nodes.bind(conn, source(1), &[hash(u32::MAX)], false).is_ok());
+        for port in 0..300 {
+            let conn = out.conns.insert(());
+            nodes.bind(conn, source(port + 1), &[hash(7)], false).unwrap();
+        }
+        assert!(nodes.sources(hash(7)).count() <= CONTENT_NODES_MAX);
+    }
+}

@@ -1,0 +1,37 @@
+//! How much the TCP side may do before datagrams have their turn again.
+
+/// Steps of one turn: about a millisecond. A step is a tenth of a microsecond, roughly.
+pub const TURN_STEPS: u64 = 8_192;
+/// What any request takes.
+pub const REQUEST_STEPS: u64 = 64;
+/// Bytes of a request that are read and checked in one step.
+pub const REQUEST_BYTES_A_STEP: u64 = 256;
+/// Writing one entry of a list.
+pub const ENTRY_STEPS: u64 = 4;
+
+/// What is left of a turn. It may be overdrawn by one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    left: u64,
+}
+
+impl Default for Work {
+    fn default() -> Work {
+        Work { left: TURN_STEPS }
+    }
+}
+
+impl Work {
+    /// A new turn.
+    pub fn refill(&mut self) {
+        self.left = TURN_STEPS;
+    }
+
+    pub fn is_left(&self) -> bool {
+        self.left > 0
+    }
+
+    pub fn spend(&mut self, steps: u64) {
+        self.left = self.left.saturating_sub(steps);
+    }
+}
