@@ -187,7 +187,7 @@ fn json_has_an_object_for_each_step() {
          sent packet stopped sent packet scraped sent packet hello ended"
     );
     assert_eq!((&events[1]["step"], &events[1]["bytes"]), (&"connect".into(), &16.into()));
-    assert_eq!(events[6]["interval_s"], 60);
+    assert!((54..=66).contains(&events[6]["interval_s"].as_u64().unwrap()), "{}", events[6]);
 }
 
 /// opentracker with a list of one hash, if it is installed.
@@ -455,6 +455,7 @@ fn a_traced_tracker_tells_each_datagram_and_no_secret() {
     request.extend([2, 21]);
     request.extend(b"/announce?auth=SECRET");
     let announced = ask(&request);
+    let interval = u32::from_be_bytes(announced[8..12].try_into().unwrap());
     let ended = tracker.ended_by(Signal::TERM);
     let told = ended.err.lines().filter_map(|line| Some(line.split_at_checked(13)?.1));
     let told: Vec<&str> =
@@ -472,7 +473,7 @@ fn a_traced_tracker_tells_each_datagram_and_no_secret() {
                  options url data '/announce?auth=[…]'"
             ),
             format!(
-                "-> {us} 20 bytes {} announce, tid 00000008, interval 60 s, leechers 0, \
+                "-> {us} 20 bytes {} announce, tid 00000008, interval {interval} s, leechers 0, \
                  seeders 1, peers none",
                 hex(&announced)
             ),
