@@ -16,10 +16,10 @@ use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::store::Store;
 use crate::core::time::{Span, Time};
-use crate::jobs::Job;
 use crate::jobs::keygen::Keygen;
-use crate::jobs::plan::{JobPlan, KeygenPlan, TokenPlan};
+use crate::jobs::plan::{JobPlan, KeygenPlan, ProbePlan, TokenPlan};
 use crate::jobs::token::TokenJob;
+use crate::jobs::{Job, Probe};
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
@@ -37,6 +37,7 @@ pub enum Plan {
     Job(JobPlan),
     Token(TokenPlan),
     Keygen(KeygenPlan),
+    Probe(ProbePlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -61,6 +62,7 @@ impl Engine {
             Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
             Plan::Token(plan) => Part::Job(Box::new(TokenJob::new(plan))),
             Plan::Keygen(plan) => Part::Job(Box::new(Keygen::new(plan))),
+            Plan::Probe(plan) => Part::Job(Box::new(Probe::new(plan))),
         };
         let reactor = Reactor::new(part, Options::default())?.with_store(store);
         Ok(Engine { reactor, events: Vec::new() })

@@ -104,6 +104,7 @@ fn plan() -> TrackerPlan {
         bounds: Default::default(),
         sites: vec![],
         access: Default::default(),
+        trace: false,
     }
 }
 

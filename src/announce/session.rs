@@ -251,7 +251,7 @@ impl Session {
 }
 
 /// "Any address of ours" of the family of `to`.
-fn unspecified(to: SocketAddr) -> IpAddr {
+pub fn unspecified(to: SocketAddr) -> IpAddr {
     match to {
         SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),

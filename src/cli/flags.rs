@@ -51,7 +51,7 @@ pub struct CommandRow {
 
 const PEERS: &[&str] = &["seeder", "leecher"];
 const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
-const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status"];
+const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status", "probe"];
 
 #[rustfmt::skip]
 pub const FLAGS: &[Flag] = &[
@@ -79,6 +79,8 @@ pub const FLAGS: &[Flag] = &[
         help: "Give peers of one site to each other first; may be repeated" },
     Flag { name: "public", short: None, takes: Takes::Nothing, on: &["tracker"],
         help: "Serve machines outside of private networks; limits per address count for all then" },
+    Flag { name: "trace", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Tell of each datagram: time, direction, source, bytes in hex and meaning" },
     Flag { name: "file", short: None, takes: Takes::Needed("FILE"), on: &["seeder"],
         help: "The file to offer" },
     Flag { name: "as", short: None, takes: Takes::Value("NAME"), on: &["seeder"],
@@ -127,6 +129,10 @@ pub const FLAGS: &[Flag] = &[
         help: "Only names that fit, as in '*.iso' [default: all]" },
     Flag { name: "name", short: None, takes: Takes::BareNeeded("NAME"), on: &["info"],
         help: "The name to tell of" },
+    Flag { name: "url", short: None, takes: Takes::BareNeeded("TRACKER-URL"), on: &["probe"],
+        help: "udp://HOST:PORT/..., http://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
+    Flag { name: "hash", short: None, takes: Takes::Bare("HASH"), on: &["probe"],
+        help: "What to ask about: 40 or 64 hex digits [default: a hash that nobody has]" },
     Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: CLIENTS,
         help: "The tracker [default: 127.0.0.1:6969]" },
     Flag { name: "token", short: None, takes: Takes::Value("TOKEN"), on: CLIENTS,
@@ -201,6 +207,14 @@ pub const COMMANDS: &[CommandRow] = &[
         examples: "Examples:
   lmk status
   lmk status --json --tracker 192.168.1.5",
+    },
+    CommandRow {
+        name: "probe",
+        about: "Talks to any tracker and tells each step",
+        examples: "Examples:
+  lmk probe 192.168.1.5
+  lmk probe udp://192.168.1.5:6969 0123456789abcdef0123456789abcdef01234567
+  lmk probe http://192.168.1.5:6969/announce --json",
     },
     CommandRow {
         name: "token",

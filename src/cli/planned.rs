@@ -3,14 +3,16 @@
 
 use super::machine::Machine;
 use super::planned_access as access;
+use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
 use crate::core::fault::Fatal;
-use crate::core::id::PeerId;
+use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
 use crate::core::report::{Ending, foreign};
+use crate::core::rng::Rng;
 use crate::engine::Plan;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::plan::{JobPlan, ProbePlan, Speech};
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
 use crate::tracker::plan::{Database, TrackerPlan};
 use std::io;
@@ -33,19 +35,22 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names, db, bounds, sites, access } => Plan::Tracker(TrackerPlan {
-            bind: look_up(&bind, TRACKER_PORT)?,
-            addresses: machine.addresses.clone(),
-            wall_start_s: machine.wall_start_s,
-            seed: machine.random.seed,
-            secret: machine.random.secret,
-            key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
-            database: database(db, machine),
-            keep_names_s: keep_names.as_secs(),
-            access: super::planned_access::access(access, machine)?,
-            bounds,
-            sites,
-        }),
+        Wish::Track { bind, keep_names, db, bounds, sites, access, trace } => {
+            Plan::Tracker(TrackerPlan {
+                bind: look_up(&bind, TRACKER_PORT)?,
+                addresses: machine.addresses.clone(),
+                wall_start_s: machine.wall_start_s,
+                seed: machine.random.seed,
+                secret: machine.random.secret,
+                key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
+                database: database(db, machine),
+                keep_names_s: keep_names.as_secs(),
+                access: super::planned_access::access(access, machine)?,
+                bounds,
+                sites,
+                trace,
+            })
+        }
         Wish::Seed { seed, peer } => {
             let slots = seed.slots;
             let job = Job::Seed(seed_plan(seed, machine)?);
@@ -65,7 +70,42 @@ pub fn plan(
             seed: machine.random.seed,
             table: !json,
         }),
+        Wish::Probe { url, hash } => {
+            let tracker = look_up(&url.at, url.scheme.port())?;
+            Plan::Probe(probe(url, hash, tracker, machine.random.seed, !json))
+        }
     })
+}
+
+fn probe(
+    url: TrackerUrl,
+    hash: Option<InfoHash>,
+    tracker: SocketAddr,
+    seed: u64,
+    table: bool,
+) -> ProbePlan {
+    let nobodys = || {
+        let mut hash = InfoHash([0; 20]);
+        Rng::new(seed).fork(1).fill(&mut hash.0);
+        hash
+    };
+    let host = url.at.with_port(url.scheme.port());
+    let tracker_text = format!("{}://{host}", url.scheme.name());
+    ProbePlan {
+        tracker,
+        tracker_text,
+        speech: match url.scheme {
+            Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
+            Scheme::Http => {
+                let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
+                let path = if path.is_empty() || path == "/" { "/announce" } else { path };
+                Speech::Http { host, path: path.to_owned(), query: query.to_owned() }
+            }
+        },
+        hash: hash.unwrap_or_else(nobodys),
+        seed,
+        table,
+    }
 }
 
 /// Without a state directory the customary place is nowhere.

@@ -1,9 +1,11 @@
 //! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
 
 use super::flags;
+use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::values::{self, HostPort};
 use crate::core::glob::Glob;
+use crate::core::id::InfoHash;
 use crate::core::limits;
 use crate::core::report::foreign;
 use crate::core::time::Span;
@@ -57,6 +59,7 @@ pub enum Wish {
         bounds: Bounds,
         sites: Vec<(Network, String)>,
         access: Access,
+        trace: bool,
     },
     Seed {
         seed: Seed,
@@ -70,6 +73,11 @@ pub enum Wish {
         ask: Ask,
         tracker: HostPort,
         token: TokenFrom,
+    },
+    /// No hash = one that nobody has.
+    Probe {
+        url: TrackerUrl,
+        hash: Option<InfoHash>,
     },
     Token(TokenAsk),
     Keygen {
@@ -164,6 +172,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "status" => ask(given, Ask::Status),
         "token" => access::token(given),
         "keygen" => access::keygen(given),
+        "probe" => probe(given),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -178,8 +187,15 @@ fn track(given: &ArgMatches) -> Result<Typed, String> {
         Some(none) if none.as_os_str() == "none" => Db::Memory,
         Some(file) => Db::File(file),
     };
-    let (bounds, sites) = (bounds(given)?, sites(given)?);
-    let wish = Wish::Track { bind, keep_names, db, bounds, sites, access: access::access(given)? };
+    let wish = Wish::Track {
+        bind,
+        keep_names,
+        db,
+        bounds: bounds(given)?,
+        sites: sites(given)?,
+        access: access::access(given)?,
+        trace: given.get_flag("trace"),
+    };
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
@@ -275,6 +291,17 @@ fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
+fn probe(given: &ArgMatches) -> Result<Typed, String> {
+    let url = text(given, "url")?.ok_or("TRACKER-URL is missing")?;
+    let url = tracker_url::read(url)?;
+    let hash = match text(given, "hash")? {
+        None => None,
+        Some(hash) => Some(values::info_hash(hash)?),
+    };
+    let wish = Wish::Probe { url, hash };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
+}
+
 fn tracker(given: &ArgMatches) -> Result<HostPort, String> {
     let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
     let tracker = values::host_port(tracker).map_err(|why| format!("--tracker: {why}"))?;
@@ -347,7 +374,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info, status, token or keygen; try 'lmk --help'".into(),
+                "a command is missing: tracker, seeder, leecher, ls, info, status, probe, token or keygen; try 'lmk --help'".into(),
             );
         }
         _ => {}

@@ -3,7 +3,9 @@
 pub mod inquiry;
 pub mod keygen;
 pub mod plan;
+pub mod probe;
 pub mod show;
 pub mod token;
 
 pub use inquiry::Job;
+pub use probe::Probe;

@@ -51,6 +51,7 @@ pub(super) fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
             .then(|| Database { path: "/home/tracker/.state/tracker.db".into(), required: true }),
         keep_names_s: 24 * 3600,
         access: Default::default(),
+        trace: false,
         bounds: Default::default(),
         sites: vec![],
     }

@@ -46,6 +46,7 @@ pub mod swarms;
 pub mod table;
 pub mod tell;
 pub mod ticket;
+pub mod trace;
 pub mod turns;
 mod unwritten;
 pub mod watches;
@@ -157,6 +158,7 @@ impl Tracker {
     }
 
     fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let trace = self.plan.trace.then(|| trace::Trace::came(now, &self.plan, news, out));
         let (answered, arena) = (self.datagrams.answered, out.arena.len());
         let mut world = World {
             registry: &mut self.registry,
@@ -168,6 +170,7 @@ impl Tracker {
         self.datagrams.got(now, news, &mut world, out);
         let said = self.datagrams.answered > answered;
         self.figures.datagram(news.bytes, said.then(|| out.arena.len().saturating_sub(arena)));
+        trace.into_iter().for_each(|trace| trace.left(out));
     }
 
     /// Whatever there is now, its time is looked at again within a second.

@@ -23,6 +23,8 @@ pub struct TrackerPlan {
     pub database: Option<Database>,
     /// Seconds a name without a source stays listed (`--keep-names`).
     pub keep_names_s: u64,
+    /// Tell of every datagram (`--trace`).
+    pub trace: bool,
     /// The most of everything (`--max-peers` and the like).
     pub bounds: Bounds,
     /// Networks whose peers are given to each other first (`--site`).

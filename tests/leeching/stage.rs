@@ -239,6 +239,7 @@ fn tracker_plan(env: NodeEnv) -> TrackerPlan {
         database: None,
         keep_names_s: 24 * 3600,
         access: Default::default(),
+        trace: false,
         bounds: Default::default(),
         sites: vec![],
     }

@@ -15,6 +15,7 @@ mod kills;
 mod main_job;
 mod outages;
 mod part_file;
+mod probe;
 mod script;
 mod signed;
 mod talk;

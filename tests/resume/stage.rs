@@ -70,6 +70,7 @@ fn tracker(env: NodeEnv) -> Tracker {
         database: None,
         keep_names_s: 24 * 3600,
         access: Default::default(),
+        trace: false,
         bounds: Default::default(),
         sites: vec![],
     })

@@ -75,6 +75,7 @@ fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
             database: None,
             keep_names_s: 3600,
             access: Default::default(),
+            trace: false,
             bounds: Default::default(),
             sites: vec![],
         }))

@@ -34,6 +34,7 @@ pub fn plan(bind: &str) -> TrackerPlan {
         database: None,
         keep_names_s: 86_400,
         access: AccessPlan { public: true, ..AccessPlan::default() },
+        trace: false,
         bounds: Default::default(),
         sites: vec![],
     }
