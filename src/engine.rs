@@ -14,12 +14,16 @@
 use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
+use crate::core::store::Store;
 use crate::core::time::{Span, Time};
-use crate::jobs::Job;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::keygen::Keygen;
+use crate::jobs::plan::{JobPlan, KeygenPlan, ProbePlan, TokenPlan};
+use crate::jobs::token::TokenJob;
+use crate::jobs::{Job, Probe};
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
+use crate::store::Sqlite;
 use crate::tracker::Tracker;
 use crate::tracker::plan::TrackerPlan;
 use crate::view::View;
@@ -31,6 +35,9 @@ pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
     Job(JobPlan),
+    Token(TokenPlan),
+    Keygen(KeygenPlan),
+    Probe(ProbePlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -43,12 +50,22 @@ pub struct Engine {
 impl Engine {
     /// Makes the role and the loop it lives on. No listener is open yet: the first turn does that.
     pub fn new(plan: Plan) -> Result<Engine, Fatal> {
+        let store = match &plan {
+            Plan::Tracker(TrackerPlan { database: Some(database), .. }) => {
+                Some(Box::new(Sqlite::new(database.path.clone())) as Box<dyn Store>)
+            }
+            _ => None,
+        };
         let part = match plan {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
             Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
+            Plan::Token(plan) => Part::Job(Box::new(TokenJob::new(plan))),
+            Plan::Keygen(plan) => Part::Job(Box::new(Keygen::new(plan))),
+            Plan::Probe(plan) => Part::Job(Box::new(Probe::new(plan))),
         };
-        Ok(Engine { reactor: Reactor::new(part, Options::default())?, events: Vec::new() })
+        let reactor = Reactor::new(part, Options::default())?.with_store(store);
+        Ok(Engine { reactor, events: Vec::new() })
     }
 
     /// One turn of the loop; waits at most `wait_max` for news. Events of the turn go to `on_event`
@@ -124,7 +141,7 @@ fn record(event: &Event) {
 enum Part {
     Tracker(Box<Tracker>),
     Node(Box<Node>),
-    Job(Box<Job>),
+    Job(Box<dyn Role>),
 }
 
 impl Part {

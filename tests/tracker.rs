@@ -3,6 +3,8 @@
 #[path = "tracker/world.rs"]
 mod world;
 
+#[path = "tracker/access.rs"]
+mod access;
 #[path = "tracker/announces.rs"]
 mod announces;
 #[path = "tracker/catalogue.rs"]
@@ -13,6 +15,10 @@ mod connections;
 mod following;
 #[path = "tracker/frames.rs"]
 mod frames;
+#[path = "tracker/keeping.rs"]
+mod keeping;
+#[path = "tracker/limits.rs"]
+mod limits;
 #[path = "tracker/model.rs"]
 mod model;
 #[path = "tracker/start.rs"]

@@ -4,10 +4,11 @@ use lmk::core::fault::Refusal;
 use lmk::core::id::{Hash32, InfoHash};
 use lmk::core::name;
 use lmk::wire::catalogue::answer::Answer;
-use lmk::wire::catalogue::entry::{Item, flag};
+use lmk::wire::catalogue::entry::{Entry, Item, flag};
 use lmk::wire::catalogue::frame::{FrameLimits, FrameReader, Message};
 use lmk::wire::catalogue::hello::{HELLO_BYTES_MAX, Hello, HelloReply, NodeKey, Owner};
 use lmk::wire::catalogue::request::{Request as Asked, What};
+use lmk::wire::catalogue::signature::SecretKey;
 use lmk::wire::catalogue::{code, kind};
 use lmk::wire::control::{ControlRequest, ControlResponse, Op, Status, caps, common_version};
 use lmk::wire::udp::{BadRequest, Event, Request, Response, SCRAPE_HASHES_MAX};
@@ -551,7 +552,7 @@ fn the_newer_vectors_mean_what_their_index_says() {
         assert_eq!(hex(&ours), hex(&bytes), "{name}");
         ran += 1;
     }
-    assert_eq!(ran, 35);
+    assert_eq!(ran, 38);
 }
 
 fn check_newer_request(request: &Asked, expect: &Value) {
@@ -569,6 +570,7 @@ fn check_newer_request(request: &Asked, expect: &Value) {
             assert_eq!(text(&publish.v2_info), expect["M"]);
             assert_eq!(text(&publish.layers), expect["l"]);
             assert_eq!(publish.same_ok, expect["r"].as_bool().unwrap());
+            check_signature(entry, expect);
             assert_eq!(u64::from(entry.flags), expect["flags"].as_u64().unwrap());
         }
         Asked::Fetch { hash, what, offset } => {
@@ -592,6 +594,18 @@ fn check_newer_request(request: &Asked, expect: &Value) {
         }
         other => assert!(matches!(other, Asked::Stat | Asked::Unwatch), "{other:?}"),
     }
+}
+
+fn check_signature(entry: &Entry, expect: &Value) {
+    assert_eq!(entry.signed.is_some(), expect["signature"].is_string());
+    let Some(signed) = &entry.signed else { return };
+    assert_eq!(signed.key.to_string(), format!("ed25519:{}", expect["key"].as_str().unwrap()));
+    assert_eq!(hex(&signed.signature), expect["signature"].as_str().unwrap());
+    let mut secret = [0; 32];
+    secret.iter_mut().zip(0..).for_each(|(slot, byte)| *slot = byte);
+    assert_eq!(hex(&secret), expect["secret"].as_str().unwrap());
+    assert_eq!(SecretKey(secret).sign(entry), **signed, "Ed25519 has one signature a message");
+    assert!(signed.is_of(entry));
 }
 
 fn check_newer_answer(answer: &Answer, expect: &Value) {

@@ -132,6 +132,7 @@ fn publish(n: u32) -> Request {
         piece_bytes: 1 << 18,
         flags: flag::V1 | flag::V2,
         sha256: None,
+        signed: None,
     };
     let (v1_info, v2_info, layers) = (None, None, None);
     Request::Publish(Publish { entry, v1_info, v2_info, layers, same_ok: true })

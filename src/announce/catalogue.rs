@@ -12,6 +12,7 @@ use crate::wire::catalogue::hello::{FRAME_BYTES_RANGE, Hello, HelloReply, NodeKe
 use crate::wire::catalogue::request::Request;
 use crate::wire::catalogue::{REQUESTS_IN_FLIGHT_MAX, kind};
 use crate::wire::control::{self, Status};
+use crate::wire::token::Bearer;
 use std::collections::VecDeque;
 
 /// How long the tracker may be silent while something is due from it: the connection, its reply,
@@ -109,6 +110,12 @@ impl CatalogueClient {
             stream: 0,
             silent_at: now + SILENCE_MAX,
         }
+    }
+
+    /// Shows a token.
+    pub fn with_token(mut self, token: Option<&Bearer>) -> CatalogueClient {
+        self.hello.token = token.map(|token| token.text().into()).unwrap_or_default();
+        self
     }
 
     pub fn conn(&self) -> ConnId {

@@ -5,6 +5,7 @@ use crate::core::io::Outbox;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::wire::control::{self, ControlRequest, ControlResponse, Op, Status, caps};
+use crate::wire::token::Bearer;
 use std::net::SocketAddr;
 
 /// A person waits for the first answer.
@@ -81,6 +82,7 @@ pub struct Control {
     again: Option<Time>,
     /// `None` = asks without end.
     give_up_at: Option<Time>,
+    token: Option<Bearer>,
 }
 
 impl Control {
@@ -97,7 +99,13 @@ impl Control {
         rng.fill(&mut nonce);
         let mut session = Session::new(tracker, PACE, rng);
         session.ask(now, control::ACTION);
-        Control { session, op, nonce, again: None, give_up_at }
+        Control { session, op, nonce, again: None, give_up_at, token: None }
+    }
+
+    /// Shows a token.
+    pub fn with_token(mut self, token: Option<Bearer>) -> Control {
+        self.token = token;
+        self
     }
 
     /// The connection id held, for another conversation with this tracker.
@@ -133,8 +141,9 @@ impl Control {
         }
         let (op, nonce) = (self.op, self.nonce);
         let versions = (control::VERSION, control::VERSION);
+        let url_data = self.token.as_ref().map(Bearer::url_data).unwrap_or_default();
         let health = self.session.poll(now, out, |cid, tid, bytes| {
-            let (since, url_data) = (0, Vec::new());
+            let since = 0;
             ControlRequest { cid, tid, versions, op, nonce, since, url_data }.encode(bytes);
         });
         health.map(News::Health)

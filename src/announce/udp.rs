@@ -8,6 +8,7 @@ use crate::core::report::SlotsRow;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::wire::slot_word::SlotWord;
+use crate::wire::token::{self, Bearer};
 use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Response, action};
 use std::net::SocketAddr;
 
@@ -72,6 +73,7 @@ pub struct Announcer {
     event: Event,
     /// What to say after `started` was heard.
     completion: Completion,
+    token: Option<Bearer>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,7 +106,14 @@ impl Announcer {
             hurry_from: Time::ZERO,
             event: Event::Started,
             completion: Completion::Unknown,
+            token: None,
         }
+    }
+
+    /// Shows a token.
+    pub fn with_token(mut self, token: Option<Bearer>) -> Announcer {
+        self.token = token;
+        self
     }
 
     pub fn tracker(&self) -> SocketAddr {
@@ -180,10 +189,14 @@ impl Announcer {
             self.session.ask(now, action::ANNOUNCE);
         }
         let (identity, event) = (&self.identity, self.event);
+        let slots = stats.slots.map(|slots| SlotWord::of(slots).pair());
+        let auth = self.token.as_ref().map(Bearer::pair);
+        let url_data = token::url_data(auth.into_iter().chain(slots));
         let mut announced = false;
         let health = self.session.poll(now, out, |cid, tid, bytes| {
             announced = true;
-            request(identity, stats, event, (cid, tid)).encode(bytes);
+            AnnounceRequest { url_data, ..request(identity, stats, event, (cid, tid)) }
+                .encode(bytes);
         });
         if announced && self.completion == Completion::Unknown {
             let complete = stats.left == 0;
@@ -216,6 +229,7 @@ impl Announcer {
         }
         self.event = Event::None;
         let interval_s = u64::from(answer.interval_s).clamp(*INTERVAL_S.start(), *INTERVAL_S.end());
+        crate::mark!("B18");
         let interval = jittered(Span::secs(interval_s), self.session.rng());
         self.hurry_from = now + HURRY_AFTER;
         self.next = if self.completion == Completion::ToSay { now } else { now + interval };
@@ -255,6 +269,6 @@ fn request(
         key: identity.key,
         num_want: if event == Event::Stopped { 0 } else { -1 },
         port: stats.port,
-        url_data: stats.slots.map(|slots| SlotWord::of(slots).url_data()).unwrap_or_default(),
+        url_data: Vec::new(),
     }
 }

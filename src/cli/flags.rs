@@ -12,6 +12,8 @@ pub enum Takes {
     Count,
     /// One value, shown under this name.
     Value(&'static str),
+    /// One value, and may be repeated for more.
+    Each(&'static str),
     /// One value, which may be left out.
     Maybe(&'static str),
     /// One value that must be given.
@@ -49,7 +51,7 @@ pub struct CommandRow {
 
 const PEERS: &[&str] = &["seeder", "leecher"];
 const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
-const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status"];
+const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status", "probe"];
 
 #[rustfmt::skip]
 pub const FLAGS: &[Flag] = &[
@@ -57,6 +59,28 @@ pub const FLAGS: &[Flag] = &[
         help: "Where to listen [default: 127.0.0.1:6969]; 0.0.0.0 or [::] opens it to the network" },
     Flag { name: "keep-names", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
         help: "How long a name without a source stays listed [default: 24h]" },
+    Flag { name: "private", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Answer only those who show a token of `lmk token`" },
+    Flag { name: "allow", short: None, takes: Takes::Each("FILE"), on: &["tracker"],
+        help: "Only these: a file of info-hashes and networks, one a line; may be repeated" },
+    Flag { name: "deny", short: None, takes: Takes::Each("FILE"), on: &["tracker"],
+        help: "None of these: a file of info-hashes and networks, one a line; may be repeated" },
+    Flag { name: "db", short: None, takes: Takes::Value("FILE|none"), on: &["tracker"],
+        help: "Where names are kept [default: tracker.db in the state directory]; none = in memory" },
+    Flag { name: "max-peers", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most peers known at a time [default: 4000000]" },
+    Flag { name: "max-swarm-peers", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most peers of one content [default: 20000]" },
+    Flag { name: "max-torrents-per-ip", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most contents that one public address may announce [default: 4096]" },
+    Flag { name: "max-interval", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
+        help: "Longest time between announces, 5s to 1600s [default: 120s]" },
+    Flag { name: "site", short: None, takes: Takes::Each("CIDR=NAME"), on: &["tracker"],
+        help: "Give peers of one site to each other first; may be repeated" },
+    Flag { name: "public", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Serve machines outside of private networks; limits per address count for all then" },
+    Flag { name: "trace", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Tell of each datagram: time, direction, source, bytes in hex and meaning" },
     Flag { name: "file", short: None, takes: Takes::Needed("FILE"), on: &["seeder"],
         help: "The file to offer" },
     Flag { name: "as", short: None, takes: Takes::Value("NAME"), on: &["seeder"],
@@ -65,6 +89,8 @@ pub const FLAGS: &[Flag] = &[
         help: "How many leechers are served at once [default: 8]" },
     Flag { name: "write-torrent", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
         help: "Also write a .torrent for stock BitTorrent clients" },
+    Flag { name: "sign", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
+        help: "Sign what is published with the secret key in FILE, made by `lmk keygen`" },
     Flag { name: "want", short: None, takes: Takes::Needed("NAME[@PIN]"), on: &["leecher"],
         help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
     Flag { name: "out", short: None, takes: Takes::Value("DIR|FILE"), on: &["leecher"],
@@ -79,12 +105,40 @@ pub const FLAGS: &[Flag] = &[
         help: "Give up after so long without a source [default: wait]" },
     Flag { name: "wait", short: None, takes: Takes::Maybe("DURATION"), on: &["leecher"],
         help: "Wait for a name that nobody has published yet [default: do not; without DURATION: for ever]" },
+    Flag { name: "publisher", short: None, takes: Takes::Value("KEY|FILE"), on: &["leecher"],
+        help: "Take only what was signed with this key: ed25519:HEX, or a file that holds it" },
+    Flag { name: "scope", short: None, takes: Takes::Value("SCOPES"), on: &["token"],
+        help: "What it may: announce, read, write [default: announce,read,write]" },
+    Flag { name: "for", short: None, takes: Takes::Value("HASH"), on: &["token"],
+        help: "For one content alone, by its info-hash; such a token may announce" },
+    Flag { name: "expires", short: None, takes: Takes::Value("DURATION|never"), on: &["token"],
+        help: "How long it counts [default: 30d]" },
+    Flag { name: "key", short: None, takes: Takes::Value("ID"), on: &["token"],
+        help: "Make it with this key [default: the newest]" },
+    Flag { name: "owner", short: None, takes: Takes::Value("TEXT"), on: &["token"],
+        help: "Whose names are published with it; equal texts are one owner [default: a new one]" },
+    Flag { name: "list", short: None, takes: Takes::Nothing, on: &["token"],
+        help: "Show the keys, without their secrets" },
+    Flag { name: "new-key", short: None, takes: Takes::Nothing, on: &["token"],
+        help: "Make a key; older ones go on counting" },
+    Flag { name: "revoke", short: None, takes: Takes::Value("ID"), on: &["token"],
+        help: "Revoke a key: no token that was made with it counts any more" },
+    Flag { name: "out", short: None, takes: Takes::Value("FILE"), on: &["keygen"],
+        help: "Where the secret goes [default: publisher.key beside the other state]" },
     Flag { name: "glob", short: None, takes: Takes::Bare("GLOB"), on: &["ls"],
         help: "Only names that fit, as in '*.iso' [default: all]" },
     Flag { name: "name", short: None, takes: Takes::BareNeeded("NAME"), on: &["info"],
         help: "The name to tell of" },
+    Flag { name: "url", short: None, takes: Takes::BareNeeded("TRACKER-URL"), on: &["probe"],
+        help: "udp://HOST:PORT/..., http://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
+    Flag { name: "hash", short: None, takes: Takes::Bare("HASH"), on: &["probe"],
+        help: "What to ask about: 40 or 64 hex digits [default: a hash that nobody has]" },
     Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: CLIENTS,
         help: "The tracker [default: 127.0.0.1:6969]" },
+    Flag { name: "token", short: None, takes: Takes::Value("TOKEN"), on: CLIENTS,
+        help: "Shown to a tracker that is private (also: LMK_TOKEN in the environment)" },
+    Flag { name: "token-file", short: None, takes: Takes::Value("FILE"), on: CLIENTS,
+        help: "A file that holds the token" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
         help: "Where to take connections [default: the first free port of 6881-6999]" },
     Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,
@@ -108,7 +162,9 @@ pub const COMMANDS: &[CommandRow] = &[
         examples: "Examples:
   lmk tracker                        for this machine alone
   lmk tracker --bind 0.0.0.0         for the network, port 6969
-  lmk tracker --bind '[::1]:7000'    IPv6, another port",
+  lmk tracker --bind '[::1]:7000'    IPv6, another port
+  lmk tracker --private              for those who have a token of `lmk token`
+  lmk tracker --deny hashes.txt --deny networks.txt",
     },
     CommandRow {
         name: "seeder",
@@ -117,7 +173,8 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk seeder --file big.zip
   lmk seeder --file big.zip --tracker 192.168.1.5
   lmk seeder --file build/out.img --as nightly.img --slots 16
-  lmk seeder --file big.zip --write-torrent big.torrent",
+  lmk seeder --file big.zip --write-torrent big.torrent
+  lmk seeder --file big.zip --sign release.key --token-file token.txt",
     },
     CommandRow {
         name: "leecher",
@@ -126,7 +183,8 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip
   lmk leecher --want big.zip --tracker 192.168.1.5 --out /data/
   lmk leecher --want big.zip@3f2a9c01 --out copy.zip --overwrite
-  lmk leecher --want big.zip --keep-seeding --timeout 10m",
+  lmk leecher --want big.zip --keep-seeding --timeout 10m
+  lmk leecher --want big.zip --publisher release.pub",
     },
     CommandRow {
         name: "ls",
@@ -149,6 +207,32 @@ pub const COMMANDS: &[CommandRow] = &[
         examples: "Examples:
   lmk status
   lmk status --json --tracker 192.168.1.5",
+    },
+    CommandRow {
+        name: "probe",
+        about: "Talks to any tracker and tells each step",
+        examples: "Examples:
+  lmk probe 192.168.1.5
+  lmk probe udp://192.168.1.5:6969 0123456789abcdef0123456789abcdef01234567
+  lmk probe http://192.168.1.5:6969/announce --json",
+    },
+    CommandRow {
+        name: "token",
+        about: "Makes tokens for a private tracker",
+        examples: "Examples:
+  lmk token                          may all, for 30 days
+  lmk token --scope announce,read --expires 12h
+  lmk token --for 3f2a9c01d2a9c013f2a9c01d2a9c013f2a9c01d3 --expires never
+  lmk token --list
+  lmk token --new-key
+  lmk token --revoke 1",
+    },
+    CommandRow {
+        name: "keygen",
+        about: "Makes a key to sign what is published",
+        examples: "Examples:
+  lmk keygen
+  lmk keygen --out release.key",
     },
     CommandRow {
         name: "limits",
@@ -193,6 +277,7 @@ fn subcommand(row: &'static CommandRow) -> Command {
             Takes::Nothing => arg.action(ArgAction::SetTrue),
             Takes::Count => arg.action(ArgAction::Count),
             Takes::Value(shown) | Takes::Bare(shown) => value(arg, shown),
+            Takes::Each(shown) => value(arg, shown).action(ArgAction::Append),
             Takes::Maybe(shown) => value(arg, shown).num_args(0..=1).default_missing_value(""),
             Takes::Needed(shown) | Takes::BareNeeded(shown) => value(arg, shown).required(true),
         })

@@ -1,6 +1,10 @@
 //! What the command line needs to know of this machine before the loop starts: time, random bytes,
 //! environment, addresses, name service. Read once, here.
-#![allow(clippy::disallowed_methods, reason = "the one place before the loop that asks the system")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place before the loop that asks the system"
+)]
 
 use crate::core::fault::Fatal;
 use crate::core::report::Ending;
@@ -9,9 +13,10 @@ use nix::net::if_::InterfaceFlags;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::collections::BTreeSet;
 use std::env;
-use std::io::IsTerminal;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Facts of one start.
 #[derive(Clone, Debug)]
@@ -26,12 +31,26 @@ pub struct Machine {
     pub addresses: Vec<IpAddr>,
     pub wall_start_s: u64,
     pub random: Random,
+    /// LMK_TOKEN: a token for the tracker.
+    pub token: Option<Secret>,
+    /// Reads a whole small file that the command line names.
+    pub load: fn(&Path) -> std::io::Result<Vec<u8>>,
     /// Standard error is a terminal that can move its cursor.
     pub terminal_err: bool,
     /// NO_COLOR is set and not empty (no-color.org).
     pub no_color: bool,
     /// A test wants to see a panic; never in a release build.
     pub panics: bool,
+}
+
+/// A text of the environment that is never shown.
+#[derive(Clone)]
+pub struct Secret(pub OsString);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 /// Fresh bytes from the system.
@@ -60,6 +79,8 @@ impl Machine {
             addresses: addresses(),
             wall_start_s: reactor::wall_seconds(),
             random: random()?,
+            token: env::var_os("LMK_TOKEN").filter(|value| !value.is_empty()).map(Secret),
+            load,
             terminal_err: std::io::stderr().is_terminal()
                 && env::var_os("TERM").is_none_or(|term| term != "dumb"),
             no_color: env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
@@ -71,6 +92,15 @@ impl Machine {
 /// The addresses of a host, by the system's resolver.
 pub fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
     Ok((host, port).to_socket_addrs()?.collect())
+}
+
+/// Most bytes of a file that holds a token or a key.
+const SMALL_BYTES_MAX: u64 = 4096;
+
+fn load(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(SMALL_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// An XDG variable counts only with an absolute path (XDG base directory specification).

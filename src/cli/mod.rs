@@ -6,8 +6,11 @@ pub mod limits;
 pub mod logging;
 pub mod machine;
 pub mod planned;
+pub mod planned_access;
 pub mod states;
+pub mod tracker_url;
 pub mod typed;
+pub mod typed_access;
 pub mod values;
 
 use crate::core::fault::Fatal;

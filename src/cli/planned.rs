@@ -2,16 +2,19 @@
 //! that a role is ever told of the machine it runs on.
 
 use super::machine::Machine;
-use super::typed::{Fetch, Peer, Seed, Wish};
+use super::planned_access as access;
+use super::tracker_url::{Scheme, TrackerUrl};
+use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
 use crate::core::fault::Fatal;
-use crate::core::id::PeerId;
+use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
 use crate::core::report::{Ending, foreign};
+use crate::core::rng::Rng;
 use crate::engine::Plan;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::plan::{JobPlan, ProbePlan, Speech};
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
-use crate::tracker::plan::TrackerPlan;
+use crate::tracker::plan::{Database, TrackerPlan};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -32,32 +35,89 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names } => Plan::Tracker(TrackerPlan {
-            bind: look_up(&bind, TRACKER_PORT)?,
-            addresses: machine.addresses.clone(),
-            wall_start_s: machine.wall_start_s,
-            seed: machine.random.seed,
-            secret: machine.random.secret,
-            key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
-            keep_names_s: keep_names.as_secs(),
-        }),
+        Wish::Track { bind, keep_names, db, bounds, sites, access, trace } => {
+            Plan::Tracker(TrackerPlan {
+                bind: look_up(&bind, TRACKER_PORT)?,
+                addresses: machine.addresses.clone(),
+                wall_start_s: machine.wall_start_s,
+                seed: machine.random.seed,
+                secret: machine.random.secret,
+                key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
+                database: database(db, machine),
+                keep_names_s: keep_names.as_secs(),
+                access: super::planned_access::access(access, machine)?,
+                bounds,
+                sites,
+                trace,
+            })
+        }
         Wish::Seed { seed, peer } => {
             let slots = seed.slots;
             let job = Job::Seed(seed_plan(seed, machine)?);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let job = Job::Fetch(fetch_plan(fetch, machine));
+            let job = Job::Fetch(fetch_plan(fetch, machine)?);
             Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
         }
-        Wish::Ask { ask, tracker } => Plan::Job(JobPlan {
+        Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
+        Wish::Keygen { out } => Plan::Keygen(access::keygen_plan(out, machine)?),
+        Wish::Ask { ask, tracker, token } => Plan::Job(JobPlan {
             ask,
+            token: access::token(&token, machine)?,
             tracker: look_up(&tracker, TRACKER_PORT)?,
             tracker_text: tracker.with_port(TRACKER_PORT),
             seed: machine.random.seed,
             table: !json,
         }),
+        Wish::Probe { url, hash } => {
+            let tracker = look_up(&url.at, url.scheme.port())?;
+            Plan::Probe(probe(url, hash, tracker, machine.random.seed, !json))
+        }
     })
+}
+
+fn probe(
+    url: TrackerUrl,
+    hash: Option<InfoHash>,
+    tracker: SocketAddr,
+    seed: u64,
+    table: bool,
+) -> ProbePlan {
+    let nobodys = || {
+        let mut hash = InfoHash([0; 20]);
+        Rng::new(seed).fork(1).fill(&mut hash.0);
+        hash
+    };
+    let host = url.at.with_port(url.scheme.port());
+    let tracker_text = format!("{}://{host}", url.scheme.name());
+    ProbePlan {
+        tracker,
+        tracker_text,
+        speech: match url.scheme {
+            Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
+            Scheme::Http => {
+                let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
+                let path = if path.is_empty() || path == "/" { "/announce" } else { path };
+                Speech::Http { host, path: path.to_owned(), query: query.to_owned() }
+            }
+        },
+        hash: hash.unwrap_or_else(nobodys),
+        seed,
+        table,
+    }
+}
+
+/// Without a state directory the customary place is nowhere.
+fn database(db: Db, machine: &Machine) -> Option<Database> {
+    match db {
+        Db::Memory => None,
+        Db::File(file) => Some(Database { path: absolute(&file, machine), required: true }),
+        Db::Usual => {
+            let path = machine.state.as_ref()?.join("tracker.db");
+            Some(Database { path, required: false })
+        }
+    }
 }
 
 fn node(
@@ -86,6 +146,7 @@ fn node(
         secret: machine.random.secret,
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
         slots,
+        token: access::token(&peer.token, machine)?,
     })
 }
 
@@ -100,20 +161,21 @@ fn seed_plan(seed: Seed, machine: &Machine) -> Result<SeedPlan, Fatal> {
         file_name: last.as_bytes().to_vec(),
         publish_as: seed.publish_as,
         torrent_out: seed.write_torrent.map(|out| absolute(&out, machine)),
+        sign: seed.sign.map(|path| access::sign(&path, machine)).transpose()?,
         hash_cache: machine.cache.as_ref().map(|cache| cache.join("hashes")),
         path,
     })
 }
 
-fn fetch_plan(fetch: Fetch, machine: &Machine) -> FetchPlan {
+fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
     let directory_meant = |out: &PathBuf| {
         let bytes = out.as_os_str().as_bytes();
         [b"/".as_slice(), b"/.", b"/.."].iter().any(|end| bytes.ends_with(end))
             || bytes == b"."
             || bytes == b".."
     };
-    FetchPlan {
-        want: fetch.want,
+    Ok(FetchPlan {
+        want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
         out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),
         out: fetch.out.map(|out| absolute(&out, machine)),
@@ -122,7 +184,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> FetchPlan {
         timeout: fetch.timeout,
         wait: fetch.wait,
         sources: fetch.sources,
-    }
+    })
 }
 
 /// Joined, not resolved: links stay as the user named them.
@@ -172,6 +234,8 @@ mod tests {
             addresses: vec![],
             wall_start_s: 1_800_000_000,
             random: Random { secret: [7; 32], seed: 9, peer_id: *b"\0\x3d\x3e\xff12345678" },
+            token: None,
+            load: |_| Ok(Vec::new()),
             terminal_err: false,
             no_color: false,
             panics: false,
@@ -212,6 +276,14 @@ mod tests {
         assert_eq!(plan.bind.to_string(), "[::]:6969");
         assert_eq!(plan.key_file, Some("/home/ann/.local/state/lmk/tracker.key".into()));
         assert_eq!(plan.keep_names_s, 86400);
+        let usual = plan.database.expect("names are kept");
+        assert_eq!(usual.path, PathBuf::from("/home/ann/.local/state/lmk/tracker.db"));
+        assert!(!usual.required);
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db x.db") else { panic!() };
+        let named = Database { path: "/home/ann/x.db".into(), required: true };
+        assert_eq!(plan.database, Some(named));
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db none") else { panic!() };
+        assert_eq!(plan.database, None);
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
 
 use super::flags;
+use super::tracker_url::{self, TrackerUrl};
+use super::typed_access as access;
 use super::values::{self, HostPort};
 use crate::core::glob::Glob;
+use crate::core::id::InfoHash;
 use crate::core::limits;
 use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::jobs::plan::Ask;
+use crate::jobs::plan::TokenAsk;
 use crate::node::plan::Want;
+use crate::tracker::admission::Bounds;
+use crate::tracker::interval;
+use crate::tracker::sites::Network;
+use crate::wire::catalogue::signature::PublicKey;
+use crate::wire::token::Bearer;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
 use std::ffi::{OsStr, OsString};
@@ -43,16 +52,80 @@ pub struct Common {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
-    Track { bind: HostPort, keep_names: Span },
-    Seed { seed: Seed, peer: Peer },
-    Fetch { fetch: Fetch, peer: Peer },
-    Ask { ask: Ask, tracker: HostPort },
+    Track {
+        bind: HostPort,
+        keep_names: Span,
+        db: Db,
+        bounds: Bounds,
+        sites: Vec<(Network, String)>,
+        access: Access,
+        trace: bool,
+    },
+    Seed {
+        seed: Seed,
+        peer: Peer,
+    },
+    Fetch {
+        fetch: Fetch,
+        peer: Peer,
+    },
+    Ask {
+        ask: Ask,
+        tracker: HostPort,
+        token: TokenFrom,
+    },
+    /// No hash = one that nobody has.
+    Probe {
+        url: TrackerUrl,
+        hash: Option<InfoHash>,
+    },
+    Token(TokenAsk),
+    Keygen {
+        out: Option<PathBuf>,
+    },
+}
+
+/// Whom a tracker answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Access {
+    pub private: bool,
+    pub public: bool,
+    pub allow: Vec<PathBuf>,
+    pub deny: Vec<PathBuf>,
+}
+
+/// Where a token for the tracker stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum TokenFrom {
+    /// In the environment, or nowhere.
+    #[default]
+    Elsewhere,
+    Given(Bearer),
+    File(PathBuf),
+}
+
+/// A publisher's key, or where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Publisher {
+    Key(PublicKey),
+    File(PathBuf),
+}
+
+/// Where a tracker keeps its names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Db {
+    /// The customary place.
+    Usual,
+    /// Nowhere.
+    Memory,
+    File(PathBuf),
 }
 
 /// Flags of both kinds of peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     pub tracker: HostPort,
+    pub token: TokenFrom,
     pub listen: Option<HostPort>,
 }
 
@@ -62,6 +135,7 @@ pub struct Seed {
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
+    pub sign: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,6 +147,7 @@ pub struct Fetch {
     pub timeout: Option<Span>,
     pub wait: Option<Span>,
     pub sources: u32,
+    pub publisher: Option<Publisher>,
 }
 
 /// Where a tracker is when nothing is said: this machine, the customary port.
@@ -95,6 +170,9 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "ls" => ls(given),
         "info" => info(given),
         "status" => ask(given, Ask::Status),
+        "token" => access::token(given),
+        "keygen" => access::keygen(given),
+        "probe" => probe(given),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -104,7 +182,55 @@ fn track(given: &ArgMatches) -> Result<Typed, String> {
     let bind = text(given, "bind")?.unwrap_or(TRACKER_DEFAULT);
     let bind = values::host_port(bind).map_err(|why| format!("--bind: {why}"))?;
     let keep_names = duration(given, "keep-names")?.unwrap_or(limits::KEEP_NAMES);
-    Ok(Typed::Work { wish: Box::new(Wish::Track { bind, keep_names }), common: common(given)? })
+    let db = match path(given, "db")? {
+        None => Db::Usual,
+        Some(none) if none.as_os_str() == "none" => Db::Memory,
+        Some(file) => Db::File(file),
+    };
+    let wish = Wish::Track {
+        bind,
+        keep_names,
+        db,
+        bounds: bounds(given)?,
+        sites: sites(given)?,
+        access: access::access(given)?,
+        trace: given.get_flag("trace"),
+    };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
+}
+
+/// The limits of a tracker.
+fn bounds(given: &ArgMatches) -> Result<Bounds, String> {
+    let peers = count(given, "max-peers", limits::TRACKED_PEERS_MAX as u32, u32::MAX >> 1)?;
+    let swarm_peers =
+        count(given, "max-swarm-peers", limits::SWARM_PEERS_MAX as u32, u32::MAX >> 1)?;
+    let most = limits::ADDRESS_TORRENTS_MAX;
+    let interval = duration(given, "max-interval")?.unwrap_or(limits::INTERVAL_MAX);
+    if !(interval::SHORTEST_S..=limits::INTERVAL_TOP.as_secs()).contains(&interval.as_secs()) {
+        return Err("--max-interval: write a duration from 5s to 1600s".into());
+    }
+    Ok(Bounds {
+        peers: peers as usize,
+        swarm_peers: swarm_peers as usize,
+        source_entries: count(given, "max-torrents-per-ip", most, u32::MAX >> 1)?,
+        public: given.get_flag("public"),
+        interval_s: interval.as_secs(),
+    })
+}
+
+fn sites(given: &ArgMatches) -> Result<Vec<(Network, String)>, String> {
+    let typed = given.get_many::<OsString>("site").unwrap_or_default();
+    if typed.len() > limits::SITES_MAX {
+        return Err(format!("--site: at most {} networks", limits::SITES_MAX));
+    }
+    let read = |text: &OsString| {
+        let shown = foreign(&text.to_string_lossy());
+        let wrong = || format!("--site '{shown}': write CIDR=NAME, as 10.1.0.0/16=rack1");
+        let (network, name) = text.to_str().and_then(|t| t.split_once('=')).ok_or_else(wrong)?;
+        let network = Network::parse(network).ok_or_else(wrong)?;
+        if name.is_empty() { Err(wrong()) } else { Ok((network, name.to_owned())) }
+    };
+    typed.map(read).collect()
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
@@ -117,6 +243,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
+        sign: path(given, "sign")?,
     };
     Ok(Typed::Work {
         wish: Box::new(Wish::Seed { seed, peer: peer(given)? }),
@@ -137,6 +264,7 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
             _ => duration(given, "wait")?,
         },
         sources: count(given, "sources", limits::SOURCES_DEFAULT, limits::SOURCES_MAX)?,
+        publisher: access::publisher(given)?,
     };
     Ok(Typed::Work {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
@@ -159,7 +287,18 @@ fn info(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
-    let wish = Wish::Ask { ask, tracker: tracker(given)? };
+    let wish = Wish::Ask { ask, tracker: tracker(given)?, token: access::token_from(given)? };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
+}
+
+fn probe(given: &ArgMatches) -> Result<Typed, String> {
+    let url = text(given, "url")?.ok_or("TRACKER-URL is missing")?;
+    let url = tracker_url::read(url)?;
+    let hash = match text(given, "hash")? {
+        None => None,
+        Some(hash) => Some(values::info_hash(hash)?),
+    };
+    let wish = Wish::Probe { url, hash };
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
@@ -185,10 +324,10 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
-    Ok(Peer { tracker, listen })
+    Ok(Peer { tracker, token: access::token_from(given)?, listen })
 }
 
-fn common(given: &ArgMatches) -> Result<Common, String> {
+pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
     Ok(Common {
         quiet: given.get_flag("quiet"),
         verbose: given.get_count("verbose"),
@@ -198,27 +337,33 @@ fn common(given: &ArgMatches) -> Result<Common, String> {
     })
 }
 
-fn duration(given: &ArgMatches, flag: &'static str) -> Result<Option<Span>, String> {
+pub(super) fn duration(given: &ArgMatches, flag: &'static str) -> Result<Option<Span>, String> {
     let Some(text) = text(given, flag)? else { return Ok(None) };
     values::duration(text).map(Some).map_err(|why| format!("--{flag}: {why}"))
 }
 
-fn raw<'a>(given: &'a ArgMatches, flag: &str) -> Option<&'a OsStr> {
+pub(super) fn raw<'a>(given: &'a ArgMatches, flag: &str) -> Option<&'a OsStr> {
     given.get_one::<OsString>(flag).map(OsString::as_os_str)
 }
 
-fn text<'a>(given: &'a ArgMatches, flag: &'static str) -> Result<Option<&'a str>, String> {
+pub(super) fn text<'a>(
+    given: &'a ArgMatches,
+    flag: &'static str,
+) -> Result<Option<&'a str>, String> {
     let Some(value) = raw(given, flag) else { return Ok(None) };
     value.to_str().map(Some).ok_or_else(|| format!("--{flag}: the value is not UTF-8"))
 }
 
+pub(super) fn path(given: &ArgMatches, flag: &'static str) -> Result<Option<PathBuf>, String> {
+    raw(given, flag).map(|value| path_of(value, flag)).transpose()
+}
+
 /// A path may be any bytes but none and NUL, which no system call takes.
-fn path(given: &ArgMatches, flag: &'static str) -> Result<Option<PathBuf>, String> {
-    let Some(value) = raw(given, flag) else { return Ok(None) };
+pub(super) fn path_of(value: &OsStr, flag: &'static str) -> Result<PathBuf, String> {
     match value.as_bytes() {
         [] => Err(format!("--{flag}: the path is empty")),
         bytes if bytes.contains(&0) => Err(format!("--{flag}: the path contains a NUL byte")),
-        _ => Ok(Some(PathBuf::from(value))),
+        _ => Ok(PathBuf::from(value)),
     }
 }
 
@@ -229,7 +374,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info or status; try 'lmk --help'".into(),
+                "a command is missing: tracker, seeder, leecher, ls, info, status, probe, token or keygen; try 'lmk --help'".into(),
             );
         }
         _ => {}
@@ -264,14 +409,47 @@ mod tests {
     #[test]
     fn three_commands_work_with_nothing_else_said() {
         let here = HostPort { host: "127.0.0.1".into(), port: Some(6969) };
-        let Wish::Track { bind, keep_names } = wish("lmk tracker") else { panic!() };
-        assert_eq!((bind, keep_names), (here.clone(), Span::secs(86400)));
+        let Wish::Track { bind, keep_names, db, bounds, sites, .. } = wish("lmk tracker") else {
+            panic!()
+        };
+        assert_eq!((bind, keep_names, db), (here.clone(), Span::secs(86400), Db::Usual));
+        assert_eq!((bounds, sites), (Bounds::default(), vec![]));
+        let Wish::Track { db, .. } = wish("lmk tracker --db none") else { panic!() };
+        assert_eq!(db, Db::Memory);
+        let Wish::Track { db, .. } = wish("lmk tracker --db ./none") else { panic!() };
+        assert_eq!(db, Db::File("./none".into()));
         let Wish::Seed { seed, peer } = wish("lmk seeder --file big.zip") else { panic!() };
         assert_eq!((seed.slots, seed.file), (8, PathBuf::from("big.zip")));
         assert_eq!((peer.tracker, peer.listen), (here.clone(), None));
         let Wish::Fetch { fetch, peer } = wish("lmk leecher --want big.zip") else { panic!() };
         assert_eq!((fetch.want.name.as_str(), fetch.timeout), ("big.zip", None));
         assert_eq!(peer.tracker, here);
+    }
+
+    #[test]
+    fn the_limits_and_sites_of_a_tracker_are_read() {
+        let Wish::Track { bounds, sites, .. } = wish(
+            "lmk tracker --max-peers 9 --max-swarm-peers 8 --max-torrents-per-ip 7 \
+             --max-interval 15m --public --site 10.1.0.0/16=left --site fd00::/8=right",
+        ) else {
+            panic!()
+        };
+        let expected =
+            Bounds { peers: 9, swarm_peers: 8, source_entries: 7, public: true, interval_s: 900 };
+        assert_eq!(bounds, expected);
+        let named = [("10.1.0.0/16", "left"), ("fd00::/8", "right")];
+        assert_eq!(sites, named.map(|(cidr, name)| (Network::parse(cidr).unwrap(), name.into())));
+        for wrong in [
+            "--site 10.0.0.0/33=x",
+            "--site 10.0.0.0/8",
+            "--site 10.0.0.0/8=",
+            "--max-interval 4",
+            "--max-interval 2h",
+            "--max-peers 0",
+        ] {
+            let said = typed(&format!("lmk tracker {wrong}")).expect_err(wrong);
+            assert!(said.contains(&wrong[..wrong.find(' ').unwrap()]), "{said}");
+        }
     }
 
     #[test]

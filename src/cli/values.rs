@@ -2,8 +2,12 @@
 //! of a line that begins with the flag.
 
 use crate::core;
+use crate::core::id::{Hash32, InfoHash};
+use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::node::plan::{Pin, Want};
+use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey};
+use crate::wire::token_keys::bytes_of_hex;
 use std::net::{IpAddr, Ipv6Addr};
 use unicode_normalization::UnicodeNormalization;
 
@@ -90,25 +94,39 @@ pub fn count(text: &str, most: u32) -> Result<u32, String> {
     }
 }
 
-/// `NAME`, `NAME@PIN` or `./NAME`; a pin is 8 to 64 hex digits or `sha256:` and 64 of them.
+/// `NAME`, `NAME@PIN` or `./NAME`; a pin is 8 to 64 hex digits, or `sha256:` or `ed25519:` and 64
+/// of them.
 pub fn want(text: &str) -> Result<Want, String> {
     if let Some(literal) = text.strip_prefix("./") {
-        return Ok(Want { name: name(literal)?, pin: None });
+        return Ok(Want { name: name(literal)?, pin: None, publisher: None });
     }
     if let Some((before, pin)) = text.rsplit_once('@') {
         if let Some(hex) = pin.strip_prefix("sha256:") {
             let bytes = bytes_of(hex).ok_or("after 'sha256:' come 64 hex digits")?;
-            return Ok(Want { name: name(before)?, pin: Some(Pin::Sha256(bytes)) });
+            return Ok(Want {
+                name: name(before)?,
+                pin: Some(Pin::Sha256(bytes)),
+                publisher: None,
+            });
+        }
+        if pin.starts_with(KEY_PREFIX) {
+            return Ok(Want { name: name(before)?, pin: None, publisher: Some(public_key(pin)?) });
         }
         if pin.len() >= 8 && pin.bytes().all(|b| b.is_ascii_hexdigit()) {
             if pin.len() > 64 {
                 return Err("a pin has at most 64 hex digits".into());
             }
             let pin = Some(Pin::Hash(pin.to_ascii_lowercase()));
-            return Ok(Want { name: name(before)?, pin });
+            return Ok(Want { name: name(before)?, pin, publisher: None });
         }
     }
-    Ok(Want { name: name(text)?, pin: None })
+    Ok(Want { name: name(text)?, pin: None, publisher: None })
+}
+
+/// `ed25519:` and 64 hex digits.
+pub fn public_key(text: &str) -> Result<PublicKey, String> {
+    let key = text.strip_prefix(KEY_PREFIX).and_then(bytes_of);
+    key.map(PublicKey).ok_or_else(|| format!("after '{KEY_PREFIX}' come 64 hex digits"))
 }
 
 /// A name as the catalogue carries it: whichever Unicode form was typed, the composed one is meant.
@@ -120,16 +138,18 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// 40 hex digits, or the 64 of a v2 hash, of which the first 40 count (BEP 52).
+pub fn info_hash(text: &str) -> Result<InfoHash, String> {
+    let wrong = || format!("'{}' is no hash; write 40 or 64 hex digits", foreign(text));
+    let bytes = match text.len() {
+        40 => bytes_of(&format!("{text}{}", "0".repeat(24))),
+        _ => bytes_of(text),
+    };
+    bytes.map(|bytes| Hash32(bytes).truncated()).ok_or_else(wrong)
+}
+
 fn bytes_of(hex: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        let digit = |at: usize| char::from(*pair.get(at)?).to_digit(16);
-        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
-    }
-    Some(bytes)
+    bytes_of_hex(hex)
 }
 
 #[cfg(test)]
@@ -151,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_has_40_digits_or_64_of_which_40_count() {
+        let hash = Ok(InfoHash([0xab; 20]));
+        assert_eq!(info_hash(&"ab".repeat(20)), hash);
+        assert_eq!(info_hash(&format!("{}{}", "AB".repeat(20), "cd".repeat(12))), hash);
+        for bad in ["", "ab", &"ab".repeat(21), &"zz".repeat(20), &"é".repeat(20)] {
+            assert!(info_hash(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn addresses_come_in_every_customary_form() {
         let made = |host: &str, port| Ok(HostPort { host: host.into(), port });
         assert_eq!(host_port("10.0.0.1"), made("10.0.0.1", None));
@@ -168,9 +198,9 @@ mod tests {
 
     #[test]
     fn a_want_may_carry_a_pin() {
-        let plain = |name: &str| Ok(Want { name: name.into(), pin: None });
+        let plain = |name: &str| Ok(Want { name: name.into(), pin: None, publisher: None });
         let pinned = |name: &str, hex: &str| {
-            Ok(Want { name: name.into(), pin: Some(Pin::Hash(hex.into())) })
+            Ok(Want { name: name.into(), pin: Some(Pin::Hash(hex.into())), publisher: None })
         };
         assert_eq!(want("big.zip"), plain("big.zip"));
         assert_eq!(want("big.zip@3F2A9C01"), pinned("big.zip", "3f2a9c01"));
@@ -179,7 +209,10 @@ mod tests {
         assert_eq!(want("a@b@12345678"), pinned("a@b", "12345678"));
         assert_eq!(want("./big.zip@3f2a9c01"), plain("big.zip@3f2a9c01"));
         let digest = format!("a@sha256:{}", "0f".repeat(32));
-        assert_eq!(want(&digest), Ok(Want { name: "a".into(), pin: Some(Pin::Sha256([15; 32])) }));
+        let pin = Some(Pin::Sha256([15; 32]));
+        assert_eq!(want(&digest), Ok(Want { name: "a".into(), pin, publisher: None }));
+        let signed = want(&format!("a@ed25519:{}", "0F".repeat(32))).unwrap();
+        assert_eq!((signed.pin, signed.publisher), (None, Some(PublicKey([15; 32]))));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::wire::catalogue::answer::{Answer, Page};
 use crate::wire::catalogue::entry::{Item, Listed};
 use crate::wire::catalogue::request::{List, Request};
 use crate::wire::control::Op;
+use crate::wire::token::{self, DENIED};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// So long a tracker may take to answer at all.
@@ -57,12 +58,18 @@ impl Job {
     fn born(&mut self, now: Time, out: &mut Outbox) {
         let (tracker, seed) = (self.plan.tracker, self.plan.seed);
         out.listen(SocketAddr::new(towards(tracker.ip()), 0), 0, false, true);
-        self.control = Some(Control::new(now, tracker, Op::Read, Some(now + TRACKER), seed));
+        let control = Control::new(now, tracker, Op::Read, Some(now + TRACKER), seed);
+        self.control = Some(control.with_token(self.plan.token.clone()));
     }
 
     fn failed(&self, why: impl std::fmt::Display) -> Failed {
         let tracker = foreign(&self.plan.tracker_text);
         Failed(Ending::Network, format!("the tracker at {tracker}: {why}"))
+    }
+
+    fn denied(&self) -> Failed {
+        let tracker = foreign(&self.plan.tracker_text);
+        Failed(Ending::Refused, token::denied_line(&tracker, self.plan.token.is_some()))
     }
 
     fn poll(&mut self, now: Time, out: &mut Outbox) -> Result<(), Failed> {
@@ -130,10 +137,13 @@ impl Job {
         match heard {
             control::Heard::Ready(ready) => {
                 self.ready = Some(ready);
-                self.catalogue = Some(CatalogueClient::dial(now, &ready, None, out));
+                let catalogue = CatalogueClient::dial(now, &ready, None, out);
+                self.catalogue = Some(catalogue.with_token(self.plan.token.as_ref()));
                 Ok(())
             }
             control::Heard::Busy { .. } => Ok(()),
+            control::Heard::Refused(status) if status.is_denial() => Err(self.denied()),
+            control::Heard::Stock(text) if text == DENIED => Err(self.denied()),
             control::Heard::Refused(status) => Err(self.failed(status.reason())),
             control::Heard::Stock(text) => Err(self.failed(format!("it has no names ({text})"))),
         }
@@ -157,6 +167,7 @@ impl Job {
                 Ok(())
             }
             catalogue::Heard::Answered { answer, .. } => self.got_answer(answer, now, out),
+            catalogue::Heard::Refused(status) if status.is_denial() => Err(self.denied()),
             catalogue::Heard::Refused(status) => Err(self.failed(status.reason())),
             catalogue::Heard::Broken(what) => {
                 Err(self.failed(format!("its list is broken: {what}")))
@@ -292,7 +303,7 @@ impl Job {
 }
 
 /// Any address of ours that reaches the tracker, and none that it need not reach.
-fn towards(tracker: IpAddr) -> IpAddr {
+pub(super) fn towards(tracker: IpAddr) -> IpAddr {
     match tracker {
         IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

@@ -36,6 +36,7 @@ pub fn content(listed: &Listed, unix_s: u64) -> Vec<Event> {
     lines.extend(entry.v2.map(|hash| ("v2", hash.to_string())));
     lines.extend(entry.v1.map(|hash| ("v1", hash.to_string())));
     lines.extend(entry.sha256.map(|hash| ("sha256", hash.to_string())));
+    lines.extend(signer(listed).map(|said| ("signed", said)));
     lines.extend(listed.owner.map(|owner| ("owner", hex(&owner.0))));
     let kept = entry.flags & flag::METAINFO != 0;
     lines.push(("metainfo", if kept { "with the tracker" } else { "with the sources" }.to_owned()));
@@ -82,6 +83,7 @@ pub fn facts(event: Event, listed: &Listed) -> Event {
         ("v2", entry.v2.map(|hash| hash.to_string())),
         ("sha256", entry.sha256.map(|hash| hash.to_string())),
         ("owner", listed.owner.map(|owner| hex(&owner.0))),
+        ("signer", entry.signed.as_ref().filter(|s| s.is_of(entry)).map(|s| s.key.to_string())),
     ] {
         if let Some(hash) = hash {
             event = event.text(key, hash);
@@ -91,6 +93,15 @@ pub fn facts(event: Event, listed: &Listed) -> Event {
     let event = event.number("leechers", listed.incomplete.into());
     let event = event.number("generation", listed.generation).number("time_s", listed.time_s);
     event.flag("metainfo", entry.flags & flag::METAINFO != 0)
+}
+
+/// Who signed an entry. It is checked here: a tracker may say what it likes.
+fn signer(listed: &Listed) -> Option<String> {
+    let signed = listed.entry.signed.as_ref()?;
+    Some(match signed.is_of(&listed.entry) {
+        true => signed.key.to_string(),
+        false => format!("WRONG: not by {}", signed.key),
+    })
 }
 
 fn hash(listed: &Listed) -> String {
@@ -130,6 +141,7 @@ mod tests {
                 piece_bytes: 16_384,
                 flags: 3,
                 sha256: None,
+                signed: None,
             },
             generation: 9,
             time_s: 1000,

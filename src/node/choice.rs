@@ -6,6 +6,7 @@ use crate::core::fault::Fatal;
 use crate::core::id::Hash32;
 use crate::core::report::{Ending, bytes_text, foreign};
 use crate::wire::catalogue::entry::Listed;
+use crate::wire::catalogue::signature::PublicKey;
 
 /// The one entry that `want` means.
 pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
@@ -15,6 +16,9 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
         .into_iter()
         .filter(|listed| listed.entry.name == want.name && fits(listed, want.pin.as_ref()))
         .collect();
+    if let Some(publisher) = want.publisher {
+        keep_signed(&mut fitting, publisher, &name)?;
+    }
     if fitting.iter().any(|listed| listed.entry.sha256.is_some()) {
         let by_sha256 = matches!(want.pin, Some(Pin::Sha256(_)));
         fitting.retain(|listed| !by_sha256 || listed.entry.sha256.is_some());
@@ -22,7 +26,10 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
     newest_of_each_owner(&mut fitting, want.pin.is_some());
     match fitting.len() {
         0 if named => {
-            let line = format!("{name} is there, but no version of it fits the pin after @");
+            let line = match want.publisher {
+                Some(key) => format!("{name} is there, but nothing that {key} signed fits"),
+                None => format!("{name} is there, but no version of it fits the pin after @"),
+            };
             Err(Fatal { ending: Ending::NotFound, line })
         }
         0 => {
@@ -33,6 +40,21 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
         1 => Ok(fitting.remove(0)),
         n => Err(Fatal { ending: Ending::Ambiguous, line: ambiguous(&name, n, &fitting) }),
     }
+}
+
+/// Keeps what the wanted publisher signed. The signature is checked here: the tracker is not
+/// trusted with it. An entry that only claims to be signed is worse than none.
+fn keep_signed(fitting: &mut Vec<Listed>, publisher: PublicKey, name: &str) -> Result<(), Fatal> {
+    let signed =
+        |listed: &Listed| listed.entry.signed.as_ref().filter(|s| s.key == publisher).cloned();
+    fitting.retain(|listed| signed(listed).is_some());
+    let claimed = fitting.len();
+    fitting.retain(|listed| signed(listed).is_some_and(|signed| signed.is_of(&listed.entry)));
+    if fitting.is_empty() && claimed > 0 {
+        let line = format!("the signature of {name} is not {publisher}'s; nothing was fetched");
+        return Err(Fatal { ending: Ending::Verification, line });
+    }
+    Ok(())
 }
 
 fn fits(listed: &Listed, pin: Option<&Pin>) -> bool {
@@ -84,8 +106,10 @@ fn ambiguous(name: &str, n: usize, fitting: &[Listed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::id::InfoHash;
     use crate::wire::catalogue::entry::Entry;
     use crate::wire::catalogue::hello::Owner;
+    use crate::wire::catalogue::signature::SecretKey;
 
     fn listed(hash: u8, owner: u8, generation: u64) -> Listed {
         Listed {
@@ -97,6 +121,7 @@ mod tests {
                 piece_bytes: 16384,
                 flags: 2,
                 sha256: None,
+                signed: None,
             },
             generation,
             time_s: 0,
@@ -108,7 +133,8 @@ mod tests {
     }
 
     fn want(pin: Option<&str>) -> Want {
-        Want { name: "big.zip".into(), pin: pin.map(|digits| Pin::Hash(digits.into())) }
+        let pin = pin.map(|digits| Pin::Hash(digits.into()));
+        Want { name: "big.zip".into(), pin, publisher: None }
     }
 
     #[test]
@@ -138,7 +164,7 @@ mod tests {
     #[test]
     fn a_pin_by_sha256_takes_the_entry_that_says_it_and_else_the_only_one_that_may_be_it() {
         let pin = Some(Pin::Sha256([9; 32]));
-        let want = Want { name: "big.zip".into(), pin };
+        let want = Want { name: "big.zip".into(), pin, publisher: None };
         let says = |hash: u8, sha256: Option<u8>| {
             let mut listed = listed(hash, hash, hash.into());
             listed.entry.sha256 = sha256.map(|byte| Hash32([byte; 32]));
@@ -150,6 +176,36 @@ mod tests {
         let two = choose(&want, vec![says(1, None), says(2, None)]).unwrap_err();
         assert_eq!(two.ending, Ending::Ambiguous);
         assert_eq!(choose(&want, vec![says(3, Some(8))]).unwrap_err().ending, Ending::NotFound);
+    }
+
+    #[test]
+    fn only_what_the_wanted_publisher_signed_is_taken() {
+        let (ann, eve) = (SecretKey([1; 32]), SecretKey([2; 32]));
+        let signed = |hash: u8, key: &SecretKey| {
+            let mut listed = listed(hash, hash, hash.into());
+            listed.entry.signed = Some(Box::new(key.sign(&listed.entry)));
+            listed
+        };
+        let want = Want { publisher: Some(ann.public()), ..want(None) };
+        let all = vec![listed(3, 3, 30), signed(2, &eve), signed(1, &ann)];
+        assert_eq!(choose(&want, all).unwrap().entry.v2, Some(Hash32([1; 32])));
+        let others = choose(&want, vec![listed(3, 3, 30), signed(2, &eve)]).unwrap_err();
+        assert_eq!(others.ending, Ending::NotFound, "{}", others.line);
+        for lie in [
+            |listed: &mut Listed| listed.entry.v2 = Some(Hash32([9; 32])),
+            |listed: &mut Listed| listed.entry.v1 = Some(InfoHash([9; 20])),
+            |listed: &mut Listed| listed.entry.size += 1,
+            |listed: &mut Listed| listed.entry.signed.as_mut().unwrap().signature[5] ^= 1,
+        ] {
+            let mut lied = signed(1, &ann);
+            lie(&mut lied);
+            let refused = choose(&want, vec![lied, listed(3, 3, 30)]).unwrap_err();
+            assert_eq!(refused.ending, Ending::Verification, "{}", refused.line);
+        }
+        let mut named = signed(1, &ann);
+        named.entry.name = "other".into();
+        let other = Want { name: "other".into(), ..want.clone() };
+        assert_eq!(choose(&other, vec![named]).unwrap_err().ending, Ending::Verification);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The leecher's work: find out what is wanted, find the place for the file, let the swarm fill it,
 //! make it durable, and hand over what others were promised.
 
+mod denied;
 mod disk;
 mod keeping;
 mod picture;
@@ -155,7 +156,7 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
-        let Phase::Seeking(seek) = &mut self.phase else { return Ok(()) };
+        let Phase::Seeking(seek) = &mut self.phase else { return self.denied(shared, &tie) };
         let content = seek.got_tie(shared, tie, now, out)?;
         self.size = seek.size().unwrap_or(self.size);
         match content {

@@ -49,7 +49,7 @@ impl Node {
     pub fn new(plan: NodePlan) -> Node {
         let mut rng = Rng::new(plan.seed);
         let work = Work::new(plan.job.clone());
-        let ties = Ties::new(plan.tracker, work.op(), rng.fork(1));
+        let ties = Ties::new(plan.tracker, work.op(), plan.token.clone(), rng.fork(1));
         Node { shared: Shared::new(plan, ties, rng), work, key: None }
     }
 
@@ -67,7 +67,7 @@ impl Node {
     fn route(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Result<(), Fatal> {
         match input {
             Input::Born => self.born(now, out)?,
-            Input::Wake => {}
+            Input::Wake | Input::Stored { .. } => {}
             Input::Asked(command) => self.asked(command, now, out),
             Input::Listening { ticket, result } => {
                 if self.shared.got_listening(ticket, result)? {

@@ -3,6 +3,8 @@
 
 use crate::core::id::PeerId;
 use crate::core::time::Span;
+use crate::wire::catalogue::signature::{PublicKey, SecretKey};
+use crate::wire::token::Bearer;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -26,6 +28,8 @@ pub struct NodePlan {
     pub key_file: Option<PathBuf>,
     /// Slots for leechers: how many are served at once.
     pub slots: u32,
+    /// Shown to the tracker, if it asks for one (`--token`).
+    pub token: Option<Bearer>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +60,8 @@ pub struct SeedPlan {
     pub publish_as: Option<String>,
     /// `--write-torrent FILE`.
     pub torrent_out: Option<PathBuf>,
+    /// `--sign FILE`: the key that the entry is signed with.
+    pub sign: Option<SecretKey>,
     /// Directory of remembered hashes; `None` = hash every time.
     pub hash_cache: Option<PathBuf>,
 }
@@ -86,6 +92,8 @@ pub struct FetchPlan {
 pub struct Want {
     pub name: String,
     pub pin: Option<Pin>,
+    /// Only entries that this key signed (`--publisher`, or `@ed25519:` in the want).
+    pub publisher: Option<PublicKey>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

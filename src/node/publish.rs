@@ -5,21 +5,25 @@ use crate::content::metainfo::Content;
 use crate::wire::catalogue::code;
 use crate::wire::catalogue::entry::{Entry, flag};
 use crate::wire::catalogue::request::{Publish, Request};
+use crate::wire::catalogue::signature::SecretKey;
 
-/// The request that lists `content` under `name`.
-pub fn request(name: &str, content: &Content) -> Request {
+/// The request that lists `content` under `name`, signed if there is a key for it.
+pub fn request(name: &str, content: &Content, sign: Option<&SecretKey>) -> Request {
     let flags =
         content.v1.as_ref().map_or(0, |_| flag::V1) | content.v2.as_ref().map_or(0, |_| flag::V2);
+    let mut entry = Entry {
+        name: name.to_owned(),
+        v1: content.v1.as_ref().map(|v1| v1.info_hash),
+        v2: content.v2.as_ref().map(|v2| v2.info_hash),
+        size: content.geometry.size(),
+        piece_bytes: content.geometry.piece_length(),
+        flags,
+        sha256: None,
+        signed: None,
+    };
+    entry.signed = sign.map(|key| Box::new(key.sign(&entry)));
     Request::Publish(Publish {
-        entry: Entry {
-            name: name.to_owned(),
-            v1: content.v1.as_ref().map(|v1| v1.info_hash),
-            v2: content.v2.as_ref().map(|v2| v2.info_hash),
-            size: content.geometry.size(),
-            piece_bytes: content.geometry.piece_length(),
-            flags,
-            sha256: None,
-        },
+        entry,
         v1_info: content.v1.as_ref().map(|v1| v1.info.clone()),
         v2_info: content.v2.as_ref().map(|v2| v2.info.clone()),
         // An empty dict says nothing.
@@ -38,6 +42,7 @@ pub fn is_final(refusal: u8) -> bool {
             | code::BAD_NAME
             | code::TOO_LARGE
             | code::FORBIDDEN
+            | code::BAD_SIGNATURE
     )
 }
 

@@ -146,6 +146,7 @@ impl Seek {
                 self.phase = Phase::Reaching;
                 self.lost = Some(why);
             }
+            (Tie::Denied, _) => return Err(shared.denied()),
             (Tie::Refused(text), Phase::Reaching) => {
                 let tracker = &shared.plan.tracker_text;
                 let line = format!("the tracker at {tracker} refuses: {text}");

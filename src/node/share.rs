@@ -247,7 +247,7 @@ impl Share {
 
     fn publish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         let Some(swarm) = &shared.swarm else { return };
-        let request = publish::request(&self.name, swarm.content());
+        let request = publish::request(&self.name, swarm.content(), self.plan.sign.as_ref());
         self.publishing = shared.ties.ask(request, now, out);
     }
 
@@ -269,6 +269,7 @@ impl Share {
                 self.publishing = None;
                 self.got_published(shared, answer, now, out)?;
             }
+            Tie::Denied => return Err(shared.denied()),
             // The list is gone with the connection: perhaps the tracker restarted.
             Tie::Lost(_) => self.published = false,
             Tie::Named { identity, .. } => {

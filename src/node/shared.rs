@@ -9,11 +9,12 @@ use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{ConnId, FileId, Ticket};
 use crate::core::io::{Listening, NetError, Outbox};
-use crate::core::report::{Ending, Event};
+use crate::core::report::{Ending, Event, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::peer::{Identity, Us};
 use crate::swarm::{Struck, Swarm};
+use crate::wire::token::denied_line;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
@@ -190,6 +191,13 @@ impl Shared {
         self.ties.announce(&identities, (self.plan.peer_id, &own), stats, now, out);
     }
 
+    /// The tracker is private, and not for us.
+    pub fn denied(&self) -> Fatal {
+        let tracker = foreign(&self.plan.tracker_text);
+        let line = denied_line(&tracker, self.plan.token.is_some());
+        Fatal { ending: Ending::Refused, line }
+    }
+
     /// What concerns every node in the news of the tracker.
     pub fn got_tie(&mut self, tie: &Tie, now: Time, out: &mut Outbox) {
         let tracker = &self.plan.tracker_text;
@@ -223,6 +231,10 @@ impl Shared {
             Tie::Refused(text) => {
                 let line = format!("tracker {tracker} refuses: {text}");
                 out.tell(Event::warning("tracker_refuses", line));
+            }
+            Tie::Denied => {
+                let line = self.denied().line;
+                out.tell(Event::detail("tracker_denies", line));
             }
             Tie::Opened | Tie::Answered { .. } => {}
         }

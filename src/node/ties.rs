@@ -15,6 +15,7 @@ use crate::wire::catalogue::answer::Answer;
 use crate::wire::catalogue::hello::NodeKey;
 use crate::wire::catalogue::request::Request;
 use crate::wire::control::Op;
+use crate::wire::token::{Bearer, DENIED};
 use std::net::SocketAddr;
 
 /// A kept catalogue connection says something so often, well within the tracker's patience. Its end
@@ -50,6 +51,8 @@ pub enum Tie {
     Back,
     /// The tracker will not have us; it is asked again later.
     Refused(String),
+    /// The tracker is private, and we have no token or one that does not count (any more).
+    Denied,
 }
 
 #[derive(Debug)]
@@ -57,6 +60,7 @@ pub struct Ties {
     tracker: SocketAddr,
     op: Op,
     node_key: Option<NodeKey>,
+    token: Option<Bearer>,
     rng: Rng,
     control: Option<Control>,
     catalogue: Option<CatalogueClient>,
@@ -74,11 +78,12 @@ pub struct Ties {
 }
 
 impl Ties {
-    pub fn new(tracker: SocketAddr, op: Op, rng: Rng) -> Ties {
+    pub fn new(tracker: SocketAddr, op: Op, token: Option<Bearer>, rng: Rng) -> Ties {
         Ties {
             tracker,
             op,
             node_key: None,
+            token,
             rng,
             control: None,
             catalogue: None,
@@ -102,7 +107,8 @@ impl Ties {
     fn ask_control(&mut self, now: Time, out: &mut Outbox) {
         let seed = self.rng.next_u64();
         self.retry = Time::NEVER;
-        self.control = Some(Control::new(now, self.tracker, self.op, None, seed));
+        let control = Control::new(now, self.tracker, self.op, None, seed);
+        self.control = Some(control.with_token(self.token.clone()));
         self.poll(Stats::default(), now, out);
     }
 
@@ -119,7 +125,8 @@ impl Ties {
         for (identity, info_hash) in identities {
             let (info_hash, own) = (*info_hash, own.to_vec());
             let who = udp::Identity { info_hash, peer_id, key, own };
-            let mut announcer = Announcer::new(self.tracker, who, self.rng.next_u64());
+            let announcer = Announcer::new(self.tracker, who, self.rng.next_u64());
+            let mut announcer = announcer.with_token(self.token.clone());
             if let Some(connection) = self.control.as_ref().and_then(Control::connection) {
                 announcer.share(connection);
             }
@@ -253,6 +260,7 @@ impl Ties {
                 Some(udp::Heard::Peers { peers, .. }) => {
                     self.news.push(Tie::Named { identity: *identity, peers });
                 }
+                Some(udp::Heard::Refused(text)) if text == DENIED => self.news.push(Tie::Denied),
                 Some(udp::Heard::Refused(text)) => self.news.push(Tie::Refused(text)),
                 Some(udp::Heard::Stopped) | None => {}
             }
@@ -270,6 +278,14 @@ impl Ties {
                 }
             }
             control::Heard::Busy { .. } => {}
+            control::Heard::Refused(status) if status.is_denial() => {
+                self.news.push(Tie::Denied);
+                self.try_later(now);
+            }
+            control::Heard::Stock(text) if text == DENIED => {
+                self.news.push(Tie::Denied);
+                self.try_later(now);
+            }
             control::Heard::Refused(status) => {
                 self.news.push(Tie::Refused(format!("it answers {status:?}")));
                 self.try_later(now);
@@ -282,7 +298,8 @@ impl Ties {
     }
 
     fn dial(&mut self, ready: &Ready, now: Time, out: &mut Outbox) {
-        self.catalogue = Some(CatalogueClient::dial(now, ready, self.node_key.clone(), out));
+        let catalogue = CatalogueClient::dial(now, ready, self.node_key.clone(), out);
+        self.catalogue = Some(catalogue.with_token(self.token.as_ref()));
     }
 
     fn try_later(&mut self, now: Time) {
@@ -336,6 +353,10 @@ impl Ties {
             catalogue::Heard::Answered { number, answer } => {
                 return self.news.push(Tie::Answered { number, answer });
             }
+            catalogue::Heard::Refused(status) if status.is_denial() => {
+                self.try_later(now);
+                return self.news.push(Tie::Denied);
+            }
             catalogue::Heard::Refused(status) => format!("the catalogue answers {status:?}"),
             catalogue::Heard::Broken(what) => format!("the catalogue is broken: {what}"),
             catalogue::Heard::Silent => "the catalogue does not answer".to_owned(),
@@ -359,7 +380,8 @@ mod tests {
     /// Answers what the ties send; the URLData of their announces.
     fn played(lmk: bool) -> Vec<Vec<u8>> {
         let tracker = "127.0.0.1:6969".parse().unwrap();
-        let (mut ties, mut out) = (Ties::new(tracker, Op::Read, Rng::new(1)), Outbox::default());
+        let (mut ties, mut out) =
+            (Ties::new(tracker, Op::Read, None, Rng::new(1)), Outbox::default());
         let slots = Some(SlotsRow { total: 8, free: 8, queued: 0 });
         let stats = Stats { left: 5, port: 6881, slots, ..Stats::default() };
         let mut now = Time::ZERO;

@@ -10,7 +10,7 @@ use crate::core::rng::Rng;
 use crate::node::Node;
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, Want};
 use crate::tracker::Tracker;
-use crate::tracker::plan::TrackerPlan;
+use crate::tracker::plan::{Database, TrackerPlan};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -46,7 +46,14 @@ pub(super) fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| "/home/tracker/.state/key".into()),
+        database: scene
+            .remembers
+            .then(|| Database { path: "/home/tracker/.state/tracker.db".into(), required: true }),
         keep_names_s: 24 * 3600,
+        access: Default::default(),
+        trace: false,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 
@@ -67,6 +74,7 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
         slots: scene.slots,
+        token: None,
     }
 }
 
@@ -76,13 +84,14 @@ pub(super) fn seed_plan(scene: &Scene) -> SeedPlan {
         file_name: NAME.into(),
         publish_as: None,
         torrent_out: None,
+        sign: None,
         hash_cache: scene.remembers.then(|| "/home/seeder/.cache".into()),
     }
 }
 
 pub(super) fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
     FetchPlan {
-        want: Want { name: NAME.into(), pin: None },
+        want: Want { name: NAME.into(), pin: None, publisher: None },
         directory,
         out: None,
         out_must_be_directory: false,

@@ -1,6 +1,7 @@
 //! One TCP connection: the first bytes say which of the protocols of the port it speaks, the rest
 //! is the matter of that protocol.
 
+use super::access::{Access, Denied, Pass, announce_url};
 use super::conversation::{self, Conversation};
 use super::desk::Desk;
 use super::http::Asker;
@@ -8,6 +9,7 @@ use super::http::exchange::{self, Exchange};
 use super::lists::{HELLO, IDLE, STALLED};
 use super::requests::Client;
 use super::source::public_source;
+use super::ticket::{Holder, WRITE};
 use crate::core::chunk::Chunk;
 use crate::core::id::ConnId;
 use crate::core::io::{Effect, Outbox};
@@ -17,6 +19,7 @@ use crate::core::time::{Span, Time};
 use crate::wire::catalogue::hello::{HELLO_BYTES_MAX, Hello, HelloReply, Owner};
 use crate::wire::control::{Status, VERSION, common_version};
 use crate::wire::http::head;
+use crate::wire::token::scope;
 use std::net::{IpAddr, SocketAddr};
 
 #[derive(Debug)]
@@ -150,6 +153,14 @@ impl Connection {
         }
     }
 
+    /// Whether what it was let in for still holds.
+    pub fn is_welcome(&mut self, access: &Access, unix_s: u64) -> bool {
+        match &mut self.phase {
+            Phase::Catalogue(conversation) => conversation.client.is_welcome(access, unix_s),
+            _ => true,
+        }
+    }
+
     /// A second has passed; true if there may be something to go on with.
     pub fn refill(&mut self) -> bool {
         match &mut self.phase {
@@ -221,7 +232,7 @@ impl Connection {
         };
         let mut more = so_far.split_off(len.min(so_far.len()));
         more.extend_from_slice(rest);
-        let (status, version) = self.judge(now, &hello, desk);
+        let (status, version, pass) = self.judge(now, &hello, desk);
         let mut reply = Vec::new();
         HelloReply {
             version,
@@ -235,13 +246,16 @@ impl Connection {
         if status != Status::Ready {
             return Verdict::Refused;
         }
+        let announce = announce_url(self.local, pass.bearer(&hello.token));
         let client = Client {
             conn,
             ip: self.source,
-            owner: hello.node_key.as_ref().map(Owner::of),
+            owner: pass.owner.or_else(|| hello.node_key.as_ref().map(Owner::of)),
+            pass,
+            token: hello.token.into(),
             rights: hello.ticket.get(4).copied().unwrap_or_default(),
             public: public_source(self.source).is_some(),
-            announce: format!("udp://{}/announce", self.local),
+            announce,
         };
         let mut conversation = Conversation::new(client, hello.max_frame);
         let queued = self.queued + reply.len() as u64;
@@ -250,17 +264,29 @@ impl Connection {
         Verdict::from(heard)
     }
 
-    fn judge(&self, now: Time, hello: &Hello, desk: &mut Desk<'_>) -> (Status, u8) {
+    fn judge(&self, now: Time, hello: &Hello, desk: &mut Desk<'_>) -> (Status, u8, Pass) {
         let Some(version) = common_version((VERSION, VERSION), hello.versions) else {
-            return (Status::BadVersion, 0);
+            return (Status::BadVersion, 0, Pass::OPEN);
         };
         let unix_s = desk.registry.unix_s(now);
-        match desk.tickets.judge(&hello.ticket, self.source, &hello.nonce, unix_s) {
+        let rights = hello.ticket.get(4).copied().unwrap_or_default();
+        let scope = if rights & WRITE != 0 { scope::WRITE } else { scope::READ };
+        let pass = match desk.registry.access.passes(Some(&hello.token), scope, None, unix_s) {
+            Ok(pass) => pass,
+            Err(Denied) => {
+                let missing = hello.token.is_empty();
+                let status = if missing { Status::AuthRequired } else { Status::Forbidden };
+                return (status, 0, Pass::OPEN);
+            }
+        };
+        let owner = pass.owner.unwrap_or_default();
+        let holder = Holder { ip: self.source, nonce: &hello.nonce, owner };
+        match desk.tickets.judge(&hello.ticket, holder, unix_s) {
             Some(_) => {
                 desk.tickets.used(&hello.ticket);
-                (Status::Ready, version)
+                (Status::Ready, version, pass)
             }
-            None => (Status::BadTicket, 0),
+            None => (Status::BadTicket, 0, pass),
         }
     }
 
@@ -284,7 +310,7 @@ impl Connection {
         }
         let mut all = std::mem::take(so_far);
         all.extend_from_slice(rest);
-        let asker = Asker { ip: self.source, local: self.local };
+        let asker = Asker { ip: self.source, local: self.local, bearer: None };
         let mut exchange = Exchange::new(asker, self.opened);
         let heard = exchange.got_bytes(now, conn, &all, self.queued, desk, out);
         self.phase = Phase::Http(Box::new(exchange));

@@ -1,26 +1,32 @@
 //! The UDP side: one datagram in, executed, at most one datagram out, never longer than the request
 //! to an address that has not shown an id it was given.
 
+mod control;
+
 use super::connection_id::{ConnectionIds, Standing};
 use super::fleet::Said;
 use super::mac::Key;
+use super::plan::TrackerPlan;
+use super::rate::Rate;
+use super::record::{PeerKey, Progress};
 use super::registry::Registry;
+use super::sample::Asker;
 use super::source::{answerable, handed};
-use super::swarm::{Asker, PeerKey};
 use super::swarms::Announce;
-use super::ticket::{LIFETIME_S, READ, Tickets, WRITE};
+use super::ticket::Tickets;
 use crate::core::io::Outbox;
-use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use crate::core::limits::DATAGRAM_BYTES_MAX;
+use crate::core::mark::mark;
+use crate::core::rng::Rng;
 use crate::core::time::Time;
-use crate::wire::catalogue::LIST_PAGE_MAX;
-use crate::wire::control::{
-    ControlRequest, ControlResponse, Op, Status, VERSION, caps, common_version,
-};
+use crate::wire::control::{ControlRequest, caps};
 use crate::wire::slot_word::SlotWord;
+use crate::wire::token::{self, DENIED};
 use crate::wire::udp::{
-    AnnounceRequest, AnnounceResponse, BadRequest, Event, Request, Response, ScrapeRow,
+    AnnounceHead, AnnounceRequest, BadRequest, Event, Request, Response, ScrapeRow, write_addr,
+    write_announced, write_scrape,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Peers of an answer when the client leaves it to us, and the most it may ask for.
 pub const PEERS_DEFAULT: usize = 50;
@@ -62,6 +68,7 @@ pub struct World<'a> {
 #[derive(Debug)]
 pub struct Datagrams {
     ids: ConnectionIds,
+    rate: Rate,
     /// Where we listen, once we do: nothing that comes from there is answered.
     listening: Option<SocketAddr>,
     /// Our addresses on the network.
@@ -70,30 +77,30 @@ pub struct Datagrams {
     pub dropped: u64,
     /// Reused from answer to answer.
     answer: Vec<u8>,
-    peers: Vec<SocketAddr>,
 }
 
 /// Nothing to say.
 struct Silence;
 
 impl Datagrams {
-    fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
+    fn new(ids: ConnectionIds, plan: &TrackerPlan) -> Datagrams {
+        let mut rng = Rng::new(plan.seed).fork(2);
         Datagrams {
             ids,
+            rate: Rate::new((rng.next_u64(), rng.next_u64()), plan.bounds.public),
             listening: None,
-            ours,
+            ours: plan.addresses.clone(),
             answered: 0,
             dropped: 0,
             answer: Vec::new(),
-            peers: Vec::new(),
         }
     }
 
     /// The UDP side and the judge of tickets, with keys of this secret.
-    pub fn keyed(secret: &[u8; 32], ours: Vec<IpAddr>) -> (Datagrams, Tickets) {
+    pub fn keyed(secret: &[u8; 32], plan: &TrackerPlan) -> (Datagrams, Tickets) {
         let key = Key::new(secret);
         let tickets = Tickets::new(key.derive(b"lmk tickets"));
-        (Datagrams::new(ConnectionIds::new(key), ours), tickets)
+        (Datagrams::new(ConnectionIds::new(key), plan), tickets)
     }
 
     pub fn listens(&mut self, at: SocketAddr) {
@@ -104,8 +111,14 @@ impl Datagrams {
     pub fn got(&mut self, now: Time, news: Datagram<'_>, world: &mut World<'_>, out: &mut Outbox) {
         self.answer.clear();
         let said = match answerable(news.from) && !self.is_ourselves(news.from) {
-            true => self.execute(now, news, world, out),
-            false => Err(Silence),
+            true if self.rate.takes(now, news.from.ip().to_canonical()) => {
+                self.execute(now, news, world, out)
+            }
+            true => Err(Silence),
+            false => {
+                mark!("B09");
+                Err(Silence)
+            }
         };
         match said {
             Ok(()) => {
@@ -149,13 +162,19 @@ impl Datagrams {
             }
             Ok(Request::Scrape { cid, tid, hashes }) => {
                 if self.knows(cid, tid, unix_s, news)? {
+                    let access = &world.registry.access;
+                    let taken = hashes.iter().all(|hash| access.takes(*hash));
+                    // BEP 41 gives a scrape no place for a token: a private tracker answers it over
+                    // HTTP alone.
+                    if access.is_private() || !access.lets_in(ip) || !taken {
+                        return self.deny(now, news, tid, DENIED, world);
+                    }
                     let rows = hashes.iter().map(|hash| {
-                        let (counts, completed) = world.registry.scrape(*hash);
+                        let (counts, completed) = world.registry.scrape(now, *hash, out);
                         let (seeders, leechers) = (counts.complete, counts.incomplete);
                         ScrapeRow { seeders, completed, leechers }
                     });
-                    let rows = rows.collect();
-                    self.say(news, &Response::Scrape { tid, rows })?;
+                    write_scrape(tid, rows, &mut self.answer);
                 }
                 Ok(())
             }
@@ -165,7 +184,10 @@ impl Datagrams {
                 }
                 Ok(())
             }
-            Err(BadRequest::Drop) => Err(Silence),
+            Err(BadRequest::Drop) => {
+                mark!("B01");
+                Err(Silence)
+            }
         }
     }
 
@@ -180,19 +202,39 @@ impl Datagrams {
         match self.ids.judge(cid, news.from.ip().to_canonical(), unix_s) {
             Standing::Valid => Ok(true),
             Standing::Expired => {
+                mark!("B03");
                 self.refuse(news, tid, "connection id expired")?;
                 Ok(false)
             }
-            Standing::Unknown => Err(Silence),
+            Standing::Unknown => {
+                mark!("B02");
+                Err(Silence)
+            }
         }
     }
 
     /// An error, unless it would be longer than the request.
     fn refuse(&mut self, news: Datagram<'_>, tid: u32, text: &str) -> Result<(), Silence> {
         if text.len() + 8 > news.bytes.len() {
+            mark!("B08");
             return Err(Silence);
         }
         self.say(news, &Response::Error { tid, text: text.to_owned() })
+    }
+
+    /// The answer to whoever may not, told to proven addresses and not too often.
+    fn deny(
+        &mut self,
+        now: Time,
+        news: Datagram<'_>,
+        tid: u32,
+        text: &str,
+        world: &mut World<'_>,
+    ) -> Result<(), Silence> {
+        match world.registry.access.tells_denial(now, news.from.ip().to_canonical()) {
+            true => self.refuse(news, tid, text),
+            false => Err(Silence),
+        }
     }
 
     fn say(&mut self, news: Datagram<'_>, response: &Response) -> Result<(), Silence> {
@@ -209,15 +251,29 @@ impl Datagrams {
         out: &mut Outbox,
     ) -> Result<(), Silence> {
         let tid = request.tid;
+        let from = news.from.ip().to_canonical();
+        let when = (now, world.registry.unix_s(now));
+        let token = token::in_url_data(&request.url_data);
+        let access = &mut world.registry.access;
+        if let Err(text) = access.announces(when, from, request.info_hash, token, out) {
+            return self.deny(now, news, tid, text, world);
+        }
         if request.port == 0 {
+            mark!("B11");
             return self.refuse(news, tid, "port 0 cannot be reached");
         }
+        // The address is the one the datagram came from, whatever the request says.
+        mark!("B10");
         let addr = SocketAddr::new(news.from.ip().to_canonical(), request.port);
         let heard = Announce {
             hash: request.info_hash,
             key: PeerKey::new(addr),
             id: request.peer_id,
-            complete: request.left == 0,
+            progress: Progress {
+                uploaded: request.uploaded,
+                downloaded: request.downloaded,
+                left: request.left,
+            },
             stopped: request.event == Event::Stopped,
         };
         let announced = match world.registry.announce(now, &heard, out) {
@@ -231,24 +287,18 @@ impl Datagrams {
             slots: SlotWord::in_url_data(&request.url_data),
         };
         world.registry.reported(now, &heard, said);
-        self.choose(now, news, request, &heard, world);
-        // The numbers of this swarm, as every client of BEP 15 expects them.
-        let (counts, _) = world.registry.scrape(request.info_hash);
-        let response = Response::Announce(AnnounceResponse {
+        let head = AnnounceHead {
             tid,
             interval_s: announced.interval_s as u32,
-            leechers: counts.incomplete,
-            seeders: counts.complete,
-            peers: std::mem::take(&mut self.peers),
-        });
-        self.say(news, &response)?;
-        if let Response::Announce(AnnounceResponse { peers, .. }) = response {
-            self.peers = peers;
-        }
+            leechers: announced.counts.incomplete,
+            seeders: announced.counts.complete,
+        };
+        write_announced(&head, &mut self.answer);
+        self.choose(now, news, request, &heard, world);
         Ok(())
     }
 
-    /// Puts the peers to hand to an asker into `self.peers`.
+    /// Appends the peers to hand to an asker.
     fn choose(
         &mut self,
         now: Time,
@@ -257,7 +307,6 @@ impl Datagrams {
         heard: &Announce,
         world: &mut World<'_>,
     ) {
-        self.peers.clear();
         let wanted = usize::try_from(request.num_want).unwrap_or(PEERS_DEFAULT).min(PEERS_MAX);
         if heard.stopped || wanted == 0 {
             return;
@@ -268,75 +317,26 @@ impl Datagrams {
         let asker = Asker {
             key: heard.key,
             id: heard.id,
-            complete: heard.complete,
+            complete: heard.complete(),
             v4: ip.is_ipv4(),
             want: wanted.min(room),
         };
-        let (peers, ours) = (&mut self.peers, &self.ours);
-        world.registry.sample(now, heard.hash, &asker, &mut |source| {
-            let Some(addr) = handed(source.key.addr(), ip, news.to, ours) else { return false };
-            let itself = addr == heard.key.addr();
-            if !itself {
-                peers.push(addr);
+        let (answer, ours) = (&mut self.answer, &self.ours);
+        world.registry.choose(now, heard.hash, &asker, &mut |candidate| {
+            if ip.is_loopback() || !is_loopback(candidate.ip) {
+                answer.extend_from_slice(candidate.ip);
+                answer.extend_from_slice(&candidate.port);
+                return true;
             }
-            !itself
+            let addr = candidate.peer().and_then(|p| handed(p.key.addr(), ip, news.to, ours));
+            let Some(addr) = addr.filter(|addr| *addr != heard.key.addr()) else { return false };
+            write_addr(addr, ip.is_ipv6(), answer);
+            true
         });
     }
+}
 
-    fn control(
-        &mut self,
-        now: Time,
-        news: Datagram<'_>,
-        world: &mut World<'_>,
-    ) -> Result<(), Silence> {
-        let request = ControlRequest::decode(news.bytes).ok_or(Silence)?;
-        let unix_s = world.registry.unix_s(now);
-        if !self.knows(request.cid, request.tid, unix_s, news)? {
-            return Ok(());
-        }
-        let response = self.ready(now, &request, news, world);
-        response.encode(&mut self.answer);
-        Ok(())
-    }
-
-    fn ready(
-        &self,
-        now: Time,
-        request: &ControlRequest,
-        news: Datagram<'_>,
-        world: &mut World<'_>,
-    ) -> ControlResponse {
-        let Some(version) = common_version((VERSION, VERSION), request.versions) else {
-            return ControlResponse::bare(request.tid, 0, Status::BadVersion);
-        };
-        let (names, unix_s) = (&world.registry.names, world.registry.unix_s(now));
-        let open = self.listening.is_some_and(|at| !at.ip().is_loopback());
-        let open = if open { caps::OPEN } else { 0 };
-        let answer = ControlResponse {
-            generation: names.generation(),
-            names: names.listed(),
-            caps: CAPS | open | if world.returning { caps::RETURNING } else { 0 },
-            age_s: u32::try_from(now.secs().max(1)).unwrap_or(u32::MAX),
-            max_frame: CATALOGUE_FRAME_BYTES_MAX,
-            max_page: LIST_PAGE_MAX,
-            ..ControlResponse::bare(request.tid, version, Status::Ready)
-        };
-        let rights = match request.op {
-            Op::Hello => return answer,
-            Op::Other(_) => return ControlResponse { status: Status::BadOp, ..answer },
-            Op::Read if request.since != 0 && request.since == answer.generation => {
-                return ControlResponse { status: Status::NotModified, seconds: POLL_S, ..answer };
-            }
-            Op::Read => READ,
-            Op::Write => READ | WRITE,
-        };
-        let reserved = world.tickets.reserved(unix_s);
-        if world.open + reserved as usize >= world.open_max {
-            let seconds = 1 + reserved / LIFETIME_S as u32;
-            return ControlResponse { status: Status::Busy, seconds, ..answer };
-        }
-        let ip = news.from.ip().to_canonical();
-        let ticket = world.tickets.give(ip, &request.nonce, rights, unix_s);
-        ControlResponse { seconds: LIFETIME_S as u32, ticket, ..answer }
-    }
+/// Whether the bytes of an address are those of a loopback one.
+fn is_loopback(ip: &[u8]) -> bool {
+    matches!(ip, [127, _, _, _]) || ip == Ipv6Addr::LOCALHOST.octets()
 }

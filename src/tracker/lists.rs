@@ -158,6 +158,13 @@ impl Lists {
         });
     }
 
+    /// Changes were kept, or could not be: time for the answers that say so.
+    pub fn stored(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+        for conn in desk.registry.keeping.take_waiting() {
+            self.go_on(now, conn, desk, out);
+        }
+    }
+
     pub fn closed(&mut self, conn: ConnId, registry: &mut Registry) {
         self.over(conn, registry);
         if self.conns.remove(&conn).is_some_and(|connection| connection.is_owed()) {
@@ -171,7 +178,8 @@ impl Lists {
         let ids: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in ids {
             let Some(connection) = self.conns.get_mut(&conn) else { continue };
-            if connection.is_over(now) {
+            let unix_s = desk.registry.unix_s(now);
+            if connection.is_over(now) || !connection.is_welcome(&desk.registry.access, unix_s) {
                 out.close(conn);
                 self.over(conn, desk.registry);
             } else if connection.refill() {

@@ -11,7 +11,7 @@ use crate::wire::catalogue::hello::Owner;
 pub enum Life {
     /// Hidden from all but its owners until a source announces, or the time is over.
     Pending { until: Time },
-    /// Seen by all; `alone` is since when it has no source.
+    /// Seen by all; `alone` is until when it is kept although it has no source.
     Listed { alone: Option<Time> },
 }
 
@@ -42,8 +42,12 @@ impl Record {
         self.entry.flags | stored | pending
     }
 
+    /// Whether a publishing says the same. What another publisher signed is an entry of its own:
+    /// the first signature must not keep others from being listed.
     pub(super) fn is_same(&self, entry: &Entry) -> bool {
-        (self.entry.v1, self.entry.v2) == (entry.v1, entry.v2)
+        let signer = |entry: &Entry| entry.signed.as_ref().map(|signed| signed.key);
+        let own = &self.entry;
+        (own.v1, own.v2, signer(own)) == (entry.v1, entry.v2, signer(entry))
     }
 
     pub(super) fn has_source(&self) -> bool {

@@ -14,11 +14,16 @@ const MISMATCH: Refusal =
     Refusal { code: code::HASH_MISMATCH, what: "the metainfo does not hash to the entry" };
 const DISAGREES: Refusal =
     Refusal { code: code::HASH_MISMATCH, what: "the metainfo and the entry disagree" };
+const BAD_SIGNATURE: Refusal =
+    Refusal { code: code::BAD_SIGNATURE, what: "the signature is not that of the entry" };
 const BAD: Refusal = Refusal { code: code::BAD_REQUEST, what: "the metainfo is not valid" };
 
 /// Checks a publishing: its entry, and the metainfo to keep (empty when none was sent).
 pub fn check(publish: Publish) -> Result<(Entry, Metainfo), Refusal> {
     let Publish { entry, v1_info, v2_info, layers, .. } = publish;
+    if entry.signed.as_ref().is_some_and(|signed| !signed.is_of(&entry)) {
+        return Err(BAD_SIGNATURE);
+    }
     let hybrid = entry.flags & flag::HYBRID != 0;
     if let Some(info) = &v1_info {
         let own = entry.v1.is_some_and(|hash| Sha1::digest(info)[..] == hash.0);

@@ -1,5 +1,6 @@
 //! The catalogue's requests, executed: one request in, one answer or one stream of bytes out.
 
+use super::access::{Access, Pass, STRANGER};
 use super::counts::Counts;
 use super::listing;
 use super::names::News;
@@ -17,6 +18,7 @@ use crate::wire::catalogue::answer::{Answer, Stat};
 use crate::wire::catalogue::hello::Owner;
 use crate::wire::catalogue::request::{Publish, Register, Request, What};
 use crate::wire::catalogue::{code, kind};
+use crate::wire::token::DENIED;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -24,7 +26,7 @@ use std::sync::Arc;
 pub const LEASE_S: u32 = super::lists::IDLE.as_secs() as u32;
 
 /// Who asks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     pub conn: ConnId,
     /// Where it is.
@@ -32,10 +34,42 @@ pub struct Client {
     pub owner: Option<Owner>,
     /// Bits of [`ticket`].
     pub rights: u8,
+    /// What it was let in for, by this token.
+    pub pass: Pass,
+    pub token: Box<[u8]>,
     /// Whether limits per owner count.
     pub public: bool,
     /// The tracker's URL as this client reached it, for a .torrent.
     pub announce: String,
+}
+
+/// What a client hears whose token is for writing alone.
+pub const NOT_FOR_READING: Refusal =
+    Refusal { code: code::FORBIDDEN, what: "the token is not for reading" };
+
+impl Client {
+    /// Whether what it was let in for still holds.
+    pub fn is_welcome(&mut self, access: &Access, unix_s: u64) -> bool {
+        access.still_holds(&mut self.pass, &self.token, unix_s)
+    }
+
+    /// Whether it may ask this, as far as reading goes.
+    pub fn may(&self, request: &Request) -> bool {
+        let reads = match request {
+            Request::List(_) | Request::Lookup { .. } | Request::Fetch { .. } => true,
+            Request::Stat | Request::Watch(_) => true,
+            Request::Ping | Request::Publish(_) | Request::Unpublish { .. } => false,
+            Request::Update { .. } | Request::Register(_) | Request::Unwatch => false,
+        };
+        !reads || self.rights & ticket::READ != 0
+    }
+}
+
+impl std::fmt::Debug for Client {
+    /// Its token is never shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({:?}, {})", self.conn, self.ip)
+    }
 }
 
 /// What a request gives.
@@ -51,6 +85,11 @@ pub enum Reply {
     },
 }
 
+/// Whether a request changes the catalogue.
+pub fn writes(request: &Request) -> bool {
+    matches!(request, Request::Publish(_) | Request::Unpublish { .. } | Request::Update { .. })
+}
+
 /// Executes one request.
 pub fn execute(
     registry: &mut Registry,
@@ -59,6 +98,11 @@ pub fn execute(
     request: Request,
     out: &mut Outbox,
 ) -> Reply {
+    if writes(&request)
+        && let Some(refusal) = registry.keeping.refusal()
+    {
+        return Reply::Answer(refusal.into());
+    }
     let answer = match request {
         Request::Ping => Ok(Answer::Pong),
         Request::Publish(publish) => published(registry, now, client, publish, out),
@@ -116,6 +160,7 @@ fn registered(
     out: &mut Outbox,
 ) -> Result<Answer, Refusal> {
     writer(client)?;
+    may_register(registry, now, client, register.hashes.iter().copied(), out)?;
     let key = PeerKey::new(SocketAddr::new(client.ip, register.port));
     let source = Source { key, id: register.peer_id };
     registry.work.spend(register.hashes.len() as u64 * REQUEST_STEPS / 8);
@@ -162,6 +207,24 @@ fn writer(client: &Client) -> Result<Owner, Refusal> {
     client.owner.ok_or(refuse("only a node with a key may publish"))
 }
 
+/// Whether these contents may be here, from where the client is.
+fn may_register(
+    registry: &mut Registry,
+    now: Time,
+    client: &Client,
+    mut hashes: impl Iterator<Item = InfoHash>,
+    out: &mut Outbox,
+) -> Result<(), Refusal> {
+    let refuse = |what| Refusal { code: code::FORBIDDEN, what };
+    if !hashes.all(|hash| registry.access.takes(hash)) {
+        return Err(refuse(DENIED));
+    }
+    match registry.access.registers(now, client.ip, out) {
+        true => Ok(()),
+        false => Err(refuse(STRANGER)),
+    }
+}
+
 fn published(
     registry: &mut Registry,
     now: Time,
@@ -170,6 +233,7 @@ fn published(
     out: &mut Outbox,
 ) -> Result<Answer, Refusal> {
     let owner = writer(client)?;
+    may_register(registry, now, client, publish.entry.swarm_hashes(), out)?;
     let (entry, metainfo) = publish::check(publish)?;
     let public = client.public;
     let counts = Counts::default();

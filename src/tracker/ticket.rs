@@ -2,6 +2,7 @@
 //! count of connections promised and not yet used.
 
 use super::mac::{Key, ip16};
+use crate::wire::catalogue::hello::Owner;
 use std::net::IpAddr;
 
 /// Seconds a ticket may be used.
@@ -17,6 +18,22 @@ pub const WRITE: u8 = 2;
 /// 24 bytes: u32 Unix second of expiry, u8 rights, u8 key epoch, u16 zero, 16 bytes of MAC.
 pub type Ticket = [u8; 24];
 
+/// Whom a ticket is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'a> {
+    pub ip: IpAddr,
+    /// Of the control request.
+    pub nonce: &'a [u8; 8],
+    /// The owner of the token that was shown, zeros without one.
+    pub owner: Owner,
+}
+
+impl Holder<'_> {
+    fn parts<'p>(&'p self, head: &'p [u8], ip16: &'p [u8; 16]) -> [&'p [u8]; 5] {
+        [b"lmk-tkt1", head, ip16, self.nonce, &self.owner.0]
+    }
+}
+
 /// The maker and judge of tickets.
 #[derive(Clone, Debug)]
 pub struct Tickets {
@@ -30,8 +47,8 @@ impl Tickets {
         Tickets { key, reserved: [(0, 0); RING] }
     }
 
-    /// A ticket for `ip` and the nonce of its request; counts as one connection to come.
-    pub fn give(&mut self, ip: IpAddr, nonce: &[u8; 8], rights: u8, unix_s: u64) -> Ticket {
+    /// A ticket for a request; counts as one connection to come.
+    pub fn give(&mut self, holder: Holder<'_>, rights: u8, unix_s: u64) -> Ticket {
         let expiry = unix_s + LIFETIME_S;
         if let Some(second) = self.reserved.get_mut(expiry as usize % RING) {
             let before = if second.0 == expiry { second.1 } else { 0 };
@@ -41,16 +58,15 @@ impl Tickets {
         let (head, mac) = ticket.split_at_mut(8);
         let [a, b, c, d] = (expiry as u32).to_be_bytes();
         head.copy_from_slice(&[a, b, c, d, rights, 0, 0, 0]);
-        self.key.tag(&[b"lmk-tkt1", head, &ip16(ip), nonce, &[0; 8]], mac);
+        self.key.tag(&holder.parts(head, &ip16(holder.ip)), mac);
         ticket
     }
 
-    /// The rights a ticket gives when it comes from `ip` with `nonce`; `None` if it was not given
-    /// so, or is over.
-    pub fn judge(&self, ticket: &Ticket, ip: IpAddr, nonce: &[u8; 8], unix_s: u64) -> Option<u8> {
+    /// The rights a ticket gives when `holder` brings it; `None` if it was not given so or is over.
+    pub fn judge(&self, ticket: &Ticket, holder: Holder<'_>, unix_s: u64) -> Option<u8> {
         let (head, mac) = ticket.split_at(8);
         let expiry = self.expiry(ticket);
-        let real = self.key.agrees(&[b"lmk-tkt1", head, &ip16(ip), nonce, &[0; 8]], mac);
+        let real = self.key.agrees(&holder.parts(head, &ip16(holder.ip)), mac);
         (real && unix_s <= expiry).then_some(head.get(4).copied().unwrap_or_default())
     }
 
@@ -90,18 +106,27 @@ mod tests {
         Tickets::new(Key::new(&secret))
     }
 
-    fn judge_hello(hello: &[u8]) -> Option<u8> {
+    fn holder(ip: &str, owner: [u8; 8]) -> Holder<'static> {
+        Holder { ip: ip.parse().unwrap(), nonce: &NONCE, owner: Owner(owner) }
+    }
+
+    fn judge_hello(hello: &[u8], owner: [u8; 8]) -> Option<u8> {
         let ticket = hello[16..40].try_into().unwrap();
         let nonce = hello[40..48].try_into().unwrap();
-        tickets().judge(&ticket, "127.0.0.1".parse().unwrap(), &nonce, T0)
+        tickets().judge(&ticket, Holder { nonce: &nonce, ..holder("127.0.0.1", owner) }, T0)
     }
 
     #[test]
     fn the_recipe_gives_the_vector() {
         let hello = include_bytes!("../../tests/vectors/lmk/tcp_hello_read.bin");
-        let given = tickets().give("127.0.0.1".parse().unwrap(), &NONCE, READ, T0);
+        let given = tickets().give(holder("127.0.0.1", [0; 8]), READ, T0);
         assert_eq!(given, hello[16..40]);
-        assert_eq!(judge_hello(hello), Some(READ));
+        assert_eq!(judge_hello(hello, [0; 8]), Some(READ));
+        let hello = include_bytes!("../../tests/vectors/lmk/tcp_hello_write.bin");
+        let given = tickets().give(holder("127.0.0.1", *b"OWNER001"), READ | WRITE, T0);
+        assert_eq!(given, hello[16..40]);
+        assert_eq!(judge_hello(hello, *b"OWNER001"), Some(READ | WRITE));
+        assert_eq!(judge_hello(hello, *b"OWNER002"), None, "with a token of another owner");
     }
 
     #[test]
@@ -113,16 +138,16 @@ mod tests {
             include_bytes!("../../tests/vectors/invalid/lmk/hello_rights_raised.bin"),
         ];
         for hello in invalid {
-            assert_eq!(judge_hello(hello), None);
+            assert_eq!(judge_hello(hello, [0; 8]), None);
         }
     }
 
     #[test]
     fn promises_are_counted_until_used_or_over() {
         let mut tickets = tickets();
-        let ip = "10.0.0.1".parse().unwrap();
-        let first = tickets.give(ip, &NONCE, READ, T0);
-        tickets.give(ip, &NONCE, READ, T0 + 5);
+        let by = holder("10.0.0.1", [0; 8]);
+        let first = tickets.give(by, READ, T0);
+        tickets.give(by, READ, T0 + 5);
         assert_eq!(tickets.reserved(T0 + 5), 2);
         tickets.used(&first);
         assert_eq!(tickets.reserved(T0 + 5), 1);

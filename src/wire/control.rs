@@ -115,6 +115,11 @@ impl Status {
         }
     }
 
+    /// Whether a token would help, or a better one.
+    pub fn is_denial(self) -> bool {
+        matches!(self, Status::AuthRequired | Status::Forbidden)
+    }
+
     /// The reason in a few words, for an error line.
     pub fn reason(self) -> &'static str {
         match self {

@@ -47,9 +47,9 @@ impl SlotWord {
         format!("{:08x}", u32::from_be_bytes([VERSION, state, self.free, self.queue]))
     }
 
-    /// The URL data of an announce that carries the word.
-    pub fn url_data(self) -> Vec<u8> {
-        format!("/announce?lmk={}", self.encode()).into_bytes()
+    /// What stands in the query of an announce's URL data.
+    pub fn pair(self) -> String {
+        format!("lmk={}", self.encode())
     }
 
     /// The word in the URL data of an announce, if there is one.
@@ -74,7 +74,10 @@ mod tests {
         ] {
             assert_eq!(word.encode(), text);
             assert_eq!(SlotWord::decode(text.as_bytes()), Some(word));
-            assert_eq!(SlotWord::in_url_data(&word.url_data()), Some(word));
+            assert_eq!(
+                SlotWord::in_url_data(format!("/announce?{}", word.pair()).as_bytes()),
+                Some(word)
+            );
         }
         let data = b"/announce?auth=x&lmk=010200FF";
         assert_eq!(SlotWord::in_url_data(data), Some(row(8, 0, 300)));

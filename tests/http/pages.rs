@@ -43,6 +43,7 @@ pub fn listed(world: &mut World, names: u32) {
             piece_bytes: 16_384,
             flags: flag::V1,
             sha256: None,
+            signed: None,
         };
         let publish = Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false };
         world.ask(&mut owner, &Request::Publish(publish));
@@ -67,7 +68,8 @@ fn status(world: &mut World, query: &str) -> Value {
 /// A node of ours that says what it has.
 fn report(world: &mut World, peer: &Peer, downloaded: u64, slots: Option<SlotsRow>) {
     let cid = world.connect(peer.from);
-    let url_data = slots.map(|row| SlotWord::of(row).url_data()).unwrap_or_default();
+    let url_data = slots.map(|row| format!("/announce?{}", SlotWord::of(row).pair()).into_bytes());
+    let url_data = url_data.unwrap_or_default();
     let request = udp::AnnounceRequest { downloaded, url_data, ..peer.request(cid) };
     world.request(peer.from, &udp::Request::Announce(request)).unwrap();
 }
@@ -320,6 +322,7 @@ fn names_that_are_markup_stay_text_in_the_status() {
         piece_bytes: 16_384,
         flags: flag::V1,
         sha256: None,
+        signed: None,
     };
     let named = entry.name.clone();
     let publish = Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false };

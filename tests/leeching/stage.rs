@@ -236,7 +236,12 @@ fn tracker_plan(env: NodeEnv) -> TrackerPlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        database: None,
         keep_names_s: 24 * 3600,
+        access: Default::default(),
+        trace: false,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 
@@ -255,6 +260,7 @@ fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
         secret: secret(env.seed),
         key_file: None,
         slots: 8,
+        token: None,
     }
 }
 
@@ -264,13 +270,14 @@ fn seed_plan() -> SeedPlan {
         file_name: NAME.into(),
         publish_as: None,
         torrent_out: None,
+        sign: None,
         hash_cache: None,
     }
 }
 
 fn fetch_plan(sources: u32) -> FetchPlan {
     FetchPlan {
-        want: Want { name: NAME.into(), pin: None },
+        want: Want { name: NAME.into(), pin: None, publisher: None },
         directory: "/home".into(),
         out: None,
         out_must_be_directory: false,

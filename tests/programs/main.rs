@@ -1,6 +1,7 @@
 //! The real program, driven as people drive it: a tracker, seeders and leechers as processes of
 //! their own, each in a folder of its own, on addresses that no other test uses.
 
+mod access;
 mod attacks;
 mod bad_input;
 mod bed;
@@ -14,5 +15,7 @@ mod kills;
 mod main_job;
 mod outages;
 mod part_file;
+mod probe;
 mod script;
+mod signed;
 mod talk;

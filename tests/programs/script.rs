@@ -185,6 +185,7 @@ pub fn listed(name: &str, content: &Content) -> Listed {
         piece_bytes: content.geometry.piece_length(),
         flags: flag::V1 | flag::V2,
         sha256: None,
+        signed: None,
     };
     Listed {
         entry,

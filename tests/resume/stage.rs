@@ -55,6 +55,7 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
         secret: secret(env.seed),
         key_file: None,
         slots: 8,
+        token: None,
     }
 }
 
@@ -66,7 +67,12 @@ fn tracker(env: NodeEnv) -> Tracker {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        database: None,
         keep_names_s: 24 * 3600,
+        access: Default::default(),
+        trace: false,
+        bounds: Default::default(),
+        sites: vec![],
     })
 }
 
@@ -74,7 +80,7 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
     Box::new(Node::new(plan(
         env,
         Job::Fetch(FetchPlan {
-            want: Want { name: "big.zip".into(), pin: None },
+            want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/l".into(),
             out: None,
             out_must_be_directory: false,
@@ -109,6 +115,7 @@ impl Stage {
                     file_name: "big.zip".into(),
                     publish_as: None,
                     torrent_out: None,
+                    sign: None,
                     hash_cache: None,
                 }),
             )))

@@ -39,6 +39,7 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         secret: [seed as u8; 32],
         key_file: None,
         slots: 1,
+        token: None,
     }
 }
 
@@ -49,6 +50,7 @@ fn add_seeder(world: &mut World, ip: [u8; 4], content: &[u8]) -> NodeId {
             file_name: b"big.zip".to_vec(),
             publish_as: None,
             torrent_out: None,
+            sign: None,
             hash_cache: None,
         };
         Box::new(Node::new(node_plan(env.seed, env.ip, Job::Seed(seed))))
@@ -70,7 +72,12 @@ fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
             seed: env.seed,
             secret: [1; 32],
             key_file: None,
+            database: None,
             keep_names_s: 3600,
+            access: Default::default(),
+            trace: false,
+            bounds: Default::default(),
+            sites: vec![],
         }))
     });
     let seeder = add_seeder(&mut world, [10, 0, 0, 2], content);
@@ -87,7 +94,7 @@ fn add_leecher_of(world: &mut World, number: usize, start: Time, sources: u32) -
     let ip = IpAddr::from([10, 0, 1, number as u8]);
     let node = world.add_idle(ip, move |env| {
         let fetch = FetchPlan {
-            want: Want { name: "big.zip".into(), pin: None },
+            want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/home".into(),
             out: None,
             out_must_be_directory: false,

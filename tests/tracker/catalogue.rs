@@ -29,6 +29,7 @@ pub fn publish(name: &str, content: &Content) -> Publish {
             piece_bytes: content.geometry.piece_length(),
             flags: flag::V1 | flag::V2,
             sha256: None,
+            signed: None,
         },
         v1_info: Some(v1.info.clone()),
         v2_info: Some(v2.info.clone()),
@@ -49,6 +50,7 @@ pub fn bare(name: &str, n: u32) -> Publish {
         piece_bytes: 16_384,
         flags: flag::V1,
         sha256: None,
+        signed: None,
     };
     Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
 }

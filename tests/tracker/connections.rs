@@ -34,6 +34,7 @@ fn with_large_info() -> (World, InfoHash, Vec<u8>) {
         piece_bytes: 16_384,
         flags: flag::V1,
         sha256: None,
+        signed: None,
     };
     let mut owner = world.client(addr("127.0.0.1:40"), Some(1));
     let publish =

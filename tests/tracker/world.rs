@@ -2,12 +2,13 @@
 //! queues empty when a test says so.
 
 use lmk::core::chunk::Chunk;
-use lmk::core::id::{ConnId, InfoHash, PeerId};
+use lmk::core::id::{ConnId, InfoHash, PeerId, Ticket};
 use lmk::core::io::{Closed, Effect, Input, Listening, Outbox, Role};
 use lmk::core::report::{Ending, Event};
+use lmk::core::store::StoreOp;
 use lmk::core::time::{Span, Time};
 use lmk::tracker::Tracker;
-use lmk::tracker::plan::TrackerPlan;
+use lmk::tracker::plan::{AccessPlan, TrackerPlan};
 use lmk::wire::catalogue::answer::Answer;
 use lmk::wire::catalogue::frame::{FrameLimits, FrameReader};
 use lmk::wire::catalogue::hello::{Hello, HelloReply, NodeKey};
@@ -30,7 +31,12 @@ pub fn plan(bind: &str) -> TrackerPlan {
         seed: 7,
         secret,
         key_file: None,
+        database: None,
         keep_names_s: 86_400,
+        access: AccessPlan { public: true, ..AccessPlan::default() },
+        trace: false,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 
@@ -69,6 +75,8 @@ pub struct World {
     pub at: IpAddr,
     /// Queues empty at once.
     pub flowing: bool,
+    /// What was asked of the database.
+    pub stores: Vec<(Ticket, StoreOp)>,
 }
 
 impl World {
@@ -97,6 +105,7 @@ impl World {
             lines: BTreeMap::new(),
             at,
             flowing: true,
+            stores: Vec::new(),
         }
     }
 
@@ -116,6 +125,7 @@ impl World {
         for effect in &effects {
             match effect {
                 Effect::Tell(event) => self.events.push(event.clone()),
+                Effect::Store { ticket, op } => self.stores.push((*ticket, op.clone())),
                 Effect::End(ending) => self.ending = Some(*ending),
                 Effect::Send { conn, chunk } => {
                     let bytes = match chunk {
@@ -302,6 +312,15 @@ impl World {
             answers.push((message.stream, Answer::decode(message).unwrap()));
         }
         answers
+    }
+
+    /// Bytes that came on a connection since the last look.
+    pub fn take(&mut self, conn: ConnId) -> Vec<u8> {
+        std::mem::take(&mut self.lines.get_mut(&conn).unwrap().got)
+    }
+
+    pub fn tracker_deadline(&self) -> Time {
+        self.tracker.deadline()
     }
 
     pub fn told(&self, kind: &str) -> Vec<&str> {

@@ -2,18 +2,20 @@
 //! address counts, whatever the query says.
 
 use super::{Asker, Reply};
-use crate::core::id::PeerId;
+use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::tracker::datagrams::{PEERS_DEFAULT, PEERS_MAX};
 use crate::tracker::desk::Desk;
 use crate::tracker::fleet::Said;
+use crate::tracker::record::{PeerKey, Progress};
+use crate::tracker::sample::Asker as Taker;
 use crate::tracker::source::handed;
-use crate::tracker::swarm::{Asker as Taker, PeerKey};
 use crate::tracker::swarms::Announce as News;
 use crate::wire::http::announce::{self, Announce};
 use crate::wire::http::answer::{self, AnnounceAnswer, Form};
 use crate::wire::http::query::Query;
+use crate::wire::token::{DENIED, scope};
 use crate::wire::udp::{Event, ScrapeRow};
 use std::net::SocketAddr;
 
@@ -29,15 +31,22 @@ fn refused(why: &str) -> Reply {
     bencoded(answer::failure(why))
 }
 
+/// `token` is what was shown for it.
 pub fn announce(
-    query: Query<'_>,
+    (query, token): (Query<'_>, Option<&[u8]>),
     asker: &Asker,
     now: Time,
     desk: &mut Desk<'_>,
     out: &mut Outbox,
 ) -> Reply {
     desk.pages.announces += 1;
-    let asked = match Announce::read(query) {
+    let asked = Announce::read(query);
+    let hash = asked.as_ref().map_or(InfoHash([0; 20]), |asked| asked.info_hash);
+    let when = (now, desk.registry.unix_s(now));
+    if let Err(text) = desk.registry.access.announces(when, asker.ip, hash, token, out) {
+        return bencoded(answer::denial(text));
+    }
+    let asked = match asked {
         Ok(asked) if asked.port == 0 => return refused("port 0 cannot be reached"),
         Ok(asked) => asked,
         Err(why) => return refused(why),
@@ -46,7 +55,11 @@ pub fn announce(
         hash: asked.info_hash,
         key: PeerKey::new(SocketAddr::new(asker.ip, asked.port)),
         id: asked.peer_id,
-        complete: asked.left == 0,
+        progress: Progress {
+            uploaded: asked.uploaded,
+            downloaded: asked.downloaded,
+            left: asked.left,
+        },
         stopped: asked.event == Event::Stopped,
     };
     let announced = match desk.registry.announce(now, &news, out) {
@@ -56,7 +69,7 @@ pub fn announce(
     let Announce { left, downloaded, uploaded, slots, .. } = asked;
     desk.registry.reported(now, &news, Said { left, downloaded, uploaded, slots });
     let peers = chosen(now, &asked, &news, asker, desk);
-    let (counts, completed) = desk.registry.scrape(asked.info_hash);
+    let (counts, completed) = desk.registry.scrape(now, asked.info_hash, out);
     let form = match asked.compact {
         true => Form::Compact,
         false => Form::Dictionaries { ids: !asked.no_peer_id },
@@ -95,7 +108,7 @@ fn chosen(
         if want == 0 {
             break;
         }
-        let taker = Taker { key: news.key, id: news.id, complete: news.complete, v4, want };
+        let taker = Taker { key: news.key, id: news.id, complete: news.complete(), v4, want };
         let (ours, to) = (desk.ours, asker.local.ip());
         desk.registry.sample(now, news.hash, &taker, &mut |source| {
             let Some(addr) = handed(source.key.addr(), asker.ip, to, ours) else { return false };
@@ -109,9 +122,29 @@ fn chosen(
     peers
 }
 
-pub fn scrape(query: Query<'_>, desk: &mut Desk<'_>) -> Reply {
+pub fn scrape(
+    (query, token): (Query<'_>, Option<&[u8]>),
+    now: Time,
+    desk: &mut Desk<'_>,
+    out: &mut Outbox,
+) -> Reply {
     desk.pages.scrapes += 1;
-    let hashes = match announce::scrape(query) {
+    let hashes = announce::scrape(query);
+    let (access, unix_s) = (&desk.registry.access, desk.registry.unix_s(now));
+    let may = |hash: Option<InfoHash>| {
+        let scope = scope::ANNOUNCE | scope::READ;
+        let taken = hash.is_none_or(|hash| access.takes(hash));
+        taken && access.passes(token, scope, hash, unix_s).is_ok()
+    };
+    // A token for one content shows that content alone.
+    let denied = match &hashes {
+        Ok(hashes) if !hashes.is_empty() => !hashes.iter().all(|hash| may(Some(*hash))),
+        _ => !may(None),
+    };
+    if denied {
+        return bencoded(answer::denial(DENIED));
+    }
+    let hashes = match hashes {
         Ok(hashes) if hashes.is_empty() => {
             return refused("name the info_hash; a scrape of everything is not answered");
         }
@@ -119,7 +152,7 @@ pub fn scrape(query: Query<'_>, desk: &mut Desk<'_>) -> Reply {
         Err(why) => return refused(why),
     };
     let rows = hashes.into_iter().map(|hash| {
-        let (counts, completed) = desk.registry.scrape(hash);
+        let (counts, completed) = desk.registry.scrape(now, hash, out);
         let (seeders, leechers) = (counts.complete, counts.incomplete);
         (hash, ScrapeRow { seeders, completed, leechers })
     });

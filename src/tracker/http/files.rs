@@ -4,6 +4,7 @@ use super::{Asker, Reply, TEXT};
 use crate::content::magnet::Magnet;
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::name;
+use crate::tracker::access;
 use crate::tracker::desk::Desk;
 use crate::tracker::names::Record;
 use crate::tracker::registry::Registry;
@@ -82,7 +83,7 @@ fn torrent(record: &Record, prefer_v2: bool, asker: &Asker) -> Option<Reply> {
 }
 
 fn announce_url(asker: &Asker) -> String {
-    format!("udp://{}/announce", asker.local)
+    access::announce_url(asker.local, asker.bearer.as_ref().map(|text| text.as_slice()))
 }
 
 fn no_metainfo() -> Reply {

@@ -13,6 +13,8 @@ use super::work::REQUEST_STEPS;
 use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::wire::http::head::{Head, Method};
+use crate::wire::token::{DENIED, TEXT_BYTES, scope};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ pub struct Asker {
     pub ip: IpAddr,
     /// Where it reached us.
     pub local: SocketAddr,
+    /// The token of this request, if it may announce.
+    pub bearer: Option<[u8; TEXT_BYTES]>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -70,6 +74,21 @@ pub fn answer(
     desk: &mut Desk<'_>,
     out: &mut Outbox,
 ) -> Reply {
+    let token = token(head);
+    let token = token.as_deref();
+    let unix_s = desk.registry.unix_s(now);
+    let (mut asker, mut welcome) = (*asker, true);
+    // Announces and scrapes are judged where it is known what they are about.
+    if !is_about_swarms(head.path) {
+        let pass = desk.registry.access.passes(token, scope::READ, None, unix_s);
+        welcome = pass.is_ok();
+        let bearer = pass.ok().and_then(|pass| pass.bearer(token?));
+        asker.bearer = bearer.and_then(|text| text.try_into().ok());
+    }
+    if !welcome {
+        return Reply::line(403, DENIED);
+    }
+    let asker = &asker;
     match head.method {
         Method::Get | Method::Head => {}
         Method::Options => {
@@ -84,29 +103,34 @@ pub fn answer(
     desk.registry.work.spend(REQUEST_STEPS);
     match head.path {
         b"/" => desk.pages.page(),
-        b"/announce" => announce::announce(head.query, asker, now, desk, out),
-        b"/scrape" => announce::scrape(head.query, desk),
+        path if begins(path, b"/announce") => {
+            announce::announce((head.query, token), asker, now, desk, out)
+        }
+        path if begins(path, b"/scrape") => announce::scrape((head.query, token), now, desk, out),
         b"/metrics" => Reply::new(200, metrics::MEDIA, metrics::text(now, desk).into_bytes()),
         b"/status.json" => status::reply(head.query, now, desk),
-        path => deeper(path, head, asker, now, desk, out),
+        path => deeper(path, asker, desk),
     }
 }
 
-/// Paths with something in them: a token, a hash, a name.
-fn deeper(
-    path: &[u8],
-    head: &Head<'_>,
-    asker: &Asker,
-    now: Time,
-    desk: &mut Desk<'_>,
-    out: &mut Outbox,
-) -> Reply {
-    if let Some(_token) = path.strip_prefix(b"/announce/") {
-        return announce::announce(head.query, asker, now, desk, out);
-    }
-    if let Some(_token) = path.strip_prefix(b"/scrape/") {
-        return announce::scrape(head.query, desk);
-    }
+fn is_about_swarms(path: &[u8]) -> bool {
+    begins(path, b"/announce") || begins(path, b"/scrape")
+}
+
+/// Whether a path is `first`, alone or with a token behind it.
+fn begins(path: &[u8], first: &[u8]) -> bool {
+    path.strip_prefix(first).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// The token of a request: `auth=` in the query, or behind `/announce/` or `/scrape/`.
+fn token<'a>(head: &Head<'a>) -> Option<Cow<'a, [u8]>> {
+    let behind = |first: &[u8]| head.path.strip_prefix(first);
+    let path = behind(b"/announce/").or_else(|| behind(b"/scrape/"));
+    head.query.get("auth").or(path.map(Cow::Borrowed))
+}
+
+/// Paths with something in them: a hash, a name.
+fn deeper(path: &[u8], asker: &Asker, desk: &mut Desk<'_>) -> Reply {
     let file = |before: &str| path.strip_prefix(before.as_bytes())?.strip_suffix(b".torrent");
     let reply = if let Some(hash) = file("/torrent/") {
         files::torrent_of_hash(hash, asker, desk)

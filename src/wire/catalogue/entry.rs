@@ -3,6 +3,7 @@
 use super::code;
 use super::hello::Owner;
 use super::keys::{Keys, bad};
+use super::signature::{PublicKey, Signed};
 use crate::core::bencode::Writer;
 use crate::core::fault::Refusal;
 use crate::core::id::{Hash32, InfoHash};
@@ -41,6 +42,8 @@ pub struct Entry {
     pub flags: u32,
     /// SHA-256 of the content, if it is a single file and was asked for.
     pub sha256: Option<Hash32>,
+    /// Who says that the name stands for this content, not checked.
+    pub signed: Option<Box<Signed>>,
 }
 
 /// An entry as the tracker lists it.
@@ -83,6 +86,16 @@ const BAD_NAME: Refusal = Refusal {
     what: "the name is empty, too long or has characters that are not allowed",
 };
 
+fn read_signed(keys: Keys<'_, '_>) -> Result<Option<Box<Signed>>, Refusal> {
+    match (keys.array_maybe(b'k')?, keys.array_maybe(b'u')?) {
+        (None, None) => Ok(None),
+        (Some(key), Some(signature)) => {
+            Ok(Some(Box::new(Signed { key: PublicKey(key), signature })))
+        }
+        _ => Err(bad("a key without a signature, or a signature without its key")),
+    }
+}
+
 impl Entry {
     /// The hashes under which the content's swarm is announced (BEP 3, BEP 52).
     pub fn swarm_hashes(&self) -> impl Iterator<Item = InfoHash> {
@@ -113,6 +126,7 @@ impl Entry {
             piece_bytes: keys.count(b'p')?,
             flags: keys.count(b'f')?,
             sha256: keys.hash32_maybe(b'x')?,
+            signed: read_signed(keys)?,
         };
         let says = (entry.flags & flag::V1 != 0, entry.flags & flag::V2 != 0);
         let has = (entry.v1.is_some(), entry.v2.is_some());
@@ -229,6 +243,9 @@ fn write_entry(entry: &Entry, listed: Option<&Added>, writer: &mut Writer) {
     if let Some(listed) = listed {
         writer.key(b"i").uint(listed.incomplete.into());
     }
+    if let Some(signed) = &entry.signed {
+        writer.key(b"k").bytes(&signed.key.0);
+    }
     writer.key(b"n").bytes(entry.name.as_bytes());
     if let Some(owner) = listed.and_then(|listed| listed.owner) {
         writer.key(b"o").bytes(&owner.0);
@@ -237,6 +254,9 @@ fn write_entry(entry: &Entry, listed: Option<&Added>, writer: &mut Writer) {
     writer.key(b"s").uint(entry.size);
     if let Some(listed) = listed {
         writer.key(b"t").uint(listed.time_s);
+    }
+    if let Some(signed) = &entry.signed {
+        writer.key(b"u").bytes(&signed.signature);
     }
     if let Some(hash) = entry.sha256 {
         writer.key(b"x").bytes(&hash.0);

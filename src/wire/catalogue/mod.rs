@@ -6,6 +6,7 @@ pub mod frame;
 pub mod hello;
 mod keys;
 pub mod request;
+pub mod signature;
 
 /// Message types. An answer has the type of its request with the highest bit set.
 pub mod kind {
@@ -42,6 +43,7 @@ pub mod code {
     pub const NO_METAINFO: u8 = 13;
     pub const NOT_SEEDING: u8 = 14;
     pub const INTERNAL: u8 = 15;
+    pub const BAD_SIGNATURE: u8 = 16;
 }
 
 /// Requests a client may have unanswered on one connection.

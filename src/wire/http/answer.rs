@@ -108,6 +108,14 @@ pub fn scrape(rows: &BTreeMap<InfoHash, ScrapeRow>, min_interval_s: u64) -> Vec<
 }
 
 /// A request that is refused, and why.
+/// A failure that asking again does not change (BEP 31).
+pub fn denial(why: &str) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.begin_dict().key(b"failure reason").bytes(why.as_bytes());
+    w.key(b"retry in").bytes(b"never").end();
+    w.finish()
+}
+
 pub fn failure(why: &str) -> Vec<u8> {
     let mut w = Writer::new();
     w.begin_dict().key(b"failure reason").bytes(why.as_bytes()).end();
