@@ -19,6 +19,9 @@ const HEARTBEAT: Span = Span::secs(30);
 /// the earliest.
 const FREED: Span = Span::secs(5);
 
+/// A leecher and its place in the queue, if it waits; 1 = next.
+type Standing = (ConnId, Option<usize>);
+
 /// A number of words at once, and a steady number of them later.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
@@ -96,7 +99,7 @@ impl Seeder {
     /// Says the words of a row to one leecher, whose place in the queue is known.
     fn say(
         &mut self,
-        (conn, place): (ConnId, Option<usize>),
+        (conn, place): Standing,
         row: &Row,
         sessions: &mut Sessions,
         now: Time,
@@ -128,7 +131,7 @@ impl Seeder {
     /// Tells one leecher how it stands now; later, if it was told too often.
     fn tell(
         &mut self,
-        (conn, place): (ConnId, Option<usize>),
+        (conn, place): Standing,
         sessions: &mut Sessions,
         now: Time,
         out: &mut Outbox,
@@ -149,7 +152,7 @@ impl Seeder {
         if self.closed.is_some() {
             return;
         }
-        let mut due: Vec<((ConnId, Option<usize>), Option<Event>)> = Vec::new();
+        let mut due: Vec<(Standing, Option<Event>)> = Vec::new();
         // The places are counted in one pass: thousands may wait.
         for (conn, place) in self.slots.queue().iter().zip(1..) {
             let Some(served) = self.served.get(&conn) else { continue };
