@@ -51,6 +51,8 @@ enum Step {
     CheckPart,
     SetLen,
     SetMode,
+    /// What the last sync is about to make durable, for a file that is shared afterwards.
+    StatSynced,
     Sync,
     Rename,
     SyncDirectory,
@@ -238,6 +240,8 @@ impl Target {
             },
             (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
             (Step::LookAtPart, FileDone::Meta(meta)) => self.look_at_part(meta, out),
+            (Step::StatSynced, FileDone::Meta(Ok(meta))) => self.stat_synced(meta, out),
+            (Step::StatSynced, FileDone::Meta(Err(error))) => self.failed(error),
             (Step::StatFinished, FileDone::Meta(meta)) => self.stat_finished(meta, out),
             (_, FileDone::Done(result)) => self.done(result, out),
             _ => fatal(Ending::Internal, "an answer to another question".into()),
@@ -272,10 +276,20 @@ impl Target {
 
     /// Another program wrote to the part file: nothing that the journal says of it counts.
     pub fn touched(&mut self, out: &mut Outbox) {
+        let part = self.part.as_ref().and_then(Part::locked_file);
+        let durable = self.durable.as_ref().map(|durable| durable.files().part_file);
+        if let Some(file) = durable.or(part) {
+            self.remove_journal(file, out);
+        }
         self.let_go(out);
         self.touches += 1;
         self.trust.no_times = self.touches >= TOUCHES_MAX;
-        out.file(FileOp::Remove { path: self.journal_path.clone() });
+    }
+
+    /// While the part file is locked and has its name, the journal is ours and nobody else's.
+    fn remove_journal(&self, file: FileId, out: &mut Outbox) {
+        let (path, named) = (self.journal_path.clone(), self.part_path.clone());
+        out.file(FileOp::RemoveBeside { path, file, named });
         out.file(FileOp::SyncDir { path: directory_of(&self.path) });
     }
 
@@ -283,7 +297,9 @@ impl Target {
         match opened {
             Opened::Waiting => Placed::Waiting,
             Opened::Ready(ready) => {
-                let checked = self.part.take().map_or(0, |part| part.checked_bytes);
+                let part = self.part.take();
+                self.trust.coarse_times = part.as_ref().is_some_and(|p| p.trust.coarse_times);
+                let checked = part.map_or(0, |part| part.checked_bytes);
                 let (durable, have) = *ready;
                 let file = durable.files().part_file;
                 (self.step, self.file, self.durable) = (Step::Filling, Some(file), Some(durable));
@@ -332,6 +348,11 @@ impl Target {
                 self.failed(error)
             }
         }
+    }
+
+    /// Whether nobody would notice that another program changed the part file.
+    pub fn is_unguarded(&self) -> bool {
+        self.trust.no_times
     }
 
     /// A piece stands in the part file.

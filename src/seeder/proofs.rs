@@ -74,7 +74,7 @@ impl Proofs {
             Some(needs)
                 if self.waiting.len() < WAITING_MAX
                     && !session.is_crowded()
-                    && needs.clone().all(|piece| library.have().get(piece)) =>
+                    && needs.clone().all(|piece| library.offered().get(piece)) =>
             {
                 let (conn, leaves) = (session.conn, BTreeMap::new());
                 let waiting = Waiting { conn, asked, range, needs, leaves };

@@ -21,6 +21,7 @@ enum Promise {
     Loaded,
     Holder,
     Extent,
+    Guarded,
 }
 
 #[derive(Debug, Default)]
@@ -209,6 +210,7 @@ fn promise(op: &FileOp) -> Promise {
         FileOp::Load { .. } => Promise::Loaded,
         FileOp::Holder { .. } => Promise::Holder,
         FileOp::NextExtent { .. } => Promise::Extent,
+        FileOp::Guard { .. } => Promise::Guarded,
         _ => Promise::Done,
     }
 }
@@ -224,6 +226,7 @@ fn told(done: &FileDone) -> Promise {
         FileDone::Loaded(_) => Promise::Loaded,
         FileDone::Holder(_) => Promise::Holder,
         FileDone::Extent(_) => Promise::Extent,
+        FileDone::Guarded(_) => Promise::Guarded,
     }
 }
 

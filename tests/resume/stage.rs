@@ -70,7 +70,17 @@ fn tracker(env: NodeEnv) -> Tracker {
     })
 }
 
+type Leech = fn(NodeEnv) -> Box<dyn Role>;
+
 fn leech(env: NodeEnv) -> Box<dyn Role> {
+    leecher(env, false)
+}
+
+fn keep(env: NodeEnv) -> Box<dyn Role> {
+    leecher(env, true)
+}
+
+fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
     Box::new(Node::new(plan(
         env,
         Job::Fetch(FetchPlan {
@@ -79,7 +89,7 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
             out: None,
             out_must_be_directory: false,
             overwrite: false,
-            keep_seeding: false,
+            keep_seeding,
             wait: None,
             timeout: None,
             sources: 10,
@@ -90,8 +100,22 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
 impl Stage {
     /// `survive_pm` of 1000 sectors and directory entries survive a power cut unsynced.
     pub fn new(seed: u64, size: usize, survive_pm: u64) -> Stage {
+        Stage::with(seed, size, (15, survive_pm), leech)
+    }
+
+    /// One that takes a minute.
+    pub fn slow(seed: u64, size: usize) -> Stage {
+        Stage::with(seed, size, (60, 0), leech)
+    }
+
+    /// One whose leecher goes on sharing.
+    pub fn keeping(seed: u64, size: usize) -> Stage {
+        Stage::with(seed, size, (15, 0), keep)
+    }
+
+    fn with(seed: u64, size: usize, (secs, survive_pm): (u64, u64), leech: Leech) -> Stage {
         let weather = Weather {
-            rate: size as u64 / 15,
+            rate: size as u64 / secs,
             window_bytes: size as u64 / 9,
             survive_pm,
             ..Weather::calm()
@@ -159,6 +183,12 @@ impl Stage {
             let transfer = world.snapshot(leecher).and_then(|picture| picture.transfer);
             transfer.is_some_and(|t| t.size > 0 && t.done * 100 >= t.size * percent)
         });
+    }
+
+    /// Whole pieces that stand in the part file.
+    pub fn stored(&self) -> u32 {
+        let transfer = self.world.snapshot(self.leecher).and_then(|picture| picture.transfer);
+        transfer.map_or(0, |transfer| (transfer.done / self.piece()) as u32)
     }
 
     /// Bytes of payload that came in this life.

@@ -6,7 +6,7 @@ use crate::content::bitfield::Bitfield;
 use crate::core::id::{FileId, Hash32};
 use crate::core::io::{FileError, FileOp, Meta, Outbox};
 use crate::core::mark::mark;
-use crate::core::report::Ending;
+use crate::core::report::{Ending, Event, foreign};
 use crate::leecher::durable::is_same_file;
 use crate::node::check::Check;
 use crate::node::places::{directory_of, show};
@@ -40,10 +40,12 @@ impl Target {
         let ours = self.durable.as_ref().map(|durable| durable.files().part_meta);
         let same = |meta: Meta| ours.is_some_and(|ours| is_same_file(&ours, &meta));
         match (meta, self.file) {
-            (Ok(meta), Some(file)) if same(meta) => match self.trust.no_times {
-                true => self.check_part(file, out),
-                false => self.set_len(file, out),
-            },
+            (Ok(meta), Some(file)) if same(meta) => {
+                match self.trust.no_times || self.trust.coarse_times {
+                    true => self.check_part(file, out),
+                    false => self.set_len(file, out),
+                }
+            }
             (Err(error), _) if error != FileError::NotFound => self.failed(error),
             _ => Placed::Changed,
         }
@@ -100,6 +102,9 @@ impl Target {
             // Some file systems keep no modes; a part file of another user keeps the one it has.
             (Step::SetMode, Ok(()) | Err(FileError::Denied | FileError::Other(_))) => {
                 match self.file {
+                    Some(file) if self.plan.keep_seeding => {
+                        self.ask(Step::StatSynced, FileOp::StatOpen { file }, out)
+                    }
                     Some(file) => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
                     None => fatal(Ending::Internal, "a target without a file".into()),
                 }
@@ -132,14 +137,33 @@ impl Target {
         }
     }
 
-    /// The file has its name and its bytes: from now on it may not change while it is shared.
+    /// The sync that follows finds out whether another program came before this look.
+    pub(super) fn stat_synced(&mut self, meta: Meta, out: &mut Outbox) -> Placed {
+        self.meta = Some(meta);
+        match self.file {
+            Some(file) => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
+            None => fatal(Ending::Internal, "a target without a file".into()),
+        }
+    }
+
+    /// The file has its name and its bytes: from now on it may not change while it is shared. Of
+    /// what was synced a rename of ours changes the ctime alone.
     pub(super) fn stat_finished(
         &mut self,
         meta: Result<Meta, FileError>,
         out: &mut Outbox,
     ) -> Placed {
         match meta {
-            Ok(meta) => self.meta = Some(meta),
+            Ok(now) => {
+                let same = |was: &Meta| (was.size, was.mtime_ns) == (now.size, now.mtime_ns);
+                let as_synced = self.meta.as_ref().is_some_and(same);
+                self.meta = Some(now).filter(|_| as_synced && !self.trust.no_times);
+                if self.meta.is_none() {
+                    let name = foreign(&self.name);
+                    let line = format!("{name} may have been changed on disk; not sharing it");
+                    out.tell(Event::warning("changed", line).text("name", name));
+                }
+            }
             Err(error) => return self.failed(error),
         }
         self.completed(out)
