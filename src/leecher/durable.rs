@@ -388,3 +388,23 @@ impl Durable {
         out.file(FileOp::Write { file, offset, page });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[test]
+    fn a_slow_disk_is_given_less_at_a_time_and_a_quick_one_more() {
+        let quick = (0..9).fold(SYNC_BYTES_MIN, |batch, _| next_batch(batch, batch, Span::ms(9)));
+        assert_eq!(quick, SYNC_BYTES);
+        // 40 MB/s: what takes a tenth of a second.
+        let after = next_batch(SYNC_BYTES, 32 * MIB, Span::ms(800));
+        assert_eq!(after, SYNC_BYTES_MIN);
+        assert_eq!(next_batch(SYNC_BYTES, 32 * MIB, Span::ms(200)), 16 * MIB);
+        // A little that was synced in time says nothing of more.
+        assert_eq!(next_batch(8 * MIB, 1, Span::ms(3)), 8 * MIB);
+        assert_eq!(next_batch(8 * MIB, 8 * MIB, Span::ZERO), 16 * MIB);
+    }
+}

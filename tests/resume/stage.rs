@@ -30,6 +30,9 @@ pub struct Stage {
     pub leecher: NodeId,
     /// Another one, of the same machine and folder.
     pub second: NodeId,
+    /// And one on a machine of its own.
+    pub far: NodeId,
+    pub seeder: NodeId,
     pub content: Vec<u8>,
     geometry: Geometry,
 }
@@ -141,10 +144,12 @@ impl Stage {
         world.disk(seeder).put(SOURCE, &content);
         let leecher = world.add_idle(ip(3), leech);
         let second = world.add_idle(ip(3), leech);
+        let far = world.add_idle(ip(4), leech);
         world.disk(leecher).make_dirs("/l");
+        world.disk(far).make_dirs("/l");
         world.plan(Time::ZERO + Span::secs(2), leecher, Act::Start);
         let geometry = Geometry::new(size as u64, piece_length_for(size as u64)).unwrap();
-        let mut stage = Stage { world, leecher, second, content, geometry };
+        let mut stage = Stage { world, leecher, second, far, seeder, content, geometry };
         assert!(stage.runs_until(|world| world.running(leecher)));
         stage
     }
