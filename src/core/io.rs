@@ -100,15 +100,13 @@ pub enum Closed {
     FileFailed,
 }
 
-/// A buffer for file bytes. It travels with the wish and comes back with the completion, so that a
-/// role owns a fixed number of them.
+/// A buffer for file bytes: it travels with the wish and comes back, so that their number is fixed.
 pub type Page = Vec<u8>;
 
 /// File work. Every operation is a ticket answered by [`Input::File`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FileOp {
-    /// -> `Opened`. Never follows a symbolic link at the last element; refuses what is not a
-    /// regular file.
+    /// -> `Opened`. Regular files alone; a last symbolic link is followed only to read.
     Open { path: PathBuf, mode: OpenMode },
     /// -> `Meta` of what a path names, not following a last symbolic link.
     Stat { path: PathBuf },
@@ -154,9 +152,8 @@ pub enum FileOp {
     /// The first stretch of data at or after `offset`: before and behind it are holes, which read
     /// as zeros. A file system without holes calls all of the file data. -> `Extent`.
     NextExtent { file: FileId, offset: u64 },
-    /// From now on bytes of the file are given out only while it is what `meta` says (size, times):
-    /// it is looked at after they were read and before they leave. When it differs, a connection
-    /// ends with [`Closed::FileFailed`] and a `Read` fails. -> `Done`.
+    /// From now on bytes are given out only while the file is what `meta` says (size, times) after
+    /// they were read; else a connection ends with `FileFailed` and a `Read` fails. -> `Done`.
     Pin { file: FileId, meta: Meta },
 }
 
@@ -202,9 +199,8 @@ pub struct Meta {
     pub size: u64,
     pub device: u64,
     pub inode: u64,
-    /// Nanoseconds of Unix time.
+    /// Both times are Unix time.
     pub mtime_ns: i128,
-    /// Nanoseconds of Unix time.
     pub ctime_ns: i128,
 }
 

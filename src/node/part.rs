@@ -201,12 +201,8 @@ impl Part {
                 None => Opened::Locked(None),
             },
             (_, FileDone::Done(Ok(()))) => self.next(out),
-            (
-                _,
-                FileDone::Opened(Err(error))
-                | FileDone::Done(Err(error))
-                | FileDone::Guarded(Err(error)),
-            ) => Opened::Failed(error),
+            (_, FileDone::Opened(Err(error)) | FileDone::Done(Err(error))) => Opened::Failed(error),
+            (_, FileDone::Guarded(Err(error))) => Opened::Failed(error),
             _ => Opened::Failed(FileError::NotRegular),
         })
     }

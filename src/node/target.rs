@@ -15,7 +15,6 @@ use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, Outbox};
-use crate::core::limits::TOUCHES_MAX;
 use crate::core::report::{Ending, bytes_text, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
@@ -272,25 +271,6 @@ impl Target {
         self.let_go(out);
         self.trust.under_way = true;
         self.begin_part(out)
-    }
-
-    /// Another program wrote to the part file: nothing that the journal says of it counts.
-    pub fn touched(&mut self, out: &mut Outbox) {
-        let part = self.part.as_ref().and_then(Part::locked_file);
-        let durable = self.durable.as_ref().map(|durable| durable.files().part_file);
-        if let Some(file) = durable.or(part) {
-            self.remove_journal(file, out);
-        }
-        self.let_go(out);
-        self.touches += 1;
-        self.trust.no_times = self.touches >= TOUCHES_MAX;
-    }
-
-    /// While the part file is locked and has its name, the journal is ours and nobody else's.
-    fn remove_journal(&self, file: FileId, out: &mut Outbox) {
-        let (path, named) = (self.journal_path.clone(), self.part_path.clone());
-        out.file(FileOp::RemoveBeside { path, file, named });
-        out.file(FileOp::SyncDir { path: directory_of(&self.path) });
     }
 
     fn opened(&mut self, opened: Opened, out: &mut Outbox) -> Placed {

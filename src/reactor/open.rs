@@ -10,7 +10,8 @@ use rustix::process::{Flock, FlockType};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 
-/// A tick of a coarse clock takes a millisecond at the least: not each of so many looks has its own.
+/// A tick of a coarse clock takes a millisecond at the least: not each of so many changes has one
+/// of its own.
 const PROBES: usize = 8;
 
 #[derive(Debug)]
@@ -30,9 +31,9 @@ impl Open {
         rustix::fs::fstat(&self.fd).map(|stat| meta(&stat))
     }
 
-    /// After bytes were read: whether they are of the file that was pinned or guarded. Who writes to a file
-    /// marks its time before its bytes (since Linux 6.13 a time of its own for every look, before
-    /// that one of some milliseconds), so bytes of another version are never taken for the pinned.
+    /// After bytes were read: whether they are of the file that was pinned or guarded. Who writes to
+    /// a file marks its time before its bytes (since Linux 6.13 a time of its own for every look,
+    /// before that one of some milliseconds), so bytes of another version are never taken for it.
     pub fn is_as_pinned(&self) -> Result<(), FileError> {
         let Some(was) = self.pinned.as_ref().or(self.guarded.as_ref()) else { return Ok(()) };
         let now = self.meta().map_err(file_error)?;

@@ -5,10 +5,12 @@ use super::{Placed, Step, Target, fatal};
 use crate::content::bitfield::Bitfield;
 use crate::core::id::{FileId, Hash32};
 use crate::core::io::{FileError, FileOp, Meta, Outbox};
+use crate::core::limits::TOUCHES_MAX;
 use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, foreign};
 use crate::leecher::durable::is_same_file;
 use crate::node::check::Check;
+use crate::node::part::Part;
 use crate::node::places::{directory_of, show};
 use crate::node::plan::Pin;
 use crate::node::whole::Whole;
@@ -181,6 +183,25 @@ impl Target {
             out.file(FileOp::Close { file: durable.files().journal_file });
         }
         out.file(FileOp::Remove { path: self.journal_path.clone() });
+        out.file(FileOp::SyncDir { path: directory_of(&self.path) });
+    }
+
+    /// Another program wrote to the part file: nothing that the journal says of it counts.
+    pub fn touched(&mut self, out: &mut Outbox) {
+        let part = self.part.as_ref().and_then(Part::locked_file);
+        let durable = self.durable.as_ref().map(|durable| durable.files().part_file);
+        if let Some(file) = durable.or(part) {
+            self.remove_journal(file, out);
+        }
+        self.let_go(out);
+        self.touches += 1;
+        self.trust.no_times = self.touches >= TOUCHES_MAX;
+    }
+
+    /// While the part file is locked and has its name, the journal is ours and nobody else's.
+    fn remove_journal(&self, file: FileId, out: &mut Outbox) {
+        let (path, named) = (self.journal_path.clone(), self.part_path.clone());
+        out.file(FileOp::RemoveBeside { path, file, named });
         out.file(FileOp::SyncDir { path: directory_of(&self.path) });
     }
 

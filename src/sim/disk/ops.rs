@@ -47,11 +47,7 @@ impl Disk {
             }
             FileOp::Remove { path } => FileDone::Done(self.remove(&path)),
             FileOp::RemoveBeside { path, file, named } => {
-                let ours = self.handle(owner, file).map(|handle| handle.inode);
-                FileDone::Done(match self.names.get(&named) {
-                    Some(inode) if Ok(*inode) == ours => self.remove(&path),
-                    _ => Err(ours.err().unwrap_or(FileError::Changed)),
-                })
+                FileDone::Done(self.remove_beside(owner, &path, (file, &named)))
             }
             FileOp::Close { file } => FileDone::Done(self.close(owner, file)),
             FileOp::Save { path, bytes, private } => {
@@ -203,6 +199,19 @@ impl Disk {
         }
         self.enter(path, Entry::Unlink(path.to_path_buf()));
         Ok(())
+    }
+
+    fn remove_beside(
+        &mut self,
+        owner: usize,
+        path: &Path,
+        (file, named): (FileId, &Path),
+    ) -> Result<(), FileError> {
+        let ours = self.handle(owner, file)?.inode;
+        match self.names.get(named) {
+            Some(inode) if *inode == ours => self.remove(path),
+            _ => Err(FileError::Changed),
+        }
     }
 
     fn sync_dir(&mut self, path: &Path) -> Result<(), FileError> {
