@@ -14,12 +14,14 @@
 use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Level, Snapshot};
+use crate::core::store::Store;
 use crate::core::time::{Span, Time};
-use crate::jobs::Job;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::plan::{JobPlan, ProbePlan};
+use crate::jobs::{Job, Probe};
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
+use crate::store::Sqlite;
 use crate::tracker::Tracker;
 use crate::tracker::plan::TrackerPlan;
 use crate::view::View;
@@ -31,6 +33,7 @@ pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
     Job(JobPlan),
+    Probe(ProbePlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -43,12 +46,20 @@ pub struct Engine {
 impl Engine {
     /// Makes the role and the loop it lives on. No listener is open yet: the first turn does that.
     pub fn new(plan: Plan) -> Result<Engine, Fatal> {
+        let store = match &plan {
+            Plan::Tracker(TrackerPlan { database: Some(database), .. }) => {
+                Some(Box::new(Sqlite::new(database.path.clone())) as Box<dyn Store>)
+            }
+            _ => None,
+        };
         let part = match plan {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
             Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
+            Plan::Probe(plan) => Part::Probe(Box::new(Probe::new(plan))),
         };
-        Ok(Engine { reactor: Reactor::new(part, Options::default())?, events: Vec::new() })
+        let reactor = Reactor::new(part, Options::default())?.with_store(store);
+        Ok(Engine { reactor, events: Vec::new() })
     }
 
     /// One turn of the loop; waits at most `wait_max` for news. Events of the turn go to `on_event`
@@ -125,6 +136,7 @@ enum Part {
     Tracker(Box<Tracker>),
     Node(Box<Node>),
     Job(Box<Job>),
+    Probe(Box<Probe>),
 }
 
 impl Part {
@@ -133,6 +145,7 @@ impl Part {
             Part::Tracker(role) => role.as_ref(),
             Part::Node(role) => role.as_ref(),
             Part::Job(role) => role.as_ref(),
+            Part::Probe(role) => role.as_ref(),
         }
     }
 }
@@ -143,6 +156,7 @@ impl Role for Part {
             Part::Tracker(role) => role.on(now, input, out),
             Part::Node(role) => role.on(now, input, out),
             Part::Job(role) => role.on(now, input, out),
+            Part::Probe(role) => role.on(now, input, out),
         }
     }
     fn deadline(&self) -> Time {

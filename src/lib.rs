@@ -20,6 +20,7 @@ pub mod peer;
 pub mod reactor;
 pub mod seeder;
 pub mod sim;
+pub mod store;
 pub mod swarm;
 pub mod tracker;
 pub mod view;

@@ -171,7 +171,7 @@ impl Drop for Running {
 fn a_signal_ends_the_tracker_with_its_customary_code() {
     use rustix::process::Signal;
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let mut tracker = Running::listening(&["tracker", "--bind", "127.0.0.1:0"]);
+        let mut tracker = Running::listening(&["tracker", "--bind", "127.0.0.1:0", "--db", "none"]);
         // A tracker outlives the terminal it was started from.
         tracker.signal(Signal::HUP);
         tracker.signal(signal);
@@ -183,7 +183,7 @@ fn a_signal_ends_the_tracker_with_its_customary_code() {
 fn a_port_that_is_taken_is_named() {
     let holder = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = holder.local_addr().unwrap().to_string();
-    let ran = lmk().args(["tracker", "--bind", &at]).output().unwrap();
+    let ran = lmk().args(["tracker", "--bind", &at, "--db", "none"]).output().unwrap();
     assert_eq!(ran.status.code(), Some(5));
     let said = text(&ran.stderr);
     assert!(said.contains(&at) && said.contains("error: "), "{said}");

@@ -127,8 +127,9 @@ const FLOORS: [(&str, u32); 15] = [
 ];
 
 /// A room that is there for others to build on, without knowing more than it must.
-const BESIDE: [(&str, &[&str]); 2] = [
+const BESIDE: [(&str, &[&str]); 3] = [
     ("reactor", &["core"]),
+    ("store", &["core"]),
     // The simulator runs roles; it knows no view and no real loop.
     (
         "sim",
@@ -140,9 +141,10 @@ const BESIDE: [(&str, &[&str]); 2] = [
 ];
 
 /// Arrows that go up or sideways all the same: (from, to, why).
-const ARROWS: [(&str, &str, &str); 3] = [
+const ARROWS: [(&str, &str, &str); 4] = [
     ("engine", "view", "`Engine::run` paints into the trait `View`"),
     ("engine", "reactor", "the one place where a role and a reactor meet"),
+    ("engine", "store", "the one place where a role gets its database"),
     ("cli", "reactor", "the date of the start, for the plan"),
 ];
 

@@ -13,6 +13,10 @@ mod connections;
 mod following;
 #[path = "tracker/frames.rs"]
 mod frames;
+#[path = "tracker/keeping.rs"]
+mod keeping;
+#[path = "tracker/limits.rs"]
+mod limits;
 #[path = "tracker/model.rs"]
 mod model;
 #[path = "tracker/start.rs"]

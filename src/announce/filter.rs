@@ -17,7 +17,13 @@ pub fn keep(peers: &[SocketAddr], tracker: SocketAddr, own: &[SocketAddr]) -> Ve
     peers
         .iter()
         .map(canonical)
-        .filter(|peer| peer.port() != 0 && is_dialable(peer.ip(), tracker) && !own.contains(peer))
+        .filter(|peer| {
+            let fit = peer.port() != 0 && is_dialable(peer.ip(), tracker) && !own.contains(peer);
+            if !fit {
+                crate::mark!("B16");
+            }
+            fit
+        })
         .filter(|peer| seen.insert(*peer))
         .take(PEERS_PER_ANSWER_MAX)
         .collect()
@@ -69,7 +75,8 @@ mod tests {
             "[ff02::1]:80",
             "[::ffff:0.0.0.0]:80",
         ];
-        assert!(kept(&garbage, "127.0.0.1:6969", &[]).is_empty());
+        let kept = crate::expect_mark!("B16", kept(&garbage, "127.0.0.1:6969", &[]));
+        assert!(kept.is_empty());
     }
 
     #[test]

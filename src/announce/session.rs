@@ -158,6 +158,7 @@ impl Session {
             return health;
         };
         if let Some((_, connecting)) = question.sent {
+            crate::mark!("B20");
             question.timeouts = question.timeouts.saturating_add(1);
             // A tracker that lost its key is silent about ids of the old one.
             if !connecting {
@@ -193,6 +194,7 @@ impl Session {
         read: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Option<Reply<T>> {
         if (from.ip(), from.port()) != (self.tracker.ip(), self.tracker.port()) {
+            crate::mark!("B17");
             return None;
         }
         let mut fields = Fields(bytes);
@@ -203,6 +205,7 @@ impl Session {
             return None;
         }
         if matches!(action, action::ERROR | action::ERROR_SWAPPED) {
+            crate::mark!("B19");
             return self.got_error(now, connecting, foreign_bytes(fields.0));
         }
         if connecting {
@@ -248,7 +251,7 @@ impl Session {
 }
 
 /// "Any address of ours" of the family of `to`.
-fn unspecified(to: SocketAddr) -> IpAddr {
+pub fn unspecified(to: SocketAddr) -> IpAddr {
     match to {
         SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),

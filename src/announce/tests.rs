@@ -8,6 +8,7 @@ use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::{Closed, Effect, Outbox};
 use crate::core::report::SlotsRow;
 use crate::core::time::{Span, Time};
+use crate::expect_mark;
 use crate::wire::catalogue::answer::{Answer, Refused, Stat};
 use crate::wire::catalogue::frame::{FrameLimits, FrameReader};
 use crate::wire::catalogue::hello::{Hello, HelloReply, NodeKey};
@@ -173,11 +174,14 @@ fn a_connection_id_serves_sixty_seconds_and_not_longer() {
 fn a_silent_tracker_is_asked_again_and_again_and_reported_once() {
     let mut world = World::new(STATS);
     let (mut times, mut tids) = (Vec::new(), Vec::new());
-    for _ in 0..8 {
-        let [Request::Connect { tid }] = world.wake()[..] else { panic!() };
-        times.push(world.now);
-        tids.push(tid);
-    }
+    expect_mark!(
+        "B20",
+        for _ in 0..8 {
+            let [Request::Connect { tid }] = world.wake()[..] else { panic!() };
+            times.push(world.now);
+            tids.push(tid);
+        }
+    );
     for (gap, want_ms) in times.windows(2).zip([1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]) {
         let gap_ms = gap[1].since(gap[0]).as_ms();
         assert!(gap_ms.abs_diff(want_ms) <= want_ms / 10, "{gap_ms} for {want_ms}");
@@ -212,7 +216,8 @@ fn strangers_wrong_transactions_and_repeated_answers_are_ignored() {
     let good = Response::Connect { tid, cid: 5 };
     let stranger: SocketAddr = "10.0.0.1:6970".parse().unwrap();
     let connect = bytes(good.clone());
-    assert_eq!(world.announcer.got_datagram(world.now, stranger, &connect), None);
+    let heard = expect_mark!("B17", world.announcer.got_datagram(world.now, stranger, &connect));
+    assert_eq!(heard, None);
     world.got(Response::Connect { tid: tid ^ 1, cid: 6 });
     world.answer(tid, 10, &["10.0.0.9:1"]);
     for junk in [&[][..], &[0; 7], &connect[..12]] {
@@ -238,7 +243,7 @@ fn an_id_error_connects_anew_once_and_then_counts_as_an_error() {
     let mut world = World::new(STATS);
     let error = |tid| Response::Error { tid, text: "Connection ID expired".into() };
     let first = world.connect(1);
-    world.got(error(first.tid));
+    expect_mark!("B19", world.got(error(first.tid)));
     let second = world.connect(2);
     assert_eq!((world.now, second.event), (at(0), Event::Started));
     assert!(world.heard.is_empty());
@@ -267,7 +272,7 @@ fn intervals_are_clamped_and_jittered() {
     for (asked, want_s) in [(0, 5), (1, 5), (120, 120), (u32::MAX, 3600)] {
         let mut world = World::new(STATS);
         let first = world.connect(1);
-        world.answer(first.tid, asked, &[]);
+        expect_mark!("B18", world.answer(first.tid, asked, &[]));
         let interval = world.interval();
         let want = Span::secs(want_s);
         assert!(interval.0.abs_diff(want.0) <= want.0 / 10, "{interval:?} for {asked}");

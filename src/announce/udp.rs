@@ -216,6 +216,7 @@ impl Announcer {
         }
         self.event = Event::None;
         let interval_s = u64::from(answer.interval_s).clamp(*INTERVAL_S.start(), *INTERVAL_S.end());
+        crate::mark!("B18");
         let interval = jittered(Span::secs(interval_s), self.session.rng());
         self.hurry_from = now + HURRY_AFTER;
         self.next = if self.completion == Completion::ToSay { now } else { now + interval };

@@ -12,6 +12,8 @@ pub enum Takes {
     Count,
     /// One value, shown under this name.
     Value(&'static str),
+    /// One value, and may be repeated for more.
+    Each(&'static str),
     /// One value, which may be left out.
     Maybe(&'static str),
     /// One value that must be given.
@@ -49,7 +51,7 @@ pub struct CommandRow {
 
 const PEERS: &[&str] = &["seeder", "leecher"];
 const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
-const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status"];
+const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status", "probe"];
 
 #[rustfmt::skip]
 pub const FLAGS: &[Flag] = &[
@@ -57,6 +59,22 @@ pub const FLAGS: &[Flag] = &[
         help: "Where to listen [default: 127.0.0.1:6969]; 0.0.0.0 or [::] opens it to the network" },
     Flag { name: "keep-names", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
         help: "How long a name without a source stays listed [default: 24h]" },
+    Flag { name: "db", short: None, takes: Takes::Value("FILE|none"), on: &["tracker"],
+        help: "Where names are kept [default: tracker.db in the state directory]; none = in memory" },
+    Flag { name: "max-peers", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most peers known at a time [default: 4000000]" },
+    Flag { name: "max-swarm-peers", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most peers of one content [default: 20000]" },
+    Flag { name: "max-torrents-per-ip", short: None, takes: Takes::Value("N"), on: &["tracker"],
+        help: "Most contents that one public address may announce [default: 4096]" },
+    Flag { name: "max-interval", short: None, takes: Takes::Value("DURATION"), on: &["tracker"],
+        help: "Longest time between announces, 5s to 1600s [default: 120s]" },
+    Flag { name: "site", short: None, takes: Takes::Each("CIDR=NAME"), on: &["tracker"],
+        help: "Give peers of one site to each other first; may be repeated" },
+    Flag { name: "public", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Serve strangers: limits per address count for private addresses too" },
+    Flag { name: "trace", short: None, takes: Takes::Nothing, on: &["tracker"],
+        help: "Tell of each datagram: time, direction, source, bytes in hex and meaning" },
     Flag { name: "file", short: None, takes: Takes::Needed("FILE"), on: &["seeder"],
         help: "The file to offer" },
     Flag { name: "as", short: None, takes: Takes::Value("NAME"), on: &["seeder"],
@@ -83,6 +101,10 @@ pub const FLAGS: &[Flag] = &[
         help: "Only names that fit, as in '*.iso' [default: all]" },
     Flag { name: "name", short: None, takes: Takes::BareNeeded("NAME"), on: &["info"],
         help: "The name to tell of" },
+    Flag { name: "url", short: None, takes: Takes::BareNeeded("TRACKER-URL"), on: &["probe"],
+        help: "udp://HOST:PORT/..., http://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
+    Flag { name: "hash", short: None, takes: Takes::Bare("HASH"), on: &["probe"],
+        help: "What to ask about: 40 or 64 hex digits [default: a hash that nobody has]" },
     Flag { name: "tracker", short: None, takes: Takes::Value("HOST[:PORT]"), on: CLIENTS,
         help: "The tracker [default: 127.0.0.1:6969]" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
@@ -151,6 +173,14 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk status --json --tracker 192.168.1.5",
     },
     CommandRow {
+        name: "probe",
+        about: "Talks to any tracker and tells each step",
+        examples: "Examples:
+  lmk probe 192.168.1.5
+  lmk probe udp://192.168.1.5:6969 0123456789abcdef0123456789abcdef01234567
+  lmk probe http://192.168.1.5:6969/announce --json",
+    },
+    CommandRow {
         name: "limits",
         about: "Prints every built-in limit and its reason",
         examples: "Examples:
@@ -193,6 +223,7 @@ fn subcommand(row: &'static CommandRow) -> Command {
             Takes::Nothing => arg.action(ArgAction::SetTrue),
             Takes::Count => arg.action(ArgAction::Count),
             Takes::Value(shown) | Takes::Bare(shown) => value(arg, shown),
+            Takes::Each(shown) => value(arg, shown).action(ArgAction::Append),
             Takes::Maybe(shown) => value(arg, shown).num_args(0..=1).default_missing_value(""),
             Takes::Needed(shown) | Takes::BareNeeded(shown) => value(arg, shown).required(true),
         })

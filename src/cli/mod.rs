@@ -7,6 +7,7 @@ pub mod logging;
 pub mod machine;
 pub mod planned;
 pub mod states;
+pub mod tracker_url;
 pub mod typed;
 pub mod values;
 

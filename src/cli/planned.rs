@@ -2,16 +2,18 @@
 //! that a role is ever told of the machine it runs on.
 
 use super::machine::Machine;
-use super::typed::{Fetch, Peer, Seed, Wish};
+use super::tracker_url::{Scheme, TrackerUrl};
+use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
 use crate::core::fault::Fatal;
-use crate::core::id::PeerId;
+use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
 use crate::core::report::{Ending, foreign};
+use crate::core::rng::Rng;
 use crate::engine::Plan;
-use crate::jobs::plan::JobPlan;
+use crate::jobs::plan::{JobPlan, ProbePlan, Speech};
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
-use crate::tracker::plan::TrackerPlan;
+use crate::tracker::plan::{Database, TrackerPlan};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -32,14 +34,18 @@ pub fn plan(
 ) -> Result<Plan, Fatal> {
     let look_up = |at: &HostPort, port_default| address(at, port_default, &resolve);
     Ok(match wish {
-        Wish::Track { bind, keep_names } => Plan::Tracker(TrackerPlan {
+        Wish::Track { bind, keep_names, db, bounds, sites, trace } => Plan::Tracker(TrackerPlan {
             bind: look_up(&bind, TRACKER_PORT)?,
             addresses: machine.addresses.clone(),
             wall_start_s: machine.wall_start_s,
             seed: machine.random.seed,
             secret: machine.random.secret,
             key_file: machine.state.as_ref().map(|state| state.join("tracker.key")),
+            database: database(db, machine),
             keep_names_s: keep_names.as_secs(),
+            bounds,
+            sites,
+            trace,
         }),
         Wish::Seed { seed, peer } => {
             let slots = seed.slots;
@@ -57,7 +63,54 @@ pub fn plan(
             seed: machine.random.seed,
             table: !json,
         }),
+        Wish::Probe { url, hash } => {
+            let tracker = look_up(&url.at, url.scheme.port())?;
+            Plan::Probe(probe(url, hash, tracker, machine.random.seed, !json))
+        }
     })
+}
+
+fn probe(
+    url: TrackerUrl,
+    hash: Option<InfoHash>,
+    tracker: SocketAddr,
+    seed: u64,
+    table: bool,
+) -> ProbePlan {
+    let nobodys = || {
+        let mut hash = InfoHash([0; 20]);
+        Rng::new(seed).fork(1).fill(&mut hash.0);
+        hash
+    };
+    let host = url.at.with_port(url.scheme.port());
+    let tracker_text = format!("{}://{host}", url.scheme.name());
+    ProbePlan {
+        tracker,
+        tracker_text,
+        speech: match url.scheme {
+            Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
+            Scheme::Http => {
+                let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
+                let path = if path.is_empty() || path == "/" { "/announce" } else { path };
+                Speech::Http { host, path: path.to_owned(), query: query.to_owned() }
+            }
+        },
+        hash: hash.unwrap_or_else(nobodys),
+        seed,
+        table,
+    }
+}
+
+/// Without a state directory the customary place is nowhere.
+fn database(db: Db, machine: &Machine) -> Option<Database> {
+    match db {
+        Db::Memory => None,
+        Db::File(file) => Some(Database { path: absolute(&file, machine), required: true }),
+        Db::Usual => {
+            let path = machine.state.as_ref()?.join("tracker.db");
+            Some(Database { path, required: false })
+        }
+    }
 }
 
 fn node(
@@ -212,6 +265,14 @@ mod tests {
         assert_eq!(plan.bind.to_string(), "[::]:6969");
         assert_eq!(plan.key_file, Some("/home/ann/.local/state/lmk/tracker.key".into()));
         assert_eq!(plan.keep_names_s, 86400);
+        let usual = plan.database.expect("names are kept");
+        assert_eq!(usual.path, PathBuf::from("/home/ann/.local/state/lmk/tracker.db"));
+        assert!(!usual.required);
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db x.db") else { panic!() };
+        let named = Database { path: "/home/ann/x.db".into(), required: true };
+        assert_eq!(plan.database, Some(named));
+        let Ok(Plan::Tracker(plan)) = planned("lmk tracker --db none") else { panic!() };
+        assert_eq!(plan.database, None);
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
 
 use super::flags;
+use super::tracker_url::{self, TrackerUrl};
 use super::values::{self, HostPort};
 use crate::core::glob::Glob;
+use crate::core::id::InfoHash;
 use crate::core::limits;
 use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::jobs::plan::Ask;
 use crate::node::plan::Want;
+use crate::tracker::admission::Bounds;
+use crate::tracker::interval;
+use crate::tracker::sites::Network;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
 use std::ffi::{OsStr, OsString};
@@ -43,10 +48,41 @@ pub struct Common {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
-    Track { bind: HostPort, keep_names: Span },
-    Seed { seed: Seed, peer: Peer },
-    Fetch { fetch: Fetch, peer: Peer },
-    Ask { ask: Ask, tracker: HostPort },
+    Track {
+        bind: HostPort,
+        keep_names: Span,
+        db: Db,
+        bounds: Bounds,
+        sites: Vec<(Network, String)>,
+        trace: bool,
+    },
+    Seed {
+        seed: Seed,
+        peer: Peer,
+    },
+    Fetch {
+        fetch: Fetch,
+        peer: Peer,
+    },
+    Ask {
+        ask: Ask,
+        tracker: HostPort,
+    },
+    /// No hash = one that nobody has.
+    Probe {
+        url: TrackerUrl,
+        hash: Option<InfoHash>,
+    },
+}
+
+/// Where a tracker keeps its names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Db {
+    /// The customary place.
+    Usual,
+    /// Nowhere.
+    Memory,
+    File(PathBuf),
 }
 
 /// Flags of both kinds of peer.
@@ -95,6 +131,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "ls" => ls(given),
         "info" => info(given),
         "status" => ask(given, Ask::Status),
+        "probe" => probe(given),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -104,7 +141,54 @@ fn track(given: &ArgMatches) -> Result<Typed, String> {
     let bind = text(given, "bind")?.unwrap_or(TRACKER_DEFAULT);
     let bind = values::host_port(bind).map_err(|why| format!("--bind: {why}"))?;
     let keep_names = duration(given, "keep-names")?.unwrap_or(limits::KEEP_NAMES);
-    Ok(Typed::Work { wish: Box::new(Wish::Track { bind, keep_names }), common: common(given)? })
+    let db = match path(given, "db")? {
+        None => Db::Usual,
+        Some(none) if none.as_os_str() == "none" => Db::Memory,
+        Some(file) => Db::File(file),
+    };
+    let wish = Wish::Track {
+        bind,
+        keep_names,
+        db,
+        bounds: bounds(given)?,
+        sites: sites(given)?,
+        trace: given.get_flag("trace"),
+    };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
+}
+
+/// The limits of a tracker.
+fn bounds(given: &ArgMatches) -> Result<Bounds, String> {
+    let peers = count(given, "max-peers", limits::TRACKED_PEERS_MAX as u32, u32::MAX >> 1)?;
+    let swarm_peers =
+        count(given, "max-swarm-peers", limits::SWARM_PEERS_MAX as u32, u32::MAX >> 1)?;
+    let most = limits::ADDRESS_TORRENTS_MAX;
+    let interval = duration(given, "max-interval")?.unwrap_or(limits::INTERVAL_MAX);
+    if !(interval::SHORTEST_S..=limits::INTERVAL_TOP.as_secs()).contains(&interval.as_secs()) {
+        return Err("--max-interval: write a duration from 5s to 1600s".into());
+    }
+    Ok(Bounds {
+        peers: peers as usize,
+        swarm_peers: swarm_peers as usize,
+        source_entries: count(given, "max-torrents-per-ip", most, u32::MAX >> 1)?,
+        public: given.get_flag("public"),
+        interval_s: interval.as_secs(),
+    })
+}
+
+fn sites(given: &ArgMatches) -> Result<Vec<(Network, String)>, String> {
+    let typed = given.get_many::<OsString>("site").unwrap_or_default();
+    if typed.len() > limits::SITES_MAX {
+        return Err(format!("--site: at most {} networks", limits::SITES_MAX));
+    }
+    let read = |text: &OsString| {
+        let shown = foreign(&text.to_string_lossy());
+        let wrong = || format!("--site '{shown}': write CIDR=NAME, as 10.1.0.0/16=rack1");
+        let (network, name) = text.to_str().and_then(|t| t.split_once('=')).ok_or_else(wrong)?;
+        let network = Network::parse(network).ok_or_else(wrong)?;
+        if name.is_empty() { Err(wrong()) } else { Ok((network, name.to_owned())) }
+    };
+    typed.map(read).collect()
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
@@ -160,6 +244,17 @@ fn info(given: &ArgMatches) -> Result<Typed, String> {
 
 fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
     let wish = Wish::Ask { ask, tracker: tracker(given)? };
+    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
+}
+
+fn probe(given: &ArgMatches) -> Result<Typed, String> {
+    let url = text(given, "url")?.ok_or("TRACKER-URL is missing")?;
+    let url = tracker_url::read(url)?;
+    let hash = match text(given, "hash")? {
+        None => None,
+        Some(hash) => Some(values::info_hash(hash)?),
+    };
+    let wish = Wish::Probe { url, hash };
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
@@ -229,7 +324,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info or status; try 'lmk --help'".into(),
+                "a command is missing: tracker, seeder, leecher, ls, info, status or probe; try 'lmk --help'".into(),
             );
         }
         _ => {}
@@ -264,14 +359,48 @@ mod tests {
     #[test]
     fn three_commands_work_with_nothing_else_said() {
         let here = HostPort { host: "127.0.0.1".into(), port: Some(6969) };
-        let Wish::Track { bind, keep_names } = wish("lmk tracker") else { panic!() };
-        assert_eq!((bind, keep_names), (here.clone(), Span::secs(86400)));
+        let Wish::Track { bind, keep_names, db, bounds, sites, trace: false } = wish("lmk tracker")
+        else {
+            panic!()
+        };
+        assert_eq!((bind, keep_names, db), (here.clone(), Span::secs(86400), Db::Usual));
+        assert_eq!((bounds, sites), (Bounds::default(), vec![]));
+        let Wish::Track { db, .. } = wish("lmk tracker --db none") else { panic!() };
+        assert_eq!(db, Db::Memory);
+        let Wish::Track { db, .. } = wish("lmk tracker --db ./none") else { panic!() };
+        assert_eq!(db, Db::File("./none".into()));
         let Wish::Seed { seed, peer } = wish("lmk seeder --file big.zip") else { panic!() };
         assert_eq!((seed.slots, seed.file), (8, PathBuf::from("big.zip")));
         assert_eq!((peer.tracker, peer.listen), (here.clone(), None));
         let Wish::Fetch { fetch, peer } = wish("lmk leecher --want big.zip") else { panic!() };
         assert_eq!((fetch.want.name.as_str(), fetch.timeout), ("big.zip", None));
         assert_eq!(peer.tracker, here);
+    }
+
+    #[test]
+    fn the_limits_and_sites_of_a_tracker_are_read() {
+        let Wish::Track { bounds, sites, .. } = wish(
+            "lmk tracker --max-peers 9 --max-swarm-peers 8 --max-torrents-per-ip 7 \
+             --max-interval 15m --public --site 10.1.0.0/16=left --site fd00::/8=right",
+        ) else {
+            panic!()
+        };
+        let expected =
+            Bounds { peers: 9, swarm_peers: 8, source_entries: 7, public: true, interval_s: 900 };
+        assert_eq!(bounds, expected);
+        let named = [("10.1.0.0/16", "left"), ("fd00::/8", "right")];
+        assert_eq!(sites, named.map(|(cidr, name)| (Network::parse(cidr).unwrap(), name.into())));
+        for wrong in [
+            "--site 10.0.0.0/33=x",
+            "--site 10.0.0.0/8",
+            "--site 10.0.0.0/8=",
+            "--max-interval 4",
+            "--max-interval 2h",
+            "--max-peers 0",
+        ] {
+            let said = typed(&format!("lmk tracker {wrong}")).expect_err(wrong);
+            assert!(said.contains(&wrong[..wrong.find(' ').unwrap()]), "{said}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! of a line that begins with the flag.
 
 use crate::core;
+use crate::core::id::{Hash32, InfoHash};
+use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::node::plan::{Pin, Want};
 use std::net::{IpAddr, Ipv6Addr};
@@ -120,6 +122,16 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// 40 hex digits, or the 64 of a v2 hash, of which the first 40 count (BEP 52).
+pub fn info_hash(text: &str) -> Result<InfoHash, String> {
+    let wrong = || format!("'{}' is no hash; write 40 or 64 hex digits", foreign(text));
+    let bytes = match text.len() {
+        40 => bytes_of(&format!("{text}{}", "0".repeat(24))),
+        _ => bytes_of(text),
+    };
+    bytes.map(|bytes| Hash32(bytes).truncated()).ok_or_else(wrong)
+}
+
 fn bytes_of(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if hex.len() != 64 || !hex.is_ascii() {
@@ -147,6 +159,16 @@ mod tests {
         for bad in ["", "s", "-1", "+1", "1.5h", "5 m", "5ms", "99999999999999999999", "5é", "h5"]
         {
             assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_hash_has_40_digits_or_64_of_which_40_count() {
+        let hash = Ok(InfoHash([0xab; 20]));
+        assert_eq!(info_hash(&"ab".repeat(20)), hash);
+        assert_eq!(info_hash(&format!("{}{}", "AB".repeat(20), "cd".repeat(12))), hash);
+        for bad in ["", "ab", &"ab".repeat(21), &"zz".repeat(20), &"é".repeat(20)] {
+            assert!(info_hash(bad).is_err(), "{bad:?}");
         }
     }
 

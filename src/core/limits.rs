@@ -117,3 +117,25 @@ pub const ROOM_BYTES_MIN: u64 = 4 * 1024 * 1024;
 pub const TOUCHES_MAX: u32 = 3;
 /// What is written is made durable for so long after a signal.
 pub const STOP_FLUSH: Span = Span::secs(3);
+/// Peers a tracker knows when `--max-peers` says nothing: about 60 bytes each.
+pub const TRACKED_PEERS_MAX: usize = 4_000_000;
+/// Peers of one swarm when `--max-swarm-peers` says nothing.
+pub const SWARM_PEERS_MAX: usize = 20_000;
+/// Entries of one public address (or IPv6 /64) in all swarms together when `--max-torrents-per-ip`
+/// says nothing.
+pub const ADDRESS_TORRENTS_MAX: u32 = 4096;
+/// Peers of one public address (or IPv6 /64) in one swarm.
+pub const ADDRESS_PEERS_MAX: usize = 8;
+/// Swarms without peers that a tracker keeps for their count of completions, the latest ones.
+pub const PARKED_SWARMS_MAX: usize = 100_000;
+/// Longest time between announces when `--max-interval` says nothing: the legacy ping.
+pub const INTERVAL_MAX: Span = Span::secs(120);
+/// Longest that `--max-interval` takes: two and a half of it fit in a record of a peer.
+pub const INTERVAL_TOP: Span = Span::secs(1600);
+/// UDP requests of one public address (or IPv6 /64) a tracker answers, and four times as many at
+/// once; loopback may send what it likes.
+pub const ADDRESS_REQUESTS_PER_S: u64 = 50;
+/// The same for a private address, unless the tracker is `--public`.
+pub const NEAR_REQUESTS_PER_S: u64 = 20_000;
+/// Networks that `--site` may name.
+pub const SITES_MAX: usize = 256;

@@ -191,6 +191,22 @@ pub struct TrackerRow {
     pub answered: u64,
     /// Datagrams and connections dropped as malformed since the start.
     pub dropped: u64,
+    /// The database, if there is one.
+    pub store: Option<StoreRow>,
+}
+
+/// What is known of commits to a database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreRow {
+    /// Transactions since the start.
+    pub commits: u64,
+    /// How long the last one and the longest one held the loop.
+    pub last: Span,
+    pub longest: Span,
+    /// Changes that are not written yet.
+    pub unsaved: u64,
+    /// Why nothing is saved at present.
+    pub trouble: Option<&'static str>,
 }
 
 /// Foreign text made safe for a terminal: no control, bidi or zero-width characters, at most 200

@@ -292,7 +292,7 @@ impl Job {
 }
 
 /// Any address of ours that reaches the tracker, and none that it need not reach.
-fn towards(tracker: IpAddr) -> IpAddr {
+pub(super) fn towards(tracker: IpAddr) -> IpAddr {
     match tracker {
         IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

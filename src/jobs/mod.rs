@@ -2,6 +2,8 @@
 
 pub mod inquiry;
 pub mod plan;
+pub mod probe;
 pub mod show;
 
 pub use inquiry::Job;
+pub use probe::Probe;

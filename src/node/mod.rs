@@ -67,7 +67,7 @@ impl Node {
     fn route(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Result<(), Fatal> {
         match input {
             Input::Born => self.born(now, out)?,
-            Input::Wake => {}
+            Input::Wake | Input::Stored { .. } => {}
             Input::Asked(command) => self.asked(command, now, out),
             Input::Listening { ticket, result } => {
                 if self.shared.got_listening(ticket, result)? {

@@ -1,6 +1,7 @@
 //! Step 8 of the turn: the wishes of the role are applied, in the order they were stated.
 
 use super::conns::Phase;
+use super::door::Door;
 use super::listen::{self, Kinds};
 use super::{Completion, Reactor, TOKEN_TCP, TOKEN_UDP, dial};
 use crate::core::chunk::Chunk;
@@ -22,6 +23,8 @@ impl<R: Role> Reactor<R> {
             self.apply(effect);
         }
         self.spare = effects;
+        let Door { out, counters, now, .. } = &mut self.door;
+        self.datagrams.flush(out, *now, counters);
         self.door.out.arena.clear();
         self.door.out.arena.shrink_to(ARENA_KEEP_BYTES);
         let completions = &mut self.completions;
@@ -48,10 +51,10 @@ impl<R: Role> Reactor<R> {
                 }
             }
             Effect::Datagram { to, from, start, len } => {
-                let bytes = self.door.out.bytes(start, len);
-                self.datagrams.send(to, from, bytes, now, &mut self.door.counters);
+                self.datagrams.post(to, from, start, len);
             }
             Effect::File { ticket, op } => self.files.push(ticket, op),
+            Effect::Store { ticket, op } => self.ask_store(ticket, op),
             Effect::Listen { ticket, at, port_last, tcp, udp } => {
                 let result = self.listen(at, port_last, Kinds { tcp, udp });
                 self.completions.push_back(Completion::Listening(ticket, result));

@@ -52,7 +52,7 @@ fn bind_one(at: SocketAddr, kinds: Kinds) -> Result<Bound, NetError> {
     let mut number = at.port();
     if kinds.udp {
         let socket = UdpSocket::bind(at).map_err(|e| net_error(&e))?;
-        datagrams::prepare(&socket, at.is_ipv6());
+        datagrams::prepare(&socket, at.ip());
         let addr = socket.local_addr().map_err(|e| net_error(&e))?;
         number = addr.port();
         listening.udp = Some(addr);

@@ -19,6 +19,7 @@ mod outlet;
 mod paths;
 mod queue;
 mod signals;
+mod storing;
 mod wake;
 
 pub use clock::wall_seconds;
@@ -29,6 +30,7 @@ use crate::core::id::Ticket;
 use crate::core::io::{Effect, FileDone, Input, Listening, NetError, Outbox, Role};
 use crate::core::limits;
 use crate::core::report::{Ending, Event};
+use crate::core::store::{Store, StoreDone};
 use crate::core::time::{Span, Time};
 use clock::Clock;
 use conns::Conns;
@@ -95,6 +97,7 @@ pub struct Counters {
 enum Completion {
     Listening(Ticket, Result<Listening, NetError>),
     File(Ticket, FileDone),
+    Stored(Ticket, StoreDone),
 }
 
 /// A role and the world it lives in.
@@ -111,6 +114,9 @@ pub struct Reactor<R> {
     outlet: Outlet,
     datagrams: Datagrams,
     files: Files,
+    store: Option<Box<dyn Store>>,
+    /// Turns for which commits gave way to datagrams.
+    commits_put_off: u32,
     completions: VecDeque<Completion>,
     /// Narration of this turn.
     events: Vec<Event>,
@@ -150,11 +156,18 @@ impl<R: Role> Reactor<R> {
             outlet: Outlet::new(),
             datagrams: Datagrams::new(),
             files: Files::default(),
+            store: None,
+            commits_put_off: 0,
             completions: VecDeque::new(),
             events: Vec::new(),
             spare: Vec::new(),
             born: false,
         })
+    }
+
+    /// Gives the role a database.
+    pub fn with_store(self, store: Option<Box<dyn Store>>) -> Reactor<R> {
+        Reactor { store, ..self }
     }
 
     /// One turn of the loop. Waits at most `wait_max`, less if the role or anything left over has a
@@ -187,6 +200,7 @@ impl<R: Role> Reactor<R> {
         let Door { conns, counters, now, .. } = &mut self.door;
         self.outlet.flush(conns, &self.files, *now, counters);
         self.datagrams.resend(*now, counters);
+        self.commit();
         // 10. What is over is freed and told; then the narration.
         self.door.free_marked();
         self.events.drain(..).for_each(on_event);

@@ -18,13 +18,14 @@ impl<R: Role> Reactor<R> {
             || self.door.conns.flush_len() > 0
             || self.door.conns.sent_due()
             || self.datagrams.readable
-            || self.files.is_waiting();
+            || self.files.is_waiting()
+            || self.store_due() == Time::ZERO;
         if left_over {
             return Span::ZERO;
         }
         let due = [self.inlet.deadline(), self.datagrams.deadline()];
         let due = due.into_iter().fold(self.door.role.deadline(), Time::min);
-        let due = due.min(self.door.conns.closing_deadline());
+        let due = due.min(self.door.conns.closing_deadline()).min(self.store_due());
         due.since(self.clock.now()).min(wait_max)
     }
 
@@ -56,6 +57,7 @@ impl<R: Role> Reactor<R> {
             self.door.tell(match completion {
                 Completion::Listening(ticket, result) => Input::Listening { ticket, result },
                 Completion::File(ticket, done) => Input::File { ticket, done },
+                Completion::Stored(ticket, done) => Input::Stored { ticket, done },
             });
         }
         while let Some((conn, bytes, queued)) = self.door.conns.next_sent() {

@@ -10,7 +10,7 @@ use crate::core::rng::Rng;
 use crate::node::Node;
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, Want};
 use crate::tracker::Tracker;
-use crate::tracker::plan::TrackerPlan;
+use crate::tracker::plan::{Database, TrackerPlan};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -46,7 +46,13 @@ pub(super) fn tracker_plan(scene: &Scene, env: NodeEnv) -> TrackerPlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| "/home/tracker/.state/key".into()),
+        database: scene
+            .remembers
+            .then(|| Database { path: "/home/tracker/.state/tracker.db".into(), required: true }),
         keep_names_s: 24 * 3600,
+        trace: false,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 

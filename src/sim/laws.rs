@@ -5,6 +5,7 @@ use crate::core::chunk::Chunk;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Closed, Effect, FileDone, FileOp, Input, Outbox, Role};
 use crate::core::report::{Snapshot, State};
+use crate::core::store::{StoreDone, StoreError};
 use crate::core::time::Time;
 use std::collections::BTreeMap;
 
@@ -22,6 +23,18 @@ enum Promise {
     Holder,
     Extent,
     Guarded,
+    Stored(Row),
+}
+
+/// The kind of completion of a database operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Row {
+    Opened,
+    Names,
+    Finished,
+    Swarms,
+    AccessKeys,
+    Written,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +81,9 @@ impl Watch {
             Input::Asked(_) | Input::Datagram { .. } => {}
             Input::Listening { ticket, .. } => self.answered(*ticket, Promise::Listening)?,
             Input::File { ticket, done } => self.answered(*ticket, told(done))?,
+            Input::Stored { ticket, done } => {
+                self.answered(*ticket, Promise::Stored(told_row(done)))?;
+            }
             Input::Accepted { conn, .. } => {
                 let new = Conn { up: true, ..Conn::default() };
                 let known = self.conns.insert(*conn, new).is_some();
@@ -133,6 +149,10 @@ impl Watch {
                 }
                 Effect::Listen { ticket, .. } => self.promised(*ticket, Promise::Listening)?,
                 Effect::File { ticket, op } => self.promised(*ticket, promise(op))?,
+                Effect::Store { ticket, op } => {
+                    let done = op.refused(StoreError::Absent);
+                    self.promised(*ticket, Promise::Stored(told_row(&done)))?;
+                }
                 Effect::Datagram { .. } | Effect::Tell(_) | Effect::End(_) => {}
             }
         }
@@ -212,6 +232,17 @@ fn promise(op: &FileOp) -> Promise {
         FileOp::NextExtent { .. } => Promise::Extent,
         FileOp::Guard { .. } => Promise::Guarded,
         _ => Promise::Done,
+    }
+}
+
+fn told_row(done: &StoreDone) -> Row {
+    match done {
+        StoreDone::Opened(_) => Row::Opened,
+        StoreDone::Names(_) => Row::Names,
+        StoreDone::Finished(_) => Row::Finished,
+        StoreDone::Swarms(_) => Row::Swarms,
+        StoreDone::AccessKeys(_) => Row::AccessKeys,
+        StoreDone::Written { .. } => Row::Written,
     }
 }
 

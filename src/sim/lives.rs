@@ -48,6 +48,7 @@ impl World {
             bound: Bound::default(),
             wake_at: Time::NEVER,
             files_after: Time::ZERO,
+            stores: Vec::new(),
             wakes_in_a_row: 0,
             turns: 0,
         });
@@ -71,6 +72,7 @@ impl World {
         }
         self.hosts[host].up = false;
         self.forget_ends_of(host);
+        self.hosts[host].base.power_cut();
         self.hosts[host].disk.power_cut(&mut self.rng.crash, self.weather.survive_pm);
     }
 }

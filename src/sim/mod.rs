@@ -5,6 +5,7 @@
 //! - `net`: addresses, listeners, datagrams. `tcp`: byte streams. `lives`, `turn`: what befalls a
 //!   process, and how it is asked.
 //! - [`disk`]: files in memory, and what a power cut leaves of them.
+//! - [`store`]: a database in memory, and what a crash leaves of it.
 //! - [`weather`]: which faults a seed brings, and when they cease.
 //! - [`swarm`]: the stage for the roles of this program: a small swarm from a seed.
 //! - [`adversaries`]: hostile peers that a swarm must bear.
@@ -23,6 +24,7 @@ mod lives;
 mod net;
 pub mod partition;
 pub mod scene;
+pub mod store;
 pub mod swarm;
 mod tcp;
 pub mod trace;

@@ -104,6 +104,7 @@ impl World {
                 self.datagram_leaves(node, to, from, kept.bytes(start, len));
             }
             Effect::File { ticket, op } => self.file_op(node, life, ticket, op),
+            Effect::Store { ticket, op } => self.store_op(node, life, ticket, op),
             Effect::Tell(_) | Effect::End(_) => {}
         }
     }

@@ -19,6 +19,8 @@ pub enum Purpose {
     Nodes,
     /// Content of the files.
     Content,
+    /// Times of commits.
+    Stores,
     /// The weather itself; every dial has a stream of its own from here on.
     Dials = 1000,
 }
@@ -206,6 +208,16 @@ pub fn log_uniform(rng: &mut Rng, low: u64, high: u64) -> u64 {
     let doublings = (high / low).max(1).ilog2();
     let start = low << rng.below(u64::from(doublings) + 1);
     rng.between(start, (start * 2).min(high).max(start))
+}
+
+pub(super) struct Randomness {
+    pub udp: Rng,
+    pub tcp: Rng,
+    pub files: Rng,
+    pub wakes: Rng,
+    pub crash: Rng,
+    pub nodes: Rng,
+    pub stores: Rng,
 }
 
 #[cfg(test)]

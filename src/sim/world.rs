@@ -7,14 +7,15 @@ use super::judges::{Judges, Matters};
 use super::laws::Watch;
 use super::net::Bound;
 use super::partition::Partition;
+use super::store::Base;
 use super::tcp::{Step, Stream};
 use super::trace::{At, Trace};
-use super::weather::{Purpose, Weather, stream};
+use super::weather::{Purpose, Randomness, Weather, stream};
 pub use super::wire_laws::Known;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot};
-use crate::core::rng::Rng;
+use crate::core::store::{StoreDone, StoreOp};
 use crate::core::time::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -71,6 +72,8 @@ pub(super) enum Happening {
     Wake { node: usize, life: u32, at: Time },
     Listening { node: usize, life: u32, ticket: Ticket, result: Result<Listening, NetError> },
     File { node: usize, life: u32, ticket: Ticket, done: FileDone },
+    Commit { node: usize, life: u32 },
+    Stored { node: usize, life: u32, ticket: Ticket, done: StoreDone },
     Datagram { from: SocketAddr, to: SocketAddr, from_host: usize, bytes: Vec<u8> },
     Tcp { stream: u64, side: usize, step: Step },
 }
@@ -78,6 +81,7 @@ pub(super) enum Happening {
 pub(super) struct Host {
     pub ip: IpAddr,
     pub disk: Disk,
+    pub base: Base,
     pub up: bool,
     pub last_port: u16,
 }
@@ -107,17 +111,10 @@ pub(super) struct Process {
     pub wake_at: Time,
     /// Completions of file operations come no earlier than this, if they come in order.
     pub files_after: Time,
+    /// Database operations that the next commit performs.
+    pub stores: Vec<(Ticket, StoreOp)>,
     pub wakes_in_a_row: u32,
     pub turns: u64,
-}
-
-pub(super) struct Randomness {
-    pub udp: Rng,
-    pub tcp: Rng,
-    pub files: Rng,
-    pub wakes: Rng,
-    pub crash: Rng,
-    pub nodes: Rng,
 }
 
 /// See the module.
@@ -155,6 +152,7 @@ impl World {
                 wakes: stream(seed, Purpose::Wakes),
                 crash: stream(seed, Purpose::Crash),
                 nodes: stream(seed, Purpose::Nodes),
+                stores: stream(seed, Purpose::Stores),
             },
             hosts: Vec::new(),
             nodes: Vec::new(),
@@ -189,7 +187,13 @@ impl World {
     ) -> NodeId {
         let known = self.hosts.iter().position(|host| host.ip == ip);
         let host = known.unwrap_or_else(|| {
-            self.hosts.push(Host { ip, disk: Disk::default(), up: true, last_port: 32_767 });
+            self.hosts.push(Host {
+                ip,
+                disk: Disk::default(),
+                base: Base::default(),
+                up: true,
+                last_port: 32_767,
+            });
             self.hosts.len() - 1
         });
         self.nodes.push(Node {
@@ -321,6 +325,10 @@ impl World {
             }
             Happening::File { node, life, ticket, done } => {
                 self.tell_life(node, life, Input::File { ticket, done });
+            }
+            Happening::Commit { node, life } => self.commit(node, life),
+            Happening::Stored { node, life, ticket, done } => {
+                self.tell_life(node, life, Input::Stored { ticket, done });
             }
             Happening::Datagram { from, to, from_host, bytes } => {
                 self.datagram_arrives(from, to, from_host, &bytes);

@@ -1,11 +1,13 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
+use super::keeping::Fate;
 use super::raw_stream::Stream;
 use super::registry::Registry;
 use super::requests::{self, Client, Reply};
 use super::watches::Watches;
-use super::work::{REQUEST_BYTES_A_STEP, REQUEST_STEPS};
+use super::work::{NEAR_REQUESTS_BURST, NEAR_REQUESTS_PER_S, REQUEST_BYTES_A_STEP, REQUEST_STEPS};
+use super::work::{REQUESTS_BURST, REQUESTS_PER_S};
 use crate::core::fault::Refusal;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
@@ -14,21 +16,17 @@ use crate::wire::catalogue::answer::Answer;
 use crate::wire::catalogue::frame::{FrameLimits, FrameReader, Message, write_message};
 use crate::wire::catalogue::request::Request;
 use crate::wire::catalogue::{RAW_FRAME_BYTES, kind};
+use std::collections::VecDeque;
 
 /// The next answer or frame is made only while fewer bytes than this wait to be sent.
 pub const QUEUE_BYTES: u64 = 256 * 1024;
-/// Requests a connection from a public address may spend at once, and what it gets back per second.
-/// Beyond, it waits.
-pub const REQUESTS_BURST: u32 = 400;
-pub const REQUESTS_PER_S: u32 = 200;
-/// The same for loopback and private addresses.
-pub const NEAR_REQUESTS_BURST: u32 = 40_000;
-pub const NEAR_REQUESTS_PER_S: u32 = 20_000;
 /// A message that is slower than this after its first seconds is not waited for.
 const RATE_BYTES_MIN: u64 = 1024;
 const SLOW: Span = Span::secs(10);
 /// Bytes kept of a client that sends on although it is not read from.
 const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Answers that wait until what they say is kept; requests behind them wait, too.
+const UNSAVED_MAX: usize = 256;
 
 /// How the bytes of a client sounded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +46,8 @@ pub struct Conversation {
     held: Vec<u8>,
     done: usize,
     stream: Option<Stream>,
+    /// Answers that wait until what they say is kept, and those behind them.
+    unsaved: VecDeque<Unsaved>,
     /// Requests that may be executed at once.
     credit: u32,
     is_read: bool,
@@ -55,6 +55,14 @@ pub struct Conversation {
     /// Since when a message is coming in, and how many bytes came since.
     inside: Option<(Time, u64)>,
     answer: Vec<u8>,
+}
+
+/// What is answered once everything up to `mark` is kept.
+#[derive(Debug)]
+struct Unsaved {
+    number: u16,
+    mark: u64,
+    reply: Reply,
 }
 
 impl Conversation {
@@ -67,6 +75,7 @@ impl Conversation {
             held: Vec::new(),
             done: 0,
             stream: None,
+            unsaved: VecDeque::new(),
             credit,
             is_read: true,
             watches: Watches::default(),
@@ -149,6 +158,7 @@ impl Conversation {
         out: &mut Outbox,
     ) -> Heard {
         queued += self.pump(conn, queued, out);
+        queued += self.release(conn, queued, registry, out);
         let mut heard = Heard::Fine;
         if !self.held.is_empty() && self.is_free(queued) {
             let held = std::mem::take(&mut self.held);
@@ -170,7 +180,7 @@ impl Conversation {
 
     /// Whether a watch may be told something: not between the frames of an answer.
     fn may_tell(&self, queued: u64) -> bool {
-        self.stream.is_none() && queued < QUEUE_BYTES
+        self.stream.is_none() && self.unsaved.is_empty() && queued < QUEUE_BYTES
     }
 
     /// Tells the watches what there is to tell, while the client takes it.
@@ -189,7 +199,8 @@ impl Conversation {
     }
 
     fn is_free(&self, queued: u64) -> bool {
-        self.stream.is_none() && self.credit > 0 && queued < QUEUE_BYTES
+        let unsaved = self.unsaved.len() < UNSAVED_MAX;
+        unsaved && self.stream.is_none() && self.credit > 0 && queued < QUEUE_BYTES
     }
 
     /// Reads from the client only while nothing of it is held back.
@@ -231,50 +242,90 @@ impl Conversation {
             self.credit -= 1;
             let steps = message.payload.len() as u64 / REQUEST_BYTES_A_STEP + REQUEST_STEPS;
             registry.work.spend(steps);
-            *queued += self.request(now, conn, &message, *queued, registry, out);
+            if let Some(reply) = self.request(now, conn, &message, registry, out) {
+                *queued += self.in_order(conn, message.stream, reply, *queued, out);
+            }
         }
         Heard::Fine
     }
 
-    /// Executes one request and answers it; the bytes of the answer.
+    /// Executes one request: its reply, and up to where changes must be kept before it is given.
     fn request(
         &mut self,
         now: Time,
         conn: ConnId,
         message: &Message,
+        registry: &mut Registry,
+        out: &mut Outbox,
+    ) -> Option<(u64, Reply)> {
+        let said = |reply| Some((0, reply));
+        let refused = |refusal: Refusal| Some((0, Reply::Answer(refusal.into())));
+        match Request::decode(message) {
+            Ok(Request::Watch(watch)) => {
+                if let Err(refusal) = self.watches.begin(message.stream, &watch, registry) {
+                    return refused(refusal);
+                }
+                // Its first news are its answer; without work left they come later.
+                match self.watches.first(self.client.owner, registry)?.payload {
+                    Ok(payload) => said(Reply::Payload(kind::ANSWER | kind::WATCH, payload)),
+                    Err(refusal) => refused(refusal),
+                }
+            }
+            Ok(Request::Unwatch) => {
+                self.watches.end(message.stream, registry);
+                said(Reply::Answer(Answer::Unwatched))
+            }
+            Ok(request) => {
+                let writes = requests::writes(&request);
+                let reply = requests::execute(registry, now, &self.client, request, out);
+                Some((registry.unsaved_mark(writes, conn).unwrap_or(0), reply))
+            }
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    /// Replies at once, unless what the reply says is not kept yet or others wait for that.
+    fn in_order(
+        &mut self,
+        conn: ConnId,
+        number: u16,
+        (mark, reply): (u64, Reply),
+        queued: u64,
+        out: &mut Outbox,
+    ) -> u64 {
+        if mark == 0 && self.unsaved.is_empty() {
+            return self.reply(conn, number, reply, queued, out);
+        }
+        self.unsaved.push_back(Unsaved { number, mark, reply });
+        0
+    }
+
+    /// Sends the answers whose changes are kept; a refusal where they could not be.
+    fn release(
+        &mut self,
+        conn: ConnId,
         queued: u64,
         registry: &mut Registry,
         out: &mut Outbox,
     ) -> u64 {
-        let stream = message.stream;
-        let taken = match Request::decode(message) {
-            Ok(Request::Watch(watch)) => match self.watches.begin(stream, &watch, registry) {
-                // Its first news are its answer; they come as soon as there is work left.
-                Ok(()) => return self.tell_first(conn, registry, out),
-                Err(refusal) => Err(refusal),
-            },
-            Ok(Request::Unwatch) => {
-                self.watches.end(stream, registry);
-                Ok(Reply::Answer(Answer::Unwatched))
+        let mut sent = 0;
+        while self.stream.is_none()
+            && queued + sent < QUEUE_BYTES
+            && let Some(first) = self.unsaved.front()
+        {
+            let fate = registry.keeping.fate(first.mark);
+            if fate == Fate::Open {
+                registry.keeping.wait(conn);
+                break;
             }
-            Ok(request) => Ok(requests::execute(registry, now, &self.client, request, out)),
-            Err(refusal) => Err(refusal),
-        };
-        match taken {
-            Ok(reply) => self.reply(conn, stream, reply, queued, out),
-            Err(refusal) => self.refuse(conn, stream, refusal, out),
+            let Some(Unsaved { number, reply, .. }) = self.unsaved.pop_front() else { break };
+            let reply = match fate {
+                Fate::Lost(refusal) => Reply::Answer(refusal.into()),
+                _ => reply,
+            };
+            sent += self.reply(conn, number, reply, queued + sent, out);
         }
-    }
-
-    /// The first page of a watch that was begun just now, so that answers keep their order.
-    fn tell_first(&mut self, conn: ConnId, registry: &mut Registry, out: &mut Outbox) -> u64 {
-        let Some(news) = self.watches.first(self.client.owner, registry) else { return 0 };
-        match news.payload {
-            Ok(payload) => {
-                self.payload(conn, kind::ANSWER | kind::WATCH, news.stream, &payload, out)
-            }
-            Err(refusal) => self.refuse(conn, news.stream, refusal, out),
-        }
+        sent
     }
 
     /// Sends an answer that is written already; the bytes of its frames.

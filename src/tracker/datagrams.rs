@@ -4,13 +4,18 @@
 use super::connection_id::{ConnectionIds, Standing};
 use super::fleet::Said;
 use super::mac::Key;
+use super::plan::TrackerPlan;
+use super::rate::Rate;
+use super::record::{PeerKey, Progress};
 use super::registry::Registry;
+use super::sample::Asker;
 use super::source::{answerable, handed};
-use super::swarm::{Asker, PeerKey};
 use super::swarms::Announce;
 use super::ticket::{LIFETIME_S, READ, Tickets, WRITE};
 use crate::core::io::Outbox;
 use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use crate::core::mark::mark;
+use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::wire::catalogue::LIST_PAGE_MAX;
 use crate::wire::control::{
@@ -18,9 +23,10 @@ use crate::wire::control::{
 };
 use crate::wire::slot_word::SlotWord;
 use crate::wire::udp::{
-    AnnounceRequest, AnnounceResponse, BadRequest, Event, Request, Response, ScrapeRow,
+    AnnounceHead, AnnounceRequest, BadRequest, Event, Request, Response, ScrapeRow, write_addr,
+    write_announced, write_scrape,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Peers of an answer when the client leaves it to us, and the most it may ask for.
 pub const PEERS_DEFAULT: usize = 50;
@@ -62,6 +68,7 @@ pub struct World<'a> {
 #[derive(Debug)]
 pub struct Datagrams {
     ids: ConnectionIds,
+    rate: Rate,
     /// Where we listen, once we do: nothing that comes from there is answered.
     listening: Option<SocketAddr>,
     /// Our addresses on the network.
@@ -70,30 +77,30 @@ pub struct Datagrams {
     pub dropped: u64,
     /// Reused from answer to answer.
     answer: Vec<u8>,
-    peers: Vec<SocketAddr>,
 }
 
 /// Nothing to say.
 struct Silence;
 
 impl Datagrams {
-    fn new(ids: ConnectionIds, ours: Vec<IpAddr>) -> Datagrams {
+    fn new(ids: ConnectionIds, plan: &TrackerPlan) -> Datagrams {
+        let mut rng = Rng::new(plan.seed).fork(2);
         Datagrams {
             ids,
+            rate: Rate::new((rng.next_u64(), rng.next_u64()), plan.bounds.public),
             listening: None,
-            ours,
+            ours: plan.addresses.clone(),
             answered: 0,
             dropped: 0,
             answer: Vec::new(),
-            peers: Vec::new(),
         }
     }
 
     /// The UDP side and the judge of tickets, with keys of this secret.
-    pub fn keyed(secret: &[u8; 32], ours: Vec<IpAddr>) -> (Datagrams, Tickets) {
+    pub fn keyed(secret: &[u8; 32], plan: &TrackerPlan) -> (Datagrams, Tickets) {
         let key = Key::new(secret);
         let tickets = Tickets::new(key.derive(b"lmk tickets"));
-        (Datagrams::new(ConnectionIds::new(key), ours), tickets)
+        (Datagrams::new(ConnectionIds::new(key), plan), tickets)
     }
 
     pub fn listens(&mut self, at: SocketAddr) {
@@ -104,8 +111,14 @@ impl Datagrams {
     pub fn got(&mut self, now: Time, news: Datagram<'_>, world: &mut World<'_>, out: &mut Outbox) {
         self.answer.clear();
         let said = match answerable(news.from) && !self.is_ourselves(news.from) {
-            true => self.execute(now, news, world, out),
-            false => Err(Silence),
+            true if self.rate.takes(now, news.from.ip().to_canonical()) => {
+                self.execute(now, news, world, out)
+            }
+            true => Err(Silence),
+            false => {
+                mark!("B09");
+                Err(Silence)
+            }
         };
         match said {
             Ok(()) => {
@@ -150,12 +163,11 @@ impl Datagrams {
             Ok(Request::Scrape { cid, tid, hashes }) => {
                 if self.knows(cid, tid, unix_s, news)? {
                     let rows = hashes.iter().map(|hash| {
-                        let (counts, completed) = world.registry.scrape(*hash);
+                        let (counts, completed) = world.registry.scrape(now, *hash, out);
                         let (seeders, leechers) = (counts.complete, counts.incomplete);
                         ScrapeRow { seeders, completed, leechers }
                     });
-                    let rows = rows.collect();
-                    self.say(news, &Response::Scrape { tid, rows })?;
+                    write_scrape(tid, rows, &mut self.answer);
                 }
                 Ok(())
             }
@@ -165,7 +177,10 @@ impl Datagrams {
                 }
                 Ok(())
             }
-            Err(BadRequest::Drop) => Err(Silence),
+            Err(BadRequest::Drop) => {
+                mark!("B01");
+                Err(Silence)
+            }
         }
     }
 
@@ -180,16 +195,21 @@ impl Datagrams {
         match self.ids.judge(cid, news.from.ip().to_canonical(), unix_s) {
             Standing::Valid => Ok(true),
             Standing::Expired => {
+                mark!("B03");
                 self.refuse(news, tid, "connection id expired")?;
                 Ok(false)
             }
-            Standing::Unknown => Err(Silence),
+            Standing::Unknown => {
+                mark!("B02");
+                Err(Silence)
+            }
         }
     }
 
     /// An error, unless it would be longer than the request.
     fn refuse(&mut self, news: Datagram<'_>, tid: u32, text: &str) -> Result<(), Silence> {
         if text.len() + 8 > news.bytes.len() {
+            mark!("B08");
             return Err(Silence);
         }
         self.say(news, &Response::Error { tid, text: text.to_owned() })
@@ -210,14 +230,21 @@ impl Datagrams {
     ) -> Result<(), Silence> {
         let tid = request.tid;
         if request.port == 0 {
+            mark!("B11");
             return self.refuse(news, tid, "port 0 cannot be reached");
         }
+        // The address is the one the datagram came from, whatever the request says.
+        mark!("B10");
         let addr = SocketAddr::new(news.from.ip().to_canonical(), request.port);
         let heard = Announce {
             hash: request.info_hash,
             key: PeerKey::new(addr),
             id: request.peer_id,
-            complete: request.left == 0,
+            progress: Progress {
+                uploaded: request.uploaded,
+                downloaded: request.downloaded,
+                left: request.left,
+            },
             stopped: request.event == Event::Stopped,
         };
         let announced = match world.registry.announce(now, &heard, out) {
@@ -231,24 +258,18 @@ impl Datagrams {
             slots: SlotWord::in_url_data(&request.url_data),
         };
         world.registry.reported(now, &heard, said);
-        self.choose(now, news, request, &heard, world);
-        // The numbers of this swarm, as every client of BEP 15 expects them.
-        let (counts, _) = world.registry.scrape(request.info_hash);
-        let response = Response::Announce(AnnounceResponse {
+        let head = AnnounceHead {
             tid,
             interval_s: announced.interval_s as u32,
-            leechers: counts.incomplete,
-            seeders: counts.complete,
-            peers: std::mem::take(&mut self.peers),
-        });
-        self.say(news, &response)?;
-        if let Response::Announce(AnnounceResponse { peers, .. }) = response {
-            self.peers = peers;
-        }
+            leechers: announced.counts.incomplete,
+            seeders: announced.counts.complete,
+        };
+        write_announced(&head, &mut self.answer);
+        self.choose(now, news, request, &heard, world);
         Ok(())
     }
 
-    /// Puts the peers to hand to an asker into `self.peers`.
+    /// Appends the peers to hand to an asker.
     fn choose(
         &mut self,
         now: Time,
@@ -257,7 +278,6 @@ impl Datagrams {
         heard: &Announce,
         world: &mut World<'_>,
     ) {
-        self.peers.clear();
         let wanted = usize::try_from(request.num_want).unwrap_or(PEERS_DEFAULT).min(PEERS_MAX);
         if heard.stopped || wanted == 0 {
             return;
@@ -268,18 +288,21 @@ impl Datagrams {
         let asker = Asker {
             key: heard.key,
             id: heard.id,
-            complete: heard.complete,
+            complete: heard.complete(),
             v4: ip.is_ipv4(),
             want: wanted.min(room),
         };
-        let (peers, ours) = (&mut self.peers, &self.ours);
-        world.registry.sample(now, heard.hash, &asker, &mut |source| {
-            let Some(addr) = handed(source.key.addr(), ip, news.to, ours) else { return false };
-            let itself = addr == heard.key.addr();
-            if !itself {
-                peers.push(addr);
+        let (answer, ours) = (&mut self.answer, &self.ours);
+        world.registry.choose(now, heard.hash, &asker, &mut |candidate| {
+            if ip.is_loopback() || !is_loopback(candidate.ip) {
+                answer.extend_from_slice(candidate.ip);
+                answer.extend_from_slice(&candidate.port);
+                return true;
             }
-            !itself
+            let addr = candidate.peer().and_then(|p| handed(p.key.addr(), ip, news.to, ours));
+            let Some(addr) = addr.filter(|addr| *addr != heard.key.addr()) else { return false };
+            write_addr(addr, ip.is_ipv6(), answer);
+            true
         });
     }
 
@@ -339,4 +362,9 @@ impl Datagrams {
         let ticket = world.tickets.give(ip, &request.nonce, rights, unix_s);
         ControlResponse { seconds: LIFETIME_S as u32, ticket, ..answer }
     }
+}
+
+/// Whether the bytes of an address are those of a loopback one.
+fn is_loopback(ip: &[u8]) -> bool {
+    matches!(ip, [127, _, _, _]) || ip == Ipv6Addr::LOCALHOST.octets()
 }

@@ -1,12 +1,11 @@
 //! How often a peer shall announce, and how long it may be silent. Both follow the age and the size
 //! of its swarm: while nodes still look for each other news must be fresh, later it must be cheap.
 
+use crate::core::rng::Rng;
 use crate::core::time::Span;
 
 /// Seconds between announces while a swarm is young or small.
 pub const SHORTEST_S: u64 = 5;
-/// Seconds between announces when a swarm is old and large: the legacy ping of two minutes.
-pub const LONGEST_S: u64 = 120;
 /// A swarm is young for this long.
 pub const YOUNG_S: u64 = 60;
 /// Below this many peers a node has not the neighbours it wants.
@@ -31,19 +30,28 @@ pub struct Asker {
     pub complete: bool,
 }
 
-/// Seconds until the next announce in a swarm of `peers` that is `age` old, on a tracker that knows
-/// `peers_total`.
-pub fn interval_s(asker: Asker, age: Span, peers: u64, peers_total: u64) -> u64 {
-    let age_s = age.as_secs();
+/// How old and how large a swarm is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size {
+    pub age_s: u64,
+    pub peers: u64,
+    /// Peers that the tracker knows in all.
+    pub total: u64,
+}
+
+/// Seconds until the next announce, at most `longest_s` but for clients that take less ill.
+pub fn interval_s(asker: Asker, size: Size, longest_s: u64) -> u64 {
+    let Size { age_s, peers, total } = size;
+    let longest_s = longest_s.max(SHORTEST_S);
     let grown = if age_s < YOUNG_S || peers < GRAPH_WANTED {
         SHORTEST_S
     } else {
-        // 60 s of age are worth 5 s of interval, 24 minutes the whole 120; a swarm of half the
-        // large size goes half of the way.
-        let by_age = (age_s / 12).clamp(SHORTEST_S, LONGEST_S);
+        // 60 s of age are worth 5 s of interval, 24 minutes 120; a swarm of half the large size
+        // goes half of the way.
+        let by_age = (age_s / 12).clamp(SHORTEST_S, longest_s);
         SHORTEST_S + (by_age - SHORTEST_S) * peers.min(LARGE) / LARGE
     };
-    let load = (peers_total / ANNOUNCES_PER_S).min(LONGEST_S);
+    let load = (total / ANNOUNCES_PER_S).min(longest_s);
     match asker {
         Asker { lmk: false, .. } => grown.max(load).max(STOCK_SHORTEST_S),
         Asker { complete: false, .. } if peers <= LARGE => grown.min(UNFINISHED_S).max(load),
@@ -51,11 +59,19 @@ pub fn interval_s(asker: Asker, age: Span, peers: u64, peers_total: u64) -> u64 
     }
 }
 
+/// `interval_s` made up to 10 % longer or shorter, so that peers do not march in step; never below
+/// the shortest that the client takes.
+pub fn jittered(asker: Asker, interval_s: u64, rng: &mut Rng) -> u64 {
+    let tenth = interval_s / 10;
+    let least = if asker.lmk { SHORTEST_S } else { STOCK_SHORTEST_S };
+    rng.between(interval_s - tenth, interval_s + tenth).max(least)
+}
+
 /// How long a peer that was given `interval_s` stays without a further announce.
 pub fn expiry(lmk: bool, interval_s: u64) -> Span {
     match lmk {
         true => Span::secs((interval_s * 5).div_ceil(2).max(EXPIRY_S_MIN)),
-        false => Span::secs(STOCK_EXPIRY_S),
+        false => Span::secs((interval_s * 5).div_ceil(2).max(STOCK_EXPIRY_S)),
     }
 }
 
@@ -63,12 +79,13 @@ pub fn expiry(lmk: bool, interval_s: u64) -> Span {
 mod tests {
     use super::*;
 
+    const LONGEST_S: u64 = 120;
     const SEEDER: Asker = Asker { lmk: true, complete: true };
     const LEECHER: Asker = Asker { lmk: true, complete: false };
     const STOCK: Asker = Asker { lmk: false, complete: false };
 
     fn of(asker: Asker, age_s: u64, peers: u64) -> u64 {
-        interval_s(asker, Span::secs(age_s), peers, peers)
+        interval_s(asker, Size { age_s, peers, total: peers }, LONGEST_S)
     }
 
     #[test]
@@ -105,8 +122,29 @@ mod tests {
 
     #[test]
     fn many_small_swarms_do_not_flood_the_tracker() {
-        assert_eq!(interval_s(SEEDER, Span::ZERO, 1, 100_000), 25);
-        assert_eq!(interval_s(LEECHER, Span::ZERO, 1, 4_000_000), LONGEST_S);
+        let of = |asker, total| interval_s(asker, Size { age_s: 0, peers: 1, total }, LONGEST_S);
+        assert_eq!((of(SEEDER, 100_000), of(LEECHER, 4_000_000)), (25, LONGEST_S));
+    }
+
+    #[test]
+    fn the_longest_interval_is_what_the_operator_says() {
+        let of = |longest_s, age_s| {
+            interval_s(SEEDER, Size { age_s, peers: LARGE, total: 0 }, longest_s)
+        };
+        assert_eq!(
+            (of(900, 100_000), of(900, 1440), of(30, 100_000), of(0, 9999)),
+            (900, 120, 30, 5)
+        );
+    }
+
+    #[test]
+    fn intervals_differ_by_a_tenth_and_never_fall_below_the_least() {
+        let mut rng = Rng::new(1);
+        let given: std::collections::BTreeSet<u64> =
+            (0..2000).map(|_| jittered(SEEDER, 120, &mut rng)).collect();
+        assert_eq!((given.first(), given.last(), given.len()), (Some(&108), Some(&132), 25));
+        assert!((0..200).all(|_| (60..=66).contains(&jittered(STOCK, 60, &mut rng))));
+        assert_eq!(jittered(LEECHER, 5, &mut rng), 5);
     }
 
     #[test]
@@ -115,5 +153,6 @@ mod tests {
         assert_eq!(expiry(true, 120), Span::secs(300));
         assert_eq!(expiry(true, 15), Span::secs(38));
         assert_eq!(expiry(false, 60), Span::secs(660));
+        assert_eq!(expiry(false, 600), Span::secs(1500));
     }
 }

@@ -158,6 +158,13 @@ impl Lists {
         });
     }
 
+    /// Changes were kept, or could not be: time for the answers that say so.
+    pub fn stored(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+        for conn in desk.registry.keeping.take_waiting() {
+            self.go_on(now, conn, desk, out);
+        }
+    }
+
     pub fn closed(&mut self, conn: ConnId, registry: &mut Registry) {
         self.over(conn, registry);
         if self.conns.remove(&conn).is_some_and(|connection| connection.is_owed()) {

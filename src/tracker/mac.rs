@@ -36,6 +36,7 @@ impl Key {
     /// Whether `tag` is the beginning of the MAC over the joined parts; takes the same time for
     /// every wrong tag.
     pub fn agrees(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        crate::mark!("B06");
         self.over(parts).verify_truncated_left(tag).is_ok()
     }
 

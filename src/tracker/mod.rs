@@ -2,6 +2,8 @@
 //! and HTTP.
 //! Routes only: every piece of news goes to the room it belongs to.
 
+pub mod admission;
+pub mod changes;
 pub mod clock;
 pub mod connection;
 pub mod connection_id;
@@ -14,31 +16,44 @@ pub mod fleet;
 pub mod history;
 pub mod http;
 pub mod interval;
+pub mod keeping;
+mod keeping_load;
+mod keeping_rows;
 pub mod key_file;
+mod life;
 pub mod listing;
 pub mod lists;
 pub mod mac;
+pub mod members;
 pub mod metainfo;
 pub mod name_record;
 pub mod names;
 pub mod pairs;
 pub mod plan;
 pub mod publish;
+pub mod rate;
 pub mod raw_stream;
+pub mod record;
 pub mod registrations;
 pub mod registry;
 pub mod requests;
+pub mod sample;
+pub mod shares;
+pub mod sites;
 pub mod source;
 pub mod swarm;
 pub mod swarms;
+pub mod table;
 pub mod tell;
 pub mod ticket;
+pub mod trace;
 pub mod turns;
+mod unwritten;
 pub mod watches;
 pub mod work;
 
 use crate::core::id::Ticket;
-use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
+use crate::core::io::{Input, Outbox, Role};
 use crate::core::report::{Ending, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
@@ -47,14 +62,16 @@ use datagrams::{Datagram, Datagrams, World};
 use desk::Desk;
 use figures::Figures;
 use http::pages::Pages;
+use keeping_load::Loading;
 use lists::{CONNECTIONS_MAX, Lists};
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
-use swarms::{Bounds, Swarms};
+use sites::Sites;
+use swarms::Swarms;
 use ticket::Tickets;
 
-/// How often the regular work is done while there is any.
+/// How often connections are looked at while there are any.
 const TICK: Span = Span::secs(1);
 
 /// One tracker, from its start to its end.
@@ -69,22 +86,26 @@ pub struct Tracker {
     figures: Figures,
     /// What was asked of the system at the start and is not answered.
     load: Option<Ticket>,
+    loading: Option<Loading>,
     listen: Option<Ticket>,
     listening: bool,
     /// A tracker with this key ran before.
     ran_before: bool,
     next_tick: Time,
+    /// How it ends once everything is written.
+    ending: Option<Ending>,
 }
 
 impl Tracker {
     pub fn new(plan: TrackerPlan) -> Tracker {
         let clock = Clock::new(plan.wall_start_s);
         let mut rng = Rng::new(plan.seed);
-        let swarms = Swarms::new(rng.fork(1), Bounds::default());
+        let mut swarms = Swarms::new(clock, rng.fork(1), plan.bounds);
+        swarms.name_sites(Sites::new(&plan.sites));
         // Above any generation of a run before this one, and below 2^63.
         let generation = (plan.wall_start_s << 24 | rng.below(1 << 16)) & (u64::MAX >> 1);
         let names = Names::new(generation, Span::secs(plan.keep_names_s));
-        let (datagrams, tickets) = Datagrams::keyed(&plan.secret, plan.addresses.clone());
+        let (datagrams, tickets) = Datagrams::keyed(&plan.secret, &plan);
         Tracker {
             datagrams,
             tickets,
@@ -93,52 +114,13 @@ impl Tracker {
             pages: Pages::default(),
             figures: Figures::default(),
             load: None,
+            loading: None,
             listen: None,
             listening: false,
             ran_before: false,
             next_tick: Time::NEVER,
+            ending: None,
             plan,
-        }
-    }
-
-    /// No id is given before the key is known: listening comes last.
-    fn listen(&mut self, out: &mut Outbox) {
-        let at = self.plan.bind;
-        self.listen = Some(out.listen(at, at.port(), true, true));
-    }
-
-    fn got_listening(&mut self, result: Result<Listening, NetError>, out: &mut Outbox) {
-        match result {
-            Ok(got) => {
-                let at = got.udp.or(got.tcp).unwrap_or(self.plan.bind);
-                self.listening = true;
-                self.datagrams.listens(at);
-                tell::listening(&self.plan, at).into_iter().for_each(|event| out.tell(event));
-            }
-            Err(error) => {
-                out.tell(tell::cannot_listen(self.plan.bind, error));
-                out.end(Ending::Network);
-            }
-        }
-    }
-
-    fn got_file(&mut self, ticket: Ticket, done: FileDone, out: &mut Outbox) {
-        if self.load.take_if(|load| *load == ticket).is_some() {
-            let (secret, there) = key_file::loaded(&self.plan, done, out);
-            self.ran_before = there;
-            (self.datagrams, self.tickets) = Datagrams::keyed(&secret, self.plan.addresses.clone());
-            self.listen(out);
-        } else {
-            key_file::saved(&self.plan, &done, out);
-        }
-    }
-
-    fn asked(&mut self, command: Command, out: &mut Outbox) {
-        match command {
-            Command::Interrupt => out.end(Ending::Interrupted),
-            Command::Terminate => out.end(Ending::Terminated),
-            // A tracker outlives the terminal it was started from.
-            Command::Hangup => {}
         }
     }
 
@@ -168,6 +150,7 @@ impl Tracker {
     }
 
     fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
+        let trace = self.plan.trace.then(|| trace::Trace::came(now, &self.plan, news, out));
         let (answered, arena) = (self.datagrams.answered, out.arena.len());
         let mut world = World {
             registry: &mut self.registry,
@@ -179,13 +162,14 @@ impl Tracker {
         self.datagrams.got(now, news, &mut world, out);
         let said = self.datagrams.answered > answered;
         self.figures.datagram(news.bytes, said.then(|| out.arena.len().saturating_sub(arena)));
+        trace.into_iter().for_each(|trace| trace.left(out));
     }
 
     /// Whatever there is now, its time is looked at again within a second.
     fn plan_tick(&mut self, now: Time) {
         let work = !self.registry.is_idle() || !self.lists.is_empty();
         if work && self.next_tick == Time::NEVER {
-            self.next_tick = now + TICK;
+            self.next_tick = now + TICK.min(self.registry.sweep_every());
         }
     }
 }
@@ -193,10 +177,7 @@ impl Tracker {
 impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
-            Input::Born => match &self.plan.key_file {
-                Some(path) => self.load = Some(key_file::load(path, out)),
-                None => self.listen(out),
-            },
+            Input::Born => self.born(out),
             Input::Wake => {
                 let (lists, mut desk) = self.lists();
                 lists.work(now, &mut desk, out);
@@ -208,6 +189,7 @@ impl Role for Tracker {
                 }
             }
             Input::File { ticket, done } => self.got_file(ticket, done, out),
+            Input::Stored { ticket, done } => self.got_stored(now, ticket, done, out),
             Input::Datagram { from, to, bytes } => {
                 self.got_datagram(now, Datagram { from, to, bytes }, out);
             }
@@ -232,17 +214,24 @@ impl Role for Tracker {
         self.figures.connections_dropped += self.lists.take_dropped();
         self.tick(now, out);
         self.plan_tick(now);
+        self.registry.keep(now, out);
+        self.end(out);
     }
 
     fn deadline(&self) -> Time {
         // What could not be done in this turn is gone on with in the next one.
-        if self.lists.has_work() { Time::ZERO } else { self.next_tick }
+        match self.lists.has_work() {
+            true => Time::ZERO,
+            false => self.next_tick.min(self.registry.keeping.deadline()),
+        }
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
         let dropped = self.datagrams.dropped + self.figures.connections_dropped;
         let row = self.registry.row(self.datagrams.answered, dropped);
-        let waiting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
+        let starting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
+        let trouble = row.store.and_then(|store| store.trouble).map(str::to_owned);
+        let waiting = starting.or(trouble);
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::catalogue::hello::Owner;
 pub enum Life {
     /// Hidden from all but its owners until a source announces, or the time is over.
     Pending { until: Time },
-    /// Seen by all; `alone` is since when it has no source.
+    /// Seen by all; `alone` is until when it is kept although it has no source.
     Listed { alone: Option<Time> },
 }
 

@@ -1,6 +1,9 @@
 //! The catalogue: which names there are, what they stand for, and who says so. A name may carry
 //! several contents; equal bytes published by several owners under one name are one entry.
 
+mod kept;
+pub use kept::Changed;
+
 use super::counts::Counts;
 use super::history::{Change, Changes};
 use super::metainfo::Metainfo;
@@ -47,6 +50,8 @@ pub struct Names {
     metainfo_bytes: usize,
     keep: Span,
     sweep_at: Option<Place>,
+    /// Since [`Names::take_changed`].
+    unkept: Vec<Changed>,
 }
 
 impl Names {
@@ -64,6 +69,7 @@ impl Names {
             metainfo_bytes: 0,
             keep,
             sweep_at: None,
+            unkept: Vec::new(),
         }
     }
 
@@ -188,6 +194,9 @@ impl Names {
                 self.changes.note(Change { generation: *generation, name, number, hash });
                 shown.push(place.clone());
             }
+            if !record.has_source() {
+                self.unkept.push(Changed { place: place.clone(), metainfo: false, new: false });
+            }
             record.life = Life::Listed { alone: None };
         }
         shown
@@ -200,17 +209,16 @@ impl Names {
                 && record.has_source()
                 && !still(&record.entry)
             {
-                record.life = Life::Listed { alone: Some(now) };
+                record.life = Life::Listed { alone: Some(now + self.keep) };
+                self.unkept.push(Changed { place: place.clone(), metainfo: false, new: false });
             }
         }
     }
 
     /// Looks at up to `count` entries and removes those whose time is over.
     pub fn sweep(&mut self, now: Time, count: usize) -> Vec<Record> {
-        let keep = self.keep;
         let over = |life: Life| match life {
-            Life::Pending { until } => until <= now,
-            Life::Listed { alone: Some(since) } => since + keep <= now,
+            Life::Pending { until } | Life::Listed { alone: Some(until) } => until <= now,
             Life::Listed { alone: None } => false,
         };
         let mut last = None;
@@ -229,12 +237,7 @@ impl Names {
     fn insert(&mut self, now: Time, news: News) -> Place {
         self.next += 1;
         let place: Place = (news.entry.name.as_str().into(), self.next);
-        for hash in news.entry.swarm_hashes() {
-            let places = self.by_hash.entry(hash).or_default();
-            if !places.contains(&place) {
-                places.push(place.clone());
-            }
-        }
+        self.index(&place, &news.entry);
         *self.by_owner.entry(news.owner).or_default() += 1;
         let has_source = news.counts.complete > 0;
         let life = match has_source {
@@ -253,6 +256,7 @@ impl Names {
             metainfo: Metainfo::default(),
         };
         self.store(&mut record, news.metainfo);
+        self.note_new(&place, !record.metainfo.is_empty());
         self.records.insert(place.clone(), record);
         place
     }
@@ -270,6 +274,8 @@ impl Names {
     fn again(&mut self, place: &Place, news: News) {
         let newest = self.newest(&news.entry.name, news.owner) == Some(place);
         let Some(mut record) = self.records.remove(place) else { return };
+        let (generation, owners) = (record.generation, record.owners.len());
+        let had = record.metainfo.bytes();
         if !record.owners.contains(&news.owner) && record.owners.len() < ENTRY_OWNERS_MAX {
             record.owners.push(news.owner);
             *self.by_owner.entry(news.owner).or_default() += 1;
@@ -277,6 +283,10 @@ impl Names {
             (record.generation, record.time_s) = (self.changed(place, &record.entry), news.time_s);
         }
         self.store(&mut record, news.metainfo);
+        let metainfo = record.metainfo.bytes() != had;
+        if metainfo || (record.generation, record.owners.len()) != (generation, owners) {
+            self.note(place, metainfo);
+        }
         self.records.insert(place.clone(), record);
     }
 
@@ -322,11 +332,13 @@ impl Names {
         }
         record.owners.retain(|other| *other != owner);
         self.forget(owner);
+        self.note(place, false);
         None
     }
 
     fn remove(&mut self, place: &Place) -> Option<Record> {
         let record = self.records.remove(place)?;
+        self.note(place, false);
         for hash in record.entry.swarm_hashes() {
             if let Some(places) = self.by_hash.get_mut(&hash) {
                 places.retain(|other| other != place);

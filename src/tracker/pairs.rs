@@ -66,6 +66,10 @@ impl Pairs {
 
     /// The other hash of the same content.
     pub fn twin(&self, hash: InfoHash) -> Option<InfoHash> {
+        // Most trackers know no pair, and this is asked for every announce.
+        if self.pairs.is_empty() {
+            return None;
+        }
         let [a, b] = self.pairs.get(*self.at.get(&hash)?)?.hashes;
         Some(if a == hash { b } else { a })
     }

@@ -1,29 +1,36 @@
 //! Swarms and names kept in step: an announce may show a name, a published name may join two
 //! swarms, and each of it is told once.
 
+mod kept;
+mod sources;
+
 use super::clock::Clock;
-use super::counts::{Counts, Standing};
+use super::counts::Standing;
 use super::fleet::{Fleet, Said};
+use super::keeping::Keeping;
 use super::names::{Names, News, Place, Record};
-use super::registrations::{Registrations, Source};
-use super::swarm::{Asker, PeerKey};
+use super::registrations::Registrations;
 use super::swarms::{Announce, Announced, Moved, Swarms};
 use super::tell;
 use super::work::Work;
 use crate::core::fault::Refusal;
-use crate::core::id::{ConnId, InfoHash};
+use crate::core::id::InfoHash;
 use crate::core::io::Outbox;
 use crate::core::report::TrackerRow;
-use crate::core::time::Time;
-use crate::wire::catalogue::entry::{Entry, Listed};
+use crate::core::time::{Span, Time};
+use crate::wire::catalogue::entry::Listed;
 use crate::wire::catalogue::hello::Owner;
 
-/// Peers looked at per second at least; more when there are so many that a round would take long.
-const SWEEP_PEERS_MIN: usize = 10_000;
-/// Seconds for a sweep through all peers.
-const SWEEP_ROUND_S: usize = 8;
+/// Swarms and peers looked at in one slice of a sweep: a few hundred microseconds.
+const SWEEP_SLICE: usize = 10_000;
+/// A sweep through all swarms and peers takes about so long.
+const SWEEP_ROUND: Span = Span::secs(8);
+/// Time between slices, when there are few and when there are very many.
+const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
 /// Entries looked at per second.
 const SWEEP_NAMES: usize = 20_000;
+/// With more peers than this their comings and goings are no longer told one by one.
+const TOLD_PEERS_MAX: usize = 5000;
 /// Steps in which a second forgets what gone nodes had registered.
 const FORGET_STEPS: usize = 4;
 
@@ -32,12 +39,16 @@ pub struct Registry {
     clock: Clock,
     pub swarms: Swarms,
     pub names: Names,
+    pub keeping: Keeping,
     pub fleet: Fleet,
     pub registrations: Registrations,
     /// What is left of this turn for requests and lists.
     pub work: Work,
     /// Bytes kept for all watches.
     pub watch_bytes: usize,
+    /// When the next look at the names is due.
+    names_at: Time,
+    gone: Vec<Moved>,
 }
 
 impl Registry {
@@ -46,10 +57,13 @@ impl Registry {
             clock,
             swarms,
             names,
+            keeping: Keeping::default(),
             fleet: Fleet::default(),
             registrations: Registrations::default(),
             work: Work::default(),
             watch_bytes: 0,
+            names_at: Time::ZERO,
+            gone: Vec::new(),
         }
     }
 
@@ -68,12 +82,26 @@ impl Registry {
         news: &Announce,
         out: &mut Outbox,
     ) -> Result<Announced, Refusal> {
-        let announced = self.swarms.announce(now, news)?;
+        self.settle(now, news.hash, out);
+        let mut announced = self.swarms.announce(now, news)?;
+        if announced.moved.finished {
+            self.keeping.finished(news.hash, self.swarms.scrape(news.hash).1);
+        }
         if let Some(replaced) = &announced.replaced {
             self.told(now, replaced, "replaced", out);
         }
         self.told(now, &announced.moved, "left", out);
+        announced.counts.complete += self.registered(news.hash);
         Ok(announced)
+    }
+
+    fn settle(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
+        let mut gone = std::mem::take(&mut self.gone);
+        self.swarms.settle(now, hash, &mut gone);
+        for moved in gone.drain(..) {
+            self.told(now, &moved, "expired", out);
+        }
+        self.gone = gone;
     }
 
     /// What an announce that was taken says of its node, for those who look at the fleet: nodes of
@@ -92,88 +120,25 @@ impl Registry {
         self.names.of_hash(hash).find_map(|record| record.entry.swarm_hashes().next())
     }
 
-    /// The regular work of a second.
+    /// A slice of the regular work.
     pub fn sweep(&mut self, now: Time, out: &mut Outbox) {
-        let mut gone = Vec::new();
-        let peers = (self.swarms.peers() / SWEEP_ROUND_S).max(SWEEP_PEERS_MIN);
-        self.swarms.sweep(now, peers, &mut gone);
-        for moved in &gone {
-            self.told(now, moved, "expired", out);
+        let mut gone = std::mem::take(&mut self.gone);
+        self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
+        for moved in gone.drain(..) {
+            self.told(now, &moved, "expired", out);
         }
-        for record in self.names.sweep(now, SWEEP_NAMES) {
-            self.removed(&record, out);
+        self.gone = gone;
+        if self.names_at <= now {
+            self.names_at = now + SWEEP_EVERY.1;
+            for record in self.names.sweep(now, SWEEP_NAMES) {
+                self.removed(&record, out);
+            }
         }
         for _ in 0..FORGET_STEPS {
             for hash in self.registrations.forget() {
                 self.sources_changed(now, hash, out);
             }
         }
-    }
-
-    /// A node that is a source of all `hashes` from now on, for the life of its connection.
-    pub fn register(
-        &mut self,
-        now: Time,
-        (conn, source): (ConnId, Source),
-        hashes: &[InfoHash],
-        more: bool,
-        out: &mut Outbox,
-    ) -> Result<(), Refusal> {
-        self.registrations.bind(conn, source, hashes, more)?;
-        for hash in hashes {
-            self.sources_changed(now, *hash, out);
-        }
-        Ok(())
-    }
-
-    /// Offers who has a content to an asker, those who announced first, until `take` has what it
-    /// wants.
-    pub fn sample(
-        &mut self,
-        now: Time,
-        hash: InfoHash,
-        asker: &Asker,
-        take: &mut dyn FnMut(Source) -> bool,
-    ) {
-        let mut wanted = asker.want;
-        self.swarms.sample(now, hash, asker, &mut |peer| {
-            let taken = take(Source { key: peer.key, id: peer.id });
-            wanted = wanted.saturating_sub(usize::from(taken));
-            taken
-        });
-        if asker.complete {
-            return;
-        }
-        let usable = |source: &Source| {
-            source.key != asker.key
-                && source.id != asker.id
-                && source.key.ip().is_ipv4() == asker.v4
-        };
-        let swarms = &self.swarms;
-        for source in self.registrations.sources(hash).filter(usable) {
-            if wanted == 0 {
-                return;
-            }
-            if !swarms.holds(hash, source.key) && take(source) {
-                wanted -= 1;
-            }
-        }
-    }
-
-    /// The counts that an announce or a scrape gives for one info-hash: who announced it and who
-    /// registered it.
-    pub fn scrape(&self, hash: InfoHash) -> (Counts, u32) {
-        let (mut counts, completed) = self.swarms.scrape(hash);
-        let announced = |key| self.swarms.holds(hash, key);
-        counts.complete += self.registrations.count([hash].into_iter(), announced);
-        (counts, completed)
-    }
-
-    /// Nodes by state: those that announce, each once per content, and those that registered.
-    pub fn nodes(&self) -> Counts {
-        let mut nodes = self.swarms.nodes();
-        nodes.complete += self.registrations.nodes() as u32;
-        nodes
     }
 
     /// The tracker in figures; what was answered and dropped is counted elsewhere.
@@ -185,7 +150,14 @@ impl Registry {
             leechers: nodes.incomplete.into(),
             answered,
             dropped,
+            store: self.keeping.row(),
         }
+    }
+
+    /// Time until the next slice.
+    pub fn sweep_every(&self) -> Span {
+        let slices = self.swarms.sweepable().div_ceil(SWEEP_SLICE).max(1) as u64;
+        Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(SWEEP_EVERY.1)
     }
 
     /// A publishing that passed its checks.
@@ -196,7 +168,7 @@ impl Registry {
         out: &mut Outbox,
     ) -> Result<Place, Refusal> {
         news.time_s = self.unix_s(now);
-        news.counts = counts(&self.swarms, &self.registrations, &news.entry);
+        news.counts = sources::counts(&self.swarms, &self.registrations, &news.entry);
         let entry = news.entry.clone();
         let published = self.names.publish(now, news)?;
         for record in &published.gone {
@@ -243,27 +215,6 @@ impl Registry {
         }
     }
 
-    fn recount(&mut self, hash: InfoHash) {
-        let (swarms, registrations) = (&self.swarms, &self.registrations);
-        self.names.recount(hash, |entry| counts(swarms, registrations, entry));
-    }
-
-    /// Names whose content got its first source are shown, those that lost the last one are alone.
-    fn sources_changed(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
-        self.recount(hash);
-        if self.scrape(hash).0.complete > 0 {
-            for place in self.names.got_source(hash, self.clock.unix_s(now)) {
-                if let Some(record) = self.names.get(&place) {
-                    out.tell(tell::name("listed", record));
-                }
-            }
-        } else {
-            let (swarms, registrations) = (&self.swarms, &self.registrations);
-            let still = |entry: &Entry| counts(swarms, registrations, entry).complete > 0;
-            self.names.lost_source(hash, now, still);
-        }
-    }
-
     fn removed(&mut self, record: &Record, out: &mut Outbox) {
         if let (Some(v1), Some(v2)) = (record.entry.v1, record.entry.v2) {
             self.swarms.unlink(v1, v2.truncated());
@@ -290,17 +241,12 @@ impl Registry {
         } else if moved.before != moved.after {
             self.recount(moved.hash);
         }
+        if moved.before == moved.after || self.swarms.peers() > TOLD_PEERS_MAX {
+            return;
+        }
         let name = self.names.of_hash(moved.hash).next().map(|record| record.entry.name.as_str());
         if let Some(event) = tell::peer(moved, name, why_gone) {
             out.tell(event);
         }
     }
-}
-
-/// Who has the content of an entry and who wants it, each node once.
-fn counts(swarms: &Swarms, registrations: &Registrations, entry: &Entry) -> Counts {
-    let mut counts = swarms.counts(entry.v1, entry.v2.map(|hash| hash.truncated()));
-    let announced = |key: PeerKey| entry.swarm_hashes().any(|hash| swarms.holds(hash, key));
-    counts.complete += registrations.count(entry.swarm_hashes(), announced);
-    counts
 }

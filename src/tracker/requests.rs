@@ -51,6 +51,11 @@ pub enum Reply {
     },
 }
 
+/// Whether a request changes the catalogue.
+pub fn writes(request: &Request) -> bool {
+    matches!(request, Request::Publish(_) | Request::Unpublish { .. } | Request::Update { .. })
+}
+
 /// Executes one request.
 pub fn execute(
     registry: &mut Registry,
@@ -59,6 +64,11 @@ pub fn execute(
     request: Request,
     out: &mut Outbox,
 ) -> Reply {
+    if writes(&request)
+        && let Some(refusal) = registry.keeping.refusal()
+    {
+        return Reply::Answer(refusal.into());
+    }
     let answer = match request {
         Request::Ping => Ok(Answer::Pong),
         Request::Publish(publish) => published(registry, now, client, publish, out),

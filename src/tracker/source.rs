@@ -3,6 +3,34 @@
 pub use crate::core::network::public_source;
 use std::net::{IpAddr, SocketAddr};
 
+/// An address, or a /64 of IPv6, for which limits per address count. IPv4 stands in the range of
+/// `::/32`, where no unicast network is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Source(u64);
+
+impl Source {
+    pub fn of(ip: IpAddr) -> Source {
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => Source(u64::from(u32::from(v4))),
+            IpAddr::V6(v6) => Source((u128::from(v6) >> 64) as u64),
+        }
+    }
+
+    /// The source whose limits count: never loopback, and private networks on a `public` tracker
+    /// alone.
+    pub fn limited(ip: IpAddr, public: bool) -> Option<Source> {
+        let counts = match public {
+            true => !ip.is_loopback(),
+            false => public_source(ip).is_some(),
+        };
+        counts.then(|| Source::of(ip))
+    }
+
+    pub fn bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+}
+
 /// Whether a datagram may come from there at all: something that an answer can reach.
 pub fn answerable(from: SocketAddr) -> bool {
     let ip = from.ip().to_canonical();
@@ -28,6 +56,16 @@ pub fn handed(peer: SocketAddr, asker: IpAddr, to: IpAddr, ours: &[IpAddr]) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_an_address_or_a_network_of_64_bits() {
+        let of = |text: &str, public| Source::limited(text.parse().unwrap(), public);
+        assert_eq!(of("127.0.0.1", true).or(of("::1", true)).or(of("10.0.0.1", false)), None);
+        assert_ne!(of("10.0.0.1", true), of("10.0.0.2", true));
+        assert_eq!(of("2001:db8::1", false), of("2001:db8::ffff:2", false));
+        assert_ne!(of("2001:db8::1", false), of("2001:db8:0:1::1", false));
+        assert_eq!(of("::ffff:8.8.8.8", false), of("8.8.8.8", false));
+    }
 
     #[test]
     fn nobody_is_answered_who_cannot_be_a_peer() {

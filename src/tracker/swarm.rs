@@ -1,271 +1,335 @@
 //! One swarm: who announced under one info-hash, from where, and whether they have it all.
 
-use super::mac::ip16;
-use crate::core::id::PeerId;
+use super::members::{Keyed, Members};
+use super::record::{Entry, Family, Record};
+pub use super::record::{Peer, PeerKey, SETTLED};
+use super::sample::{Asker, Candidate, Choice};
+use crate::core::id::InfoHash;
 use crate::core::rng::Rng;
-use crate::core::time::Time;
-use slab::Slab;
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use crate::core::store::SwarmPart;
+use crate::wire::read::Fields;
+use std::net::IpAddr;
 
-/// Identity of a peer within a swarm: its source address in 16 bytes, then the port it announced.
-/// The id it calls itself by proves nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct PeerKey([u8; 16], u16);
-
-impl PeerKey {
-    pub fn new(addr: SocketAddr) -> PeerKey {
-        PeerKey(ip16(addr.ip()), addr.port())
-    }
-
-    pub fn ip(self) -> IpAddr {
-        Ipv6Addr::from(self.0).to_canonical()
-    }
-
-    pub fn addr(self) -> SocketAddr {
-        SocketAddr::new(self.ip(), self.1)
-    }
-
-    fn is_v4(self) -> bool {
-        self.ip().is_ipv4()
-    }
-
-    /// Every key of one address.
-    fn all_of(ip: IpAddr) -> std::ops::RangeInclusive<PeerKey> {
-        PeerKey(ip16(ip), 0)..=PeerKey(ip16(ip), u16::MAX)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub key: PeerKey,
-    pub id: PeerId,
-    pub complete: bool,
-    /// Its completion was counted, or it came complete: either way there is none to count.
-    pub counted: bool,
-    /// Announces heard, up to [`SETTLED`]: a settled peer is not replaced by a new one.
-    pub heard: u8,
-    pub expires: Time,
-    /// Place in the list of its kind.
-    place: u32,
-}
-
-/// Announces after which a peer keeps its place in a full swarm.
-pub const SETTLED: u8 = 3;
+/// Peers of one part of a packed swarm: 50 or 62 KB, a fraction of a millisecond to write.
+pub const PART_PEERS: usize = 1024;
+/// Bytes before the records of a part.
+pub const PART_HEAD_BYTES: usize = 9;
 
 #[derive(Clone, Debug)]
 pub struct Swarm {
-    pub born: Time,
-    /// Downloads that were finished under our eyes.
-    pub completed: u32,
-    peers: Slab<Peer>,
-    at: BTreeMap<PeerKey, u32>,
-    /// Slots of the peers by kind: v4 incomplete, v4 complete, v6 incomplete, v6 complete. Their
-    /// order is free, so that a sample can be drawn by shuffling the front in place.
-    kinds: [Vec<u32>; 4],
+    pub hash: InfoHash,
+    /// Unix second of the first announce.
+    pub born_s: u32,
+    /// Downloads that were finished under our eyes, as far as the records know of them.
+    pub finished: u32,
+    /// What an earlier run counted: its records may be older than its count.
+    finished_before: u32,
+    /// Among those that changed since they were last written.
+    pub noted: bool,
+    /// Among those that are kept for their count of completions alone.
+    pub parked: bool,
+    v4: Members<4>,
+    v6: Option<Box<Members<16>>>,
 }
 
-fn kind(v4: bool, complete: bool) -> usize {
-    usize::from(!v4) * 2 + usize::from(complete)
+/// What became of a peer that announced again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refreshed {
+    pub was_complete: bool,
+    /// It finished its download just now.
+    pub finished: bool,
 }
 
 impl Swarm {
-    pub fn new(born: Time) -> Swarm {
+    pub fn new(hash: InfoHash, born_s: u32) -> Swarm {
         Swarm {
-            born,
-            completed: 0,
-            peers: Slab::new(),
-            at: BTreeMap::new(),
-            kinds: Default::default(),
+            hash,
+            born_s,
+            finished: 0,
+            finished_before: 0,
+            noted: false,
+            parked: false,
+            v4: Members::default(),
+            v6: None,
         }
     }
 
+    /// One without peers that an earlier run counted for; kept for that alone.
+    pub fn remembered(hash: InfoHash, completed: u32) -> Swarm {
+        let (finished, finished_before) = (completed, completed);
+        // Its age is not known: it begins with its first peer.
+        Swarm { finished, finished_before, parked: true, ..Swarm::new(hash, u32::MAX) }
+    }
+
+    /// Downloads that were finished, each counted once (BEP 15 scrape). A peer that finished, was
+    /// counted, and whose record was not written before a crash finishes again: that is not seen
+    /// above the count that was.
+    pub fn completed(&self) -> u32 {
+        self.finished.max(self.finished_before)
+    }
+
     pub fn len(&self) -> usize {
-        self.peers.len()
+        self.v4.len() + self.v6.as_ref().map_or(0, |v6| v6.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.peers.is_empty()
+        self.len() == 0
     }
 
     /// Peers that have it all, both families.
     pub fn complete(&self) -> u32 {
-        (self.kinds[1].len() + self.kinds[3].len()) as u32
+        self.v4.complete() + self.v6.as_ref().map_or(0, |v6| v6.complete())
     }
 
     pub fn incomplete(&self) -> u32 {
-        (self.kinds[0].len() + self.kinds[2].len()) as u32
+        self.len() as u32 - self.complete()
     }
 
-    pub fn get(&self, key: PeerKey) -> Option<&Peer> {
-        self.peers.get(*self.at.get(&key)? as usize)
+    /// No peer is over before this Unix second.
+    pub fn earliest_s(&self) -> u32 {
+        self.v4.earliest_s().min(self.v6.as_ref().map_or(u32::MAX, |v6| v6.earliest_s()))
     }
 
-    /// How many peers announced from `ip`, counting no further than `most`.
-    pub fn of_address(&self, ip: IpAddr, most: usize) -> usize {
-        self.at.range(PeerKey::all_of(ip)).take(most).count()
+    /// Whether a peer is there, and complete.
+    pub fn standing(&self, key: PeerKey, keyed: &Keyed) -> Option<bool> {
+        let port = key.addr().port().to_be_bytes();
+        match key.ip() {
+            IpAddr::V4(ip) => {
+                self.v4.get(self.v4.find(&ip.octets(), port, keyed)?).map(Record::complete)
+            }
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.as_ref()?;
+                v6.get(v6.find(&ip.octets(), port, keyed)?).map(Record::complete)
+            }
+        }
     }
 
-    pub fn addrs(&self) -> impl Iterator<Item = (PeerKey, bool)> {
-        self.peers.iter().map(|(_, peer)| (peer.key, peer.complete))
+    /// How many peers come from the limited source of `ip`; 0 when no limit counts for it.
+    pub fn of_source(&self, ip: IpAddr, keyed: &Keyed) -> usize {
+        match ip {
+            IpAddr::V4(ip) => self.v4.of_source(&ip.octets(), keyed),
+            IpAddr::V6(ip) => self.v6.as_ref().map_or(0, |v6| v6.of_source(&ip.octets(), keyed)),
+        }
+    }
+
+    pub fn peers(&self) -> impl Iterator<Item = Peer> {
+        let v6 = self.v6.iter().flat_map(|v6| v6.records()).map(Record::peer);
+        self.v4.records().iter().map(Record::peer).chain(v6)
     }
 
     /// Adds a peer that is not there yet.
-    pub fn insert(&mut self, key: PeerKey, id: PeerId, complete: bool, expires: Time) {
-        let peer =
-            Peer { key, id, complete, counted: complete, heard: 1, expires, place: u32::MAX };
-        let slot = self.peers.insert(peer) as u32;
-        self.at.insert(key, slot);
-        self.list(slot);
-    }
-
-    /// An announce of a peer that is there. Returns whether it finished its download just now.
-    pub fn refresh(&mut self, key: PeerKey, id: PeerId, complete: bool, expires: Time) -> bool {
-        let Some(&slot) = self.at.get(&key) else { return false };
-        let Some(peer) = self.peers.get_mut(slot as usize) else { return false };
-        peer.id = id;
-        peer.expires = expires;
-        peer.heard = peer.heard.saturating_add(1).min(SETTLED);
-        let finished = complete && !peer.counted;
-        peer.counted |= complete;
-        if peer.complete != complete {
-            self.unlist(slot);
-            if let Some(peer) = self.peers.get_mut(slot as usize) {
-                peer.complete = complete;
+    pub fn insert(&mut self, key: PeerKey, entry: &Entry, keyed: &Keyed) {
+        let port = key.addr().port();
+        match key.ip() {
+            IpAddr::V4(ip) => self.v4.insert(Record::new(ip.octets(), port, entry), keyed),
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.get_or_insert_default();
+                v6.insert(Record::new(ip.octets(), port, entry), keyed);
             }
-            self.list(slot);
         }
-        if finished {
-            self.completed = self.completed.saturating_add(1);
-        }
-        finished
     }
 
-    pub fn remove(&mut self, key: PeerKey) -> Option<Peer> {
-        let slot = self.at.remove(&key)?;
-        self.unlist(slot);
-        self.peers.try_remove(slot as usize)
-    }
-
-    /// Someone who may give way to a newcomer: not settled yet, found within a few tries.
-    pub fn replaceable(&self, rng: &mut Rng) -> Option<PeerKey> {
-        (0..8).find_map(|_| {
-            let slot = rng.below(self.peers.len() as u64) as usize;
-            self.peers.get(slot).filter(|peer| peer.heard < SETTLED).map(|peer| peer.key)
-        })
-    }
-
-    /// The keys of peers in slots `from..from + count` that are over at `now`, into `over`; the
-    /// slot to go on at, or `None` after the last.
-    pub fn expired(
-        &self,
-        now: Time,
-        from: usize,
-        count: usize,
-        over: &mut Vec<PeerKey>,
-    ) -> Option<usize> {
-        let end = from.saturating_add(count).min(self.peers.capacity());
-        let slots = (from..end).filter_map(|slot| self.peers.get(slot));
-        over.extend(slots.filter(|peer| peer.expires <= now).map(|peer| peer.key));
-        (end < self.peers.capacity()).then_some(end)
-    }
-
-    /// Up to `want` live peers of the asker's family, a fresh random choice when there are more.
-    /// A complete asker gets incomplete peers only; an incomplete one gets both kinds, complete
-    /// ones at most half while there are others, so that downloaders find each other too.
-    ///
-    /// `take` says whether it took the peer.
-    pub fn sample(
-        &mut self,
-        now: Time,
-        asker: &Asker,
-        rng: &mut Rng,
-        take: &mut dyn FnMut(&Peer) -> bool,
-    ) {
-        let (few, full) = (kind(asker.v4, false), kind(asker.v4, true));
-        let downloaders = self.kinds[few].len();
-        let seeds = match asker.complete {
-            true => 0,
-            false => {
-                let room = asker.want.saturating_sub(downloaders).max(asker.want.div_ceil(2));
-                room.min(self.kinds[full].len())
+    /// An announce of a peer, if it is there.
+    pub fn refresh(&mut self, key: PeerKey, entry: &Entry, keyed: &Keyed) -> Option<Refreshed> {
+        let port = key.addr().port().to_be_bytes();
+        let refreshed = match key.ip() {
+            IpAddr::V4(ip) => {
+                let at = self.v4.find(&ip.octets(), port, keyed)?;
+                refresh(&mut self.v4, at, entry, keyed)
+            }
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.as_mut()?;
+                let at = v6.find(&ip.octets(), port, keyed)?;
+                refresh(v6, at, entry, keyed)
             }
         };
-        let given = self.draw(now, full, seeds, asker, rng, take);
-        self.draw(now, few, asker.want.saturating_sub(given), asker, rng, take);
+        if refreshed.finished {
+            crate::mark!("B14");
+            self.finished = self.finished.saturating_add(1);
+        }
+        Some(refreshed)
     }
 
-    /// Shuffles the front of one list (Fisher and Yates) and offers what stands there until `want`
-    /// are taken; gives up early where hardly anyone is fit to be given.
-    fn draw(
+    /// Whether the peer that is removed was complete; `None` when it is not there.
+    pub fn remove(&mut self, key: PeerKey, keyed: &Keyed) -> Option<bool> {
+        let port = key.addr().port().to_be_bytes();
+        match key.ip() {
+            IpAddr::V4(ip) => {
+                let at = self.v4.find(&ip.octets(), port, keyed)?;
+                self.v4.remove(at, keyed).map(|record| record.complete())
+            }
+            IpAddr::V6(ip) => {
+                let v6 = self.v6.as_mut()?;
+                let at = v6.find(&ip.octets(), port, keyed)?;
+                let gone = v6.remove(at, keyed).map(|record| record.complete());
+                self.v6.take_if(|v6| v6.is_empty());
+                gone
+            }
+        }
+    }
+
+    /// Any peer, and how often it was heard.
+    pub fn any(&self, rng: &mut Rng) -> Option<(PeerKey, u8)> {
+        let at = rng.below(self.len() as u64) as usize;
+        match self.v4.get(at) {
+            Some(record) => Some((record.key(), record.heard())),
+            None => {
+                let record = self.v6.as_ref()?.get(at.checked_sub(self.v4.len())?)?;
+                Some((record.key(), record.heard()))
+            }
+        }
+    }
+
+    /// The keys of up to `most` peers at `from..from + count` that are over at `now_s`, into
+    /// `over`; the place to go on at, or `None` after the last. IPv6 peers stand behind the others.
+    pub fn over(
         &mut self,
-        now: Time,
-        kind: usize,
-        want: usize,
+        now_s: u32,
+        (from, count, most): (usize, usize, usize),
+        over: &mut Vec<PeerKey>,
+    ) -> Option<usize> {
+        let first = self.v4.len();
+        if from < first || from == 0 {
+            let next = self.v4.over(now_s, (from, count, most), over, Record::key);
+            if next.is_some() {
+                return next;
+            }
+        }
+        let v6 = self.v6.as_mut()?;
+        let done = first.saturating_sub(from);
+        let part = (from.saturating_sub(first), count.saturating_sub(done), most);
+        Some(v6.over(now_s, part, over, Record::key)? + first)
+    }
+
+    /// Offers peers to an asker until `take` took what it wants.
+    pub fn sample(
+        &self,
+        choice: &mut Choice<'_>,
         asker: &Asker,
-        rng: &mut Rng,
-        take: &mut dyn FnMut(&Peer) -> bool,
-    ) -> usize {
-        let count = self.kinds[kind].len();
-        let mut given = 0;
-        for front in 0..count.min(want.saturating_mul(4).saturating_add(16)) {
-            if given == want {
-                break;
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
+    ) {
+        match (asker.v4, &self.v6) {
+            (true, _) => choice.of(&self.v4, asker, take),
+            (false, Some(v6)) => choice.of(v6, asker, take),
+            (false, None) => {}
+        }
+    }
+
+    /// Appends the peers in parts; one empty part if there are none. A part is its head (bytes of
+    /// an address, [`Swarm::finished`] of the records, Unix second of the first announce), then
+    /// records.
+    pub fn pack(&self, out: &mut Vec<SwarmPart>) {
+        let from = out.len();
+        self.pack_family(&self.v4, from, out);
+        if let Some(v6) = &self.v6 {
+            self.pack_family(v6, from, out);
+        }
+        match out.get_mut(from..).and_then(|parts| parts.last_mut()) {
+            Some(part) => part.last = true,
+            None => {
+                out.push(SwarmPart { hash: self.hash, part: 0, last: true, packed: Vec::new() });
             }
-            let chosen = front + rng.below((count - front) as u64) as usize;
-            self.swap(kind, front, chosen);
-            let slot = self.kinds[kind].get(front).copied().unwrap_or(u32::MAX);
-            let Some(peer) = self.peers.get(slot as usize) else { continue };
-            let itself = peer.key == asker.key || peer.id == asker.id;
-            if !itself && peer.expires > now && take(peer) {
-                given += 1;
+        }
+    }
+
+    fn pack_family<const N: usize>(
+        &self,
+        members: &Members<N>,
+        from: usize,
+        out: &mut Vec<SwarmPart>,
+    ) where
+        [u8; N]: Family,
+    {
+        for records in members.records().chunks(PART_PEERS) {
+            let bytes = PART_HEAD_BYTES + records.len() * Record::<N>::BYTES;
+            let mut packed = Vec::with_capacity(bytes);
+            packed.push(N as u8);
+            packed.extend_from_slice(&self.finished.to_be_bytes());
+            packed.extend_from_slice(&self.born_s.to_be_bytes());
+            records.iter().for_each(|record| record.write(&mut packed));
+            let part = (out.len() - from) as u32;
+            out.push(SwarmPart { hash: self.hash, part, last: false, packed });
+        }
+    }
+
+    /// Takes up to `room` peers of a part whose time is not over at the Unix second `now_s`, and
+    /// adds them to `peers`. `None` when some were left out, or the bytes are no part.
+    pub fn unpack(
+        &mut self,
+        bytes: &[u8],
+        (now_s, room): (u32, usize),
+        keyed: &Keyed,
+        peers: &mut Vec<Peer>,
+    ) -> Option<()> {
+        let mut fields = Fields(bytes);
+        let family = fields.u8()?;
+        let (finished, born_s) = (fields.u32()?, fields.u32()?);
+        let before = self.len();
+        let whole = match family {
+            4 => take_in(&mut self.v4, &mut fields, (now_s, room), keyed, peers),
+            16 => {
+                let v6 = self.v6.get_or_insert_default();
+                let whole = take_in(v6, &mut fields, (now_s, room), keyed, peers);
+                self.v6.take_if(|v6| v6.is_empty());
+                whole
             }
+            _ => None,
+        };
+        if self.len() > before {
+            // Parts that were written at different times: the one that knew least is right, for
+            // what is counted once more below the durable count does not show.
+            self.finished = if before == 0 { finished } else { self.finished.min(finished) };
+            self.born_s = self.born_s.min(born_s);
         }
-        given
-    }
-
-    fn swap(&mut self, kind: usize, a: usize, b: usize) {
-        if a != b && a.max(b) < self.kinds[kind].len() {
-            self.kinds[kind].swap(a, b);
-            self.place(kind, a);
-            self.place(kind, b);
-        }
-    }
-
-    /// Writes into a peer where it stands in its list.
-    fn place(&mut self, kind: usize, place: usize) {
-        if let Some(slot) = self.kinds[kind].get(place)
-            && let Some(peer) = self.peers.get_mut(*slot as usize)
-        {
-            peer.place = place as u32;
-        }
-    }
-
-    fn list(&mut self, slot: u32) {
-        let Some(peer) = self.peers.get_mut(slot as usize) else { return };
-        let list = &mut self.kinds[kind(peer.key.is_v4(), peer.complete)];
-        peer.place = list.len() as u32;
-        list.push(slot);
-    }
-
-    fn unlist(&mut self, slot: u32) {
-        let Some(peer) = self.peers.get(slot as usize) else { return };
-        let (kind, place) = (kind(peer.key.is_v4(), peer.complete), peer.place as usize);
-        if place < self.kinds[kind].len() {
-            self.kinds[kind].swap_remove(place);
-            self.place(kind, place);
-        }
+        whole
     }
 }
 
-/// Who asks for peers, and what for.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker {
-    pub key: PeerKey,
-    pub id: PeerId,
-    pub complete: bool,
-    /// The family of its addresses: the answer holds no other.
-    pub v4: bool,
-    /// Peers wanted.
-    pub want: usize,
+fn take_in<const N: usize>(
+    members: &mut Members<N>,
+    fields: &mut Fields<'_>,
+    (now_s, mut room): (u32, usize),
+    keyed: &Keyed,
+    peers: &mut Vec<Peer>,
+) -> Option<()>
+where
+    [u8; N]: Family,
+{
+    let mut whole = Some(());
+    while !fields.0.is_empty() {
+        let record = Record::<N>::read(fields)?.heard_by(now_s);
+        let there = members.find(record.ip_bytes(), record.port_bytes(), keyed);
+        if record.over_s() <= now_s || there.is_some() || room == 0 {
+            whole = None;
+            continue;
+        }
+        room -= 1;
+        peers.push(record.peer());
+        members.insert(record, keyed);
+    }
+    whole
+}
+
+/// A peer that calls itself by another id is another run: what it finishes counts again.
+fn refresh<const N: usize>(
+    members: &mut Members<N>,
+    at: usize,
+    entry: &Entry,
+    keyed: &Keyed,
+) -> Refreshed
+where
+    [u8; N]: Family,
+{
+    let mut refreshed = Refreshed { was_complete: false, finished: false };
+    members.change(at, keyed, |record| {
+        refreshed.was_complete = record.complete();
+        let same_run = record.id() == entry.id;
+        // A datagram that came twice changes nothing.
+        crate::mark!("B21");
+        record.enter(entry);
+        let counted = record.counted() && same_run;
+        refreshed.finished = record.complete() && same_run && !counted;
+        record.set_counted(counted || record.complete());
+    });
+    refreshed
 }

@@ -1,26 +1,30 @@
 //! The table of swarms: who announced what. Counters are kept as peers come and go, never
 //! recounted, and a node that announces one content under two info-hashes is counted once.
 
+mod linked;
+mod packed;
+mod sweep;
+
+pub use super::admission::Bounds;
+use super::admission::{Gate, Room};
+use super::changes::Changes;
+use super::clock::Clock;
 use super::counts::{Counts, Standing};
 use super::interval::{self, Asker as Rhythm};
+use super::members::Keyed;
 use super::pairs::{Pair, Pairs};
-use super::source::public_source;
-use super::swarm::{Asker, Peer, PeerKey, Swarm};
+use super::record::{Entry, Peer, PeerKey, Progress};
+use super::sample::{Asker, Candidate, Choice};
+use super::shares::Shares;
+use super::sites::{Near, Sites};
+use super::source::Source;
+use super::swarm::Swarm;
+use super::table::Table;
 use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::rng::Rng;
-use crate::core::time::Time;
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-/// Peers in all swarms together: about 100 bytes each.
-pub const PEERS_MAX: usize = 4_000_000;
-/// Peers of one swarm.
-pub const SWARM_PEERS_MAX: usize = 20_000;
-/// Entries of one public address (or IPv6 /64) in all swarms together.
-pub const ADDRESS_ENTRIES_MAX: u32 = 4096;
-/// Peers of one public address in one swarm.
-pub const ADDRESS_PEERS_MAX: usize = 8;
+use crate::core::time::{Span, Time};
+use std::collections::VecDeque;
 
 /// One announce, as far as the table cares.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +32,14 @@ pub struct Announce {
     pub hash: InfoHash,
     pub key: PeerKey,
     pub id: PeerId,
-    pub complete: bool,
+    pub progress: Progress,
     pub stopped: bool,
+}
+
+impl Announce {
+    pub fn complete(&self) -> bool {
+        self.progress.left == 0
+    }
 }
 
 /// What became of one peer.
@@ -52,77 +62,81 @@ pub struct Moved {
 #[derive(Clone, Copy, Debug)]
 pub struct Announced {
     pub moved: Moved,
-    /// Who gave way, where the swarm was full.
+    /// Who gave way, where there was no room.
     pub replaced: Option<Moved>,
     /// Seconds until the next announce.
     pub interval_s: u64,
-}
-
-/// Most peers of the table and of one swarm.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bounds {
-    pub peers: usize,
-    pub swarm_peers: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Bounds {
-        Bounds { peers: PEERS_MAX, swarm_peers: SWARM_PEERS_MAX }
-    }
-}
-
-enum Room {
-    Free,
-    Replace(PeerKey),
-    /// The newcomer is answered and not listed.
-    None,
-}
-
-fn refuse(what: &'static str) -> Refusal {
-    // An error of BEP 15 has no code.
-    Refusal { code: 0, what }
+    /// The counts of the swarm, as every client of BEP 15 expects them.
+    pub counts: Counts,
 }
 
 #[derive(Debug)]
 pub struct Swarms {
     bounds: Bounds,
-    table: BTreeMap<InfoHash, Swarm>,
+    clock: Clock,
+    table: Table,
     pairs: Pairs,
-    /// Entries per public address.
-    entries: BTreeMap<IpAddr, u32>,
+    sites: Sites,
+    shares: Shares,
     peers: usize,
+    /// Swarms without peers that are kept for their count of completions, oldest first.
+    parked: VecDeque<InfoHash>,
+    changes: Changes,
     /// Nodes, each once per content.
     nodes: Counts,
     rng: Rng,
-    /// Where the sweep goes on: swarm and slot.
-    sweep_at: Option<(InfoHash, usize)>,
+    /// Where the sweep goes on: place of a swarm, and of a peer in it.
+    sweep_at: (usize, usize),
+    far: Vec<u32>,
+    over: Vec<PeerKey>,
 }
 
 impl Swarms {
-    pub fn new(rng: Rng, bounds: Bounds) -> Swarms {
+    pub fn new(clock: Clock, mut rng: Rng, bounds: Bounds) -> Swarms {
+        let key = (rng.next_u64(), rng.next_u64());
         Swarms {
             bounds,
-            table: BTreeMap::new(),
+            clock,
+            table: Table::new(Keyed { key, public: bounds.public }),
             pairs: Pairs::default(),
-            entries: BTreeMap::new(),
+            sites: Sites::default(),
+            shares: Shares::default(),
             peers: 0,
+            parked: VecDeque::new(),
+            changes: Changes::default(),
             nodes: Counts::default(),
             rng,
-            sweep_at: None,
+            sweep_at: (0, 0),
+            far: Vec::new(),
+            over: Vec::new(),
         }
+    }
+
+    /// Peers of one site are given to each other first.
+    pub fn name_sites(&mut self, sites: Sites) {
+        self.sites = sites;
+    }
+
+    fn now_s(&self, now: Time) -> u32 {
+        u32::try_from(self.clock.unix_s(now)).unwrap_or(u32::MAX)
     }
 
     pub fn peers(&self) -> usize {
         self.peers
     }
 
-    /// Swarms with at least one peer.
+    /// Swarms and peers that a whole sweep looks at.
+    pub fn sweepable(&self) -> usize {
+        self.table.swarms() + self.peers
+    }
+
+    /// Swarms, those that wait empty among them.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.table.swarms()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
     }
 
     /// Nodes by state, each once per content.
@@ -132,9 +146,8 @@ impl Swarms {
 
     /// The counts of one swarm, and how many downloads finished in it (BEP 15 scrape).
     pub fn scrape(&self, hash: InfoHash) -> (Counts, u32) {
-        let Some(swarm) = self.table.get(&hash) else { return Default::default() };
-        let counts = Counts { complete: swarm.complete(), incomplete: swarm.incomplete() };
-        (counts, swarm.completed)
+        let Some(swarm) = self.table.get(hash) else { return Default::default() };
+        (counts(swarm), swarm.completed())
     }
 
     /// The counts of a content with the given identities, each node once.
@@ -153,97 +166,119 @@ impl Swarms {
         }
     }
 
-    /// From now on the two hashes are one content for the counts, unless one of them already
-    /// belongs to another pair.
-    pub fn link(&mut self, one: InfoHash, other: InfoHash) {
-        let union = self.union(one, other);
-        let sum = self.sum(one, other);
-        if self.pairs.link(one, other, union) {
-            self.exchange(sum, union);
-        }
-    }
-
-    /// Takes back [`Swarms::link`].
-    pub fn unlink(&mut self, one: InfoHash, other: InfoHash) {
-        let sum = self.sum(one, other);
-        if let Some(union) = self.pairs.unlink(one, other) {
-            self.exchange(union, sum);
-        }
-    }
-
-    fn exchange(&mut self, old: Counts, new: Counts) {
-        let nodes = &mut self.nodes;
-        nodes.complete = (nodes.complete + new.complete).saturating_sub(old.complete);
-        nodes.incomplete = (nodes.incomplete + new.incomplete).saturating_sub(old.incomplete);
-    }
-
-    fn sum(&self, one: InfoHash, other: InfoHash) -> Counts {
-        let (a, b) = (self.scrape(one).0, self.scrape(other).0);
-        Counts { complete: a.complete + b.complete, incomplete: a.incomplete + b.incomplete }
-    }
-
-    fn union(&self, one: InfoHash, other: InfoHash) -> Counts {
-        let mut counts = Counts::default();
-        for (key, complete) in self.table.get(&one).iter().flat_map(|swarm| swarm.addrs()) {
-            let there = self.complete_in(Some(other), key);
-            counts.moved(Standing::Absent, Standing::of(Some(complete), there));
-        }
-        for (key, complete) in self.table.get(&other).iter().flat_map(|swarm| swarm.addrs()) {
-            if self.complete_in(Some(one), key).is_none() {
-                counts.moved(Standing::Absent, Standing::of(Some(complete), None));
-            }
-        }
-        counts
-    }
-
     fn complete_in(&self, hash: Option<InfoHash>, key: PeerKey) -> Option<bool> {
-        Some(self.table.get(&hash?)?.get(key)?.complete)
+        self.table.get(hash?)?.standing(key, self.table.keyed())
     }
 
     /// Whether a peer is in a swarm.
     pub fn holds(&self, hash: InfoHash, key: PeerKey) -> bool {
-        self.table.get(&hash).is_some_and(|swarm| swarm.get(key).is_some())
+        self.complete_in(Some(hash), key).is_some()
     }
 
     /// Takes an announce.
     pub fn announce(&mut self, now: Time, news: &Announce) -> Result<Announced, Refusal> {
-        let here = self.table.get(&news.hash).and_then(|swarm| swarm.get(news.key));
-        let before = here.map(|peer| peer.complete);
-        let (age, size) = match self.table.get(&news.hash) {
-            Some(swarm) => (now.since(swarm.born), swarm.len() as u64),
-            None => (crate::core::time::Span::ZERO, 0),
-        };
-        let rhythm = Rhythm { lmk: news.id.is_lmk(), complete: news.complete };
-        let seconds = interval::interval_s(rhythm, age, size, self.peers as u64);
-        let expires = now + interval::expiry(rhythm.lmk, seconds);
-        let mut replaced = None;
-        let done = |moved, replaced| Ok(Announced { moved, replaced, interval_s: seconds });
+        let now_s = self.now_s(now);
+        let place = self.table.place(news.hash);
+        let interval_s = self.interval_s(now_s, news, place);
         if news.stopped {
-            return done(self.remove(news.hash, news.key), replaced);
+            crate::mark!("B15");
+            let moved = self.remove(news.hash, news.key);
+            let counts = self.scrape(news.hash).0;
+            return Ok(Announced { moved, replaced: None, interval_s, counts });
         }
-        if before.is_none() {
-            match self.admit(news)? {
-                Room::Free => {}
-                Room::Replace(key) => replaced = Some(self.remove(news.hash, key)),
-                Room::None => return done(self.unmoved(news.hash, news.key), replaced),
-            }
+        // Records count whole seconds: the one that has begun is given on top.
+        let begun = u64::from(now.since(Time(now.secs() * 1_000_000_000)) > Span::ZERO);
+        let lifetime = interval::expiry(news.id.is_lmk(), interval_s).as_secs() + begun;
+        let lifetime_s = u16::try_from(lifetime).unwrap_or(u16::MAX);
+        let entry = Entry { id: news.id, progress: news.progress, now_s, lifetime_s };
+        if let Some((moved, counts)) = place.and_then(|place| self.refresh(place, news, &entry)) {
+            return Ok(Announced { moved, replaced: None, interval_s, counts });
         }
-        let swarm = self.table.entry(news.hash).or_insert_with(|| Swarm::new(now));
+        let room = self.gate().admit(news.hash, news.key)?;
+        let replaced = match room {
+            Room::Replace(hash, key) => Some(self.remove(hash, key)),
+            Room::Free | Room::None => None,
+        };
+        let moved = match room {
+            Room::None => self.unmoved(news.hash, news.key),
+            Room::Free | Room::Replace(..) => self.enter(news, &entry),
+        };
+        let counts = self.scrape(news.hash).0;
+        Ok(Announced { moved, replaced, interval_s, counts })
+    }
+
+    fn gate(&mut self) -> Gate<'_> {
+        Gate {
+            bounds: &self.bounds,
+            table: &self.table,
+            shares: &self.shares,
+            rng: &mut self.rng,
+            peers: self.peers,
+        }
+    }
+
+    fn interval_s(&mut self, now_s: u32, news: &Announce, place: Option<usize>) -> u64 {
+        let (age_s, size) = match place.and_then(|place| self.table.at(place)) {
+            Some(swarm) => (now_s.saturating_sub(swarm.born_s), swarm.len() as u64),
+            None => (0, 0),
+        };
+        let rhythm = Rhythm { lmk: news.id.is_lmk(), complete: news.complete() };
+        let size = interval::Size { age_s: age_s.into(), peers: size, total: self.peers as u64 };
+        let seconds = interval::interval_s(rhythm, size, self.bounds.interval_s);
+        interval::jittered(rhythm, seconds, &mut self.rng)
+    }
+
+    /// An announce of a peer that is there; the counts of the swarm afterwards.
+    fn refresh(&mut self, place: usize, news: &Announce, entry: &Entry) -> Option<(Moved, Counts)> {
+        let keyed = *self.table.keyed();
+        let swarm = self.table.at_mut(place)?;
         let sources = swarm.complete();
-        let mut finished = false;
-        if before.is_some() {
-            finished = swarm.refresh(news.key, news.id, news.complete, expires);
-        } else {
-            swarm.insert(news.key, news.id, news.complete, expires);
-            self.peers += 1;
-            if let Some(source) = public_source(news.key.ip()) {
-                *self.entries.entry(source).or_default() += 1;
-            }
-        }
+        let refreshed = swarm.refresh(news.key, entry, &keyed)?;
         let source_changed = (sources == 0) != (swarm.complete() == 0);
-        let mut moved = self.moved(news.hash, news.key, before, Some(news.complete));
-        (moved.finished, moved.source_changed) = (finished, source_changed);
-        done(moved, replaced)
+        note(&mut self.changes, swarm, self.bounds.peers);
+        let counts = counts(swarm);
+        let (before, after) = (refreshed.was_complete, news.complete());
+        let mut moved = match (before == after, self.pairs.twin(news.hash)) {
+            // By far the most of what a tracker hears: no further look-up for it.
+            (true, None) => {
+                let standing = Standing::of(Some(after), None);
+                let (before, after) = (standing, standing);
+                Moved {
+                    hash: news.hash,
+                    key: news.key,
+                    before,
+                    after,
+                    finished: false,
+                    source_changed: false,
+                    counts,
+                }
+            }
+            (true, Some(_)) => self.unmoved(news.hash, news.key),
+            (false, _) => self.moved(news.hash, news.key, Some(before), Some(after)),
+        };
+        (moved.finished, moved.source_changed) = (refreshed.finished, source_changed);
+        Some((moved, counts))
+    }
+
+    /// A peer that is not there enters.
+    fn enter(&mut self, news: &Announce, entry: &Entry) -> Moved {
+        let keyed = *self.table.keyed();
+        let place = match self.table.place(news.hash) {
+            Some(place) => place,
+            None => self.table.insert(Swarm::new(news.hash, entry.now_s)),
+        };
+        let mut source_changed = false;
+        if let Some(swarm) = self.table.at_mut(place) {
+            let sources = swarm.complete();
+            swarm.born_s = swarm.born_s.min(entry.now_s);
+            swarm.insert(news.key, entry, &keyed);
+            source_changed = (sources == 0) != (swarm.complete() == 0);
+            note(&mut self.changes, swarm, self.bounds.peers);
+        }
+        self.peers += 1;
+        self.shares.add(Source::limited(news.key.ip(), self.bounds.public));
+        self.unpark();
+        Moved { source_changed, ..self.moved(news.hash, news.key, None, Some(news.complete())) }
     }
 
     /// Offers live peers to an asker until `take` has what it wants.
@@ -254,83 +289,45 @@ impl Swarms {
         asker: &Asker,
         take: &mut dyn FnMut(&Peer) -> bool,
     ) {
-        if let Some(swarm) = self.table.get_mut(&hash) {
-            swarm.sample(now, asker, &mut self.rng, take);
-        }
+        self.choose(now, hash, asker, &mut |candidate| {
+            candidate.peer().is_some_and(|peer| take(&peer))
+        });
+    }
+
+    /// The same without copying what nobody looks at.
+    pub fn choose(
+        &mut self,
+        now: Time,
+        hash: InfoHash,
+        asker: &Asker,
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
+    ) {
+        let now_s = self.now_s(now);
+        let Some(swarm) = self.table.get(hash) else { return };
+        let near = Near::new(&self.sites, asker.key.ip());
+        let mut choice = Choice { now_s, near, rng: &mut self.rng, far: &mut self.far };
+        swarm.sample(&mut choice, asker, take);
     }
 
     /// Removes a peer; nothing happens when it is not there.
     pub fn remove(&mut self, hash: InfoHash, key: PeerKey) -> Moved {
-        let Some(swarm) = self.table.get_mut(&hash) else { return self.unmoved(hash, key) };
+        let keyed = *self.table.keyed();
+        let place = self.table.place(hash);
+        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else {
+            return self.unmoved(hash, key);
+        };
         let sources = swarm.complete();
-        let Some(peer) = swarm.remove(key) else { return self.unmoved(hash, key) };
+        let Some(was_complete) = swarm.remove(key, &keyed) else {
+            return self.unmoved(hash, key);
+        };
         let source_changed = sources > 0 && swarm.complete() == 0;
+        note(&mut self.changes, swarm, self.bounds.peers);
         if swarm.is_empty() {
-            self.table.remove(&hash);
+            self.emptied(hash);
         }
         self.peers = self.peers.saturating_sub(1);
-        if let Some(source) = public_source(key.ip())
-            && let Some(count) = self.entries.get_mut(&source)
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.entries.remove(&source);
-            }
-        }
-        let mut moved = self.moved(hash, key, Some(peer.complete), None);
-        moved.source_changed = source_changed;
-        moved
-    }
-
-    /// Looks at up to `slots` places for peers whose time is over and removes them into `gone`,
-    /// going on where the last sweep ended.
-    pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) {
-        let mut over = Vec::new();
-        let mut rounds = self.table.len();
-        while slots > 0 && rounds > 0 {
-            let from = self.sweep_at.unwrap_or((InfoHash([0; 20]), 0));
-            let Some((&hash, swarm)) = self.table.range(from.0..).next() else {
-                if self.sweep_at.take().is_none() {
-                    break;
-                }
-                continue;
-            };
-            let first = if hash == from.0 { from.1 } else { 0 };
-            let next = swarm.expired(now, first, slots, &mut over);
-            slots = slots.saturating_sub(swarm.len().max(1));
-            self.sweep_at = match next {
-                Some(slot) => Some((hash, slot)),
-                None => successor(hash).map(|after| (after, 0)),
-            };
-            rounds -= usize::from(next.is_none());
-            for key in over.drain(..) {
-                gone.push(self.remove(hash, key));
-            }
-        }
-    }
-
-    /// Whether a peer that is not in the swarm may enter. A full swarm makes room by replacing one
-    /// that has not settled.
-    fn admit(&mut self, news: &Announce) -> Result<Room, Refusal> {
-        let swarm = self.table.get(&news.hash);
-        if let Some(source) = public_source(news.key.ip()) {
-            if self.entries.get(&source).copied().unwrap_or(0) >= ADDRESS_ENTRIES_MAX {
-                return Err(refuse("too many torrents from your address"));
-            }
-            let there = swarm.map(|s| s.of_address(news.key.ip(), ADDRESS_PEERS_MAX));
-            if there.unwrap_or(0) >= ADDRESS_PEERS_MAX {
-                return Err(refuse("too many peers from your address"));
-            }
-        }
-        let full = self.peers >= self.bounds.peers;
-        if !full && swarm.is_none_or(|swarm| swarm.len() < self.bounds.swarm_peers) {
-            return Ok(Room::Free);
-        }
-        match swarm.and_then(|swarm| swarm.replaceable(&mut self.rng)) {
-            Some(key) => Ok(Room::Replace(key)),
-            None if full => Err(refuse("tracker is full, try later")),
-            None => Ok(Room::None),
-        }
+        self.shares.take(Source::limited(key.ip(), self.bounds.public));
+        Moved { source_changed, ..self.moved(hash, key, Some(was_complete), None) }
     }
 
     fn unmoved(&self, hash: InfoHash, key: PeerKey) -> Moved {
@@ -372,14 +369,12 @@ impl Swarms {
     }
 }
 
-/// The info-hash that follows in order; `None` after the last.
-fn successor(InfoHash(mut bytes): InfoHash) -> Option<InfoHash> {
-    for byte in bytes.iter_mut().rev() {
-        let (next, carry) = byte.overflowing_add(1);
-        *byte = next;
-        if !carry {
-            return Some(InfoHash(bytes));
-        }
+fn counts(swarm: &Swarm) -> Counts {
+    Counts { complete: swarm.complete(), incomplete: swarm.incomplete() }
+}
+
+fn note(changes: &mut Changes, swarm: &mut Swarm, most: usize) {
+    if changes.is_kept() && !swarm.noted {
+        swarm.noted = changes.note(swarm.hash, most);
     }
-    None
 }

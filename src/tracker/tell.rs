@@ -1,6 +1,7 @@
 //! The lines a tracker says, one per thing that happened.
 
 use super::counts::Standing;
+use super::keeping::Turn;
 use super::names::{Life, Record};
 use super::plan::TrackerPlan;
 use super::swarms::Moved;
@@ -47,6 +48,20 @@ pub fn name(kind: &'static str, record: &Record) -> Event {
         _ => Event::info(kind, line),
     };
     event.text("name", name).number("size", size)
+}
+
+/// Whether changes are saved.
+pub fn saving(turn: Turn) -> Event {
+    match turn {
+        Turn::NotSaving(why) => {
+            let line = format!(
+                "{why}; what is known is served on, publishing is refused, tried again every {}",
+                super::keeping::RETRY
+            );
+            Event::error("database", line)
+        }
+        Turn::Saving => Event::info("database", "saving again: everything is kept"),
+    }
 }
 
 /// Where the tracker listens, and what others must type.

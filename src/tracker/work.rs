@@ -8,6 +8,13 @@ pub const REQUEST_STEPS: u64 = 64;
 pub const REQUEST_BYTES_A_STEP: u64 = 256;
 /// Writing one entry of a list.
 pub const ENTRY_STEPS: u64 = 4;
+/// Requests a connection from a public address may spend at once, and what it gets back per second.
+/// Beyond, it waits.
+pub const REQUESTS_BURST: u32 = 400;
+pub const REQUESTS_PER_S: u32 = 200;
+/// The same for loopback and private addresses.
+pub const NEAR_REQUESTS_BURST: u32 = 40_000;
+pub const NEAR_REQUESTS_PER_S: u32 = 20_000;
 
 /// What is left of a turn. It may be overdrawn by one request.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod control;
 pub mod extended;
 pub mod http;
+pub mod meaning;
 pub mod options;
 pub mod peer;
 pub mod peer_framer;

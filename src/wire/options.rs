@@ -9,23 +9,52 @@ const URL_DATA: u8 = 2;
 /// Most bytes of URLData kept, all options together; the rest is left out.
 pub const URL_DATA_BYTES_MAX: usize = 1024;
 
+/// One option as it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opt<'a> {
+    /// Nothing is read after it.
+    End,
+    Nop,
+    UrlData(&'a [u8]),
+    /// Type and data.
+    Other(u8, &'a [u8]),
+    /// The end of the datagram cuts it off; nothing comes after it.
+    Cut,
+}
+
+/// The options of a list with the place where each begins.
+pub fn walk(options: &[u8]) -> impl Iterator<Item = (usize, Opt<'_>)> {
+    let mut fields = Fields(options);
+    let mut over = false;
+    std::iter::from_fn(move || {
+        let at = options.len() - fields.0.len();
+        let kind = fields.u8().filter(|_| !over)?;
+        let option = match kind {
+            END => Opt::End,
+            NOP => Opt::Nop,
+            _ => match fields.u8().and_then(|len| fields.bytes(usize::from(len))) {
+                Some(data) if kind == URL_DATA => Opt::UrlData(data),
+                Some(data) => Opt::Other(kind, data),
+                None => Opt::Cut,
+            },
+        };
+        over = matches!(option, Opt::End | Opt::Cut);
+        Some((at, option))
+    })
+}
+
 /// The URLData of an option list, joined; empty when there is none. `None` when an option is cut
 /// off by the end of the datagram. Other types are skipped, bytes after EndOfOptions are not read.
 pub fn url_data(options: &[u8]) -> Option<Vec<u8>> {
-    let mut fields = Fields(options);
     let mut joined = Vec::new();
-    while let Some(kind) = fields.u8() {
-        if kind == END {
-            break;
-        }
-        if kind == NOP {
-            continue;
-        }
-        let len = fields.u8()?;
-        let data = fields.bytes(usize::from(len))?;
-        if kind == URL_DATA {
-            let room = URL_DATA_BYTES_MAX.saturating_sub(joined.len());
-            joined.extend_from_slice(data.get(..room).unwrap_or(data));
+    for (_, option) in walk(options) {
+        match option {
+            Opt::UrlData(data) => {
+                let room = URL_DATA_BYTES_MAX.saturating_sub(joined.len());
+                joined.extend_from_slice(data.get(..room).unwrap_or(data));
+            }
+            Opt::Cut => return None,
+            _ => {}
         }
     }
     Some(joined)

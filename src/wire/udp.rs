@@ -105,6 +105,7 @@ impl Request {
             action::ANNOUNCE => {
                 let mut announce = announce(cid, tid, &mut fields).ok_or(BadRequest::Drop)?;
                 let text = "a truncated option";
+                crate::mark!("B23");
                 announce.url_data =
                     options::url_data(fields.0).ok_or(BadRequest::Refuse { cid, tid, text })?;
                 Ok(Request::Announce(announce))
@@ -255,23 +256,42 @@ impl Response {
                 write_words(&[action::CONNECT, *tid], out);
                 out.extend_from_slice(&cid.to_be_bytes());
             }
-            Response::Announce(answer) => {
-                let counts = [answer.interval_s, answer.leechers, answer.seeders];
-                write_words(&[action::ANNOUNCE, answer.tid], out);
-                write_words(&counts, out);
-                answer.peers.iter().for_each(|peer| write_addr(*peer, ipv6, out));
+            Response::Announce(AnnounceResponse { tid, interval_s, leechers, seeders, peers }) => {
+                let (tid, interval_s, leechers, seeders) = (*tid, *interval_s, *leechers, *seeders);
+                write_announced(&AnnounceHead { tid, interval_s, leechers, seeders }, out);
+                peers.iter().for_each(|peer| write_addr(*peer, ipv6, out));
             }
-            Response::Scrape { tid, rows } => {
-                write_words(&[action::SCRAPE, *tid], out);
-                for row in rows {
-                    write_words(&[row.seeders, row.completed, row.leechers], out);
-                }
-            }
+            Response::Scrape { tid, rows } => write_scrape(*tid, rows.iter().copied(), out),
             Response::Error { tid, text } => {
                 write_words(&[action::ERROR, *tid], out);
                 out.extend_from_slice(text.as_bytes());
             }
         }
+    }
+}
+
+/// An announce answer before its peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnnounceHead {
+    pub tid: u32,
+    /// Seconds until the next regular announce.
+    pub interval_s: u32,
+    pub leechers: u32,
+    pub seeders: u32,
+}
+
+/// Appends an announce answer without peers; each follows by [`write_addr`].
+pub fn write_announced(head: &AnnounceHead, out: &mut Vec<u8>) {
+    let counts = [head.interval_s, head.leechers, head.seeders];
+    write_words(&[action::ANNOUNCE, head.tid], out);
+    write_words(&counts, out);
+}
+
+/// Appends a scrape answer.
+pub fn write_scrape(tid: u32, rows: impl Iterator<Item = ScrapeRow>, out: &mut Vec<u8>) {
+    write_words(&[action::SCRAPE, tid], out);
+    for row in rows {
+        write_words(&[row.seeders, row.completed, row.leechers], out);
     }
 }
 
@@ -295,7 +315,8 @@ fn write_words(words: &[u32], out: &mut Vec<u8>) {
     words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
 }
 
-fn write_addr(addr: SocketAddr, ipv6: bool, out: &mut Vec<u8>) {
+/// Appends a compact address, unless it is of the other family.
+pub fn write_addr(addr: SocketAddr, ipv6: bool, out: &mut Vec<u8>) {
     match (addr, ipv6) {
         (SocketAddr::V4(addr), false) => out.extend_from_slice(&addr.ip().octets()),
         (SocketAddr::V6(addr), true) => out.extend_from_slice(&addr.ip().octets()),

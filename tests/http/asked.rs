@@ -79,6 +79,12 @@ fn announce(world: &mut World, peer: &Peer, more: &str) -> String {
     answer.body.escape_ascii().to_string()
 }
 
+fn interval_s(body: &[u8]) -> u64 {
+    let text = body.escape_ascii().to_string();
+    let after = text.split_once("8:intervali").expect("an interval").1;
+    after.split_once('e').and_then(|(digits, _)| digits.parse().ok()).expect("a number")
+}
+
 #[test]
 fn requests_of_stock_clients_are_answered() {
     for client in [
@@ -95,10 +101,15 @@ fn requests_of_stock_clients_are_answered() {
         let body = answer.body.escape_ascii().to_string();
         let seed = client.starts_with("libtorrent");
         let counts = if seed { (1, 0) } else { (0, 1) };
+        // Announces are spread: the interval varies by a tenth.
+        let interval = interval_s(&answer.body);
+        assert!((54..=66).contains(&interval), "{client}: {interval}");
         let expected = format!(
             "d8:completei{}e10:downloadedi0e11:external ip4:\\x7f\\x00\\x00\\x01\
-             10:incompletei{}e8:intervali60e12:min intervali60e5:peers0:e",
-            counts.0, counts.1
+             10:incompletei{}e8:intervali{interval}e12:min intervali{}e5:peers0:e",
+            counts.0,
+            counts.1,
+            interval.min(60)
         );
         assert_eq!(body, expected, "{client}");
         let close = request.windows(17).any(|part| part == b"Connection: close");

@@ -7,9 +7,10 @@ use lmk::core::id::ConnId;
 use lmk::core::io::Input;
 use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
-use lmk::tracker::conversation::{QUEUE_BYTES, REQUESTS_BURST};
+use lmk::tracker::conversation::QUEUE_BYTES;
 use lmk::tracker::http::exchange::HELD_BYTES_MAX;
 use lmk::tracker::lists;
+use lmk::tracker::work::REQUESTS_BURST;
 use lmk::tracker::work::{REQUEST_STEPS, TURN_STEPS};
 use proptest::prelude::*;
 

@@ -105,7 +105,19 @@ impl Bed {
     }
 
     pub fn tracker_at(&self, at: SocketAddr) -> Tracker {
-        let lmk = self.start("tracker", &["tracker", "--bind", &at.to_string()]);
+        self.tracker_with(at, &[])
+    }
+
+    /// One that keeps its names in memory alone.
+    pub fn forgetful_tracker(&self, at: SocketAddr) -> Tracker {
+        self.tracker_with(at, &["--db", "none"])
+    }
+
+    fn tracker_with(&self, at: SocketAddr, flags: &[&str]) -> Tracker {
+        let at = at.to_string();
+        let words: Vec<&str> =
+            ["tracker", "--bind", &at].into_iter().chain(flags.iter().copied()).collect();
+        let lmk = self.start("tracker", &words);
         let line = lmk.says("tracker on ");
         let at = line.split_whitespace().nth(2).and_then(|at| at.parse().ok());
         Tracker { at: at.unwrap_or_else(|| panic!("no address in '{line}'")), lmk }

@@ -2,6 +2,7 @@
 
 use crate::bed::{Bed, Ended};
 use serde_json::Value;
+use std::net::SocketAddr;
 
 fn ask(bed: &Bed, tracker: &crate::bed::Tracker, line: &str) -> Ended {
     bed.run("asker", &format!("{line} --tracker {}", tracker.at))
@@ -92,10 +93,10 @@ fn a_leecher_that_may_wait_has_the_file_once_somebody_publishes_it() {
 fn a_leecher_gives_a_tracker_that_restarted_time_to_hear_of_its_names() {
     let bed = Bed::new("jobs-restart");
     bed.file("one/big.zip", &[7; 5000]);
-    let tracker = bed.tracker();
+    let tracker = bed.forgetful_tracker(SocketAddr::new(bed.ip(0), 0));
     let at = tracker.at;
     drop(tracker);
-    let tracker = bed.tracker_at(at);
+    let tracker = bed.forgetful_tracker(at);
     let waiter = tracker.leecher(&bed, "waiter", "big.zip", "");
     waiter.says("nobody has published big.zip yet");
     let _seeder = tracker.seeder(&bed, "one", "big.zip", "");

@@ -14,5 +14,6 @@ mod kills;
 mod main_job;
 mod outages;
 mod part_file;
+mod probe;
 mod script;
 mod talk;

@@ -117,17 +117,18 @@ fn quiet_says_results_and_verbose_says_more() {
     assert_eq!((seeder.err.as_str(), leecher.err.as_str()), ("", ""));
     assert!(leecher.out.starts_with("complete "), "{}", leecher.out);
     let bed = Bed::new("verbose");
-    bed.file("seeder/f", b"bytes");
-    for (flag, says) in [("--no-color", false), ("-v", true)] {
+    for (flag, name, says) in [("--no-color", "f", false), ("-v", "g", true)] {
+        bed.file(&format!("seeder/{name}"), b"bytes");
         let at = SocketAddr::new(bed.ip(0), 0).to_string();
         let tracker = bed.start("tracker", &["tracker", flag, "--bind", &at]);
         let line = tracker.says("tracker on ");
         let at = line.split(' ').nth(2).unwrap();
-        let seeder = bed.start("seeder", &["seeder", "--file", "f", "--tracker", at]);
-        seeder.says("seeding f");
+        let seeder = bed.start("seeder", &["seeder", "--file", name, "--tracker", at]);
+        seeder.says(&format!("seeding {name}"));
         seeder.ended_by(Signal::INT).with(130);
         let ended = tracker.ended_by(Signal::INT).with(130);
-        assert_eq!(ended.err.contains("listed: f"), says, "{flag}: {}", ended.err);
+        let listed = ended.err.contains(&format!("listed: {name}"));
+        assert_eq!(listed, says, "{flag}: {}", ended.err);
     }
     let bed = Bed::new("loop");
     let (_, leecher) = one_job(&bed, "-vv");

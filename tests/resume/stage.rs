@@ -69,7 +69,11 @@ fn tracker(env: NodeEnv) -> Tracker {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        database: None,
         keep_names_s: 24 * 3600,
+        trace: false,
+        bounds: Default::default(),
+        sites: vec![],
     })
 }
 

@@ -70,7 +70,11 @@ fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
             seed: env.seed,
             secret: [1; 32],
             key_file: None,
+            database: None,
             keep_names_s: 3600,
+            trace: false,
+            bounds: Default::default(),
+            sites: vec![],
         }))
     });
     let seeder = add_seeder(&mut world, [10, 0, 0, 2], content);

@@ -3,6 +3,7 @@
 use super::world::{Peer, World, addr, ip, vector};
 use lmk::core::id::{InfoHash, PeerId};
 use lmk::core::time::Span;
+use lmk::expect_mark;
 use lmk::tracker::connection_id::WINDOW_S;
 use lmk::tracker::lists::CONNECTIONS_MAX;
 use lmk::wire::control::{ControlResponse, Op, Status, caps};
@@ -229,17 +230,20 @@ fn families_do_not_mix_and_mapped_addresses_count_as_ipv4() {
 
 #[test]
 fn one_public_address_may_not_fill_the_table_and_a_private_one_is_trusted() {
-    let mut world = World::open();
+    let mut plan = super::world::plan("0.0.0.0:6969");
+    plan.bounds.source_entries = 90;
+    let mut world = World::new(plan);
     let announce = |world: &mut World, from: &str, n: u32| {
         let mut hash = [0; 20];
         hash[..4].copy_from_slice(&n.to_be_bytes());
         world.announce_raw(&Peer::new(from, 1).hash(InfoHash(hash))).unwrap()
     };
-    for n in 0..4096 {
+    for n in 0..90 {
         assert!(matches!(announce(&mut world, "8.8.4.4:7000", n), Response::Announce(_)));
     }
     let text = "too many torrents from your address".to_owned();
-    assert_eq!(announce(&mut world, "8.8.4.4:7000", 5000), Response::Error { tid: 77, text });
+    let refused = expect_mark!("B12", announce(&mut world, "8.8.4.4:7000", 5000));
+    assert_eq!(refused, Response::Error { tid: 77, text });
     assert!(matches!(announce(&mut world, "8.8.4.4:7000", 5), Response::Announce(_)), "known");
     for n in 0..5000 {
         assert!(matches!(announce(&mut world, "10.0.0.7:7000", n), Response::Announce(_)));

@@ -2,15 +2,28 @@
 
 use lmk::core::id::{InfoHash, PeerId};
 use lmk::core::rng::Rng;
+use lmk::core::store::SwarmPart;
 use lmk::core::time::{Span, Time};
+use lmk::tracker::admission::Bounds;
+use lmk::tracker::clock::Clock;
 use lmk::tracker::counts::Counts;
-use lmk::tracker::swarm::{Asker, PeerKey};
-use lmk::tracker::swarms::{Announce, Bounds, Swarms};
+use lmk::tracker::record::{PeerKey, Progress};
+use lmk::tracker::sample::Asker;
+use lmk::tracker::swarms::{Announce, Swarms};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 /// v1 and v2 hash of one content, and a third by itself.
 const HASHES: [InfoHash; 3] = [InfoHash([1; 20]), InfoHash([0xff; 20]), InfoHash([7; 20])];
+
+fn table(seed: u64, bounds: Bounds) -> Swarms {
+    Swarms::new(Clock::new(1_767_225_600), Rng::new(seed), bounds)
+}
+
+fn progress(complete: bool) -> Progress {
+    Progress { left: u64::from(!complete), ..Progress::default() }
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -57,7 +70,7 @@ proptest! {
     fn counters_are_what_a_recount_gives(
         steps in prop::collection::vec(step(), 1..120), seed: u64,
     ) {
-        let mut swarms = Swarms::new(Rng::new(seed), Bounds::default());
+        let mut swarms = table(seed, Bounds::default());
         let mut model = Model::new();
         let (mut now, mut linked) = (Time::ZERO, 0);
         for step in steps {
@@ -65,7 +78,8 @@ proptest! {
                 Step::Announce { hash, peer, complete, stopped, twice } => {
                     let id = PeerId(*b"-LM0100-abcdefghijkl");
                     let (hash_bytes, key) = (HASHES[hash], key(peer));
-                    let news = Announce { hash: hash_bytes, key, id, complete, stopped };
+                    let progress = progress(complete);
+                    let news = Announce { hash: hash_bytes, key, id, progress, stopped };
                     // A datagram may come twice.
                     for _ in 0..=u8::from(twice) {
                         swarms.announce(now, &news).unwrap();
@@ -115,12 +129,13 @@ proptest! {
     fn a_sample_is_a_choice_of_the_live_ones(
         complete in prop::collection::vec(any::<bool>(), 1..60), want in 0..40usize, seed: u64,
     ) {
-        let mut swarms = Swarms::new(Rng::new(seed), Bounds::default());
+        let mut swarms = table(seed, Bounds::default());
         let id = |n: usize| PeerId([n as u8; 20]);
         let key = |n: usize| PeerKey::new(([10, 0, 1, n as u8], 7000).into());
         for (n, complete) in complete.iter().enumerate() {
             let (hash, complete) = (HASHES[0], *complete);
-            let news = Announce { hash, key: key(n), id: id(n), complete, stopped: false };
+            let progress = progress(complete);
+            let news = Announce { hash, key: key(n), id: id(n), progress, stopped: false };
             swarms.announce(Time::ZERO, &news).unwrap();
         }
         for asker in [true, false] {
@@ -137,13 +152,13 @@ proptest! {
 
 #[test]
 fn a_full_swarm_replaces_newcomers_and_keeps_those_who_stay() {
-    let bounds = Bounds { peers: 1000, swarm_peers: 50 };
-    let mut swarms = Swarms::new(Rng::new(1), bounds);
+    let bounds = Bounds { peers: 1000, swarm_peers: 50, ..Bounds::default() };
+    let mut swarms = table(1, bounds);
     let news = |n: u16| Announce {
         hash: HASHES[0],
         key: PeerKey::new(([10, 0, 0, 1], 1000 + n).into()),
         id: PeerId([n as u8; 20]),
-        complete: false,
+        progress: progress(false),
         stopped: false,
     };
     for round in 0..3 {
@@ -167,12 +182,12 @@ fn a_full_swarm_replaces_newcomers_and_keeps_those_who_stay() {
 
 #[test]
 fn a_full_table_refuses_and_takes_again_when_there_is_room() {
-    let mut swarms = Swarms::new(Rng::new(1), Bounds { peers: 10, swarm_peers: 50 });
+    let mut swarms = table(1, Bounds { peers: 10, swarm_peers: 50, ..Bounds::default() });
     let news = |n: u8, stopped| Announce {
         hash: InfoHash([n; 20]),
         key: PeerKey::new(([10, 0, 0, 1], 1000).into()),
         id: PeerId([n; 20]),
-        complete: false,
+        progress: progress(false),
         stopped,
     };
     for n in 0..10 {
@@ -189,13 +204,13 @@ fn a_full_table_refuses_and_takes_again_when_there_is_room() {
 
 #[test]
 fn a_sample_leaves_out_the_asker_under_any_name_and_whoever_is_over() {
-    let mut swarms = Swarms::new(Rng::new(1), Bounds::default());
+    let mut swarms = table(1, Bounds::default());
     let key = |port: u16| PeerKey::new(([10, 0, 0, 1], port).into());
     let news = |port: u16| Announce {
         hash: HASHES[0],
         key: key(port),
         id: PeerId([port as u8; 20]),
-        complete: false,
+        progress: progress(false),
         stopped: false,
     };
     swarms.announce(Time::ZERO, &news(1)).unwrap();
@@ -213,4 +228,177 @@ fn a_sample_leaves_out_the_asker_under_any_name_and_whoever_is_over() {
     assert_eq!(count(Time::ZERO, 1, 2), 0, "same address, new id");
     assert_eq!(count(Time::ZERO, 2, 1), 0, "same id, other address");
     assert_eq!(count(Time::ZERO + Span::secs(660), 2, 2), 0, "not swept yet");
+}
+
+/// What a naive tracker knows of a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Known {
+    id: u8,
+    left: u64,
+    /// No completion of this run is left to be counted.
+    counted: bool,
+    until_s: u64,
+}
+
+/// A tracker as one would write it first: everything in one map, everything recounted.
+#[derive(Clone, Debug, Default)]
+struct Naive {
+    peers: BTreeMap<(usize, SocketAddr), Known>,
+    completed: BTreeMap<usize, u32>,
+}
+
+impl Naive {
+    fn announce(&mut self, swarm: usize, addr: SocketAddr, known: Known) {
+        let before = self.peers.get(&(swarm, addr)).copied();
+        let same_run = before.filter(|before| before.id == known.id);
+        let finished = same_run.is_some_and(|before| !before.counted && known.left == 0);
+        *self.completed.entry(swarm).or_default() += u32::from(finished);
+        let counted = known.left == 0 || same_run.is_some_and(|before| before.counted);
+        self.peers.insert((swarm, addr), Known { counted, ..known });
+    }
+
+    fn of(&self, swarm: usize) -> impl Iterator<Item = (SocketAddr, Known)> {
+        self.peers.iter().filter(move |((at, _), _)| *at == swarm).map(|((_, addr), k)| (*addr, *k))
+    }
+
+    /// Seeders, leechers, completed.
+    fn scrape(&self, swarm: usize) -> (u32, u32, u32) {
+        let seeders = self.of(swarm).filter(|(_, known)| known.left == 0).count() as u32;
+        let completed = self.completed.get(&swarm).copied().unwrap_or(0);
+        (seeders, self.of(swarm).count() as u32 - seeders, completed)
+    }
+}
+
+const SWARMS: usize = 4;
+
+fn swarm_hash(swarm: usize) -> InfoHash {
+    InfoHash([swarm as u8 * 40; 20])
+}
+
+fn peer_addr(n: u64, swarm: usize) -> SocketAddr {
+    // The third swarm is large enough for an index.
+    let n = if swarm == 2 { n } else { n % 9 };
+    match n % 3 {
+        0 => format!("[fd00::{:x}]:{}", n / 6, 7000 + n).parse().unwrap(),
+        _ => format!("10.0.{}.{}:{}", n % 2, n / 6 + 1, 7000 + n % 5).parse().unwrap(),
+    }
+}
+
+/// Writes the next swarm that changed; false when there is none.
+fn store(swarms: &mut Swarms, stored: &mut BTreeMap<(InfoHash, u32), SwarmPart>) -> bool {
+    let mut parts = Vec::new();
+    let Some(hash) = swarms.changed(&mut parts) else { return false };
+    stored.retain(|(other, _), _| *other != hash);
+    parts.retain(|part| !part.packed.is_empty());
+    stored.extend(parts.into_iter().map(|part| ((part.hash, part.part), part)));
+    true
+}
+
+fn drive(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let mut start_s = 1_767_225_600;
+    let fresh = |start_s, seed| Swarms::new(Clock::new(start_s), Rng::new(seed), Bounds::default());
+    let (mut swarms, mut naive) = (fresh(start_s, seed), Naive::default());
+    swarms.note_changes();
+    let (mut now, mut stored) = (Time::ZERO, BTreeMap::new());
+    for step in 0..150 {
+        let unix_s = start_s + now.secs();
+        naive.peers.retain(|_, known| known.until_s > unix_s);
+        let swarm = rng.below(SWARMS as u64) as usize;
+        match rng.below(20) {
+            0..15 => {
+                let addr = peer_addr(rng.below(150), swarm);
+                let (id, left) = (rng.below(2) as u8, rng.below(3).saturating_sub(1) * 5);
+                let stopped = rng.chance(150);
+                let news = Announce {
+                    hash: swarm_hash(swarm),
+                    key: PeerKey::new(addr),
+                    id: PeerId([id; 20]),
+                    progress: Progress { left, ..Progress::default() },
+                    stopped,
+                };
+                swarms.settle(now, news.hash, &mut Vec::new());
+                for _ in 0..1 + rng.below(2) {
+                    let answer = swarms.announce(now, &news).unwrap();
+                    // Stock clients: 660 s whatever the interval is.
+                    let known = Known { id, left, counted: false, until_s: unix_s + 660 };
+                    match stopped {
+                        true => drop(naive.peers.remove(&(swarm, addr))),
+                        false => naive.announce(swarm, addr, known),
+                    }
+                    let (seeders, leechers, _) = naive.scrape(swarm);
+                    assert_eq!(
+                        (answer.counts.complete, answer.counts.incomplete),
+                        (seeders, leechers)
+                    );
+                }
+            }
+            15..18 => {
+                now = now + Span::secs(1 + rng.below(250));
+                if rng.chance(500) {
+                    (0..rng.below(4)).for_each(|_| swarms.sweep(now, 3, &mut Vec::new()));
+                }
+            }
+            18 => {
+                // What changed is written, a few at a time.
+                for _ in 0..rng.below(6) {
+                    store(&mut swarms, &mut stored);
+                }
+            }
+            _ => {
+                // A restart after everything was written: all are there with the time they have.
+                while store(&mut swarms, &mut stored) {}
+                let gap_s = rng.below(100);
+                start_s += now.secs() + gap_s;
+                now = Time::ZERO;
+                let counted: Vec<_> = (0..SWARMS).map(|n| swarms.scrape(swarm_hash(n)).1).collect();
+                swarms = fresh(start_s, seed + step);
+                for (n, count) in counted.into_iter().enumerate() {
+                    swarms.remember_completed(swarm_hash(n), count);
+                }
+                swarms.note_changes();
+                for part in stored.values() {
+                    swarms.restore(now, part);
+                }
+            }
+        }
+        let unix_s = start_s + now.secs();
+        naive.peers.retain(|_, known| known.until_s > unix_s);
+        let swarm = rng.below(SWARMS as u64) as usize;
+        let hash = swarm_hash(swarm);
+        swarms.settle(now, hash, &mut Vec::new());
+        let (counts, completed) = swarms.scrape(hash);
+        let got = (counts.complete, counts.incomplete, completed);
+        assert_eq!(got, naive.scrape(swarm), "seed {seed}, step {step}, swarm {swarm}");
+        check_sample(&mut swarms, &naive, (now, swarm), &mut rng);
+    }
+}
+
+/// Only live peers of the right family and kind, none twice, never the asker, and as many as there
+/// are when there are few.
+fn check_sample(swarms: &mut Swarms, naive: &Naive, (now, swarm): (Time, usize), rng: &mut Rng) {
+    let addr = peer_addr(rng.below(150), swarm);
+    let (complete, want) = (rng.chance(400), rng.below(60) as usize);
+    let v4 = addr.is_ipv4();
+    let asker = Asker { key: PeerKey::new(addr), id: PeerId([99; 20]), complete, v4, want };
+    let mut got = BTreeSet::new();
+    swarms.sample(now, swarm_hash(swarm), &asker, &mut |peer| {
+        assert!(got.insert(peer.key.addr()), "twice in one answer");
+        true
+    });
+    let able: BTreeSet<SocketAddr> = naive
+        .of(swarm)
+        .filter(|(other, known)| {
+            *other != addr && other.is_ipv4() == v4 && !(complete && known.left == 0)
+        })
+        .map(|(other, _)| other)
+        .collect();
+    assert!(got.is_subset(&able), "{got:?} of {able:?}");
+    // Where one side is short because of the asker itself, one may be missing.
+    assert!(got.len() + 1 >= want.min(able.len()), "{} of {}", got.len(), able.len());
+}
+
+#[test]
+fn a_naive_tracker_gives_equal_answers() {
+    (0..2000).for_each(drive);
 }

@@ -49,7 +49,7 @@ fn nothing_listens_before_the_key_file_was_read_and_its_key_counts() {
         panic!("{effects:?}");
     };
     let done = FileDone::Loaded(Ok(vec![9; 32]));
-    let effects = world.on(Input::File { ticket, done });
+    let effects = lmk::expect_mark!("B07", world.on(Input::File { ticket, done }));
     let [Effect::Listen { ticket, at, .. }] = effects[..] else { panic!("{effects:?}") };
     world.on(Input::Listening { ticket, result: Ok(Listening { tcp: Some(at), udp: Some(at) }) });
     let cid = world.connect(addr("127.0.0.1:5"));

@@ -2,9 +2,10 @@
 //! queues empty when a test says so.
 
 use lmk::core::chunk::Chunk;
-use lmk::core::id::{ConnId, InfoHash, PeerId};
+use lmk::core::id::{ConnId, InfoHash, PeerId, Ticket};
 use lmk::core::io::{Closed, Effect, Input, Listening, Outbox, Role};
 use lmk::core::report::{Ending, Event};
+use lmk::core::store::StoreOp;
 use lmk::core::time::{Span, Time};
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
@@ -30,7 +31,11 @@ pub fn plan(bind: &str) -> TrackerPlan {
         seed: 7,
         secret,
         key_file: None,
+        database: None,
         keep_names_s: 86_400,
+        trace: false,
+        bounds: Default::default(),
+        sites: vec![],
     }
 }
 
@@ -69,6 +74,8 @@ pub struct World {
     pub at: IpAddr,
     /// Queues empty at once.
     pub flowing: bool,
+    /// What was asked of the database.
+    pub stores: Vec<(Ticket, StoreOp)>,
 }
 
 impl World {
@@ -97,6 +104,7 @@ impl World {
             lines: BTreeMap::new(),
             at,
             flowing: true,
+            stores: Vec::new(),
         }
     }
 
@@ -116,6 +124,7 @@ impl World {
         for effect in &effects {
             match effect {
                 Effect::Tell(event) => self.events.push(event.clone()),
+                Effect::Store { ticket, op } => self.stores.push((*ticket, op.clone())),
                 Effect::End(ending) => self.ending = Some(*ending),
                 Effect::Send { conn, chunk } => {
                     let bytes = match chunk {

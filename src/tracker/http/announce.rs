@@ -8,8 +8,9 @@ use crate::core::time::Time;
 use crate::tracker::datagrams::{PEERS_DEFAULT, PEERS_MAX};
 use crate::tracker::desk::Desk;
 use crate::tracker::fleet::Said;
+use crate::tracker::record::{PeerKey, Progress};
+use crate::tracker::sample::Asker as Taker;
 use crate::tracker::source::handed;
-use crate::tracker::swarm::{Asker as Taker, PeerKey};
 use crate::tracker::swarms::Announce as News;
 use crate::wire::http::announce::{self, Announce};
 use crate::wire::http::answer::{self, AnnounceAnswer, Form};
@@ -46,7 +47,11 @@ pub fn announce(
         hash: asked.info_hash,
         key: PeerKey::new(SocketAddr::new(asker.ip, asked.port)),
         id: asked.peer_id,
-        complete: asked.left == 0,
+        progress: Progress {
+            uploaded: asked.uploaded,
+            downloaded: asked.downloaded,
+            left: asked.left,
+        },
         stopped: asked.event == Event::Stopped,
     };
     let announced = match desk.registry.announce(now, &news, out) {
@@ -56,7 +61,7 @@ pub fn announce(
     let Announce { left, downloaded, uploaded, slots, .. } = asked;
     desk.registry.reported(now, &news, Said { left, downloaded, uploaded, slots });
     let peers = chosen(now, &asked, &news, asker, desk);
-    let (counts, completed) = desk.registry.scrape(asked.info_hash);
+    let (counts, completed) = desk.registry.scrape(now, asked.info_hash, out);
     let form = match asked.compact {
         true => Form::Compact,
         false => Form::Dictionaries { ids: !asked.no_peer_id },
@@ -95,7 +100,7 @@ fn chosen(
         if want == 0 {
             break;
         }
-        let taker = Taker { key: news.key, id: news.id, complete: news.complete, v4, want };
+        let taker = Taker { key: news.key, id: news.id, complete: news.complete(), v4, want };
         let (ours, to) = (desk.ours, asker.local.ip());
         desk.registry.sample(now, news.hash, &taker, &mut |source| {
             let Some(addr) = handed(source.key.addr(), asker.ip, to, ours) else { return false };
@@ -109,7 +114,7 @@ fn chosen(
     peers
 }
 
-pub fn scrape(query: Query<'_>, desk: &mut Desk<'_>) -> Reply {
+pub fn scrape(query: Query<'_>, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) -> Reply {
     desk.pages.scrapes += 1;
     let hashes = match announce::scrape(query) {
         Ok(hashes) if hashes.is_empty() => {
@@ -119,7 +124,7 @@ pub fn scrape(query: Query<'_>, desk: &mut Desk<'_>) -> Reply {
         Err(why) => return refused(why),
     };
     let rows = hashes.into_iter().map(|hash| {
-        let (counts, completed) = desk.registry.scrape(hash);
+        let (counts, completed) = desk.registry.scrape(now, hash, out);
         let (seeders, leechers) = (counts.complete, counts.incomplete);
         (hash, ScrapeRow { seeders, completed, leechers })
     });

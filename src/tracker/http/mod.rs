@@ -85,7 +85,7 @@ pub fn answer(
     match head.path {
         b"/" => desk.pages.page(),
         b"/announce" => announce::announce(head.query, asker, now, desk, out),
-        b"/scrape" => announce::scrape(head.query, desk),
+        b"/scrape" => announce::scrape(head.query, now, desk, out),
         b"/metrics" => Reply::new(200, metrics::MEDIA, metrics::text(now, desk).into_bytes()),
         b"/status.json" => status::reply(head.query, now, desk),
         path => deeper(path, head, asker, now, desk, out),
@@ -105,7 +105,7 @@ fn deeper(
         return announce::announce(head.query, asker, now, desk, out);
     }
     if let Some(_token) = path.strip_prefix(b"/scrape/") {
-        return announce::scrape(head.query, desk);
+        return announce::scrape(head.query, now, desk, out);
     }
     let file = |before: &str| path.strip_prefix(before.as_bytes())?.strip_suffix(b".torrent");
     let reply = if let Some(hash) = file("/torrent/") {

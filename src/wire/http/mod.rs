@@ -5,4 +5,5 @@ pub mod announce;
 pub mod answer;
 pub mod head;
 pub mod query;
+pub mod reply;
 pub mod response;

@@ -1,0 +1,52 @@
+"""One libtorrent client, for as long as it is let live: TORRENT FOLDER ADDRESS PORT. It hears of peers
+from the torrent's tracker alone. Needs Debian's python3-libtorrent."""
+
+import signal
+import sys
+import time
+
+import libtorrent
+
+torrent, folder, address, port = sys.argv[1:]
+at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+off = ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp", "enable_outgoing_utp")
+alerts = libtorrent.alert.category_t
+session = libtorrent.session(
+    {
+        "listen_interfaces": at,
+        "alert_mask": alerts.tracker_notification | alerts.error_notification | alerts.peer_notification,
+        **{name: False for name in off},
+    }
+)
+wanted = libtorrent.add_torrent_params()
+wanted.ti = libtorrent.torrent_info(torrent)
+wanted.save_path = folder
+flags = libtorrent.torrent_flags
+wanted.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
+wanted.flags &= ~(flags.paused | flags.auto_managed)
+handle = session.add_torrent(wanted)
+
+
+def go_on(at_most_s):
+    """Lets it work and prints what it says."""
+    session.wait_for_alert(int(at_most_s * 1000))
+    for alert in session.pop_alerts():
+        print(alert, flush=True)
+
+
+running = True
+
+
+def end(*_):
+    global running
+    running = False
+
+
+signal.signal(signal.SIGTERM, end)
+while running:
+    go_on(0.2)
+# The tracker hears that we go.
+handle.pause()
+until = time.monotonic() + 3
+while time.monotonic() < until:
+    go_on(0.1)

@@ -1,0 +1,117 @@
+//! URLs of trackers, as typed: `udp://HOST[:PORT]/...`, `http://HOST[:PORT]/announce...`, and
+//! `HOST[:PORT]` for UDP.
+
+use super::values::{self, HostPort};
+use crate::core::report::foreign;
+
+/// How a tracker is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    Udp,
+    Http,
+}
+
+impl Scheme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheme::Udp => "udp",
+            Scheme::Http => "http",
+        }
+    }
+
+    /// The port where none is said.
+    pub fn port(self) -> u16 {
+        match self {
+            Scheme::Udp => super::planned::TRACKER_PORT,
+            Scheme::Http => 80,
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrackerUrl {
+    pub scheme: Scheme,
+    pub at: HostPort,
+    /// Path and query, from the slash on; empty when there is none. There may be a token in it.
+    pub path: String,
+}
+
+/// Reads a URL or says in one line what is wrong. No such line repeats the path.
+pub fn read(text: &str) -> Result<TrackerUrl, String> {
+    let (scheme, rest) = match text.split_once("://") {
+        None => (Scheme::Udp, text),
+        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+            "udp" => (Scheme::Udp, rest),
+            "http" => (Scheme::Http, rest),
+            "https" => {
+                let line = "https:// needs TLS, which is not built yet; try http:// or udp://";
+                return Err(line.to_owned());
+            }
+            _ => {
+                let scheme = foreign(scheme);
+                return Err(format!("'{scheme}://' is no tracker's; write udp:// or http://"));
+            }
+        },
+    };
+    let rest = rest.split('#').next().unwrap_or_default();
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    if host.contains('@') {
+        return Err("a user name before the host is not sent; leave it out".to_owned());
+    }
+    let at = values::host_port(host).map_err(|why| foreign(&why))?;
+    if at.port == Some(0) {
+        return Err("port 0 is nobody's".to_owned());
+    }
+    if path.bytes().any(|byte| byte <= b' ' || byte > b'~') {
+        return Err("the path has bytes that a URL must escape".to_owned());
+    }
+    let slash = if path.starts_with('?') { "/" } else { "" };
+    let path = if path == "/" { String::new() } else { format!("{slash}{path}") };
+    Ok(TrackerUrl { scheme, at, path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_come_in_every_customary_form() {
+        let made = |host: &str, port, path: &str| {
+            let at = HostPort { host: host.into(), port };
+            Ok(TrackerUrl { scheme: Scheme::Udp, at, path: path.into() })
+        };
+        assert_eq!(read("10.0.0.1"), made("10.0.0.1", None, ""));
+        assert_eq!(read("box:7"), made("box", Some(7), ""));
+        assert_eq!(read("[::1]:7"), made("::1", Some(7), ""));
+        assert_eq!(read("udp://box:7"), made("box", Some(7), ""));
+        assert_eq!(read("UDP://box:7/"), made("box", Some(7), ""));
+        assert_eq!(read("udp://[::1]:7/announce?a=b#c"), made("::1", Some(7), "/announce?a=b"));
+        assert_eq!(read("udp://box?a=b"), made("box", None, "/?a=b"));
+    }
+
+    #[test]
+    fn http_has_a_port_of_its_own() {
+        let url = read("http://box/x/announce?a").unwrap();
+        assert_eq!((url.scheme, url.scheme.port()), (Scheme::Http, 80));
+        assert_eq!((url.at.port, url.path.as_str()), (None, "/x/announce?a"));
+    }
+
+    #[test]
+    fn what_is_no_url_is_told_in_one_line_without_its_path() {
+        for (bad, says) in [
+            ("", "no address"),
+            ("udp://", "no address"),
+            ("udp://h:0/", "port 0"),
+            ("https://h/SECRET", "TLS"),
+            ("ftp://h/SECRET", "ftp"),
+            ("udp://u:SECRET@h/", "user name"),
+            ("udp://h:x/SECRET", "port"),
+            ("udp://h/SECRET\u{1b}[2J", "escape"),
+            ("udp://h/SECRET x", "escape"),
+        ] {
+            let said = read(bad).expect_err(bad);
+            assert!(said.contains(says) && !said.contains("SECRET"), "{bad}: {said}");
+        }
+    }
+}

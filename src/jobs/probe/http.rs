@@ -1,0 +1,335 @@
+//! The conversation over HTTP (BEP 3, 48): one connection for each question.
+
+use super::{LEFT, NUM_WANT, Outcome, PORT, Step, say};
+use crate::core::id::{ConnId, InfoHash, PeerId};
+use crate::core::io::{Closed, Input, Outbox};
+use crate::core::time::{Span, Time};
+use crate::wire::http::head::HEAD_BYTES_MAX;
+use crate::wire::http::query;
+use crate::wire::http::reply::{self, BODY_BYTES_MAX, Reply, Said};
+use std::net::SocketAddr;
+
+/// Where the questions go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    pub tracker: SocketAddr,
+    /// The host as the user named it, for the line of that name.
+    pub host: String,
+    /// Path of the announce, from the slash on.
+    pub path: String,
+    /// Query of the URL, without its `?`; empty when there is none.
+    pub query: String,
+}
+
+#[derive(Debug)]
+pub struct HttpTalk {
+    target: Target,
+    hash: InfoHash,
+    id: PeerId,
+    step: Step,
+    /// The connection of this step.
+    conn: Option<ConnId>,
+    connected: bool,
+    /// What came on it.
+    came: Vec<u8>,
+    sent: Time,
+    due: Time,
+    /// An announce left and no `stopped` did.
+    in_swarm: bool,
+    outcome: Outcome,
+}
+
+impl HttpTalk {
+    pub fn new(target: Target, hash: InfoHash, id: PeerId) -> HttpTalk {
+        HttpTalk {
+            target,
+            hash,
+            id,
+            step: Step::Connect,
+            conn: None,
+            connected: false,
+            came: Vec::new(),
+            sent: Time::ZERO,
+            due: Time::NEVER,
+            in_swarm: false,
+            outcome: Outcome::default(),
+        }
+    }
+
+    pub fn deadline(&self) -> Time {
+        self.due
+    }
+
+    pub fn waiting(&self) -> String {
+        match self.connected {
+            true => format!("waiting for the answer to {}", self.step.name()),
+            false => "waiting for the connection".to_owned(),
+        }
+    }
+
+    /// Takes news; the outcome when nothing is left to ask.
+    pub fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) -> Option<Outcome> {
+        match input {
+            Input::Born => {
+                say::sent(Step::Connect, 0, 1, out);
+                self.ask(Step::Announce, now, out);
+                None
+            }
+            Input::Connected { conn, .. } if self.conn == Some(conn) => {
+                self.got_connected(conn, now, out);
+                None
+            }
+            Input::Bytes { conn, bytes } if self.conn == Some(conn) => {
+                self.came.extend_from_slice(bytes);
+                if self.came.len() > HEAD_BYTES_MAX + BODY_BYTES_MAX {
+                    return self.got_nothing("the answer is larger than 1 MiB", now, out);
+                }
+                self.read(false, now, out)
+            }
+            Input::Closed { conn, why } if self.conn == Some(conn) => {
+                self.conn = None;
+                match self.connected {
+                    true => self.read(true, now, out),
+                    false => {
+                        let port = self.target.tracker.port();
+                        let refused = format!("nobody listens on TCP port {port}");
+                        let why = if why == Closed::Refused { &refused } else { "no connection" };
+                        self.got_nothing(why, now, out)
+                    }
+                }
+            }
+            _ if now >= self.due => {
+                let what = if self.connected { "answer" } else { "connection" };
+                let why = format!("no {what} in {} s", wait(self.step).as_secs());
+                self.got_nothing(&why, now, out)
+            }
+            _ => None,
+        }
+    }
+
+    /// Asks the last question there is, if an announce left; false = there is none to wait for.
+    pub fn take_back(&mut self, now: Time, out: &mut Outbox) -> bool {
+        if !self.in_swarm {
+            return false;
+        }
+        self.outcome.failed = Some("interrupted".to_owned());
+        self.ask(Step::Stopped, now, out);
+        true
+    }
+
+    fn ask(&mut self, step: Step, now: Time, out: &mut Outbox) {
+        self.close(out);
+        self.came.clear();
+        (self.step, self.connected) = (step, false);
+        (self.sent, self.due) = (now, now + wait(step));
+        self.conn = Some(out.dial(self.target.tracker));
+    }
+
+    fn close(&mut self, out: &mut Outbox) {
+        if let Some(conn) = self.conn.take() {
+            out.close(conn);
+        }
+    }
+
+    fn got_connected(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
+        self.connected = true;
+        if self.step == Step::Announce {
+            say::connected(now.since(self.sent), out);
+        }
+        match self.step {
+            Step::Announce => self.in_swarm = true,
+            Step::Stopped => self.in_swarm = false,
+            _ => {}
+        }
+        self.sent = now;
+        let request = self.request();
+        out.send(conn, request.as_bytes());
+        say::sent(self.step, request.len(), 1, out);
+    }
+
+    fn request(&self) -> String {
+        let Target { host, path, query, .. } = &self.target;
+        let scrape = scrape_path(path);
+        let path = match &scrape {
+            Some(scrape) if self.step == Step::Scrape => scrape,
+            _ => path,
+        };
+        let mut line = format!("GET {path}?");
+        if !query.is_empty() {
+            line.push_str(query);
+            line.push('&');
+        }
+        line.push_str("info_hash=");
+        query::encode(&self.hash.0, &mut line);
+        if self.step != Step::Scrape {
+            line.push_str("&peer_id=");
+            query::encode(&self.id.0, &mut line);
+            let (event, want) = match self.step {
+                Step::Stopped => ("stopped", 0),
+                _ => ("started", NUM_WANT),
+            };
+            line.push_str(&format!(
+                "&port={PORT}&uploaded=0&downloaded=0&left={LEFT}&compact=1&numwant={want}\
+                 &event={event}"
+            ));
+        }
+        // HTTP/1.0: an answer that is not chunked and ends with the connection.
+        let agent = concat!("lmk/", env!("CARGO_PKG_VERSION"));
+        format!(
+            "{line} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
+        )
+    }
+
+    fn read(&mut self, ended: bool, now: Time, out: &mut Outbox) -> Option<Outcome> {
+        let came = std::mem::take(&mut self.came);
+        match reply::read(&came, ended) {
+            Ok(None) => {
+                self.came = came;
+                None
+            }
+            Ok(Some(reply)) => {
+                self.close(out);
+                say::reply(self.step, reply.status, came.len(), now.since(self.sent), out);
+                self.got_reply(&reply, now, out)
+            }
+            Err(why) => self.got_nothing(why, now, out),
+        }
+    }
+
+    fn got_reply(&mut self, reply: &Reply<'_>, now: Time, out: &mut Outbox) -> Option<Outcome> {
+        if let Some(to) = &reply.location {
+            let why = format!("it sends us to {to}; probe that URL");
+            return self.got_nothing(&why, now, out);
+        }
+        let read = match self.step {
+            Step::Scrape => reply::scraped(reply.body, self.hash).map(|said| match said {
+                Said::Answer(row) => {
+                    say::scraped(row.as_ref(), out);
+                    None
+                }
+                Said::Failure(text) => Some(text),
+            }),
+            _ => reply::announced(reply.body).map(|said| match said {
+                Said::Answer(said) => {
+                    self.got_announced(said, out);
+                    None
+                }
+                Said::Failure(text) => Some(text),
+            }),
+        };
+        match read {
+            Ok(None) => self.next(now, out),
+            Ok(Some(text)) => {
+                say::refused(self.step, &text, out);
+                self.outcome.refused |= self.step == Step::Announce;
+                self.next(now, out)
+            }
+            // A page for people says less than its status.
+            Err(_) if reply.status != 200 => {
+                let why = format!("HTTP status {}; is the path right?", reply.status);
+                self.got_nothing(&why, now, out)
+            }
+            Err(why) => self.got_nothing(why, now, out),
+        }
+    }
+
+    fn got_announced(&mut self, said: reply::Announced, out: &mut Outbox) {
+        if self.step == Step::Stopped {
+            return say::stopped(out);
+        }
+        if let Some(warning) = &said.warning {
+            say::warned(warning, out);
+        }
+        let (leechers, seeders) = (said.incomplete, said.complete);
+        say::announced(said.interval_s, leechers, seeders, said.peers.len() as u64, out);
+        self.outcome.peers = said.peers;
+    }
+
+    /// There is no answer, or none that can be read.
+    fn got_nothing(&mut self, why: &str, now: Time, out: &mut Outbox) -> Option<Outcome> {
+        if self.step == Step::Announce {
+            self.outcome.failed = Some(format!("no answer to announce: {why}"));
+        } else {
+            say::unanswered(self.step, why, out);
+        }
+        self.next(now, out)
+    }
+
+    /// Goes on after a step that is over.
+    fn next(&mut self, now: Time, out: &mut Outbox) -> Option<Outcome> {
+        let over = self.outcome.failed.is_some();
+        let scrape = scrape_path(&self.target.path).is_some();
+        let next = match self.step {
+            Step::Announce if self.in_swarm && !self.outcome.refused => Some(Step::Stopped),
+            Step::Announce | Step::Stopped if !over && scrape => Some(Step::Scrape),
+            _ => None,
+        };
+        match next {
+            Some(step) => {
+                self.ask(step, now, out);
+                None
+            }
+            None => {
+                self.close(out);
+                self.due = Time::NEVER;
+                Some(std::mem::take(&mut self.outcome))
+            }
+        }
+    }
+}
+
+/// The whole wait for a question, its connection included.
+fn wait(step: Step) -> Span {
+    Span::ms(step.waits_ms().iter().sum())
+}
+
+/// The path of a scrape, if that of the announce has one: the last part begins with `announce`
+/// (BEP 48).
+fn scrape_path(path: &str) -> Option<String> {
+    let (before, last) = path.rsplit_once('/')?;
+    let rest = last.strip_prefix("announce")?;
+    Some(format!("{before}/scrape{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scrape_takes_the_place_of_announce_where_there_is_one() {
+        for (path, scrape) in [
+            ("/announce", Some("/scrape")),
+            ("/x/announce.php", Some("/x/scrape.php")),
+            ("/announce/x", None),
+            ("/x", None),
+        ] {
+            assert_eq!(scrape_path(path).as_deref(), scrape, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_request_carries_the_query_of_the_url_and_all_fields() {
+        let target = Target {
+            tracker: "127.0.0.1:1".parse().unwrap(),
+            host: "box:80".into(),
+            path: "/a/announce".into(),
+            query: "auth=x".into(),
+        };
+        let mut talk = HttpTalk::new(target, InfoHash([0xab; 20]), PeerId([b'p'; 20]));
+        let hash = "%AB".repeat(20);
+        let id = "p".repeat(20);
+        let tail = concat!(
+            " HTTP/1.0\r\nHost: box:80\r\nUser-Agent: lmk/",
+            env!("CARGO_PKG_VERSION"),
+            "\r\nConnection: close\r\n\r\n"
+        );
+        talk.step = Step::Announce;
+        let line = format!(
+            "GET /a/announce?auth=x&info_hash={hash}&peer_id={id}&port=1&uploaded=0&downloaded=0\
+             &left=1&compact=1&numwant=200&event=started{tail}"
+        );
+        assert_eq!(talk.request(), line);
+        talk.step = Step::Scrape;
+        assert_eq!(talk.request(), format!("GET /a/scrape?auth=x&info_hash={hash}{tail}"));
+    }
+}

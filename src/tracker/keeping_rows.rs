@@ -1,0 +1,83 @@
+//! Rows of the catalogue from what the tracker knows, and back.
+
+use super::counts::Counts;
+use super::keeping::Kept as World;
+use super::metainfo::Metainfo;
+use super::names::{Life, PENDING, Record};
+use crate::core::store::{Change, MetainfoRow, NameRow};
+use crate::core::time::{Span, Time};
+use crate::wire::catalogue::entry::Entry;
+use crate::wire::catalogue::hello::Owner;
+
+/// The row of an entry as memory has it now, or its end.
+pub fn change(
+    world: &World<'_>,
+    number: u64,
+    name: &std::sync::Arc<str>,
+    metainfo: bool,
+) -> Change {
+    match world.names.get(&(name.clone(), number)) {
+        None => Change::DropName(number),
+        Some(record) => Change::Name(Box::new(name_row(world, number, record, metainfo))),
+    }
+}
+
+fn name_row(world: &World<'_>, number: u64, record: &Record, metainfo: bool) -> NameRow {
+    let Entry { name, v1, v2, size, piece_bytes, flags, sha256 } = record.entry.clone();
+    let (listed, until) = match record.life {
+        Life::Pending { until } => (false, Some(until)),
+        Life::Listed { alone } => (true, alone),
+    };
+    let Metainfo { v1_info, v2_info, layers, hybrid } = record.metainfo.clone();
+    NameRow {
+        number,
+        name,
+        v1,
+        v2,
+        size,
+        piece_bytes,
+        flags,
+        sha256,
+        owners: record.owners.iter().map(|owner| owner.0).collect(),
+        generation: record.generation,
+        time_s: record.time_s,
+        listed,
+        until_s: until.map(|until| world.clock.unix_s(until)),
+        metainfo: metainfo.then_some(MetainfoRow { v1_info, v2_info, layers, hybrid }),
+    }
+}
+
+/// An entry of an earlier run. `keep` is how long one without a source stays from now on, if it had
+/// one when it was last written.
+pub fn record(row: NameRow, now: Time, unix_s: u64, keep: Span) -> Record {
+    let left = row.until_s.map(|until| Span::secs(until.saturating_sub(unix_s)));
+    let life = match row.listed {
+        true => Life::Listed { alone: Some(now + left.unwrap_or(keep)) },
+        // Its source had no chance to announce while nobody listened.
+        false => Life::Pending { until: now + PENDING },
+    };
+    let metainfo = row.metainfo.unwrap_or_default();
+    Record {
+        entry: Entry {
+            name: row.name,
+            v1: row.v1,
+            v2: row.v2,
+            size: row.size,
+            piece_bytes: row.piece_bytes,
+            flags: row.flags,
+            sha256: row.sha256,
+        },
+        owners: row.owners.into_iter().map(Owner).collect(),
+        generation: row.generation,
+        time_s: row.time_s,
+        life,
+        // Who has it is known once its peers are there.
+        counts: Counts::default(),
+        metainfo: Metainfo {
+            v1_info: metainfo.v1_info,
+            v2_info: metainfo.v2_info,
+            layers: metainfo.layers,
+            hybrid: metainfo.hybrid,
+        },
+    }
+}

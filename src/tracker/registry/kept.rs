@@ -1,0 +1,82 @@
+//! What of swarms and names outlives a run: how it comes back, and when it is written.
+
+use super::Registry;
+use crate::core::id::{ConnId, Ticket};
+use crate::core::io::Outbox;
+use crate::core::store::{StoreDone, SwarmPart};
+use crate::core::time::Time;
+use crate::tracker::keeping::{Kept, Turn};
+use crate::tracker::names::Record;
+
+impl Registry {
+    /// Goes on with the count of an earlier run. One that ended in order is continued; after any
+    /// other a client may have heard of changes that were not written.
+    pub fn resume(&mut self, generation: u64, orderly: bool) {
+        let fresh = self.names.generation();
+        match orderly && generation > 0 {
+            true => self.names.resume(generation),
+            false => self.names.resume(fresh.max(generation.saturating_add(1))),
+        }
+    }
+
+    /// Puts an entry of an earlier run back; whether there was room.
+    pub fn restore_name(&mut self, number: u64, record: Record) -> bool {
+        let (v1, v2) = (record.entry.v1, record.entry.v2);
+        let restored = self.names.restore(number, record).is_some();
+        if let (true, Some(v1), Some(v2)) = (restored, v1, v2) {
+            self.swarms.link(v1, v2.truncated());
+        }
+        restored
+    }
+
+    /// Puts peers of an earlier run back, silently; how many.
+    pub fn restore_peers(&mut self, now: Time, part: &SwarmPart) -> usize {
+        // What is left out is to be forgotten by the database, too.
+        self.swarms.note_changes();
+        let restored = self.swarms.restore(now, part);
+        self.recount(part.hash);
+        if self.swarms.scrape(part.hash).0.complete > 0 {
+            self.names.got_source(part.hash, self.clock.unix_s(now));
+        }
+        restored
+    }
+
+    /// Everything of an earlier run is there: from now on what changes is kept.
+    pub fn start_keeping(&mut self, now: Time) {
+        self.swarms.note_changes();
+        self.keeping.start(now);
+    }
+
+    /// An answer of the database; a line when trouble began or ended.
+    pub fn stored(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        done: StoreDone,
+        out: &mut Outbox,
+    ) -> Option<Turn> {
+        let turn = self.keeping.got(now, ticket, done, &mut self.swarms);
+        for place in self.keeping.take_refused() {
+            if let Some(record) = self.names.withdraw(&place) {
+                self.removed(&record, out);
+            }
+        }
+        turn
+    }
+
+    /// The mark of what must be kept before a request of `conn` is answered, if it is one that
+    /// `writes`; `None` if nothing must.
+    pub fn unsaved_mark(&mut self, writes: bool, conn: ConnId) -> Option<u64> {
+        let changed = self.names.take_changed();
+        self.keeping.note(changed, writes);
+        if writes { self.keeping.mark(conn) } else { None }
+    }
+
+    /// Asks the database for what is due.
+    pub fn keep(&mut self, now: Time, out: &mut Outbox) {
+        let changed = self.names.take_changed();
+        self.keeping.note(changed, false);
+        let (clock, names, swarms) = (self.clock, &self.names, &mut self.swarms);
+        self.keeping.ask(now, &mut Kept { clock, names, swarms }, out);
+    }
+}

@@ -1,0 +1,166 @@
+//! Which peers an asker is given: never itself, none that is over, those near it first, the rest at
+//! random.
+
+use super::members::Members;
+use super::record::{Family, Peer, PeerKey, Record};
+use super::sites::Near;
+use crate::core::id::PeerId;
+use crate::core::rng::Rng;
+use std::net::{IpAddr, SocketAddr};
+
+/// Who asks for peers, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    pub key: PeerKey,
+    pub id: PeerId,
+    pub complete: bool,
+    /// The family of the addresses it can use: the answer holds no other.
+    pub v4: bool,
+    /// Peers wanted.
+    pub want: usize,
+}
+
+/// Primes beyond the size of any swarm: a walk with such a stride meets everybody once.
+const STRIDES: [u64; 8] = [
+    4_294_967_311,
+    4_294_967_357,
+    4_294_967_371,
+    4_294_967_377,
+    4_294_967_387,
+    4_294_967_389,
+    4_294_967_459,
+    4_294_967_477,
+];
+
+/// From this many records on a walk takes them in runs, which lie side by side in memory.
+const RUNS_FROM: usize = 512;
+const RUN: usize = 8;
+/// Records that are looked at for near ones, where there are so many and fewer would do.
+const LOOKS_MIN: usize = 256;
+
+/// A peer that may be handed out, as it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its address, 4 or 16 bytes, as compact forms of peers have it (BEP 15, BEP 23).
+    pub ip: &'a [u8],
+    pub port: [u8; 2],
+    pub id: &'a [u8; 20],
+    pub complete: bool,
+}
+
+impl Peer {
+    /// The same in the form in which a table offers its peers.
+    pub fn as_candidate<T>(&self, take: impl FnOnce(&Candidate<'_>) -> T) -> T {
+        let port = self.key.addr().port().to_be_bytes();
+        let (id, complete) = (&self.id.0, self.complete);
+        match self.key.ip() {
+            IpAddr::V4(ip) => take(&Candidate { ip: &ip.octets(), port, id, complete }),
+            IpAddr::V6(ip) => take(&Candidate { ip: &ip.octets(), port, id, complete }),
+        }
+    }
+}
+
+impl Candidate<'_> {
+    pub fn peer(&self) -> Option<Peer> {
+        let ip = match self.ip.len() {
+            4 => IpAddr::from(*self.ip.first_chunk::<4>()?),
+            _ => IpAddr::from(*self.ip.first_chunk::<16>()?),
+        };
+        let key = PeerKey::new(SocketAddr::new(ip, u16::from_be_bytes(self.port)));
+        Some(Peer { key, id: PeerId(*self.id), complete: self.complete })
+    }
+}
+
+/// One choice of peers, with what it depends on besides the asker.
+#[derive(Debug)]
+pub struct Choice<'a> {
+    pub now_s: u32,
+    pub near: Near<'a>,
+    pub rng: &'a mut Rng,
+    /// Places of those that are not near; reused from choice to choice.
+    pub far: &'a mut Vec<u32>,
+}
+
+impl Choice<'_> {
+    /// A complete asker gets incomplete peers only; an incomplete one gets both kinds, complete
+    /// ones at most half while there are others, so that downloaders find each other too. `take`
+    /// says whether it took the peer.
+    pub fn of<const N: usize>(
+        &mut self,
+        members: &Members<N>,
+        asker: &Asker,
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
+    ) where
+        [u8; N]: Family,
+    {
+        let (full, few) = members.parted();
+        let seeds = match asker.complete {
+            true => 0,
+            false => {
+                asker.want.saturating_sub(few.len()).max(asker.want.div_ceil(2)).min(full.len())
+            }
+        };
+        let given = self.draw(full, seeds, asker, take);
+        self.draw(few, asker.want.saturating_sub(given), asker, take);
+    }
+
+    /// Walks through the records from a random place with a random stride: all of them when they
+    /// are few, else about four times as many as are wanted, so that an answer from a large swarm
+    /// costs no more than one from a small one.
+    fn draw<const N: usize>(
+        &mut self,
+        records: &[Record<N>],
+        want: usize,
+        asker: &Asker,
+        take: &mut impl FnMut(&Candidate<'_>) -> bool,
+    ) -> usize
+    where
+        [u8; N]: Family,
+    {
+        if records.is_empty() || want == 0 {
+            return 0;
+        }
+        self.far.clear();
+        let (own_ip, own_port) = (asker.key.ip(), asker.key.addr().port().to_be_bytes());
+        let itself = |record: &Record<N>| {
+            *record.id_bytes() == asker.id.0
+                || (record.port_bytes() == own_port && record.ip_bytes().ip() == own_ip)
+        };
+        let run = if records.len() < RUNS_FROM { 1 } else { RUN };
+        let runs = records.len().div_ceil(run) as u64;
+        let stride = STRIDES.get(self.rng.below(8) as usize).map_or(1, |stride| stride % runs);
+        let mut at = self.rng.below(runs);
+        let mut looks = records.len().min(want.saturating_mul(4).max(LOOKS_MIN));
+        let mut given = 0;
+        while looks > 0 {
+            let first = at as usize * run;
+            let end = records.len().min(first + run);
+            for (nth, record) in records.get(first..end).unwrap_or_default().iter().enumerate() {
+                looks = looks.saturating_sub(1);
+                if record.over_s() <= self.now_s || itself(record) {
+                    continue;
+                }
+                if !self.near.has_bytes(record.ip_bytes()) {
+                    if self.far.len() < want {
+                        self.far.push((first + nth) as u32);
+                    }
+                } else if take(&record.candidate()) {
+                    given += 1;
+                    if given == want {
+                        return given;
+                    }
+                }
+            }
+            at += stride;
+            at -= if at >= runs { runs } else { 0 };
+        }
+        for here in self.far.iter() {
+            if given == want {
+                break;
+            }
+            let record = records.get(*here as usize);
+            given += usize::from(record.is_some_and(|record| take(&record.candidate())));
+        }
+        given
+    }
+}

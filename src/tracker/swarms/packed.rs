@@ -1,0 +1,89 @@
+//! Swarms as bytes: which of them changed and wait to be written, and how they come back.
+
+use super::{Swarms, note};
+use crate::core::id::InfoHash;
+use crate::core::limits::PARKED_SWARMS_MAX;
+use crate::core::store::SwarmPart;
+use crate::core::time::Time;
+use crate::tracker::record::Peer;
+use crate::tracker::source::Source;
+use crate::tracker::swarm::Swarm;
+
+impl Swarms {
+    /// From now on it is noted which swarms change, for [`Swarms::changed`].
+    pub fn note_changes(&mut self) {
+        self.changes.keep();
+    }
+
+    /// Swarms that changed and were not written since.
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The next swarm to write: its parts into `out`, one empty part if there is nobody in it.
+    pub fn changed(&mut self, out: &mut Vec<SwarmPart>) -> Option<InfoHash> {
+        let hash = self.changes.take()?;
+        let place = self.table.place(hash);
+        match place.and_then(|place| self.table.at_mut(place)) {
+            None => out.push(SwarmPart { hash, part: 0, last: true, packed: Vec::new() }),
+            Some(swarm) => {
+                swarm.noted = false;
+                swarm.pack(out);
+            }
+        }
+        Some(hash)
+    }
+
+    /// What [`Swarms::changed`] gave could not be written.
+    pub fn unwritten(&mut self, hash: InfoHash) {
+        let place = self.table.place(hash);
+        match place.and_then(|place| self.table.at_mut(place)) {
+            None => drop(self.changes.note(hash, self.bounds.peers)),
+            Some(swarm) => note(&mut self.changes, swarm, self.bounds.peers),
+        }
+    }
+
+    /// How many downloads of a swarm an earlier run counted, while there is room to know it. Comes
+    /// before [`Swarms::restore`].
+    pub fn remember_completed(&mut self, hash: InfoHash, completed: u32) {
+        let room = self.peers + self.parked.len() < self.bounds.peers
+            && self.parked.len() < PARKED_SWARMS_MAX;
+        if completed == 0 || !room || self.table.place(hash).is_some() {
+            return;
+        }
+        self.table.insert(Swarm::remembered(hash, completed));
+        self.parked.push_back(hash);
+    }
+
+    /// Takes peers back that an earlier run packed, with the time they have left; how many. Those
+    /// that are over, or for whom there is no room, are left out; nothing is told of the others.
+    pub fn restore(&mut self, now: Time, part: &SwarmPart) -> usize {
+        let keyed = *self.table.keyed();
+        let now_s = self.now_s(now);
+        let known = self.table.place(part.hash);
+        let (hash, there) = (part.hash, known.and_then(|place| self.table.at(place)));
+        let room = self.bounds.peers.saturating_sub(self.peers);
+        let here = there.map_or(0, Swarm::len);
+        let room = room.min(self.bounds.swarm_peers.saturating_sub(here));
+        let place = known.unwrap_or_else(|| self.table.insert(Swarm::new(hash, now_s)));
+        let mut peers: Vec<Peer> = Vec::new();
+        if let Some(swarm) = self.table.at_mut(place) {
+            let whole = swarm.unpack(&part.packed, (now_s, room), &keyed, &mut peers);
+            if whole.is_none() {
+                // What is written is not what is there.
+                note(&mut self.changes, swarm, self.bounds.peers);
+            }
+            if swarm.is_empty() && !swarm.parked {
+                self.table.remove(hash);
+                self.changes.note(hash, self.bounds.peers);
+            }
+        }
+        self.peers += peers.len();
+        for peer in &peers {
+            self.shares.add(Source::limited(peer.key.ip(), self.bounds.public));
+            self.moved(hash, peer.key, None, Some(peer.complete));
+        }
+        self.unpark();
+        peers.len()
+    }
+}

@@ -1,0 +1,91 @@
+//! Who goes without saying so: peers whose time is over, and swarms that nobody is in.
+
+use super::{Moved, Swarms};
+use crate::core::id::InfoHash;
+use crate::core::limits::PARKED_SWARMS_MAX;
+use crate::core::time::Time;
+
+/// Peers of a swarm up to which those that are over are removed before anything is said of it; a
+/// larger one waits for the sweep.
+const SETTLE_PEERS_MAX: usize = 4096;
+/// Peers removed in one slice of work: each may be told, and names may lose their source.
+const REMOVED_PER_SLICE: usize = 500;
+
+impl Swarms {
+    /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
+    pub(super) fn emptied(&mut self, hash: InfoHash) {
+        let place = self.table.place(hash);
+        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
+        if swarm.completed() == 0 {
+            self.table.remove(hash);
+        } else if !swarm.parked {
+            swarm.parked = true;
+            self.parked.push_back(hash);
+            self.unpark();
+        }
+    }
+
+    /// Swarms without peers go first when room is short.
+    pub(super) fn unpark(&mut self) {
+        while self.parked.len() > PARKED_SWARMS_MAX
+            || (!self.parked.is_empty() && self.peers + self.parked.len() > self.bounds.peers)
+        {
+            let Some(hash) = self.parked.pop_front() else { return };
+            let place = self.table.place(hash);
+            let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { continue };
+            swarm.parked = false;
+            if swarm.is_empty() {
+                self.changes.note(hash, self.bounds.peers);
+                self.table.remove(hash);
+            }
+        }
+    }
+
+    /// Removes the peers of one swarm whose time is over, so that what is said of it next is true.
+    pub fn settle(&mut self, now: Time, hash: InfoHash, gone: &mut Vec<Moved>) {
+        let now_s = self.now_s(now);
+        let place = self.table.place(hash);
+        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
+        if swarm.earliest_s() > now_s || swarm.len() > SETTLE_PEERS_MAX {
+            return;
+        }
+        let mut over = std::mem::take(&mut self.over);
+        swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over);
+        gone.extend(over.drain(..).map(|key| self.remove(hash, key)));
+        self.over = over;
+    }
+
+    /// One slice of the sweep: looks at up to `slots` swarms and peers for peers whose time is
+    /// over and removes some of them into `gone`, going on where the last slice ended.
+    pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) {
+        let now_s = self.now_s(now);
+        let mut over = std::mem::take(&mut self.over);
+        let mut rounds = self.table.places();
+        while slots > 0 && rounds > 0 && gone.len() < REMOVED_PER_SLICE {
+            let (place, from) = self.sweep_at;
+            if place >= self.table.places() {
+                self.sweep_at = (0, 0);
+                continue;
+            }
+            slots -= 1;
+            let most = REMOVED_PER_SLICE - gone.len();
+            let looked_at = self.table.at_mut(place).filter(|s| s.earliest_s() <= now_s);
+            let next = looked_at.and_then(|swarm| {
+                let len = swarm.len().saturating_sub(from);
+                let next = swarm.over(now_s, (from, slots.max(1), most), &mut over);
+                slots = slots.saturating_sub(len);
+                next
+            });
+            let hash = self.table.at(place).map(|swarm| swarm.hash);
+            self.sweep_at = match next {
+                // Those that are removed make those behind them move up.
+                Some(at) => (place, at.saturating_sub(over.len())),
+                None => (place + 1, 0),
+            };
+            rounds -= usize::from(next.is_none());
+            let gone_here = over.drain(..).zip(std::iter::repeat(hash));
+            gone.extend(gone_here.filter_map(|(key, hash)| Some(self.remove(hash?, key))));
+        }
+        self.over = over;
+    }
+}
