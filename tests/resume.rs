@@ -124,13 +124,7 @@ fn journal_full_at(on: On, n: u64) -> bool {
     let mut stage = Stage::new(n, SIZE, 0);
     let (leecher, told) = (stage.leecher, format!("{on:?} {n} of the journal refused"));
     stage.world.disk(leecher).fail(fault(on, ".lmk-resume", n, FileError::NoSpace));
-    let mut refused_at = None;
-    stage.runs_until(|world| {
-        if refused_at.is_none() && world.disk(leecher).refusals_left() == 0 {
-            refused_at = world.snapshot(leecher).and_then(|picture| picture.transfer);
-        }
-        world.ending(leecher).is_some()
-    });
+    stage.runs_until(|world| world.ending(leecher).is_some());
     if stage.number_of("failed") > 0 {
         // Before there was a first journal: the person is there and is told.
         assert!(stage.line("failed").unwrap().contains("make room"), "{told}");
@@ -177,19 +171,22 @@ fn a_journal_that_found_no_room_vouches_for_everything_once_there_is() {
         let leecher = stage.leecher;
         stage.world.disk(leecher).fail(fault(on, ".lmk-resume", n, FileError::NoSpace));
         stage.runs_until(|world| world.disk(leecher).refusals_left() == 0);
-        let before = stage.vouched().unwrap().durable.count();
         // It is tried again after 10 s, and synced at the latest 5 s later.
         stage.runs_for(Span::secs(9));
         stage.befalls(Act::PowerCut);
         stage.befalls(Act::Start);
         stage.runs_until(|world| world.ending(leecher).is_some());
         stage.must_be_done("power lost while the journal was full");
-        let mut stage = Stage::new(1, SIZE, 0);
+        let mut stage = Stage::slow(1, SIZE);
         stage.world.disk(leecher).fail(fault(on, ".lmk-resume", n, FileError::NoSpace));
-        stage.runs_until(|world| world.disk(leecher).refusals_left() == 0);
-        let grown = stage.runs_until(|_| false);
-        assert!(!grown);
-        assert!(before < stage.pieces(), "{before}");
+        assert!(stage.runs_until(|world| world.disk(leecher).refusals_left() == 0));
+        stage.runs_for(Span::secs(9));
+        let (before, stored) = (stage.vouched().unwrap().durable.count(), stage.stored());
+        assert!(before < stored && stored < stage.pieces(), "{before} of {stored}");
+        stage.runs_for(Span::secs(7));
+        let vouched = stage.vouched().unwrap().durable.count();
+        assert!(vouched >= stored, "{on:?}: {vouched} of {stored}");
+        stage.runs_until(|world| world.ending(leecher).is_some());
         stage.must_be_done("the journal was full");
     }
 }
@@ -548,4 +545,112 @@ fn a_second_signal_ends_at_once() {
     assert!(stage.world.running(stage.leecher), "it flushes first");
     stage.befalls(Act::Ask(Command::Interrupt));
     assert_eq!(stage.world.ending(stage.leecher), Some(Ending::Interrupted));
+}
+
+#[test]
+fn an_edit_while_the_part_file_is_synced_is_found() {
+    let mut found = 0;
+    for syncs in 0..20 {
+        let mut stage = Stage::new(syncs, SIZE, 0);
+        let leecher = stage.leecher;
+        stage.world.disk(leecher).edit_at_sync(".lmk-part", syncs);
+        stage.runs_until(|world| world.ending(leecher).is_some());
+        stage.must_be_done(&format!("edited at sync {syncs}"));
+        if stage.world.disk(leecher).edits_left() > 0 {
+            break;
+        }
+        // While it is opened it is empty, and read whole afterwards.
+        assert_eq!(stage.number_of("part_changed"), 1, "sync {syncs}");
+        found += 1;
+    }
+    assert!(found >= 4, "{found}");
+}
+
+#[test]
+fn where_two_changes_may_have_one_time_the_part_file_is_read_whole_at_the_end() {
+    let mut unseen = 0;
+    for percent in (10..=90).step_by(10) {
+        let mut stage = Stage::new(percent, SIZE, 0);
+        let leecher = stage.leecher;
+        // So coarse that no edit has a time of its own.
+        stage.world.disk(leecher).set_tick(3_600_000_000_000);
+        stage.runs_to_percent(percent);
+        stage.world.disk(leecher).edit(PART, |bytes| bytes.iter_mut().for_each(|b| *b ^= 1));
+        stage.runs_until(|world| {
+            world.snapshot(leecher).is_some_and(|picture| picture.phase == "checking")
+                || world.ending(leecher).is_some()
+        });
+        unseen += usize::from(stage.number_of("part_changed") == 0);
+        stage.runs_until(|world| world.ending(leecher).is_some());
+        stage.must_be_done(&format!("edited at {percent} % within one time"));
+        assert_eq!(stage.number_of("part_changed"), 1, "{percent} %");
+    }
+    assert!(unseen > 0, "the times told every edit");
+}
+
+#[test]
+fn who_lost_its_part_file_leaves_the_journal_of_another_alone() {
+    let mut stage = Stage::new(1, SIZE, 0);
+    let (leecher, second) = (stage.leecher, stage.second);
+    stage.runs_to_percent(30);
+    stage.world.disk(leecher).unlink(PART);
+    let now = stage.world.now();
+    stage.world.plan(now, second, Act::Start);
+    // The second begins a part file and a journal of its own at once, before the first looks.
+    stage.runs_until(|world| world.disk(leecher).get(PART).is_some());
+    assert!(stage.runs_until(|world| world.ending(leecher).is_some()));
+    assert_eq!(stage.world.ending(leecher), Some(Ending::Refused));
+    assert!(stage.bytes(RESUME).is_some(), "the journal of the other one is gone");
+    let later = stage.world.now() + Span::secs(600);
+    stage.world.run_until(later, |world| world.ending(second).is_some());
+    assert_eq!(stage.world.ending(second), Some(Ending::Done));
+    assert!(stage.bytes(TARGET).as_ref() == Some(&stage.content));
+}
+
+#[test]
+fn an_edit_after_the_last_sync_is_not_shared() {
+    let told = |edited: bool| {
+        let mut stage = Stage::keeping(1, SIZE);
+        let leecher = stage.leecher;
+        assert!(stage.runs_until(|world| world.disk(leecher).get(TARGET).is_some()));
+        if edited {
+            stage.world.disk(leecher).edit(TARGET, |bytes| bytes[9] ^= 1);
+        }
+        stage.runs_for(Span::secs(4));
+        (stage.number_of("changed"), stage.world.ending(leecher))
+    };
+    assert_eq!(told(true), (1, Some(Ending::Done)));
+    assert_eq!(told(false), (0, None));
+}
+
+/// Of a leecher that is all there is, somebody edits the part file; then another leecher comes.
+/// -> how often the first found the edit, and how often it was blamed for it.
+fn served_after_an_edit(mut stage: Stage) -> (usize, usize) {
+    let (leecher, far, seeder) = (stage.leecher, stage.far, stage.seeder);
+    stage.runs_to_percent(50);
+    let now = stage.world.now();
+    stage.world.plan(now, seeder, Act::Kill);
+    // All is synced: nothing but a reader will look at the file.
+    stage.runs_for(Span::secs(15));
+    let before = stage.number_of("part_changed");
+    stage.world.disk(leecher).edit(PART, |bytes| bytes.iter_mut().for_each(|b| *b ^= 1));
+    let now = stage.world.now();
+    stage.world.plan(now, far, Act::Start);
+    stage.runs_for(Span::secs(30));
+    let blamed = |(_, event): &&(_, lmk::core::report::Event)| event.kind == "corrupt";
+    let blames = stage.world.events(far).iter().filter(blamed).count();
+    (stage.number_of("part_changed") - before, blames)
+}
+
+#[test]
+fn edited_bytes_of_a_part_file_are_never_served_as_proven() {
+    assert_eq!(served_after_an_edit(Stage::new(1, SIZE, 0)), (1, 0));
+    // Of a file whose times say nothing, nothing is served.
+    let mut stage = Stage::new(1, SIZE, 0);
+    for _ in 0..12 {
+        stage.runs_for(Span::secs(1));
+        stage.world.disk(stage.leecher).edit(PART, |_| {});
+    }
+    assert_eq!(stage.number_of("part_changed"), 3);
+    assert_eq!(served_after_an_edit(stage), (0, 0));
 }

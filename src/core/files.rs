@@ -31,6 +31,8 @@ pub enum FileOp {
     Rename { from: PathBuf, to: PathBuf, replace: bool },
     /// -> `Done`. A missing file is `NotFound`.
     Remove { path: PathBuf },
+    /// Removes `path` if `named` still names the open `file`, else `Changed`. -> `Done`.
+    RemoveBeside { path: PathBuf, file: FileId, named: PathBuf },
     /// Forgets the file. -> `Done`.
     Close { file: FileId },
     /// Bytes free for us on the file system that holds `path`. -> `Free`.
@@ -45,8 +47,8 @@ pub enum FileOp {
     Lock { file: FileId },
     /// Who holds the lock of a file that was `Busy`. -> `Holder`.
     Holder { file: FileId },
-    /// From now on a change of the file's content or times by anybody else is noticed: a `Write`,
-    /// `SetLen`, `SetPlainMode` or `Sync` that finds one fails with `Changed`. -> `Done`.
+    /// From now on a change of the file by anybody else is noticed: a `Read`, `Write`, `SetLen`,
+    /// `SetPlainMode` or `Sync` fails with `Changed`, bytes leave as with `Pin`. -> `Guarded`.
     Guard { file: FileId },
     /// The mode of a new file: what the user's umask leaves of 0666, and no bit of execution, set
     /// user id or set group id. -> `Done`.
@@ -87,6 +89,8 @@ pub enum FileDone {
         result: Result<(), FileError>,
     },
     Done(Result<(), FileError>),
+    /// Whether each of two changes that follow each other at once has a time of its own.
+    Guarded(Result<bool, FileError>),
     Free(Result<u64, FileError>),
     Loaded(Result<Vec<u8>, FileError>),
     /// The process id of who holds a lock, if the system knows it.

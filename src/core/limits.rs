@@ -92,8 +92,12 @@ pub const SLOTS_DEFAULT: u32 = 8;
 pub const SLOTS_MAX: u32 = 1024;
 /// How long a name without a source stays listed when `--keep-names` says nothing.
 pub const KEEP_NAMES: Span = Span::secs(24 * 3600);
-/// Bytes of pieces written after which the part file is synced.
+/// Bytes of pieces written after which the part file is synced, at most: so many on a quick disk.
 pub const SYNC_BYTES: u64 = 32 * 1024 * 1024;
+/// So many at the least, and at the first sync of a run, before it is known how quick the disk is.
+pub const SYNC_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// A sync that takes longer than so long makes the next one have less to do.
+pub const SYNC_SPAN: Span = Span::ms(100);
 /// The part file is synced after so long in any case.
 pub const SYNC_EVERY: Span = Span::secs(5);
 /// With so many bytes of pieces not yet synced nothing more is asked for: with the pages that are

@@ -7,9 +7,11 @@ use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
-use crate::core::limits::{DISK_FULL_RETRY, SYNC_BYTES, SYNC_EVERY, UNSYNCED_BYTES_MAX};
+use crate::core::limits::{
+    DISK_FULL_RETRY, SYNC_BYTES, SYNC_BYTES_MIN, SYNC_EVERY, SYNC_SPAN, UNSYNCED_BYTES_MAX,
+};
 use crate::core::mark::mark;
-use crate::core::time::Time;
+use crate::core::time::{Span, Time};
 use std::path::{Path, PathBuf};
 
 /// The two files, opened.
@@ -29,6 +31,8 @@ enum Step {
     SyncPart,
     /// Is the part file still ours?
     LookAtPart,
+    /// Is it, before the journal beside it is replaced?
+    LookToRewrite,
     /// The journal says what the sync covered.
     Vouch,
     SyncJournal,
@@ -69,6 +73,14 @@ pub fn is_same_file(was: &Meta, now: &Meta) -> bool {
         == (now.kind, now.device, now.inode, now.size)
 }
 
+/// The loop stands still while a sync takes its time: how many bytes the next one may have to
+/// bring to the disk, after one of `bytes` took `span`. Slow ones count at once, quick ones slowly.
+fn next_batch(batch: u64, bytes: u64, span: Span) -> u64 {
+    let within = bytes.saturating_mul(SYNC_SPAN.as_ms()) / span.as_ms().max(1);
+    let next = if span > SYNC_SPAN { within.min(batch) } else { within.clamp(batch, batch * 2) };
+    next.clamp(SYNC_BYTES_MIN, SYNC_BYTES)
+}
+
 #[derive(Debug)]
 pub struct Durable {
     files: Files,
@@ -88,6 +100,9 @@ pub struct Durable {
     unsynced_bytes: u64,
     /// Of them those that the sync under way does not cover.
     later_bytes: u64,
+    /// With so many the part file is synced, and when the last sync began.
+    batch_bytes: u64,
+    asked_at: Time,
     /// Since when there are any.
     since: Time,
     /// The last record that the sync under way covers.
@@ -113,6 +128,8 @@ impl Durable {
             noted: Vec::new(),
             unsynced_bytes: 0,
             later_bytes: 0,
+            batch_bytes: SYNC_BYTES_MIN,
+            asked_at: Time::ZERO,
             since: Time::ZERO,
             covers: 0,
             closing: false,
@@ -189,9 +206,10 @@ impl Durable {
             self.noted.extend(self.unnoted.drain(..).map(|piece| (number, piece)));
             return self.append(Step::Note, bytes, out);
         }
-        let due = self.unsynced_bytes >= SYNC_BYTES || now >= self.deadline();
+        let due = self.unsynced_bytes >= self.batch_bytes || now >= self.deadline();
         if due || self.closing {
             self.covers = self.writer.last();
+            self.asked_at = now;
             self.later_bytes = 0;
             let op = FileOp::Sync { file: self.files.part_file, meta: false };
             self.ask(Step::SyncPart, op, out);
@@ -205,12 +223,18 @@ impl Durable {
                 self.len = self.len.saturating_sub(page.len() as u64);
                 self.append(step, page, out);
             }
-            Stuck { page: None, .. } => self.rewrite(out),
+            // Meanwhile the journal of that name may be that of another process.
+            Stuck { page: None, .. } => self.ask_look(Step::LookToRewrite, out),
         }
     }
 
     fn ask(&mut self, step: Step, op: FileOp, out: &mut Outbox) {
         self.step = Some((out.file(op), step));
+    }
+
+    fn ask_look(&mut self, step: Step, out: &mut Outbox) {
+        let path = self.files.part.clone();
+        self.ask(step, FileOp::Stat { path }, out);
     }
 
     fn append(&mut self, step: Step, page: Vec<u8>, out: &mut Outbox) {
@@ -238,7 +262,7 @@ impl Durable {
                 self.no_room = false;
                 self.went_well(step, now, out)
             }
-            FileDone::Meta(Ok(meta)) => self.look(&meta, out),
+            FileDone::Meta(Ok(meta)) => self.look(step, &meta, out),
             FileDone::Meta(Err(FileError::NotFound)) => Outcome::Changed,
             FileDone::Opened(Ok((file, _))) => {
                 self.files.journal_file = file;
@@ -265,8 +289,9 @@ impl Durable {
     fn went_well(&mut self, step: Step, now: Time, out: &mut Outbox) -> Outcome {
         match step {
             Step::SyncPart => {
-                let path = self.files.part.clone();
-                self.ask(Step::LookAtPart, FileOp::Stat { path }, out);
+                let bytes = self.unsynced_bytes.saturating_sub(self.later_bytes);
+                self.batch_bytes = next_batch(self.batch_bytes, bytes, now.since(self.asked_at));
+                self.ask_look(Step::LookAtPart, out);
             }
             Step::Vouch => {
                 let file = self.files.journal_file;
@@ -278,7 +303,7 @@ impl Durable {
                     return Outcome::Closed;
                 }
                 if self.len - self.base > GROWTH_BYTES_MAX {
-                    self.rewrite(out);
+                    self.ask_look(Step::LookToRewrite, out);
                 }
             }
             Step::Rewrite => {
@@ -290,15 +315,19 @@ impl Durable {
                 let (path, mode) = (self.files.journal.clone(), OpenMode::Update);
                 self.ask(Step::Reopen, FileOp::Open { path, mode }, out);
             }
-            Step::Note | Step::LookAtPart | Step::Reopen => {}
+            Step::Note | Step::LookAtPart | Step::LookToRewrite | Step::Reopen => {}
         }
         Outcome::Going
     }
 
     /// After a sync: another program may have removed, replaced or cut off the part file.
-    fn look(&mut self, meta: &Meta, out: &mut Outbox) -> Outcome {
+    fn look(&mut self, step: Step, meta: &Meta, out: &mut Outbox) -> Outcome {
         if !is_same_file(&self.files.part_meta, meta) {
             return Outcome::Changed;
+        }
+        if step == Step::LookToRewrite {
+            self.rewrite(out);
+            return Outcome::Going;
         }
         let mut bytes = self.writer.durable(self.covers);
         // What was stored meanwhile makes the end no clean one; it is closed once more then.
@@ -357,5 +386,25 @@ impl Durable {
         let (file, offset) = (self.files.journal_file, self.len);
         self.len += page.len() as u64;
         out.file(FileOp::Write { file, offset, page });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[test]
+    fn a_slow_disk_is_given_less_at_a_time_and_a_quick_one_more() {
+        let quick = (0..9).fold(SYNC_BYTES_MIN, |batch, _| next_batch(batch, batch, Span::ms(9)));
+        assert_eq!(quick, SYNC_BYTES);
+        // 40 MB/s: what takes a tenth of a second.
+        let after = next_batch(SYNC_BYTES, 32 * MIB, Span::ms(800));
+        assert_eq!(after, SYNC_BYTES_MIN);
+        assert_eq!(next_batch(SYNC_BYTES, 32 * MIB, Span::ms(200)), 16 * MIB);
+        // A little that was synced in time says nothing of more.
+        assert_eq!(next_batch(8 * MIB, 1, Span::ms(3)), 8 * MIB);
+        assert_eq!(next_batch(8 * MIB, 8 * MIB, Span::ZERO), 16 * MIB);
     }
 }

@@ -304,9 +304,8 @@ impl Fetch {
             }
             Happened::Complete => self.finish(shared, now, out),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
-            // While we still fetch, who changes the file is found out at its end.
             Happened::FileFailed => {
-                self.file_failed(now, out);
+                self.file_failed(shared, now, out);
                 Ok(())
             }
             Happened::NoSource => {

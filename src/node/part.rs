@@ -71,6 +71,8 @@ pub struct Trust {
     pub sync_failed: bool,
     /// The times of the file say nothing about who wrote to it: it is not guarded.
     pub no_times: bool,
+    /// Two changes may have the same time: that of another program may go unnoticed.
+    pub coarse_times: bool,
     /// The download was under way: room for some more is enough.
     pub under_way: bool,
 }
@@ -80,7 +82,7 @@ pub struct Part {
     content: Rc<Content>,
     path: PathBuf,
     journal: PathBuf,
-    trust: Trust,
+    pub trust: Trust,
     rng: Rng,
     step: Step,
     ticket: Option<Ticket>,
@@ -185,6 +187,10 @@ impl Part {
                 self.close(out);
                 Opened::Locked(pid)
             }
+            (Step::Guard, FileDone::Guarded(Ok(fine))) => {
+                self.trust.coarse_times = !fine;
+                self.ask_look(out)
+            }
             (Step::OpenJournal, FileDone::Opened(Ok((file, _)))) => self.ready(file),
             (Step::Look, FileDone::Meta(meta)) => self.look(meta, out),
             (Step::LookAtJournal, FileDone::Meta(meta)) => self.look_at_journal(meta, out),
@@ -196,6 +202,7 @@ impl Part {
             },
             (_, FileDone::Done(Ok(()))) => self.next(out),
             (_, FileDone::Opened(Err(error)) | FileDone::Done(Err(error))) => Opened::Failed(error),
+            (_, FileDone::Guarded(Err(error))) => Opened::Failed(error),
             _ => Opened::Failed(FileError::NotRegular),
         })
     }
@@ -205,7 +212,6 @@ impl Part {
         match self.step {
             Step::Lock if self.trust.no_times => self.ask_look(out),
             Step::Lock => self.ask(Step::Guard, FileOp::Guard { file }, out),
-            Step::Guard => self.ask_look(out),
             Step::SetLen => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
             Step::Sync => {
                 let (Some(v2), run) = (&self.content.v2, &mut [0; 16]) else {
@@ -320,6 +326,12 @@ impl Part {
         self.have = check.good;
         self.trusted.ones().for_each(|piece| _ = self.have.set(piece));
         self.ask_space(out)
+    }
+
+    /// The part file, once it is locked and has its name.
+    pub fn locked_file(&self) -> Option<FileId> {
+        let opening = [Step::Open, Step::Create, Step::Lock, Step::Holder, Step::Guard, Step::Look];
+        self.file.map(|(file, _)| file).filter(|_| !opening.contains(&self.step))
     }
 
     fn directory(&self) -> PathBuf {

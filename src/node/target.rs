@@ -15,7 +15,6 @@ use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, Outbox};
-use crate::core::limits::TOUCHES_MAX;
 use crate::core::report::{Ending, bytes_text, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
@@ -51,6 +50,8 @@ enum Step {
     CheckPart,
     SetLen,
     SetMode,
+    /// What the last sync is about to make durable, for a file that is shared afterwards.
+    StatSynced,
     Sync,
     Rename,
     SyncDirectory,
@@ -238,6 +239,8 @@ impl Target {
             },
             (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
             (Step::LookAtPart, FileDone::Meta(meta)) => self.look_at_part(meta, out),
+            (Step::StatSynced, FileDone::Meta(Ok(meta))) => self.stat_synced(meta, out),
+            (Step::StatSynced, FileDone::Meta(Err(error))) => self.failed(error),
             (Step::StatFinished, FileDone::Meta(meta)) => self.stat_finished(meta, out),
             (_, FileDone::Done(result)) => self.done(result, out),
             _ => fatal(Ending::Internal, "an answer to another question".into()),
@@ -270,20 +273,13 @@ impl Target {
         self.begin_part(out)
     }
 
-    /// Another program wrote to the part file: nothing that the journal says of it counts.
-    pub fn touched(&mut self, out: &mut Outbox) {
-        self.let_go(out);
-        self.touches += 1;
-        self.trust.no_times = self.touches >= TOUCHES_MAX;
-        out.file(FileOp::Remove { path: self.journal_path.clone() });
-        out.file(FileOp::SyncDir { path: directory_of(&self.path) });
-    }
-
     fn opened(&mut self, opened: Opened, out: &mut Outbox) -> Placed {
         match opened {
             Opened::Waiting => Placed::Waiting,
             Opened::Ready(ready) => {
-                let checked = self.part.take().map_or(0, |part| part.checked_bytes);
+                let part = self.part.take();
+                self.trust.coarse_times = part.as_ref().is_some_and(|p| p.trust.coarse_times);
+                let checked = part.map_or(0, |part| part.checked_bytes);
                 let (durable, have) = *ready;
                 let file = durable.files().part_file;
                 (self.step, self.file, self.durable) = (Step::Filling, Some(file), Some(durable));
@@ -332,6 +328,11 @@ impl Target {
                 self.failed(error)
             }
         }
+    }
+
+    /// Whether nobody would notice that another program changed the part file.
+    pub fn is_unguarded(&self) -> bool {
+        self.trust.no_times
     }
 
     /// A piece stands in the part file.

@@ -81,6 +81,10 @@ impl Files {
                 let holder = self.on(file, |fd| Ok(open::holder(fd)));
                 FileDone::Holder(holder.ok().flatten())
             }
+            FileOp::Guard { file } => {
+                let open = self.open.get_mut(file).ok_or(NOT_OPEN);
+                FileDone::Guarded(open.and_then(Open::guard))
+            }
             op => FileDone::Done(self.perform(op)),
         }
     }
@@ -88,7 +92,7 @@ impl Files {
     /// The operations that are answered by `Done`.
     fn perform(&mut self, op: FileOp) -> Result<(), FileError> {
         match op {
-            FileOp::Sync { file, meta } => self.change(file, |fd| {
+            FileOp::Sync { file, meta } => self.open.get(file).ok_or(NOT_OPEN)?.sync(|fd| {
                 retry_on_intr(|| match meta {
                     true => rustix::fs::fsync(fd),
                     false => rustix::fs::fdatasync(fd),
@@ -104,10 +108,16 @@ impl Files {
             }
             FileOp::Rename { from, to, replace } => paths::rename(&from, &to, replace),
             FileOp::Remove { path } => rustix::fs::unlink(&path).map_err(file_error),
+            FileOp::RemoveBeside { path, file, named } => {
+                let (ours, now) = (self.on(file, |fd| rustix::fs::fstat(fd))?, paths::stat(&named));
+                match now.is_ok_and(|now| (now.device, now.inode) == (ours.st_dev, ours.st_ino)) {
+                    true => rustix::fs::unlink(&path).map_err(file_error),
+                    false => Err(FileError::Changed),
+                }
+            }
             FileOp::Close { file } => self.open.remove(file).map(drop).ok_or(NOT_OPEN),
             FileOp::Save { path, bytes, private } => paths::save(&path, &bytes, private),
             FileOp::Lock { file } => self.on(file, open::lock),
-            FileOp::Guard { file } => self.open.get_mut(file).ok_or(NOT_OPEN)?.guard(),
             FileOp::Pin { file, meta } => {
                 self.open.get_mut(file).ok_or(NOT_OPEN)?.pinned = Some(meta);
                 Ok(())
@@ -121,6 +131,7 @@ impl Files {
             | FileOp::Write { .. }
             | FileOp::Load { .. }
             | FileOp::FreeSpace { .. }
+            | FileOp::Guard { .. }
             | FileOp::Holder { .. } => Err(FileError::Other(Errno::INVAL.raw_os_error())),
         }
     }
@@ -145,12 +156,12 @@ impl Files {
     }
 
     fn is_as_pinned(&self, file: FileId) -> Result<(), FileError> {
-        self.open.get(file).map_or(Ok(()), Open::is_as_pinned).map_err(file_error)
+        self.open.get(file).map_or(Ok(()), Open::is_as_pinned)
     }
 
     /// Whether bytes of this file must be looked after when they leave.
     pub fn is_pinned(&self, file: FileId) -> bool {
-        self.open.get(file).is_some_and(|open| open.pinned.is_some())
+        self.open.get(file).is_some_and(Open::is_watched)
     }
 
     fn open(&mut self, path: &Path, mode: OpenMode) -> Result<(FileId, Meta), FileError> {

@@ -10,6 +10,10 @@ use rustix::process::{Flock, FlockType};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 
+/// A tick of a coarse clock takes a millisecond at the least: not each of so many changes has one
+/// of its own.
+const PROBES: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Open {
     pub fd: OwnedFd,
@@ -27,21 +31,53 @@ impl Open {
         rustix::fs::fstat(&self.fd).map(|stat| meta(&stat))
     }
 
-    /// After bytes were read: whether they are of the file that was pinned. Who writes to a file
-    /// marks its time before its bytes (since Linux 6.13 a time of its own for every look, before
-    /// that one of some milliseconds), so bytes of another version are never taken for the pinned.
-    pub fn is_as_pinned(&self) -> Result<(), Errno> {
-        let Some(pinned) = &self.pinned else { return Ok(()) };
-        if same(&self.meta()?, pinned) {
+    /// After bytes were read: whether they are of the file that was pinned or guarded. Who writes to
+    /// a file marks its time before its bytes (since Linux 6.13 a time of its own for every look,
+    /// before that one of some milliseconds), so bytes of another version are never taken for it.
+    pub fn is_as_pinned(&self) -> Result<(), FileError> {
+        let Some(was) = self.pinned.as_ref().or(self.guarded.as_ref()) else { return Ok(()) };
+        let now = self.meta().map_err(file_error)?;
+        if self.pinned.is_none() {
+            // A rename of ours changes the third of the times, and nothing else.
+            let same = (now.size, now.mtime_ns) == (was.size, was.mtime_ns);
+            return if same { Ok(()) } else { Err(FileError::Changed) };
+        }
+        if same(&now, was) {
             return Ok(());
         }
         mark!("E09");
-        Err(Errno::STALE)
+        Err(file_error(Errno::STALE))
     }
 
-    pub fn guard(&mut self) -> Result<(), FileError> {
+    /// Whether bytes of this file must be looked after when they leave.
+    pub fn is_watched(&self) -> bool {
+        self.pinned.is_some() || self.guarded.is_some()
+    }
+
+    /// -> whether the times of the file are fine enough to tell every change.
+    pub fn guard(&mut self) -> Result<bool, FileError> {
+        let fine = has_fine_times(&self.fd);
+        self.take_picture().map(|()| fine)
+    }
+
+    fn take_picture(&mut self) -> Result<(), FileError> {
         self.guarded = Some(self.meta().map_err(file_error)?);
         Ok(())
+    }
+
+    /// Whether nobody else changed the file, if it is guarded.
+    fn is_ours(&self) -> Result<(), FileError> {
+        let Some(guarded) = &self.guarded else { return Ok(()) };
+        let now = self.meta().map_err(file_error)?;
+        if same(&now, guarded) { Ok(()) } else { Err(FileError::Changed) }
+    }
+
+    /// A sync may take long, and changes neither size nor times: what differs after it was done by
+    /// others meanwhile.
+    pub fn sync(&self, work: impl FnOnce(&OwnedFd) -> Result<(), Errno>) -> Result<(), FileError> {
+        self.is_ours()?;
+        work(&self.fd).map_err(file_error)?;
+        self.is_ours()
     }
 
     /// A change of ours. Nothing else of ours comes between it and the looks before and after, so
@@ -50,14 +86,27 @@ impl Open {
         &mut self,
         work: impl FnOnce(&OwnedFd) -> Result<(), Errno>,
     ) -> Result<(), FileError> {
-        let Some(guarded) = &self.guarded else { return work(&self.fd).map_err(file_error) };
-        if !same(&self.meta().map_err(file_error)?, guarded) {
-            return Err(FileError::Changed);
-        }
+        self.is_ours()?;
         let result = work(&self.fd).map_err(file_error);
+        if self.guarded.is_none() {
+            return result;
+        }
         // What was refused may have been done in part.
-        result.and(self.guard())
+        result.and(self.take_picture())
     }
+}
+
+/// Whether changes that follow each other at once have times of their own (Linux 6.13 and later, on
+/// most file systems). The mode is set to what it is, which changes a time and nothing else; who
+/// may not do that learns nothing.
+fn has_fine_times(fd: &OwnedFd) -> bool {
+    let changed = || {
+        let mode = rustix::fs::fstat(fd)?.st_mode;
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode & 0o7777))?;
+        rustix::fs::fstat(fd).map(|stat| meta(&stat).ctime_ns)
+    };
+    let times: Result<Vec<i128>, Errno> = (0..PROBES).map(|_| changed()).collect();
+    times.is_ok_and(|times| times.windows(2).all(|pair| pair.first() < pair.last()))
 }
 
 fn same(a: &Meta, b: &Meta) -> bool {
@@ -114,4 +163,61 @@ pub(super) fn next_extent(fd: &OwnedFd, offset: u64) -> Result<Option<(u64, u64)
         start => start?,
     };
     Ok(Some((start, rustix::fs::seek(fd, SeekFrom::Hole(start))?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    fn guarded(name: &str) -> (Open, File) {
+        let path = std::env::temp_dir().join(format!("lmk-open-{}-{name}", std::process::id()));
+        std::fs::write(&path, [7; 100]).unwrap();
+        let both = [(); 2].map(|()| File::options().read(true).write(true).open(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        let [ours, others] = both;
+        let mut open = Open::new(ours.into());
+        open.guard().unwrap();
+        (open, others)
+    }
+
+    #[test]
+    fn an_edit_inside_a_sync_is_found_by_it_and_by_all_that_follows() {
+        let (mut open, others) = guarded("sync");
+        assert_eq!(open.sync(|fd| rustix::fs::fdatasync(fd)), Ok(()));
+        open.change(|fd| rustix::io::pwrite(fd, b"ours", 0).map(drop)).unwrap();
+        assert_eq!(open.sync(|fd| rustix::fs::fsync(fd)), Ok(()));
+        let edited = open.sync(|fd| {
+            others.write_all_at(b"others", 9).unwrap();
+            rustix::fs::fdatasync(fd)
+        });
+        assert_eq!(edited, Err(FileError::Changed));
+        assert_eq!(open.sync(|fd| rustix::fs::fdatasync(fd)), Err(FileError::Changed));
+        assert_eq!(open.change(|_| Ok(())), Err(FileError::Changed));
+    }
+
+    #[test]
+    fn bytes_of_a_guarded_file_are_given_out_until_somebody_else_writes() {
+        let (mut open, others) = guarded("read");
+        open.change(|fd| rustix::io::pwrite(fd, b"ours", 0).map(drop)).unwrap();
+        assert!(open.is_watched());
+        assert_eq!(open.is_as_pinned(), Ok(()));
+        others.write_all_at(b"others", 9).unwrap();
+        assert_eq!(open.is_as_pinned(), Err(FileError::Changed));
+    }
+
+    #[test]
+    fn times_that_are_told_to_be_fine_tell_every_edit() {
+        let (mut open, others) = guarded("fine");
+        if !open.guard().unwrap() {
+            return;
+        }
+        for _ in 0..1000 {
+            open.change(|fd| rustix::io::pwrite(fd, b"ours", 0).map(drop)).unwrap();
+            others.write_all_at(b"other", 5).unwrap();
+            assert_eq!(open.is_as_pinned(), Err(FileError::Changed));
+            open.take_picture().unwrap();
+        }
+    }
 }

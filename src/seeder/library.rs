@@ -14,12 +14,14 @@ pub struct Library {
     content: Rc<Content>,
     file: FileId,
     have: Bitfield,
+    /// Instead of `have`, what is offered.
+    offered: Option<Bitfield>,
 }
 
 impl Library {
     /// A library of the pieces `have` in `file`.
     pub fn new(content: Rc<Content>, file: FileId, have: Bitfield) -> Library {
-        Library { content, file, have }
+        Library { content, file, have, offered: None }
     }
 
     pub fn content(&self) -> &Rc<Content> {
@@ -42,6 +44,16 @@ impl Library {
         &self.have
     }
 
+    /// What others may be told of and given.
+    pub fn offered(&self) -> &Bitfield {
+        self.offered.as_ref().unwrap_or(&self.have)
+    }
+
+    /// From now on nothing is offered.
+    pub fn withhold(&mut self) {
+        self.offered = Some(Bitfield::new(self.have.len()));
+    }
+
     /// A piece was proven and written.
     pub fn add(&mut self, piece: u32) {
         self.have.set(piece);
@@ -50,7 +62,7 @@ impl Library {
     /// Where the bytes of a request stand; `None` unless the piece is proven and the range inside
     /// it.
     pub fn span(&self, asked: BlockRef) -> Option<FileSpan> {
-        if !self.have.get(asked.piece) {
+        if !self.offered().get(asked.piece) {
             return None;
         }
         let (offset, len) = self.content.geometry.span(asked.piece, asked.begin, asked.len).ok()?;

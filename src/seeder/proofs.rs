@@ -113,7 +113,7 @@ impl Proofs {
             Some(needs)
                 if self.waiting.get(&session.conn).map_or(0, VecDeque::len) < WAITING_MAX
                     && !session.is_crowded()
-                    && needs.clone().all(|piece| library.have().get(piece)) =>
+                    && needs.clone().all(|piece| library.offered().get(piece)) =>
             {
                 let (conn, leaves) = (session.conn, BTreeMap::new());
                 let waiting = Waiting { asked, range, needs, leaves };

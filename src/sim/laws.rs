@@ -22,6 +22,7 @@ enum Promise {
     Loaded,
     Holder,
     Extent,
+    Guarded,
     Stored(Row),
 }
 
@@ -229,6 +230,7 @@ fn promise(op: &FileOp) -> Promise {
         FileOp::Load { .. } => Promise::Loaded,
         FileOp::Holder { .. } => Promise::Holder,
         FileOp::NextExtent { .. } => Promise::Extent,
+        FileOp::Guard { .. } => Promise::Guarded,
         _ => Promise::Done,
     }
 }
@@ -255,6 +257,7 @@ fn told(done: &FileDone) -> Promise {
         FileDone::Loaded(_) => Promise::Loaded,
         FileDone::Holder(_) => Promise::Holder,
         FileDone::Extent(_) => Promise::Extent,
+        FileDone::Guarded(_) => Promise::Guarded,
     }
 }
 

@@ -175,7 +175,7 @@ impl Swarm {
         if let Some(fetch) = &mut self.fetch {
             fetch.joined(conn, now);
         }
-        let have = self.serve.library.have();
+        let have = self.serve.library.offered();
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.greet(&self.us, have, state, now, out);
         }

@@ -52,6 +52,11 @@ impl Swarm {
         self.fetch.as_ref().is_some_and(Leecher::writes)
     }
 
+    /// Offers nothing of what is there: nobody can tell whether it still is what was proven.
+    pub fn withhold(&mut self) {
+        self.serve.library.withhold();
+    }
+
     /// Ends every conversation at once: what was written is not to be had from here any more. What
     /// is known of those who lied is for the swarm that follows.
     pub fn abandon(mut self, out: &mut Outbox) -> Struck {
@@ -71,6 +76,9 @@ impl Swarm {
                 News::Stored(piece) => {
                     self.serve.library.add(piece.index());
                     self.happened.push(Happened::Stored(piece));
+                    if !self.serve.library.offered().get(piece.index()) {
+                        continue;
+                    }
                     for session in self.sessions.values_mut() {
                         if session.peer_id.is_some() && !session.has.get(piece.index()) {
                             session.say(Message::Have(piece.index()), now, out);

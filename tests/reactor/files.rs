@@ -273,7 +273,8 @@ fn an_edit_of_a_guarded_file_is_found_at_the_next_change() {
     let path = dir.path("part");
     let guarded = |world: &mut World, mode| {
         let (file, _) = world.open(&path, mode);
-        done(world, FileOp::Guard { file }).unwrap();
+        let guarded = world.file(FileOp::Guard { file });
+        assert!(matches!(guarded, FileDone::Guarded(Ok(_))), "{guarded:?}");
         file
     };
     let file = guarded(&mut world, OpenMode::CreateNew);

@@ -30,6 +30,9 @@ pub struct Stage {
     pub leecher: NodeId,
     /// Another one, of the same machine and folder.
     pub second: NodeId,
+    /// And one on a machine of its own.
+    pub far: NodeId,
+    pub seeder: NodeId,
     pub content: Vec<u8>,
     geometry: Geometry,
 }
@@ -76,7 +79,17 @@ fn tracker(env: NodeEnv) -> Tracker {
     })
 }
 
+type Leech = fn(NodeEnv) -> Box<dyn Role>;
+
 fn leech(env: NodeEnv) -> Box<dyn Role> {
+    leecher(env, false)
+}
+
+fn keep(env: NodeEnv) -> Box<dyn Role> {
+    leecher(env, true)
+}
+
+fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
     Box::new(Node::new(plan(
         env,
         Job::Fetch(FetchPlan {
@@ -85,7 +98,7 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
             out: None,
             out_must_be_directory: false,
             overwrite: false,
-            keep_seeding: false,
+            keep_seeding,
             wait: None,
             timeout: None,
             sources: 10,
@@ -96,8 +109,22 @@ fn leech(env: NodeEnv) -> Box<dyn Role> {
 impl Stage {
     /// `survive_pm` of 1000 sectors and directory entries survive a power cut unsynced.
     pub fn new(seed: u64, size: usize, survive_pm: u64) -> Stage {
+        Stage::with(seed, size, (15, survive_pm), leech)
+    }
+
+    /// One that takes a minute.
+    pub fn slow(seed: u64, size: usize) -> Stage {
+        Stage::with(seed, size, (60, 0), leech)
+    }
+
+    /// One whose leecher goes on sharing.
+    pub fn keeping(seed: u64, size: usize) -> Stage {
+        Stage::with(seed, size, (15, 0), keep)
+    }
+
+    fn with(seed: u64, size: usize, (secs, survive_pm): (u64, u64), leech: Leech) -> Stage {
         let weather = Weather {
-            rate: size as u64 / 15,
+            rate: size as u64 / secs,
             window_bytes: size as u64 / 9,
             survive_pm,
             ..Weather::calm()
@@ -124,10 +151,12 @@ impl Stage {
         world.disk(seeder).put(SOURCE, &content);
         let leecher = world.add_idle(ip(3), leech);
         let second = world.add_idle(ip(3), leech);
+        let far = world.add_idle(ip(4), leech);
         world.disk(leecher).make_dirs("/l");
+        world.disk(far).make_dirs("/l");
         world.plan(Time::ZERO + Span::secs(2), leecher, Act::Start);
         let geometry = Geometry::new(size as u64, piece_length_for(size as u64)).unwrap();
-        let mut stage = Stage { world, leecher, second, content, geometry };
+        let mut stage = Stage { world, leecher, second, far, seeder, content, geometry };
         assert!(stage.runs_until(|world| world.running(leecher)));
         stage
     }
@@ -166,6 +195,12 @@ impl Stage {
             let transfer = world.snapshot(leecher).and_then(|picture| picture.transfer);
             transfer.is_some_and(|t| t.size > 0 && t.done * 100 >= t.size * percent)
         });
+    }
+
+    /// Whole pieces that stand in the part file.
+    pub fn stored(&self) -> u32 {
+        let transfer = self.world.snapshot(self.leecher).and_then(|picture| picture.transfer);
+        transfer.map_or(0, |transfer| (transfer.done / self.piece()) as u32)
     }
 
     /// Bytes of payload that came in this life.

@@ -744,21 +744,39 @@ pub fn what_is_no_regular_file_is_never_opened(stage: &mut dyn Stage) {
 pub fn a_guarded_file_tells_that_somebody_else_wrote(stage: &mut dyn Stage) {
     let path = stage.folder().join("guarded");
     stage.make(Thing::File(b"content"), &path);
-    let (ours, others) = (path.clone(), path);
+    let (journal, not_there) = (stage.folder().join("journal"), stage.folder().join("none"));
+    stage.make(Thing::File(b"journal"), &journal);
+    let (guarded, ours, others) = (path.clone(), path.clone(), path);
+    let read = |files: &[FileId]| FileOp::Read { file: files[0], offset: 0, page: vec![0; 4] };
+    let beside = |named: &PathBuf| {
+        let (path, named) = (journal.clone(), named.clone());
+        move |files: &[FileId]| FileOp::RemoveBeside { path, file: files[0], named }
+    };
     let write = |n: usize, offset| {
         move |files: &[FileId]| FileOp::Write { file: files[n], offset, page: b"more".to_vec() }
     };
     let steps = FileSteps::default()
         .then(move |_| FileOp::Open { path: ours, mode: OpenMode::Update }, is_open)
         .then(move |_| FileOp::Open { path: others, mode: OpenMode::Update }, is_open)
-        .then(|files| FileOp::Guard { file: files[0] }, answers(Ok(())))
+        .then(
+            |files| FileOp::Guard { file: files[0] },
+            |done| assert!(matches!(done, FileDone::Guarded(Ok(_))), "{done:?}"),
+        )
         .then(write(0, 7), answers(Ok(())))
         .then(|files| FileOp::SetLen { file: files[0], len: 50 }, answers(Ok(())))
         .then(|files| FileOp::SetPlainMode { file: files[0] }, answers(Ok(())))
         .then(|files| FileOp::WriteBack { file: files[0], offset: 0, len: 50 }, answers(Ok(())))
         .then(|files| FileOp::Sync { file: files[0], meta: true }, answers(Ok(())))
         .then(write(0, 11), answers(Ok(())))
+        .then(read, reads(b"cont".to_vec()))
+        .then(beside(&not_there), answers(Err(FileError::Changed)))
+        .then(beside(&guarded), answers(Ok(())))
+        .then(beside(&guarded), answers(Err(FileError::NotFound)))
         .then(write(1, 60), answers(Ok(())))
+        .then(read, |done| match done {
+            FileDone::Read { result, .. } => assert_eq!(result, Err(FileError::Changed)),
+            other => panic!("{other:?}"),
+        })
         .then(write(0, 15), answers(Err(FileError::Changed)))
         .then(
             |files| FileOp::Sync { file: files[0], meta: false },

@@ -10,6 +10,7 @@ use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, bytes_text};
 use crate::core::time::Time;
 use crate::node::shared::Shared;
+use crate::node::target::Target;
 
 /// A download that is being stopped.
 #[derive(Debug)]
@@ -230,6 +231,10 @@ impl Fetch {
 
     /// Going on where the disk had stopped us: the sources are asked for again.
     pub(super) fn went_on(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+        let unguarded = self.target().is_some_and(Target::is_unguarded);
+        if let Some(swarm) = shared.swarm.as_mut().filter(|_| unguarded) {
+            swarm.withhold();
+        }
         if std::mem::replace(&mut self.began, true) {
             shared.ties.hurry(now);
         }

@@ -63,9 +63,11 @@ impl Fetch {
     }
 
     /// Bytes of the file could not be given out.
-    pub(super) fn file_failed(&mut self, now: Time, out: &mut Outbox) {
-        if let Phase::Seeding(Keeping::Sharing(watch)) = &mut self.phase {
-            watch.look(now, out);
+    pub(super) fn file_failed(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+        match &mut self.phase {
+            Phase::Seeding(Keeping::Sharing(watch)) => watch.look(now, out),
+            Phase::Downloading(_) | Phase::Stopping(..) => self.changed(shared, now, out),
+            _ => {}
         }
     }
 

@@ -5,10 +5,12 @@ use super::{Placed, Step, Target, fatal};
 use crate::content::bitfield::Bitfield;
 use crate::core::id::{FileId, Hash32};
 use crate::core::io::{FileError, FileOp, Meta, Outbox};
+use crate::core::limits::TOUCHES_MAX;
 use crate::core::mark::mark;
-use crate::core::report::Ending;
+use crate::core::report::{Ending, Event, foreign};
 use crate::leecher::durable::is_same_file;
 use crate::node::check::Check;
+use crate::node::part::Part;
 use crate::node::places::{directory_of, show};
 use crate::node::plan::Pin;
 use crate::node::whole::Whole;
@@ -40,10 +42,12 @@ impl Target {
         let ours = self.durable.as_ref().map(|durable| durable.files().part_meta);
         let same = |meta: Meta| ours.is_some_and(|ours| is_same_file(&ours, &meta));
         match (meta, self.file) {
-            (Ok(meta), Some(file)) if same(meta) => match self.trust.no_times {
-                true => self.check_part(file, out),
-                false => self.set_len(file, out),
-            },
+            (Ok(meta), Some(file)) if same(meta) => {
+                match self.trust.no_times || self.trust.coarse_times {
+                    true => self.check_part(file, out),
+                    false => self.set_len(file, out),
+                }
+            }
             (Err(error), _) if error != FileError::NotFound => self.failed(error),
             _ => Placed::Changed,
         }
@@ -100,6 +104,9 @@ impl Target {
             // Some file systems keep no modes; a part file of another user keeps the one it has.
             (Step::SetMode, Ok(()) | Err(FileError::Denied | FileError::Other(_))) => {
                 match self.file {
+                    Some(file) if self.plan.keep_seeding => {
+                        self.ask(Step::StatSynced, FileOp::StatOpen { file }, out)
+                    }
                     Some(file) => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
                     None => fatal(Ending::Internal, "a target without a file".into()),
                 }
@@ -132,14 +139,33 @@ impl Target {
         }
     }
 
-    /// The file has its name and its bytes: from now on it may not change while it is shared.
+    /// The sync that follows finds out whether another program came before this look.
+    pub(super) fn stat_synced(&mut self, meta: Meta, out: &mut Outbox) -> Placed {
+        self.meta = Some(meta);
+        match self.file {
+            Some(file) => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
+            None => fatal(Ending::Internal, "a target without a file".into()),
+        }
+    }
+
+    /// The file has its name and its bytes: from now on it may not change while it is shared. Of
+    /// what was synced a rename of ours changes the ctime alone.
     pub(super) fn stat_finished(
         &mut self,
         meta: Result<Meta, FileError>,
         out: &mut Outbox,
     ) -> Placed {
         match meta {
-            Ok(meta) => self.meta = Some(meta),
+            Ok(now) => {
+                let same = |was: &Meta| (was.size, was.mtime_ns) == (now.size, now.mtime_ns);
+                let as_synced = self.meta.as_ref().is_some_and(same);
+                self.meta = Some(now).filter(|_| as_synced && !self.trust.no_times);
+                if self.meta.is_none() {
+                    let name = foreign(&self.name);
+                    let line = format!("{name} may have been changed on disk; not sharing it");
+                    out.tell(Event::warning("changed", line).text("name", name));
+                }
+            }
             Err(error) => return self.failed(error),
         }
         self.completed(out)
@@ -157,6 +183,25 @@ impl Target {
             out.file(FileOp::Close { file: durable.files().journal_file });
         }
         out.file(FileOp::Remove { path: self.journal_path.clone() });
+        out.file(FileOp::SyncDir { path: directory_of(&self.path) });
+    }
+
+    /// Another program wrote to the part file: nothing that the journal says of it counts.
+    pub fn touched(&mut self, out: &mut Outbox) {
+        let part = self.part.as_ref().and_then(Part::locked_file);
+        let durable = self.durable.as_ref().map(|durable| durable.files().part_file);
+        if let Some(file) = durable.or(part) {
+            self.remove_journal(file, out);
+        }
+        self.let_go(out);
+        self.touches += 1;
+        self.trust.no_times = self.touches >= TOUCHES_MAX;
+    }
+
+    /// While the part file is locked and has its name, the journal is ours and nobody else's.
+    fn remove_journal(&self, file: FileId, out: &mut Outbox) {
+        let (path, named) = (self.journal_path.clone(), self.part_path.clone());
+        out.file(FileOp::RemoveBeside { path, file, named });
         out.file(FileOp::SyncDir { path: directory_of(&self.path) });
     }
 

@@ -77,7 +77,8 @@ impl Disk {
             FileOp::Open { mode: how, .. } => mode(how),
             FileOp::Write { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => true,
             FileOp::SetLen { .. } | FileOp::SetPlainMode { .. } => true,
-            FileOp::Rename { .. } | FileOp::Remove { .. } | FileOp::Save { .. } => true,
+            FileOp::Rename { .. } | FileOp::Save { .. } => true,
+            FileOp::Remove { .. } | FileOp::RemoveBeside { .. } => true,
             _ => false,
         };
         self.faults.stopped |= lasting && self.faults.stop_at == Some(self.faults.lasting);
@@ -118,6 +119,7 @@ pub(super) fn refusal(op: FileOp, error: FileError) -> FileDone {
         FileOp::Load { .. } => FileDone::Loaded(Err(error)),
         FileOp::NextExtent { .. } => FileDone::Extent(Err(error)),
         FileOp::Holder { .. } => FileDone::Holder(None),
+        FileOp::Guard { .. } => FileDone::Guarded(Err(error)),
         _ => FileDone::Done(Err(error)),
     }
 }

@@ -71,6 +71,10 @@ pub struct Disk {
     last_inode: u64,
     capacity_bytes: u64,
     now_ns: i128,
+    /// How far apart the times are that files can have.
+    tick_ns: i128,
+    /// Edits during syncs to come: of files whose name ends so, after so many syncs.
+    edits_in_sync: Vec<(&'static str, u64)>,
     faults: Faults,
 }
 
@@ -86,6 +90,8 @@ impl Default for Disk {
             last_inode: 0,
             capacity_bytes: CAPACITY_BYTES,
             now_ns: 0,
+            tick_ns: 1,
+            edits_in_sync: Vec::new(),
             faults: Faults::default(),
         };
         disk.place(Path::new("/"), Body::Directory);
@@ -112,7 +118,7 @@ impl Disk {
 impl Disk {
     /// Unix nanoseconds, for the times of files.
     pub(super) fn set_clock(&mut self, now_ns: i128) {
-        self.now_ns = now_ns;
+        self.now_ns = now_ns - now_ns.rem_euclid(self.tick_ns);
     }
 
     /// A process ended: its files are closed and its locks free.
@@ -149,7 +155,7 @@ impl Disk {
     pub(super) fn span(&self, owner: usize, file: FileId, offset: u64, len: u32) -> Option<Page> {
         let mut page = vec![0; len as usize];
         let read = self.regular(owner, file).ok()?.read(offset, &mut page);
-        (read == page.len() && self.is_as_pinned(owner, file)).then_some(page)
+        (read == page.len() && self.is_as_pinned(owner, file).is_ok()).then_some(page)
     }
 }
 

@@ -28,10 +28,7 @@ impl Disk {
             FileOp::Read { file, offset, mut page } => {
                 let body = self.regular(owner, file);
                 let got = body.map(|body| body.read(offset, &mut page) as u32);
-                let result = got.and_then(|n| match self.is_as_pinned(owner, file) {
-                    true => Ok(n),
-                    false => Err(FileError::Other(ESTALE)),
-                });
+                let result = got.and_then(|n| self.is_as_pinned(owner, file).map(|()| n));
                 FileDone::Read { page, result }
             }
             FileOp::Write { file, offset, page } => {
@@ -40,9 +37,7 @@ impl Disk {
             }
             FileOp::FreeSpace { path } => FileDone::Free(self.stat(&path).map(|_| self.free())),
             FileOp::Load { path, bytes_max } => FileDone::Loaded(self.load(&path, bytes_max)),
-            FileOp::Sync { file, .. } => FileDone::Done(
-                self.is_ours(owner, file).and_then(|()| self.change(owner, file, Sparse::sync)),
-            ),
+            FileOp::Sync { file, .. } => FileDone::Done(self.sync(owner, file)),
             FileOp::SyncDir { path } => FileDone::Done(self.sync_dir(&path)),
             FileOp::SetLen { file, len } => {
                 FileDone::Done(self.written(owner, file, |body| body.set_len(len)))
@@ -51,13 +46,18 @@ impl Disk {
                 FileDone::Done(self.rename(&from, &to, replace))
             }
             FileOp::Remove { path } => FileDone::Done(self.remove(&path)),
+            FileOp::RemoveBeside { path, file, named } => {
+                FileDone::Done(self.remove_beside(owner, &path, (file, &named)))
+            }
             FileOp::Close { file } => FileDone::Done(self.close(owner, file)),
             FileOp::Save { path, bytes, private } => {
                 FileDone::Done(self.save(&path, &bytes, private))
             }
             FileOp::Lock { file } => FileDone::Done(self.lock(owner, file)),
             FileOp::Holder { file } => FileDone::Holder(self.holder(owner, file)),
-            FileOp::Guard { file } => FileDone::Done(self.guard(owner, file)),
+            FileOp::Guard { file } => {
+                FileDone::Guarded(self.guard(owner, file).map(|()| self.tick_ns <= 1))
+            }
             FileOp::SetPlainMode { file } => FileDone::Done(self.written(owner, file, |_| {})),
             FileOp::WriteBack { file, .. } => FileDone::Done(self.handle(owner, file).map(|_| ())),
             FileOp::NextExtent { file, offset } => {
@@ -201,6 +201,19 @@ impl Disk {
         Ok(())
     }
 
+    fn remove_beside(
+        &mut self,
+        owner: usize,
+        path: &Path,
+        (file, named): (FileId, &Path),
+    ) -> Result<(), FileError> {
+        let ours = self.handle(owner, file)?.inode;
+        match self.names.get(named) {
+            Some(inode) if *inode == ours => self.remove(path),
+            _ => Err(FileError::Changed),
+        }
+    }
+
     fn sync_dir(&mut self, path: &Path) -> Result<(), FileError> {
         if self.stat(path)?.kind != FileKind::Directory {
             return Err(FileError::Other(ENOTDIR));
@@ -274,12 +287,25 @@ impl Disk {
     }
 
     /// Whether the file is still what it was pinned as.
-    pub(super) fn is_as_pinned(&self, owner: usize, file: FileId) -> bool {
-        let Ok(handle) = self.handle(owner, file) else { return false };
+    pub(super) fn is_as_pinned(&self, owner: usize, file: FileId) -> Result<(), FileError> {
+        let handle = self.handle(owner, file)?;
         let now = self.meta(handle.inode);
-        handle.pinned.is_none_or(|was| {
-            (was.size, was.mtime_ns, was.ctime_ns) == (now.size, now.mtime_ns, now.ctime_ns)
-        })
+        let same = |was: Meta| (was.size, was.mtime_ns) == (now.size, now.mtime_ns);
+        match (handle.pinned, handle.guarded) {
+            (Some(was), _) if !same(was) || was.ctime_ns != now.ctime_ns => {
+                Err(FileError::Other(ESTALE))
+            }
+            (None, Some(was)) if !same(was) => Err(FileError::Changed),
+            _ => Ok(()),
+        }
+    }
+
+    /// An edit may come while a sync takes its time.
+    fn sync(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
+        self.is_ours(owner, file)?;
+        self.change(owner, file, Sparse::sync)?;
+        self.edit_in_sync(owner, file);
+        self.is_ours(owner, file)
     }
 
     pub(super) fn change(

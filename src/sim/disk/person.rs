@@ -2,6 +2,7 @@
 
 use super::sparse::Sparse;
 use super::{Body, CAPACITY_BYTES, Disk};
+use crate::core::id::FileId;
 use crate::core::rng::Rng;
 use std::path::{Path, PathBuf};
 
@@ -86,14 +87,42 @@ impl Disk {
         how(&mut bytes);
         let Some(inode) = self.names.get(path.as_ref()).copied() else { return false };
         let Some(inode) = self.inodes.get_mut(&inode) else { return false };
-        // Every look at a file makes the next change of it a later one.
-        let later = self.now_ns.max(inode.ctime_ns + 1);
+        // Every look at a file makes the next change of it a later one, if its times are fine.
+        let later = self.now_ns.max(inode.ctime_ns + i128::from(self.tick_ns <= 1));
         (inode.mtime_ns, inode.ctime_ns) = (later, later);
         let mut body = Sparse::default();
         body.write(0, &bytes);
         body.sync();
         inode.body = Body::Regular(body);
         true
+    }
+
+    /// Lets files have times that are so far apart, as before Linux 6.13: 1 is fine.
+    pub fn set_tick(&mut self, tick_ns: i128) {
+        self.tick_ns = tick_ns.max(1);
+    }
+
+    /// Somebody edits a file whose name ends so while it is synced, after `syncs` syncs.
+    pub fn edit_at_sync(&mut self, name_ends: &'static str, syncs: u64) {
+        self.edits_in_sync.push((name_ends, syncs));
+    }
+
+    /// Edits that have not come yet.
+    pub fn edits_left(&self) -> usize {
+        self.edits_in_sync.len()
+    }
+
+    pub(super) fn edit_in_sync(&mut self, owner: usize, file: FileId) {
+        let name = self.name_of(owner, file);
+        let meant = |(ends, _): &(&str, u64)| name.ends_with(ends);
+        let Some(at) = self.edits_in_sync.iter().position(meant) else { return };
+        match self.edits_in_sync.get_mut(at) {
+            Some((_, syncs)) if *syncs > 0 => *syncs -= 1,
+            _ => {
+                self.edits_in_sync.remove(at);
+                self.edit(&name, |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 1));
+            }
+        }
     }
 
     /// Removes a file for good; who has it open keeps it.
