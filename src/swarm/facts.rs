@@ -183,8 +183,8 @@ impl Swarm {
     }
 
     /// If there are two conversations with one peer, the one to give up: the side with the greater
-    /// peer id keeps the one it dialled, so both sides choose the same. A peer id is no proof: one
-    /// who comes with it from elsewhere is somebody else, who displaces nobody and keeps nobody out.
+    /// peer id keeps the one it dialled, so both sides choose the same. A peer id is no proof: who
+    /// comes with it from elsewhere is somebody else, who displaces nobody and keeps nobody out.
     fn second_conversation(&self, conn: ConnId, now: Time) -> Option<ConnId> {
         let session = self.sessions.get(&conn)?;
         let peer_id = session.peer_id?;

@@ -184,8 +184,8 @@ impl Neighbours {
         self.struck = struck;
     }
 
-    /// Whether the peer at `remote` is left alone. On one machine all come from one address, so that
-    /// one whom we dialled is known by its port alone.
+    /// Whether the peer at `remote` is left alone. On one machine all come from one address, so one
+    /// whom we dialled is known by its port alone.
     pub fn is_struck(
         &self,
         (remote, peer_id): (SocketAddr, PeerId),

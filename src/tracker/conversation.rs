@@ -1,10 +1,10 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
-use super::keeping::Fate;
 use super::raw_stream::Stream;
 use super::registry::Registry;
 use super::requests::{self, Client, Reply};
+use super::unsaved::Unsaved;
 use super::watches::Watches;
 use super::work::{NEAR_REQUESTS_BURST, NEAR_REQUESTS_PER_S, REQUEST_BYTES_A_STEP, REQUEST_STEPS};
 use super::work::{REQUESTS_BURST, REQUESTS_PER_S};
@@ -16,7 +16,6 @@ use crate::wire::catalogue::answer::Answer;
 use crate::wire::catalogue::frame::{FrameLimits, FrameReader, Message, write_message};
 use crate::wire::catalogue::request::Request;
 use crate::wire::catalogue::{RAW_FRAME_BYTES, kind};
-use std::collections::VecDeque;
 
 /// The next answer or frame is made only while fewer bytes than this wait to be sent.
 pub const QUEUE_BYTES: u64 = 256 * 1024;
@@ -25,8 +24,6 @@ const RATE_BYTES_MIN: u64 = 1024;
 const SLOW: Span = Span::secs(10);
 /// Bytes kept of a client that sends on although it is not read from.
 const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Answers that wait until what they say is kept; requests behind them wait, too.
-const UNSAVED_MAX: usize = 256;
 
 /// How the bytes of a client sounded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +44,7 @@ pub struct Conversation {
     done: usize,
     stream: Option<Stream>,
     /// Answers that wait until what they say is kept, and those behind them.
-    unsaved: VecDeque<Unsaved>,
+    unsaved: Unsaved,
     /// Requests that may be executed at once.
     credit: u32,
     is_read: bool,
@@ -55,14 +52,6 @@ pub struct Conversation {
     /// Since when a message is coming in, and how many bytes came since.
     inside: Option<(Time, u64)>,
     answer: Vec<u8>,
-}
-
-/// What is answered once everything up to `mark` is kept.
-#[derive(Debug)]
-struct Unsaved {
-    number: u16,
-    mark: u64,
-    reply: Reply,
 }
 
 impl Conversation {
@@ -75,7 +64,7 @@ impl Conversation {
             held: Vec::new(),
             done: 0,
             stream: None,
-            unsaved: VecDeque::new(),
+            unsaved: Unsaved::default(),
             credit,
             is_read: true,
             watches: Watches::default(),
@@ -199,8 +188,7 @@ impl Conversation {
     }
 
     fn is_free(&self, queued: u64) -> bool {
-        let unsaved = self.unsaved.len() < UNSAVED_MAX;
-        unsaved && self.stream.is_none() && self.credit > 0 && queued < QUEUE_BYTES
+        self.unsaved.has_room() && self.stream.is_none() && self.credit > 0 && queued < QUEUE_BYTES
     }
 
     /// Reads from the client only while nothing of it is held back.
@@ -296,7 +284,7 @@ impl Conversation {
         if mark == 0 && self.unsaved.is_empty() {
             return self.reply(conn, number, reply, queued, out);
         }
-        self.unsaved.push_back(Unsaved { number, mark, reply });
+        self.unsaved.push(number, mark, reply);
         0
     }
 
@@ -308,21 +296,12 @@ impl Conversation {
         registry: &mut Registry,
         out: &mut Outbox,
     ) -> u64 {
+        self.unsaved.settle(conn, &mut registry.keeping);
         let mut sent = 0;
         while self.stream.is_none()
             && queued + sent < QUEUE_BYTES
-            && let Some(first) = self.unsaved.front()
+            && let Some((number, reply)) = self.unsaved.next()
         {
-            let fate = registry.keeping.fate(first.mark);
-            if fate == Fate::Open {
-                registry.keeping.wait(conn);
-                break;
-            }
-            let Some(Unsaved { number, reply, .. }) = self.unsaved.pop_front() else { break };
-            let reply = match fate {
-                Fate::Lost(refusal) => Reply::Answer(refusal.into()),
-                _ => reply,
-            };
             sent += self.reply(conn, number, reply, queued + sent, out);
         }
         sent

@@ -48,6 +48,7 @@ pub mod tell;
 pub mod ticket;
 pub mod trace;
 pub mod turns;
+mod unsaved;
 mod unwritten;
 pub mod watches;
 pub mod work;

@@ -85,6 +85,16 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// Bytes that are kept for this reply alone.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Reply::Payload(_, payload) => payload.capacity(),
+            Reply::Answer(_) | Reply::Stream { .. } => 0,
+        }
+    }
+}
+
 /// Whether a request changes the catalogue.
 pub fn writes(request: &Request) -> bool {
     matches!(request, Request::Publish(_) | Request::Unpublish { .. } | Request::Update { .. })

@@ -52,6 +52,7 @@ fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
     let nodes = registry.nodes();
     let registrations = &registry.registrations;
     let (counter, gauge) = ("counter", "gauge");
+    let store = registry.keeping.row().unwrap_or_default();
     let rows = [
         (Metric("http_requests_total", counter, "HTTP requests."), desk.pages.asked),
         (Metric("connections_total", counter, "Connections taken."), figures.connections),
@@ -73,6 +74,16 @@ fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
         (
             Metric("registered_contents", gauge, "Contents they registered."),
             registrations.bound() as u64,
+        ),
+        (Metric("commits_total", counter, "Transactions of the database."), store.commits),
+        (
+            Metric("commit_longest_us", gauge, "The longest commit, microseconds."),
+            store.longest.0 / 1000,
+        ),
+        (Metric("unsaved_changes", gauge, "Changes not written yet."), store.unsaved),
+        (
+            Metric("not_saving", gauge, "1 while nothing can be saved."),
+            store.trouble.is_some().into(),
         ),
         (Metric("watch_bytes", gauge, "Bytes kept for watches."), registry.watch_bytes as u64),
         (
