@@ -31,9 +31,9 @@ impl Open {
         rustix::fs::fstat(&self.fd).map(|stat| meta(&stat))
     }
 
-    /// After bytes were read: whether they are of the file that was pinned or guarded. Who writes to
-    /// it marks its time before its bytes (since Linux 6.13 a time of its own for every look, before
-    /// that one of some milliseconds), so bytes of another version are never taken for it.
+    /// After bytes were read: whether they are of the file that was pinned or guarded. Who writes
+    /// to it marks its time before its bytes (since Linux 6.13 a time of its own for every look,
+    /// earlier one of some milliseconds), so bytes of another version are never taken for it.
     pub fn is_as_pinned(&self) -> Result<(), FileError> {
         let Some(was) = self.pinned.as_ref().or(self.guarded.as_ref()) else { return Ok(()) };
         let now = self.meta().map_err(file_error)?;
