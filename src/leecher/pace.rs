@@ -106,8 +106,8 @@ impl Pace {
         });
     }
 
-    /// Requests to have on the way, at most `max`: rate times round trip and, beyond it, a margin of
-    /// at most `share` blocks.
+    /// Requests to have on the way, at most `max`: rate times round trip and, beyond it, a margin
+    /// of at most `share` blocks.
     pub fn depth(&self, max: usize, share: usize) -> usize {
         let round_trip = self.round_trip.unwrap_or(DELIVERY_UNKNOWN);
         let depth = match self.samples >= SAMPLES_YOUNG {
