@@ -2,8 +2,8 @@
 
 use super::Counters;
 use super::conns::{Conn, Conns, Phase};
-use super::files::Files;
-use super::queue::{FileFailed, Front};
+use super::files::{FileFailed, Files};
+use super::queue::Front;
 use crate::core::id::ConnId;
 use crate::core::io::Closed;
 use crate::core::limits::{

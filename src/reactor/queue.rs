@@ -1,7 +1,7 @@
 //! The output of one connection: bytes in memory and spans of files, in the order they were queued.
 //! A block costs no allocation: segments and bytes reuse their capacity.
 
-use super::files::Files;
+use super::files::{FileFailed, Files};
 use crate::core::chunk::FileSpan;
 use crate::core::id::FileId;
 use crate::core::limits::{SENDFILE_BYTES, WRITE_GATHER_BYTES};
@@ -16,10 +16,6 @@ const DIRECT_BYTES: usize = 32 * 1024;
 const GATHER_BYTES_MIN: usize = 32 * 1024;
 /// Capacity that an empty queue keeps.
 const KEEP_BYTES: usize = 64 * 1024;
-
-/// A span could not be read whole: the file shrank, failed or is closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FileFailed;
 
 #[derive(Clone, Copy, Debug)]
 enum Segment {
