@@ -9,6 +9,8 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::sim::adversaries::{Adversary, Trick};
+use lmk::sim::partition::Ways;
 use lmk::sim::world::NodeEnv;
 use lmk::sim::{Act, NodeId, Weather, World};
 use lmk::tracker::Tracker;
@@ -183,6 +185,26 @@ impl Stage {
     /// The process of a source is killed so long after the leecher began.
     pub fn kill_source(&mut self, number: usize, after: Span) {
         self.world.plan(Time::ZERO + BEGIN + after, self.sources[number], Act::Kill);
+    }
+
+    /// A hostile peer joins and plays its trick before the leecher begins, when nobody reaches the
+    /// source of that number until so long after. -> what it is, and its address.
+    pub fn is_forestalled_by(
+        &mut self,
+        trick: Trick,
+        (source, after): (usize, Span),
+    ) -> (&'static str, String) {
+        let (tracker, content) = (SocketAddr::new(ip(1), 6969), self.content.clone());
+        let hostile = self.world.add_node(ip(100), move |env| {
+            let made = Adversary::new(trick, tracker, (NAME, content.clone()), env.seed);
+            Box::new(made.expect("a content"))
+        });
+        let begin = Time::ZERO + BEGIN;
+        let since = Time(begin.0 - Span::ms(500).0);
+        self.world.part(&[self.sources[source]], Ways::Both, since, begin + after);
+        assert!(self.world.run(since));
+        let picture = self.world.snapshot(hostile).expect("it runs");
+        (picture.phase, ip(100).to_string())
     }
 
     /// Plays until the leecher ended, for `most` at the most.

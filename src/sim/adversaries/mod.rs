@@ -218,6 +218,7 @@ impl Role for Adversary {
     }
 
     fn snapshot(&self, _: Time) -> Snapshot {
-        Snapshot { phase: "hostile", ..Snapshot::default() }
+        let phase = if self.copied { "copied" } else { "hostile" };
+        Snapshot { phase, ..Snapshot::default() }
     }
 }
