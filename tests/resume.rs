@@ -593,7 +593,7 @@ fn an_edit_while_the_part_file_is_read_whole_at_the_end_is_found() {
     let mut stage = Stage::new(1, SIZE, 0);
     let leecher = stage.leecher;
     // So coarse that it is read at the end, and fine enough for an edit by then to be seen.
-    stage.world.disk(leecher).set_tick(2_000_000);
+    stage.world.disk(leecher).set_tick(1_000);
     assert!(stage.runs_until(|world| {
         world.snapshot(leecher).is_some_and(|picture| picture.phase == "checking")
     }));
