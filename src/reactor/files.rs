@@ -21,12 +21,14 @@ use std::path::Path;
 const SYNC_COST_BYTES: usize = 4 * 1024 * 1024;
 /// What the system says of a descriptor that is none.
 const NOT_OPEN: FileError = FileError::Other(Errno::BADF.raw_os_error());
+/// The file ends where bytes of it were promised.
+pub(super) const SHORTER: FileFailed = FileFailed(FileError::Changed);
 /// What a small operation counts for.
 const SMALL_COST_BYTES: usize = 16 * 1024;
 
-/// A span could not be read whole: the file shrank, failed or is closed.
+/// A span could not be read whole: the file shrank (`Changed`), failed or is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FileFailed;
+pub(super) struct FileFailed(pub FileError);
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
@@ -179,19 +181,20 @@ impl Files {
         mut parts: &mut [IoSliceMut<'_>],
         len: u64,
     ) -> Result<(), FileFailed> {
-        let open = self.open.get(file).ok_or(FileFailed)?;
+        let open = self.open.get(file).ok_or(FileFailed(NOT_OPEN))?;
         let mut got = 0;
         while got < len {
-            let at = offset.checked_add(got).ok_or(FileFailed)?;
-            let n = retry_on_intr(|| rustix::io::preadv(&open.fd, parts, at)).unwrap_or(0);
+            let at = offset.checked_add(got).ok_or(SHORTER)?;
+            let n = retry_on_intr(|| rustix::io::preadv(&open.fd, parts, at))
+                .map_err(|errno| FileFailed(file_error(errno)))?;
             if n == 0 {
                 mark!("E10");
-                return Err(FileFailed);
+                return Err(SHORTER);
             }
             got += n as u64;
             IoSliceMut::advance_slices(&mut parts, n);
         }
-        open.is_as_pinned().map_err(|_| FileFailed)
+        open.is_as_pinned().map_err(FileFailed)
     }
 
     /// Sends the first bytes of a span without reading them here. -> bytes the socket took; 0 at

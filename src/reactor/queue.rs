@@ -4,6 +4,7 @@
 use super::files::{FileFailed, Files};
 use crate::core::chunk::FileSpan;
 use crate::core::id::FileId;
+use crate::core::io::FileError;
 use crate::core::limits::{SENDFILE_BYTES, WRITE_GATHER_BYTES};
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -16,6 +17,9 @@ const DIRECT_BYTES: usize = 32 * 1024;
 const GATHER_BYTES_MIN: usize = 32 * 1024;
 /// Capacity that an empty queue keeps.
 const KEEP_BYTES: usize = 64 * 1024;
+
+/// More parts than the buffer has room for.
+const MISLAID: FileFailed = FileFailed(FileError::TooLarge);
 
 #[derive(Clone, Copy, Debug)]
 enum Segment {
@@ -278,12 +282,12 @@ impl Run {
             std::array::from_fn(|_| IoSliceMut::new(&mut []));
         let (mut rest, mut passed) = (buffer, 0);
         for (slice, (at, n)) in slices.iter_mut().zip(self.parts.iter().take(self.count)) {
-            let tail = rest.get_mut(at - passed..).ok_or(FileFailed)?;
-            let (mine, tail) = tail.split_at_mut_checked(*n).ok_or(FileFailed)?;
+            let tail = rest.get_mut(at - passed..).ok_or(MISLAID)?;
+            let (mine, tail) = tail.split_at_mut_checked(*n).ok_or(MISLAID)?;
             *slice = IoSliceMut::new(mine);
             (rest, passed) = (tail, at + n);
         }
-        let slices = slices.get_mut(..self.count).ok_or(FileFailed)?;
+        let slices = slices.get_mut(..self.count).ok_or(MISLAID)?;
         files.read_parts(file, self.offset, slices, self.len)
     }
 }
