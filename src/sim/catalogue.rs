@@ -1,6 +1,6 @@
-//! Law S6: no name whose publishing was acknowledged is lost, whatever befalls the tracker at any of
-//! its durable writes. Publishers make versions of their names, replace them and take them back; the
-//! tracker is killed, or its disk refuses, at the write that a scene says.
+//! Law S6: no name whose publishing was acknowledged is lost, whatever befalls the tracker at any
+//! of its durable writes. Publishers make versions of their names, replace them and take them back;
+//! the tracker is killed, or its disk refuses, at the write that a scene says.
 
 use super::cast::Cast;
 use super::publisher::{Fate, Publisher, Shared};

@@ -29,7 +29,6 @@ pub mod metainfo;
 pub mod name_record;
 pub mod names;
 pub mod pairs;
-pub mod parked;
 pub mod plan;
 pub mod publish;
 pub mod rate;

@@ -3,6 +3,7 @@
 
 mod linked;
 mod packed;
+mod parked;
 mod sweep;
 
 pub use super::admission::Bounds;
@@ -13,7 +14,6 @@ use super::counts::{Counts, Standing};
 use super::interval::{self, Asker as Rhythm};
 use super::members::Keyed;
 use super::pairs::{Pair, Pairs};
-use super::parked::Parked;
 use super::record::{Entry, Peer, PeerKey, Progress};
 use super::sample::{Asker, Candidate, Choice};
 use super::shares::Shares;
@@ -25,6 +25,7 @@ use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
+use parked::Parked;
 
 /// One announce, as far as the table cares.
 #[derive(Clone, Copy, Debug)]

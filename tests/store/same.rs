@@ -21,7 +21,7 @@ impl Driven for Real {
     fn turn(&mut self, ops: Vec<StoreOp>) -> Vec<StoreDone> {
         let base = self.1.as_mut().unwrap();
         let count = ops.len();
-        ops.into_iter().for_each(|op| drop(base.wish(op)));
+        ops.into_iter().for_each(|op| _ = base.wish(op));
         let mut answers = Vec::new();
         while answers.len() < count {
             answers.extend(base.commit());

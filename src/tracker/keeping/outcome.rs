@@ -69,7 +69,7 @@ impl Keeping {
             let later = self.asked.iter_mut().find_map(|later| later.names.get_mut(&number));
             match (later, before) {
                 (_, Before::Unasked) => {}
-                // A write that is under way stands on this one: if it fails, too, all is taken back.
+                // A write under way stands on this one: if it fails, too, all is taken back.
                 (Some(later), before) => {
                     later.before = before.and(std::mem::take(&mut later.before));
                 }

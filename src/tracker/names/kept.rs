@@ -80,8 +80,8 @@ impl Names {
         self.remove(place)
     }
 
-    /// Makes an entry again what it was before a change that could not be kept; true if it was gone.
-    /// What comes back is told as a change, and what is newer after it, so that of two versions the
+    /// Makes an entry again what it was before a change that could not be kept; true if it was
+    /// gone. What comes back is told as a change, and what is newer after it, so that of two versions the
     /// same one stays the newest.
     pub fn reinstate(&mut self, place: &Place, was: Record) -> bool {
         let before = was.generation;

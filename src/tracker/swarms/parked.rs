@@ -1,8 +1,8 @@
 //! Swarms that nobody is in, kept for what they counted. When there are too many, the oldest of
 //! whoever left most of them goes: one that leaves very many drives out nobody else's.
 
-use super::source::Source;
 use crate::core::id::InfoHash;
+use crate::tracker::source::Source;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Who left a swarm empty, if its limits count.
