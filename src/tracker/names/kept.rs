@@ -81,8 +81,8 @@ impl Names {
     }
 
     /// Makes an entry again what it was before a change that could not be kept; true if it was
-    /// gone. What comes back is told as a change, and what is newer after it, so that of two versions
-    /// the same one stays the newest.
+    /// gone. What comes back is told as a change, and what is newer after it, so that of two
+    /// versions the same one stays the newest.
     pub fn reinstate(&mut self, place: &Place, was: Record) -> bool {
         let before = was.generation;
         let gone = !self.records.contains_key(place);
