@@ -81,6 +81,8 @@ pub struct Swarms {
     peers: usize,
     /// Swarms without peers that are kept for their count of completions, oldest first.
     parked: VecDeque<InfoHash>,
+    /// Swarms with a peer.
+    active: usize,
     changes: Changes,
     /// Nodes, each once per content.
     nodes: Counts,
@@ -103,6 +105,7 @@ impl Swarms {
             shares: Shares::default(),
             peers: 0,
             parked: VecDeque::new(),
+            active: 0,
             changes: Changes::default(),
             nodes: Counts::default(),
             rng,
@@ -128,6 +131,11 @@ impl Swarms {
     /// Swarms and peers that a whole sweep looks at.
     pub fn sweepable(&self) -> usize {
         self.table.swarms() + self.peers
+    }
+
+    /// Swarms that somebody is in.
+    pub fn active(&self) -> usize {
+        self.active
     }
 
     /// Swarms, those that wait empty among them.
@@ -270,6 +278,7 @@ impl Swarms {
         let mut source_changed = false;
         if let Some(swarm) = self.table.at_mut(place) {
             let sources = swarm.complete();
+            self.active += usize::from(swarm.is_empty());
             swarm.born_s = swarm.born_s.min(entry.now_s);
             swarm.insert(news.key, entry, &keyed);
             source_changed = (sources == 0) != (swarm.complete() == 0);

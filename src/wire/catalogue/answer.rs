@@ -66,7 +66,7 @@ pub struct Page {
     pub names: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stat {
     pub names: u64,
     pub generation: u64,
@@ -74,6 +74,18 @@ pub struct Stat {
     pub time_s: u64,
     pub seeders: u64,
     pub leechers: u64,
+    /// What is published cannot be saved at present.
+    pub not_saving: Option<NotSaving>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotSaving {
+    /// Safe to show.
+    pub why: String,
+    /// Unix second since when.
+    pub since_s: u64,
+    /// Changes that wait to be saved.
+    pub changes: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -189,6 +201,14 @@ fn keyed(answered: u8, keys: Keys<'_, '_>) -> Result<Option<Answer>, Refusal> {
             time_s: keys.uint(b't')?,
             seeders: keys.uint(b's')?,
             leechers: keys.uint(b'i')?,
+            not_saving: match keys.bytes_maybe(b'w')? {
+                None => None,
+                Some(why) => Some(NotSaving {
+                    why: foreign_bytes(why),
+                    since_s: keys.uint(b'z')?,
+                    changes: keys.uint(b'u')?,
+                }),
+            },
         }),
         kind::WATCH => {
             let items = keys.list(b'e')?.map(|item| Item::read(Keys(item)));
@@ -246,6 +266,11 @@ fn write_keys(answer: &Answer, writer: &mut Writer) -> u8 {
             writer.key(b"n").uint(stat.names);
             writer.key(b"s").uint(stat.seeders);
             writer.key(b"t").uint(stat.time_s);
+            if let Some(not) = &stat.not_saving {
+                writer.key(b"u").uint(not.changes);
+                writer.key(b"w").bytes(not.why.as_bytes());
+                writer.key(b"z").uint(not.since_s);
+            }
         }
         Answer::Watched(watched) => {
             writer.key(b"e").begin_list();
