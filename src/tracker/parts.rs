@@ -25,8 +25,8 @@ impl Parts {
         self.part >= self.parts.len()
     }
 
-    /// The next bytes, at most `most` and of one part, none once all have left; and whether they are
-    /// the last.
+    /// The next bytes, at most `most` and of one part, none once all have left; and whether they
+    /// are the last.
     pub fn next(&mut self, most: usize) -> (&[u8], bool) {
         let (part, from) = (self.part, self.at);
         let left = self.parts.get(part).map_or(0, |bytes| bytes.len().saturating_sub(from));

@@ -36,7 +36,7 @@ fn ls(bed: &Bed, tracker: &Tracker, more: &str) -> Ended {
 }
 
 /// Runs until it ends with `code`: the tracker looks at its keys every few seconds.
-fn ends_with(code: i32, run: impl Fn() -> Ended) -> Ended {
+pub fn ends_with(code: i32, run: impl Fn() -> Ended) -> Ended {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let ended = run();
@@ -210,7 +210,7 @@ fn a_probe_shows_the_token_it_is_given_and_no_other() {
     for url in [format!("{at}"), format!("udp://{at}/announce"), format!("http://{at}/announce")] {
         for flags in [format!("--token {all}"), "--token-file token.txt".to_owned()] {
             let ended = probe(&format!("{url} {flags}")).with(0);
-            assert!(ended.out.contains("peers 1\n"), "{url}: {}", ended.out);
+            assert!(ended.out.contains("interval "), "{url}: {}", ended.out);
             let shown = ended.out.contains(&all) || ended.err.contains(&all);
             assert!(!shown, "a token was shown");
         }

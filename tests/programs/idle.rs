@@ -40,7 +40,8 @@ struct Asker {
 
 impl Asker {
     fn new(tracker: SocketAddr) -> Asker {
-        let socket = UdpSocket::bind((tracker.ip(), 0)).unwrap();
+        // The address that a connection without one of its own has, too.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.connect(tracker).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut asker = Asker { socket, cid: 0 };

@@ -88,6 +88,21 @@ pub struct NotSaving {
     pub changes: u64,
 }
 
+impl NotSaving {
+    fn read(keys: Keys<'_, '_>) -> Result<Option<NotSaving>, Refusal> {
+        let Some(why) = keys.bytes_maybe(b'w')? else { return Ok(None) };
+        let (since_s, changes) = (keys.uint(b'z')?, keys.uint(b'u')?);
+        Ok(Some(NotSaving { why: foreign_bytes(why), since_s, changes }))
+    }
+
+    /// The last keys of an answer to STAT.
+    fn write(&self, writer: &mut Writer) {
+        writer.key(b"u").uint(self.changes);
+        writer.key(b"w").bytes(self.why.as_bytes());
+        writer.key(b"z").uint(self.since_s);
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refused {
     /// One of [`super::code`], or a later one.
@@ -201,14 +216,7 @@ fn keyed(answered: u8, keys: Keys<'_, '_>) -> Result<Option<Answer>, Refusal> {
             time_s: keys.uint(b't')?,
             seeders: keys.uint(b's')?,
             leechers: keys.uint(b'i')?,
-            not_saving: match keys.bytes_maybe(b'w')? {
-                None => None,
-                Some(why) => Some(NotSaving {
-                    why: foreign_bytes(why),
-                    since_s: keys.uint(b'z')?,
-                    changes: keys.uint(b'u')?,
-                }),
-            },
+            not_saving: NotSaving::read(keys)?,
         }),
         kind::WATCH => {
             let items = keys.list(b'e')?.map(|item| Item::read(Keys(item)));
@@ -266,11 +274,7 @@ fn write_keys(answer: &Answer, writer: &mut Writer) -> u8 {
             writer.key(b"n").uint(stat.names);
             writer.key(b"s").uint(stat.seeders);
             writer.key(b"t").uint(stat.time_s);
-            if let Some(not) = &stat.not_saving {
-                writer.key(b"u").uint(not.changes);
-                writer.key(b"w").bytes(not.why.as_bytes());
-                writer.key(b"z").uint(not.since_s);
-            }
+            stat.not_saving.iter().for_each(|not_saving| not_saving.write(writer));
         }
         Answer::Watched(watched) => {
             writer.key(b"e").begin_list();
