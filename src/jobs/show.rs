@@ -142,7 +142,33 @@ fn ago(time_s: u64, unix_s: u64) -> String {
 mod tests {
     use super::*;
     use crate::core::id::{Hash32, InfoHash};
+    use crate::core::time::Time;
+    use crate::wire::catalogue::answer::NotSaving;
     use crate::wire::catalogue::entry::Entry;
+
+    #[test]
+    fn trouble_with_saving_is_a_line_and_facts() {
+        let why = "not saving: disk full".to_owned();
+        let not_saving = Some(NotSaving { why, since_s: 900, changes: 1 });
+        let (names, generation, seeders, leechers) = (1, 1 << 55, 2, 3);
+        let stat = Stat { names, generation, time_s: 1000, seeders, leechers, not_saving };
+        let ready = Ready {
+            ticket: [0; 24],
+            nonce: [0; 8],
+            until: Time::ZERO,
+            catalogue: "127.0.0.1:6969".parse().unwrap(),
+            caps: 0,
+            generation,
+            names,
+            max_frame: 4096,
+            max_page: 1,
+            age_s: None,
+        };
+        let lines = status("box", &ready, &stat);
+        let said = "not saving: disk full (began 1 min ago; 1 change waiting)".to_owned();
+        assert_eq!(lines.last(), Some(&("trouble", said)));
+        assert_eq!(status_facts("box", &ready, &stat).line, "box: 1 name, 2 sources");
+    }
 
     #[test]
     fn rows_stand_under_their_heads_and_names_cannot_steer_the_terminal() {
