@@ -22,7 +22,7 @@ fn private(bed: &Bed) -> Tracker {
 }
 
 /// What HTTP answers to `GET path`.
-fn get(at: SocketAddr, path: &str) -> String {
+pub fn get(at: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();

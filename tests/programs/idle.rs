@@ -1,6 +1,7 @@
 //! Connections that do nothing, and a lister that does not read: they cost descriptors and bounded
 //! buffers. And what a tracker does that the system lets have few descriptors.
 
+use crate::access::get;
 use crate::bed::{Bed, Lmk};
 use lmk::core::id::{InfoHash, PeerId};
 use lmk::wire::catalogue::entry::{Entry, flag};
@@ -106,6 +107,27 @@ fn long_name(n: u32) -> (Entry, InfoHash) {
     (entry, InfoHash(hash))
 }
 
+/// Opens so many connections. On a slow machine that takes longer than one may be silent.
+fn idles(asker: &Asker, tracker: SocketAddr, many: usize) -> Vec<TcpStream> {
+    let mut ping = Vec::new();
+    Request::Ping.encode(1, 1 << 20, &mut ping);
+    let mut held: Vec<TcpStream> = Vec::new();
+    let mut pinged = Instant::now();
+    while held.len() < many {
+        // A ticket counts for 20 s.
+        let ticket = asker.control(Op::Read).ticket;
+        let part = 500.min(many - held.len());
+        let mut fresh: Vec<TcpStream> = (0..part).map(|_| greets(tracker, ticket, None)).collect();
+        fresh.iter_mut().for_each(is_greeted);
+        held.append(&mut fresh);
+        if pinged.elapsed() > Duration::from_secs(10) {
+            pinged = Instant::now();
+            held.iter_mut().for_each(|stream| stream.write_all(&ping).unwrap());
+        }
+    }
+    held
+}
+
 /// Publishes many long names and waits until all of them are listed.
 fn publishes(asker: &Asker, tracker: SocketAddr) -> TcpStream {
     let mut owner = greets(tracker, asker.control(Op::Write).ticket, Some(1));
@@ -167,9 +189,10 @@ fn idle_connections_and_a_lister_that_does_not_read_cost_little() {
     let asker = Asker::new(tracker.at);
     let owner = publishes(&asker, tracker.at);
     let before = resident(&tracker.lmk);
-    let ticket = asker.control(Op::Read).ticket;
-    let mut held: Vec<TcpStream> = (0..few).map(|_| greets(tracker.at, ticket, None)).collect();
-    held.iter_mut().for_each(is_greeted);
+    let held = idles(&asker, tracker.at, few);
+    let open = get(tracker.at, "/metrics");
+    let open = open.lines().find_map(|line| line.strip_prefix("lmk_connections ")).unwrap();
+    assert!(open.trim().parse::<usize>().unwrap() >= few, "{open} connections are open");
     let idle = resident(&tracker.lmk).saturating_sub(before);
     let each = idle / few as u64;
     eprintln!("{few} idle connections: {each} bytes each");
