@@ -34,6 +34,8 @@ const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
 const SWEEP_NAMES: usize = 20_000;
 /// With more peers than this their comings and goings are no longer told one by one.
 const TOLD_PEERS_MAX: usize = 5000;
+/// Nor are more of them told in one second than so many.
+const TOLD_PER_S: u32 = 1000;
 /// Steps in which a second forgets what gone nodes had registered.
 const FORGET_STEPS: usize = 4;
 
@@ -54,6 +56,8 @@ pub struct Registry {
     /// When the next look at the names is due.
     names_at: Time,
     gone: Vec<Moved>,
+    /// The second in which peers were told of last, and how many.
+    told: (u64, u32),
 }
 
 impl Registry {
@@ -70,6 +74,7 @@ impl Registry {
             watch_bytes: 0,
             names_at: Time::ZERO,
             gone: Vec::new(),
+            told: (0, 0),
         }
     }
 
@@ -260,8 +265,15 @@ impl Registry {
         if moved.before == moved.after || self.swarms.peers() > TOLD_PEERS_MAX {
             return;
         }
+        if self.told.0 != now.secs() {
+            self.told = (now.secs(), 0);
+        }
+        if self.told.1 >= TOLD_PER_S {
+            return;
+        }
         let name = self.names.of_hash(moved.hash).next().map(|record| record.entry.name.as_str());
         if let Some(event) = tell::peer(moved, name, why_gone) {
+            self.told.1 += 1;
             out.tell(event);
         }
     }

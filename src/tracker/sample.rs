@@ -1,7 +1,6 @@
 //! Which peers an asker is given: never itself, none that is over, those near it first, the rest at
 //! random.
 
-use super::members::Members;
 use super::record::{Family, Peer, PeerKey, Record};
 use super::sites::Near;
 use crate::core::id::PeerId;
@@ -82,18 +81,17 @@ pub struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// A complete asker gets incomplete peers only; an incomplete one gets both kinds, complete
+    /// From those that have it all and those that do not. A complete asker gets incomplete peers only; an incomplete one gets both kinds, complete
     /// ones at most half while there are others, so that downloaders find each other too. `take`
     /// says whether it took the peer.
     pub fn of<const N: usize>(
         &mut self,
-        members: &Members<N>,
+        (full, few): (&[Record<N>], &[Record<N>]),
         asker: &Asker,
         take: &mut impl FnMut(&Candidate<'_>) -> bool,
     ) where
         [u8; N]: Family,
     {
-        let (full, few) = members.parted();
         let seeds = match asker.complete {
             true => 0,
             false => {
@@ -122,8 +120,9 @@ impl Choice<'_> {
         }
         self.far.clear();
         let (own_ip, own_port) = (asker.key.ip(), asker.key.addr().port().to_be_bytes());
+        let id = Some(&asker.id).filter(|id| !id.is_blank()).map(|id| &id.0);
         let itself = |record: &Record<N>| {
-            *record.id_bytes() == asker.id.0
+            Some(record.id_bytes()) == id
                 || (record.port_bytes() == own_port && record.ip_bytes().ip() == own_ip)
         };
         let run = if records.len() < RUNS_FROM { 1 } else { RUN };

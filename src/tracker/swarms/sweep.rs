@@ -4,6 +4,7 @@ use super::{Moved, Swarms};
 use crate::core::id::InfoHash;
 use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::time::Time;
+use crate::tracker::swarm::Swarm;
 
 /// Peers of a swarm up to which those that are over are removed before anything is said of it; a
 /// larger one waits for the sweep.
@@ -44,13 +45,15 @@ impl Swarms {
     /// Removes the peers of one swarm whose time is over, so that what is said of it next is true.
     pub fn settle(&mut self, now: Time, hash: InfoHash, gone: &mut Vec<Moved>) {
         let now_s = self.now_s(now);
-        let place = self.table.place(hash);
-        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
-        if swarm.earliest_s() > now_s || swarm.len() > SETTLE_PEERS_MAX {
+        let Some(place) = self.table.place(hash) else { return };
+        let due = |swarm: &&Swarm| swarm.earliest_s() <= now_s && swarm.len() <= SETTLE_PEERS_MAX;
+        if self.table.at(place).filter(due).is_none() {
             return;
         }
         let mut over = std::mem::take(&mut self.over);
-        swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over);
+        self.table.change(place, |swarm, arenas| {
+            swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over, arenas);
+        });
         gone.extend(over.drain(..).map(|key| self.remove(hash, key)));
         self.over = over;
     }
@@ -69,14 +72,17 @@ impl Swarms {
             }
             slots -= 1;
             let most = REMOVED_PER_SLICE - gone.len();
-            let looked_at = self.table.at_mut(place).filter(|s| s.earliest_s() <= now_s);
-            let next = looked_at.and_then(|swarm| {
+            let next = self.table.change(place, |swarm, arenas| {
+                if swarm.earliest_s() > now_s {
+                    return (swarm.hash, None);
+                }
                 let len = swarm.len().saturating_sub(from);
-                let next = swarm.over(now_s, (from, slots.max(1), most), &mut over);
+                let next = swarm.over(now_s, (from, slots.max(1), most), &mut over, arenas);
                 slots = slots.saturating_sub(len);
-                next
+                (swarm.hash, next)
             });
-            let hash = self.table.at(place).map(|swarm| swarm.hash);
+            let (hash, next) = next.unzip();
+            let next = next.flatten();
             self.sweep_at = match next {
                 // Those that are removed make those behind them move up.
                 Some(at) => (place, at.saturating_sub(over.len())),
