@@ -31,9 +31,9 @@ const STRIDES: [u64; 8] = [
     4_294_967_477,
 ];
 
-/// From this many records on a walk takes them in runs, which lie side by side in memory.
-const RUNS_FROM: usize = 512;
-const RUN: usize = 8;
+/// From so many records on a walk takes them in runs of so many, which lie side by side: memory is
+/// read in rows, and the records of a very large swarm stand in no cache.
+const RUNS: [(usize, usize); 3] = [(16_384, 32), (512, 8), (0, 1)];
 /// Records that are looked at for near ones, where there are so many and fewer would do.
 const LOOKS_MIN: usize = 256;
 
@@ -125,15 +125,17 @@ impl Choice<'_> {
             Some(record.id_bytes()) == id
                 || (record.port_bytes() == own_port && record.ip_bytes().ip() == own_ip)
         };
-        let run = if records.len() < RUNS_FROM { 1 } else { RUN };
-        let runs = records.len().div_ceil(run) as u64;
+        let run = RUNS.iter().find(|(from, _)| records.len() >= *from).map_or(1, |(_, run)| *run);
+        // Where the first run would begin: no record stands at the end of every run.
+        let before = self.rng.below(run as u64) as usize;
+        let runs = (records.len() + before).div_ceil(run) as u64;
         let stride = STRIDES.get(self.rng.below(8) as usize).map_or(1, |stride| stride % runs);
         let mut at = self.rng.below(runs);
         let mut looks = records.len().min(want.saturating_mul(4).max(LOOKS_MIN));
         let mut given = 0;
         while looks > 0 {
-            let first = at as usize * run;
-            let end = records.len().min(first + run);
+            let first = (at as usize * run).saturating_sub(before);
+            let end = records.len().min((at as usize + 1) * run - before);
             for (nth, record) in records.get(first..end).unwrap_or_default().iter().enumerate() {
                 looks = looks.saturating_sub(1);
                 if record.over_s() <= self.now_s || itself(record) {
