@@ -49,9 +49,9 @@ fn joined<const N: usize>(ip: &[u8; N], port: [u8; 2]) -> [u8; 18] {
 }
 
 /// From this many peers on the index is cut into [`SHARDS`] tables, so that none of them takes long
-/// to grow: 1,000,000 peers are 16,000 in each. With a quarter of them it is one table again.
-const SHARDED_FROM: usize = 8192;
-const SHARDS: usize = 64;
+/// to grow: 1,000,000 peers are 4,000 in each. With a quarter of them it is one table again.
+const SHARDED_FROM: usize = 4096;
+const SHARDS: usize = 256;
 
 /// The peers, in the order that [`super::members::Members`] gives them.
 #[derive(Debug)]
@@ -205,9 +205,9 @@ mod tests {
         check(&crowd, SHARDED_FROM, 1);
         (SHARDED_FROM..2 * SHARDED_FROM).for_each(|n| crowd.push(record(n), &keyed));
         check(&crowd, 2 * SHARDED_FROM, SHARDS);
-        crowd.swap(1, 9000, &keyed);
-        assert_eq!(crowd.find(record(9000).ip_bytes(), record(0).port_bytes(), &keyed), Some(1));
-        crowd.swap(1, 9000, &keyed);
+        crowd.swap(1, 5000, &keyed);
+        assert_eq!(crowd.find(record(5000).ip_bytes(), record(0).port_bytes(), &keyed), Some(1));
+        crowd.swap(1, 5000, &keyed);
         while crowd.records.len() >= SHARDED_FROM / 4 {
             assert_eq!(crowd.pop(&keyed), Some(record(crowd.records.len())));
         }

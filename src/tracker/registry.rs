@@ -56,6 +56,8 @@ pub struct Registry {
     /// When the next look at the names is due.
     names_at: Time,
     gone: Vec<Moved>,
+    /// The last slice of the sweep left peers that are over.
+    behind: bool,
     /// The second in which peers were told of last, and how many.
     told: (u64, u32),
 }
@@ -74,6 +76,7 @@ impl Registry {
             watch_bytes: 0,
             names_at: Time::ZERO,
             gone: Vec::new(),
+            behind: false,
             told: (0, 0),
         }
     }
@@ -144,7 +147,7 @@ impl Registry {
     /// A slice of the regular work.
     pub fn sweep(&mut self, now: Time, out: &mut Outbox) {
         let mut gone = std::mem::take(&mut self.gone);
-        self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
+        self.behind = self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
         for moved in gone.drain(..) {
             self.told(now, &moved, "expired", out);
         }
@@ -177,6 +180,9 @@ impl Registry {
 
     /// Time until the next slice.
     pub fn sweep_every(&self) -> Span {
+        if self.behind {
+            return SWEEP_EVERY.0;
+        }
         let slices = self.swarms.sweepable().div_ceil(SWEEP_SLICE).max(1) as u64;
         Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(SWEEP_EVERY.1)
     }

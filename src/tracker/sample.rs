@@ -33,7 +33,7 @@ const STRIDES: [u64; 8] = [
 
 /// From so many records on a walk takes them in runs of so many, which lie side by side: memory is
 /// read in rows, and the records of a very large swarm stand in no cache.
-const RUNS: [(usize, usize); 3] = [(16_384, 32), (512, 8), (0, 1)];
+const RUNS: [(usize, usize); 3] = [(16_384, 32), (2048, 16), (128, 8)];
 /// Records that are looked at for near ones, where there are so many and fewer would do.
 const LOOKS_MIN: usize = 256;
 
@@ -136,9 +136,13 @@ impl Choice<'_> {
         while looks > 0 {
             let first = (at as usize * run).saturating_sub(before);
             let end = records.len().min((at as usize + 1) * run - before);
-            for (nth, record) in records.get(first..end).unwrap_or_default().iter().enumerate() {
+            let row = records.get(first..end).unwrap_or_default();
+            // With nothing else to do for each, the processor waits for all of the row at once.
+            let earliest_s = row.iter().map(Record::over_s).fold(u32::MAX, u32::min);
+            for (nth, record) in row.iter().enumerate() {
                 looks = looks.saturating_sub(1);
-                if record.over_s() <= self.now_s || itself(record) {
+                let over = earliest_s <= self.now_s && record.over_s() <= self.now_s;
+                if over || itself(record) {
                     continue;
                 }
                 if !self.near.has_bytes(record.ip_bytes()) {

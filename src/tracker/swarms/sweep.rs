@@ -9,8 +9,9 @@ use crate::tracker::swarm::Swarm;
 /// Peers of a swarm up to which those that are over are removed before anything is said of it; a
 /// larger one waits for the sweep.
 const SETTLE_PEERS_MAX: usize = 4096;
-/// Peers removed in one slice of work: each may be told, and names may lose their source.
-const REMOVED_PER_SLICE: usize = 500;
+/// Peers removed in one slice of work: each may be told, names may lose their source, and memory
+/// goes back.
+const REMOVED_PER_SLICE: usize = 150;
 
 impl Swarms {
     /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
@@ -59,19 +60,21 @@ impl Swarms {
     }
 
     /// One slice of the sweep: looks at up to `slots` swarms and peers for peers whose time is
-    /// over and removes some of them into `gone`, going on where the last slice ended.
-    pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) {
+    /// over and removes some of them into `gone`, going on where the last slice ended. Whether
+    /// there were too many of them for one slice.
+    pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) -> bool {
+        let before = gone.len();
         let now_s = self.now_s(now);
         let mut over = std::mem::take(&mut self.over);
         let mut rounds = self.table.places();
-        while slots > 0 && rounds > 0 && gone.len() < REMOVED_PER_SLICE {
+        while slots > 0 && rounds > 0 && gone.len() - before < REMOVED_PER_SLICE {
             let (place, from) = self.sweep_at;
             if place >= self.table.places() {
                 self.sweep_at = (0, 0);
                 continue;
             }
             slots -= 1;
-            let most = REMOVED_PER_SLICE - gone.len();
+            let most = (REMOVED_PER_SLICE + before).saturating_sub(gone.len());
             let next = self.table.change(place, |swarm, arenas| {
                 if swarm.earliest_s() > now_s {
                     return (swarm.hash, None);
@@ -93,5 +96,6 @@ impl Swarms {
             gone.extend(gone_here.filter_map(|(key, hash)| Some(self.remove(hash?, key))));
         }
         self.over = over;
+        gone.len() - before >= REMOVED_PER_SLICE
     }
 }
