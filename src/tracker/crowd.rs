@@ -149,7 +149,8 @@ where
         if let Some(Ok(entry)) = self.table_mut(place).map(|table| table.find_entry(place, last)) {
             entry.remove();
         }
-        if len < self.records.capacity() / 2 {
+        // Little at a time: the system takes a millisecond for some megabytes.
+        if len < self.records.capacity() / 4 * 3 {
             self.records.shrink_to(len + len / 8);
         }
         if len < SHARDED_FROM / 4 && self.index.len() > 1 {

@@ -4,12 +4,10 @@
 
 /// Most records of a block.
 pub const BLOCK_RECORDS_MAX: usize = 40;
-/// Records of a chunk, the unit in which memory comes and goes: 32 KB of IPv4 peers.
+/// Records of a chunk, the unit in which memory is taken: 32 KB of IPv4 peers.
 const CHUNK_RECORDS: usize = 640;
 /// Sizes of blocks: 1, then every even number of records.
 const SIZES: usize = BLOCK_RECORDS_MAX / 2 + 1;
-/// Empty chunks that are kept for the next blocks, one for each size; more go back one at a time.
-const SPARE_CHUNKS: usize = SIZES;
 
 /// A block that moved, by whose it is and where it is now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +29,8 @@ struct Chunk<T> {
 pub struct Pool<T> {
     /// Chunks by size of their blocks; all are full but the last.
     sizes: [Vec<Chunk<T>>; SIZES],
+    /// Empty chunks, for blocks of any size. They stay: an allocator that gets the last of many back
+    /// returns all of them to the system at once, and that takes long.
     spare: Vec<Chunk<T>>,
     moved: Vec<MovedBlock>,
     /// What is on its way from one block to another.
@@ -164,7 +164,6 @@ impl<T: Copy> Pool<T> {
         last.records.truncate(kept);
         if last.owners.is_empty()
             && let Some(empty) = chunks.pop()
-            && self.spare.len() < SPARE_CHUNKS
         {
             self.spare.push(empty);
         }
@@ -225,6 +224,11 @@ mod tests {
             owners.into_iter().for_each(|owner| model.resize(owner, 0, (0, 0)));
             model.check(seed);
             assert!(model.pool.sizes.iter().all(Vec::is_empty), "seed {seed}");
+            let spare = model.pool.spare.len();
+            (0..300).for_each(|owner| model.resize(owner, BLOCK_RECORDS_MAX, (owner, 0)));
+            model.check(seed);
+            let chunks = model.pool.sizes.iter().map(Vec::len).sum::<usize>();
+            assert!(model.pool.spare.len() == spare.saturating_sub(chunks), "spare ones first");
         }
     }
 

@@ -118,7 +118,9 @@ fn drive(seed: u64) {
     // All at once.
     now = now + Span::secs(700);
     let mut gone = Vec::new();
-    (0..2000).for_each(|_| swarms.sweep(now, 500, &mut gone));
+    for _ in 0..2000 {
+        swarms.sweep(now, 500, &mut gone);
+    }
     assert_eq!((swarms.peers(), gone.len()), (0, model.len()), "seed {seed}");
     check(&mut swarms, &mut model, now, &format!("seed {seed}, at last"));
 }
