@@ -24,6 +24,8 @@ pub struct Table {
     /// Pieces with room, the one that is filled next at the end.
     roomy: Vec<u32>,
     swarms: usize,
+    /// Places up to the last that was ever taken.
+    places: usize,
     /// Where the latest look-up ended: one request asks for its swarm several times.
     latest: Cell<usize>,
 }
@@ -36,6 +38,7 @@ impl Table {
             pieces: Vec::new(),
             roomy: Vec::new(),
             swarms: 0,
+            places: 0,
             latest: Cell::new(0),
         }
     }
@@ -51,7 +54,7 @@ impl Table {
 
     /// Places there are or were, for a sweep through all of them.
     pub fn places(&self) -> usize {
-        self.pieces.len() * PIECE_SWARMS
+        self.places
     }
 
     fn hash(&self, hash: InfoHash) -> u64 {
@@ -125,6 +128,7 @@ impl Table {
             self.roomy.pop();
         }
         self.swarms += 1;
+        self.places = self.places.max(place + 1);
         let Table { shards, pieces, arenas, .. } = self;
         if let Some(shard) = shards.get_mut(Table::shard(hashed)) {
             shard.insert_unique(hashed, place as u32, |at| {
