@@ -29,8 +29,8 @@ struct Chunk<T> {
 pub struct Pool<T> {
     /// Chunks by size of their blocks; all are full but the last.
     sizes: [Vec<Chunk<T>>; SIZES],
-    /// Empty chunks, for blocks of any size. They stay: an allocator that gets the last of many back
-    /// returns all of them to the system at once, and that takes long.
+    /// Empty chunks, for blocks of any size. They stay: an allocator that gets the last of many
+    /// back returns all of them to the system at once, and that takes long.
     spare: Vec<Chunk<T>>,
     moved: Vec<MovedBlock>,
     /// What is on its way from one block to another.
