@@ -81,7 +81,8 @@ pub struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// From those that have it all and those that do not. A complete asker gets incomplete peers only; an incomplete one gets both kinds, complete
+    /// From those that have it all and those that do not. A complete asker gets incomplete peers
+    /// only; an incomplete one gets both kinds, complete
     /// ones at most half while there are others, so that downloaders find each other too. `take`
     /// says whether it took the peer.
     pub fn of<const N: usize>(
@@ -159,13 +160,7 @@ impl Choice<'_> {
             at += stride;
             at -= if at >= runs { runs } else { 0 };
         }
-        for here in self.far.iter() {
-            if given == want {
-                break;
-            }
-            let record = records.get(*here as usize);
-            given += usize::from(record.is_some_and(|record| take(&record.candidate())));
-        }
-        given
+        let far = self.far.iter().filter_map(|at| records.get(*at as usize));
+        given + far.filter(|record| take(&record.candidate())).take(want - given).count()
     }
 }
