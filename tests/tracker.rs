@@ -19,6 +19,8 @@ mod frames;
 mod keeping;
 #[path = "tracker/limits.rs"]
 mod limits;
+#[path = "tracker/many_swarms.rs"]
+mod many_swarms;
 #[path = "tracker/model.rs"]
 mod model;
 #[path = "tracker/start.rs"]

@@ -336,7 +336,9 @@ fn drive(seed: u64) {
             15..18 => {
                 now = now + Span::secs(1 + rng.below(250));
                 if rng.chance(500) {
-                    (0..rng.below(4)).for_each(|_| swarms.sweep(now, 3, &mut Vec::new()));
+                    for _ in 0..rng.below(4) {
+                        swarms.sweep(now, 3, &mut Vec::new());
+                    }
                 }
             }
             18 => {
