@@ -21,6 +21,10 @@ mod keeping;
 mod limits;
 #[path = "tracker/model.rs"]
 mod model;
+#[path = "tracker/restarts.rs"]
+mod restarts;
+#[path = "tracker/soak.rs"]
+mod soak;
 #[path = "tracker/start.rs"]
 mod start;
 

@@ -61,8 +61,10 @@ pub enum StoreDone {
 pub struct Commit {
     /// Several operations of one transaction have one number.
     pub number: u64,
-    /// How long it held the loop.
+    /// How long it held the loop; for an operation in several slices, the longest of them.
     pub took: Span,
+    /// The longest that moving the log into the database held it since the commit before.
+    pub checkpoint: Span,
 }
 
 /// What an opened database says of itself.

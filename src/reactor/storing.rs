@@ -7,8 +7,9 @@ use crate::core::io::Role;
 use crate::core::store::{StoreError, StoreOp};
 use crate::core::time::Time;
 
-/// Turns with datagrams left over for which a commit waits: nobody shall wait for the disk who does
-/// not need it, and a flood shall not keep those waiting who do.
+/// Turns with something left over for which a commit waits: nobody shall wait for the disk who does
+/// not need it, what else is to be written shall come along, and a flood shall not keep those
+/// waiting who need it.
 const PUT_OFF_MAX: u32 = 8;
 
 impl<R: Role> Reactor<R> {
@@ -33,7 +34,10 @@ impl<R: Role> Reactor<R> {
         let Some(store) = self.store.as_mut().filter(|store| store.due() <= self.door.now) else {
             return;
         };
-        if self.datagrams.readable && self.commits_put_off < PUT_OFF_MAX && !last {
+        let goes_on = self.datagrams.readable
+            || self.door.conns.ready_len() > 0
+            || self.door.role.deadline() <= self.door.now;
+        if goes_on && self.commits_put_off < PUT_OFF_MAX && !last {
             self.commits_put_off += 1;
             return;
         }

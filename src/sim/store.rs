@@ -36,6 +36,16 @@ impl Base {
         self.names.values()
     }
 
+    /// Parts of swarms that are kept.
+    pub fn parts(&self) -> usize {
+        self.swarms.len()
+    }
+
+    /// Contents whose finished downloads are kept.
+    pub fn counted(&self) -> usize {
+        self.finished.len()
+    }
+
     pub fn commits(&self) -> u64 {
         self.commits
     }
@@ -48,7 +58,7 @@ impl Base {
     /// Performs everything of one turn, and answers in the order asked.
     pub fn commit(&mut self, ops: Vec<(Ticket, StoreOp)>) -> Vec<(Ticket, StoreDone)> {
         self.commits += 1;
-        let commit = Commit { number: self.commits, took: Span::us(130) };
+        let commit = Commit { number: self.commits, took: Span::us(130), ..Commit::default() };
         let durable = ops.iter().any(|(_, op)| matches!(op, StoreOp::Write(_)));
         let answers = ops.into_iter().map(|(ticket, op)| (ticket, self.perform(op, commit)));
         let answers = answers.collect();

@@ -37,7 +37,11 @@ pub struct Sqlite {
     /// Bytes in the log that are not in the database yet, roughly, and how many of them are moved
     /// at a time.
     logged_bytes: usize,
+    logged_at: Time,
     checkpoint_bytes: usize,
+    /// The longest of the slices, and of moving the log, that were not told yet.
+    slice_longest: Span,
+    checkpoint_longest: Span,
     commits: u64,
 }
 
@@ -53,7 +57,10 @@ impl Sqlite {
             retry_at: Time::ZERO,
             slice_bytes: slices::SLICE_BYTES,
             logged_bytes: 0,
+            logged_at: Time::ZERO,
             checkpoint_bytes: checkpoints::BYTES,
+            slice_longest: Span::ZERO,
+            checkpoint_longest: Span::ZERO,
             commits: 0,
         }
     }
@@ -124,9 +131,10 @@ impl Sqlite {
         patient
     }
 
-    fn number_of(&mut self, began: Time, now: Time) -> Commit {
+    fn number_of(&mut self, took: Span) -> Commit {
         self.commits += 1;
-        Commit { number: self.commits, took: now.since(began) }
+        let checkpoint = std::mem::take(&mut self.checkpoint_longest);
+        Commit { number: self.commits, took, checkpoint }
     }
 
     /// Every durable change asked for, in one transaction.
@@ -142,7 +150,7 @@ impl Sqlite {
         let writes = std::mem::take(&mut self.asked);
         let began = clock();
         let changes = || writes.iter().flat_map(|(_, op)| changes(op));
-        let rows = changes().count();
+        let log_bytes = checkpoints::log_bytes(changes());
         let result = self.transact(schema::DURABLE, last, |db| {
             changes().try_for_each(|change| rows::change(db, change))
         });
@@ -151,8 +159,8 @@ impl Sqlite {
             self.asked = writes;
             return;
         }
-        let commit = self.number_of(began, now);
-        self.logged(rows * checkpoints::ROW_BYTES);
+        let commit = self.number_of(now.since(began));
+        self.logged(log_bytes, now);
         for (ticket, _) in writes {
             done(ticket, StoreDone::Written { result: result.clone(), commit });
         }
@@ -175,8 +183,8 @@ impl Store for Sqlite {
     }
 
     fn due(&self) -> Time {
-        match self.asked.is_empty() && self.liveness.is_empty() && !self.checkpoint_due() {
-            true => Time::NEVER,
+        match self.asked.is_empty() && self.liveness.is_empty() {
+            true => self.checkpoint_at(),
             false => self.retry_at,
         }
     }
@@ -187,7 +195,8 @@ impl Store for Sqlite {
         last: bool,
         done: &mut dyn FnMut(Ticket, StoreDone),
     ) {
-        if self.checkpoint_due() && (self.asked.is_empty() || self.checkpoint_overdue()) && !last {
+        let idle = self.asked.is_empty() && self.liveness.is_empty();
+        if (idle || self.checkpoint_overdue()) && self.checkpoint_due() && !last {
             // A turn of its own, so that no other work is added to it.
             return self.checkpoint(clock);
         }

@@ -1,6 +1,8 @@
 //! What the tracker keeps between runs: which changes wait to be written, which are being written,
 //! and what of it failed. Memory is the truth; the database follows it.
 
+mod figures;
+
 use super::clock::Clock;
 use super::keeping_rows as rows;
 use super::names::{Changed, Names, Place};
@@ -11,7 +13,7 @@ use crate::core::id::{ConnId, InfoHash, Ticket};
 use crate::core::io::Outbox;
 use crate::core::mark::mark;
 use crate::core::report::StoreRow;
-use crate::core::store::{Change, Commit, StoreDone, StoreError, StoreOp, SwarmPart};
+use crate::core::store::{Change, StoreDone, StoreError, StoreOp, SwarmPart};
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::code;
 use std::collections::{BTreeMap, VecDeque};
@@ -178,12 +180,6 @@ impl Keeping {
         std::mem::take(&mut self.waiting)
     }
 
-    pub fn row(&self) -> Option<StoreRow> {
-        let unsaved = self.urgent.len() + self.soft.len() + self.finished.len();
-        let trouble = self.trouble.as_ref().map(|trouble| not_saving(&trouble.error));
-        self.on.then_some(StoreRow { unsaved: unsaved as u64, trouble, ..self.row })
-    }
-
     /// When there is something to be written that nobody waits for.
     pub fn deadline(&self) -> Time {
         if self.closing != Closing::No {
@@ -310,9 +306,9 @@ impl Keeping {
         swarms: &mut Swarms,
     ) -> Option<Turn> {
         let StoreDone::Written { result, commit } = done else { return None };
-        self.count(commit);
         let peers = self.asked_peers.take_if(|asked| asked.ticket == ticket);
         let of_peers = peers.is_some();
+        self.count(commit, of_peers);
         for hash in peers.into_iter().flat_map(|asked| asked.hashes) {
             if result.is_err() {
                 swarms.unwritten(hash);
@@ -362,16 +358,6 @@ impl Keeping {
         for (hash, downloads) in asked.finished {
             self.finished.entry(hash).or_insert(downloads);
         }
-    }
-
-    fn count(&mut self, commit: Commit) {
-        if commit.number <= self.commit {
-            return;
-        }
-        self.commit = commit.number;
-        self.row.commits += 1;
-        self.row.last = commit.took;
-        self.row.longest = self.row.longest.max(commit.took);
     }
 }
 
