@@ -1,6 +1,6 @@
 //! Load for the catalogue of a tracker, over real sockets: registers nodes, publishes names, lists
 //! them whole, keeps idle connections and one that does not read; meanwhile another process connects
-//! and announces each 2 ms and says how long the answers took, from when they were due to be asked.
+//! and announces each 10 ms and says how long the answers took, from when they were due to be asked.
 //! Started by `scripts/bench/catalogue`.
 
 use lmk::core::id::{Hash32, InfoHash, PeerId};
@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const WRITERS: u32 = 4;
-const IN_FLIGHT: u32 = 64;
-const PROBE_EVERY: Duration = Duration::from_millis(2);
+const WRITERS: u32 = 32;
+const IN_FLIGHT: u32 = 128;
+const PROBE_EVERY: Duration = Duration::from_millis(10);
 const NODE_CONTENTS: u32 = 200_000;
 
 struct Ticket {
