@@ -32,7 +32,7 @@ impl<R: Role> Reactor<R> {
     /// When the database has work to do.
     pub(super) fn store_due(&self) -> Time {
         let Some(store) = &self.store else { return Time::NEVER };
-        match self.pace.holds(self.door.now) && store.is_prepared() {
+        match self.pace.holds(self.door.now) && store.is_gathered() {
             true => store.due().max(self.pace.until),
             false => store.due(),
         }
@@ -52,7 +52,7 @@ impl<R: Role> Reactor<R> {
             || self.door.conns.ready_len() > 0
             || self.door.role.deadline() <= now;
         if !last && self.pace.puts_off(goes_on, now) {
-            return store.prepare(&mut || clock.now(), &mut done);
+            return store.gather(&mut || clock.now(), &mut done);
         }
         let began = clock.now();
         store.commit(&mut || clock.now(), last, &mut done);

@@ -178,18 +178,14 @@ impl Store for Sqlite {
         }
     }
 
-    fn is_prepared(&self) -> bool {
+    fn is_gathered(&self) -> bool {
         self.asked.is_empty() || (self.checkpoint_overdue() && !self.writing.is_open())
     }
 
-    fn prepare(
-        &mut self,
-        clock: &mut dyn FnMut() -> Time,
-        done: &mut dyn FnMut(Ticket, StoreDone),
-    ) {
+    fn gather(&mut self, clock: &mut dyn FnMut() -> Time, done: &mut dyn FnMut(Ticket, StoreDone)) {
         self.answer(done);
-        if !self.is_prepared() {
-            self.prepare_writes(clock, false, done);
+        if !self.is_gathered() {
+            self.gather_writes(clock, false, done);
         }
     }
 
@@ -205,7 +201,7 @@ impl Store for Sqlite {
             return self.checkpoint(clock);
         }
         self.answer(done);
-        self.prepare_writes(clock, last, done);
+        self.gather_writes(clock, last, done);
         self.commit_writes(clock, last, done);
         let waits = self.writing.is_open() || (self.retry_at > Time::ZERO && !last);
         if !self.liveness.is_empty() && !waits {

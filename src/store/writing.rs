@@ -1,4 +1,4 @@
-//! Durable changes: prepared a little at a time, as they are asked for, in one transaction that is
+//! Durable changes: gathered a little at a time, as they are asked for, in one transaction that is
 //! committed when the loop can bear it.
 
 use super::opening::Held;
@@ -8,7 +8,7 @@ use crate::core::store::{Change, StoreDone, StoreError, StoreOp};
 use crate::core::time::{Span, Time};
 use std::time::Duration;
 
-/// What preparing may take in one turn.
+/// What gathering may take in one turn.
 const SLICE: Span = Span::us(500);
 /// Changes between two looks at the clock.
 const STEP: usize = 16;
@@ -17,12 +17,12 @@ const STEP: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Writing {
     is_open: bool,
-    /// Operations that are prepared whole.
+    /// Operations that are gathered whole.
     tickets: Vec<Ticket>,
-    /// Changes of the operation asked first that are prepared.
+    /// Changes of the operation asked first that are gathered.
     within: usize,
     log_bytes: usize,
-    /// The longest that preparing held the loop.
+    /// The longest that gathering held the loop.
     longest: Span,
 }
 
@@ -33,8 +33,8 @@ impl Writing {
 }
 
 impl Sqlite {
-    /// Prepares durable changes, a slice of them unless this is the `last` call.
-    pub(super) fn prepare_writes(
+    /// Gathers durable changes, a slice of them unless this is the `last` call.
+    pub(super) fn gather_writes(
         &mut self,
         clock: &mut dyn FnMut() -> Time,
         last: bool,
@@ -48,9 +48,9 @@ impl Sqlite {
         if self.comes_again(&begun, began, last) {
             return;
         }
-        let prepared = begun.and_then(|()| self.prepare_slice(clock, began, last));
+        let gathered = begun.and_then(|()| self.gather_slice(clock, began, last));
         self.writing.longest = self.writing.longest.max(clock().since(began));
-        if let Err(error) = prepared {
+        if let Err(error) = gathered {
             self.writing.tickets.extend(self.asked.pop_front().map(|(ticket, _)| ticket));
             self.ended(Err(error), clock(), done);
         }
@@ -72,7 +72,7 @@ impl Sqlite {
         Ok(())
     }
 
-    fn prepare_slice(
+    fn gather_slice(
         &mut self,
         clock: &mut dyn FnMut() -> Time,
         began: Time,
@@ -101,7 +101,7 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Commits what is prepared. One operation is never torn in two.
+    /// Commits what is gathered. One operation is never torn in two.
     pub(super) fn commit_writes(
         &mut self,
         clock: &mut dyn FnMut() -> Time,
@@ -120,7 +120,7 @@ impl Sqlite {
         self.ended(result, now, done);
     }
 
-    /// The transaction is over: what was prepared is kept, or nothing of it.
+    /// The transaction is over: what was gathered is kept, or nothing of it.
     fn ended(
         &mut self,
         result: Result<(), StoreError>,
