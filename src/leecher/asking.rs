@@ -14,6 +14,10 @@ use crate::wire::peer::{BlockRef, Message};
 /// Blocks on their way from sources that do not have everything, to leave those that have alone: a
 /// mebibyte.
 const BUSY_ENOUGH: usize = 64;
+/// Blocks that all sources together have on their way beyond what their round trips need: 4 MiB.
+/// More would wait in socket buffers to no use, and would be asked of a seeder that other leechers
+/// could have given soon.
+const WAITING_MAX: usize = 256;
 /// Requests a source queues that does not say how many.
 const REQUESTS_OUT_UNTOLD: usize = 128;
 /// Blocks nobody asked for, and refusals without a choke, that one source may send: more than can
@@ -37,10 +41,17 @@ impl Leecher {
         (busy >= BUSY_ENOUGH).then_some(full as u16)
     }
 
+    /// Each source's share of what may wait for us.
+    fn share(&self, now: Time) -> usize {
+        let serving = self.links.values().filter(|link| link.serves(now));
+        let busy = serving.filter(|link| !link.asked.is_empty()).count();
+        WAITING_MAX / busy.max(1)
+    }
+
     /// Asks the source for as much as it should have on its way.
     pub fn fill(&mut self, session: &mut Session, now: Time, out: &mut Outbox) {
         let conn = session.conn;
-        let spared = self.spares(conn, now);
+        let (spared, share) = (self.spares(conn, now), self.share(now));
         let Some(link) = self.links.get_mut(&conn) else { return };
         if self.rests || !link.serves(now) {
             return;
@@ -49,7 +60,7 @@ impl Leecher {
             link.pace.resume(now);
         }
         // Requests leave in handfuls: one message for many is one read for the source.
-        let depth = link.depth(most_requests(session));
+        let depth = link.depth(most_requests(session), share);
         if link.asked.len() > depth * 3 / 4 {
             return;
         }

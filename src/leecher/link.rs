@@ -265,8 +265,8 @@ impl Link {
     }
 
     /// Requests it should have of us at a time, at most `max`: one while it must prove itself.
-    pub fn depth(&self, max: usize) -> usize {
-        if self.fruitless > 0 { 1 } else { self.pace.depth(max) }
+    pub fn depth(&self, max: usize, share: usize) -> usize {
+        if self.fruitless > 0 { 1 } else { self.pace.depth(max, share) }
     }
 
     /// Takes a block out of what was asked; answers come mostly in order.
@@ -372,11 +372,11 @@ mod tests {
             now = now + Span::secs(secs);
             assert!(!link.rests(now), "{secs} s");
             link.rested(now);
-            assert_eq!((link.state(), link.depth(256)), (State::Connected, 1));
+            assert_eq!((link.state(), link.depth(256, 256)), (State::Connected, 1));
         }
         link.overdue(now);
         link.served(None, 16_384, now);
-        assert!(link.serves(now) && link.depth(256) > 1);
+        assert!(link.serves(now) && link.depth(256, 256) > 1);
     }
 
     #[test]

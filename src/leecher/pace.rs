@@ -9,6 +9,8 @@ pub const DEPTH_MIN: usize = 16;
 /// What must be on the way covers so much time beside the round trip: more than the pauses of a
 /// busy machine.
 const MARGIN: Span = Span::ms(250);
+/// A source with a shorter round trip has all it needs on the way with its share of the margin.
+const NEAR: Span = Span::ms(5);
 /// The rate is measured over no less than this.
 const SAMPLE: Span = Span::ms(100);
 /// Samples of the rate before it decides about the depth: until then the depth grows by one a
@@ -104,17 +106,22 @@ impl Pace {
         });
     }
 
-    /// Requests to have on the way: rate times round trip and margin, at most `max`.
-    pub fn depth(&self, max: usize) -> usize {
+    /// Requests to have on the way, at most `max`: rate times round trip and, beyond it, a margin
+    /// of at most `share` blocks.
+    pub fn depth(&self, max: usize, share: usize) -> usize {
+        let round_trip = self.round_trip.unwrap_or(DELIVERY_UNKNOWN);
         let depth = match self.samples >= SAMPLES_YOUNG {
+            false if round_trip < NEAR => self.ramp.min(share),
             false => self.ramp,
-            true => {
-                let covers = self.round_trip.unwrap_or(DELIVERY_UNKNOWN).0.saturating_add(MARGIN.0);
-                let bytes = u128::from(self.rate) * u128::from(covers) / 1_000_000_000;
-                usize::try_from(bytes / u128::from(BLOCK_BYTES)).unwrap_or(REQUESTS_OUT_MAX)
-            }
+            true => self.blocks_in(round_trip).saturating_add(self.blocks_in(MARGIN).min(share)),
         };
         depth.max(DEPTH_MIN).min(max)
+    }
+
+    /// Blocks that come in so much time at its rate.
+    fn blocks_in(&self, time: Span) -> usize {
+        let bytes = u128::from(self.rate) * u128::from(time.0) / 1_000_000_000;
+        usize::try_from(bytes / u128::from(BLOCK_BYTES)).unwrap_or(REQUESTS_OUT_MAX)
     }
 
     /// How long it will take for `blocks` at its rate.
@@ -149,7 +156,7 @@ mod tests {
         let mut asked = std::collections::VecDeque::new();
         let (mut now, mut free_at, mut depths) = (Time::ZERO, Time::ZERO, Vec::new());
         while depths.len() < blocks {
-            while asked.len() < pace.depth(REQUESTS_OUT_MAX) {
+            while asked.len() < pace.depth(REQUESTS_OUT_MAX, REQUESTS_OUT_MAX) {
                 asked.push_back(now);
             }
             let of = asked.pop_front().unwrap();
@@ -159,7 +166,7 @@ mod tests {
             assert!(!pace.is_overdue(of, now), "late at {now:?}");
             pace.got_bytes(now);
             pace.got_block(Some(of), BLOCK_BYTES, now);
-            depths.push(pace.depth(REQUESTS_OUT_MAX));
+            depths.push(pace.depth(REQUESTS_OUT_MAX, REQUESTS_OUT_MAX));
         }
         depths
     }
@@ -200,5 +207,17 @@ mod tests {
         let slow = Pace { delivery: Some(Span::secs(30)), ..Pace::new(at(0)) };
         assert!(!slow.is_overdue(at(0), at(20_000)));
         assert!(slow.is_overdue(at(0), at(20_001)));
+    }
+
+    #[test]
+    fn a_share_bounds_what_waits_and_not_what_the_round_trip_needs() {
+        // 32 MB a second: two blocks in the near round trip, 195 in the far one, and 32 as share.
+        for (round_trip, least, most) in [(Span::ms(1), 32, 36), (Span::ms(100), 220, 235)] {
+            let mut pace = Pace::new(Time::ZERO);
+            let blocks = (0..4_000).map(|n| Time::ZERO + Span::us(512 * n));
+            blocks.for_each(|asked| pace.got_block(Some(asked), BLOCK_BYTES, asked + round_trip));
+            let depth = pace.depth(REQUESTS_OUT_MAX, 32);
+            assert!((least..=most).contains(&depth), "{depth} at {round_trip:?}");
+        }
     }
 }
