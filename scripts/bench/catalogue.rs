@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const WRITERS: u32 = 32;
+const WRITERS: u32 = 64;
 const IN_FLIGHT: u32 = 128;
 const PROBE_EVERY: Duration = Duration::from_millis(10);
 const NODE_CONTENTS: u32 = 200_000;

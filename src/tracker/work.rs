@@ -1,6 +1,6 @@
 //! How much the TCP side may do before datagrams have their turn again.
 
-/// Steps of one turn: about a quarter of a millisecond. A step is a tenth of a microsecond, roughly.
+/// Steps of one turn: a quarter of a millisecond. A step is a tenth of a microsecond, roughly.
 pub const TURN_STEPS: u64 = 2_048;
 /// What any request takes.
 pub const REQUEST_STEPS: u64 = 64;

@@ -1,6 +1,6 @@
 //! Days in the life of a tracker, in virtual time: names come and go, peers announce, finish, stop
-//! or fall silent, some watch, some ask over HTTP, some say nothing sensible. Every day is the same,
-//! so every night all tables must be as long as in the night before.
+//! or fall silent, some watch, some ask over HTTP, some say nothing sensible. Every day is the
+//! same, so every night all tables must be as long as in the night before.
 
 use super::keeping::Stage;
 use super::world::{Client, Peer, T0, World, addr, plan};
