@@ -42,8 +42,6 @@ pub enum StoreOp {
     Finished { after: Option<InfoHash>, rows_max: u32 },
     /// Peers as they were last written, in the order of (hash, part). -> `Swarms`.
     Swarms { after: Option<(InfoHash, u32)>, bytes_max: usize },
-    /// -> `AccessKeys`.
-    AccessKeys,
     /// Changes that must outlive a power cut, all or none of them. -> `Written`.
     Write(Vec<Change>),
     /// Peers: what is lost of them comes back by itself. -> `Written`.
@@ -57,7 +55,6 @@ pub enum StoreDone {
     Names(Result<Vec<NameRow>, StoreError>),
     Finished(Result<Vec<(InfoHash, u32)>, StoreError>),
     Swarms(Result<Vec<SwarmPart>, StoreError>),
-    AccessKeys(Result<Vec<AccessKey>, StoreError>),
     Written { result: Result<(), StoreError>, commit: Commit },
 }
 
@@ -89,13 +86,11 @@ pub enum Change {
     /// Adds or replaces the name of this number.
     Name(Box<NameRow>),
     DropName(u64),
-    /// How many downloads of a swarm were finished.
+    /// How many downloads of a swarm were finished; 0 = nothing is kept of it.
     Finished(InfoHash, u32),
     Generation(u64),
     /// The run is at its end: nothing follows.
     Orderly,
-    AccessKey(AccessKey),
-    DropAccessKey(u64),
 }
 
 /// A name of the catalogue.
@@ -146,18 +141,6 @@ pub struct SwarmPart {
     pub packed: Vec<u8>,
 }
 
-/// A key for tokens.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AccessKey {
-    pub id: u64,
-    pub secret: [u8; 32],
-    /// Bits of what it may be used for.
-    pub scopes: u32,
-    /// Unix seconds.
-    pub expires_s: Option<u64>,
-    pub revoked: bool,
-}
-
 /// Why a database does not do what it was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoreError {
@@ -176,7 +159,7 @@ pub enum StoreError {
     Damaged,
     /// Written by a newer version of this program: the version of the file.
     Newer(i64),
-    /// A database of another program.
+    /// A file of another program, a database or not.
     Foreign,
     /// Anything else, in the words of the system.
     Other(String),
@@ -198,7 +181,7 @@ impl StoreError {
             StoreError::Newer(version) => {
                 format!("a newer lmk wrote it (version {version} of its form)")
             }
-            StoreError::Foreign => "it is a database of another program".into(),
+            StoreError::Foreign => "it is a file of another program".into(),
             StoreError::Other(said) => said.clone(),
         }
     }
@@ -212,7 +195,6 @@ impl StoreOp {
             StoreOp::Names { .. } => StoreDone::Names(Err(error)),
             StoreOp::Finished { .. } => StoreDone::Finished(Err(error)),
             StoreOp::Swarms { .. } => StoreDone::Swarms(Err(error)),
-            StoreOp::AccessKeys => StoreDone::AccessKeys(Err(error)),
             StoreOp::Write(_) | StoreOp::Liveness(_) => {
                 StoreDone::Written { result: Err(error), commit: Commit::default() }
             }

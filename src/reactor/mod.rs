@@ -18,6 +18,7 @@ mod open;
 mod outlet;
 mod paths;
 mod queue;
+mod regular;
 mod signals;
 mod storing;
 mod wake;

@@ -33,7 +33,6 @@ enum Row {
     Names,
     Finished,
     Swarms,
-    AccessKeys,
     Written,
 }
 
@@ -241,7 +240,6 @@ fn told_row(done: &StoreDone) -> Row {
         StoreDone::Names(_) => Row::Names,
         StoreDone::Finished(_) => Row::Finished,
         StoreDone::Swarms(_) => Row::Swarms,
-        StoreDone::AccessKeys(_) => Row::AccessKeys,
         StoreDone::Written { .. } => Row::Written,
     }
 }

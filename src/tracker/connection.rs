@@ -283,7 +283,7 @@ impl Connection {
         let holder = Holder { ip: self.source, nonce: &hello.nonce, owner };
         match desk.tickets.judge(&hello.ticket, holder, unix_s) {
             Some(_) => {
-                desk.tickets.used(&hello.ticket);
+                desk.tickets.used(&hello.ticket, self.source);
                 (Status::Ready, version, pass)
             }
             None => (Status::BadTicket, 0, pass),

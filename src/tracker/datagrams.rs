@@ -99,7 +99,7 @@ impl Datagrams {
     /// The UDP side and the judge of tickets, with keys of this secret.
     pub fn keyed(secret: &[u8; 32], plan: &TrackerPlan) -> (Datagrams, Tickets) {
         let key = Key::new(secret);
-        let tickets = Tickets::new(key.derive(b"lmk tickets"));
+        let tickets = Tickets::new(key.derive(b"lmk tickets"), plan.bounds.public);
         (Datagrams::new(ConnectionIds::new(key), plan), tickets)
     }
 

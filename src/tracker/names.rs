@@ -2,7 +2,7 @@
 //! several contents; equal bytes published by several owners under one name are one entry.
 
 mod kept;
-pub use kept::Changed;
+pub use kept::{Before, Changed};
 
 use super::counts::Counts;
 use super::history::{Change, Changes};
@@ -197,7 +197,7 @@ impl Names {
                 shown.push(place.clone());
             }
             if !record.has_source() {
-                self.unkept.push(Changed { place, metainfo: false, new: false });
+                self.unkept.push(Changed::of(&place));
             }
             record.life = Life::Listed { alone: None };
         }
@@ -212,7 +212,7 @@ impl Names {
                 && !still(&record.entry)
             {
                 record.life = Life::Listed { alone: Some(now + self.keep) };
-                self.unkept.push(Changed { place, metainfo: false, new: false });
+                self.unkept.push(Changed::of(&place));
             }
         }
     }
@@ -258,7 +258,7 @@ impl Names {
             metainfo: Metainfo::default(),
         };
         self.store(&mut record, news.metainfo);
-        self.note_new(&place, !record.metainfo.is_empty());
+        self.note(&place, !record.metainfo.is_empty(), Before::Absent);
         self.records.insert(place.clone(), Box::new(record));
         place
     }
@@ -276,6 +276,7 @@ impl Names {
     fn again(&mut self, place: &Place, news: News) {
         let newest = self.newest(&news.entry.name, news.owner) == Some(place);
         let Some(mut record) = self.records.remove(place) else { return };
+        let before = Before::was(&record);
         let (generation, owners) = (record.generation, record.owners.len());
         let had = record.metainfo.bytes();
         if !record.owners.contains(&news.owner) && record.owners.len() < ENTRY_OWNERS_MAX {
@@ -287,7 +288,7 @@ impl Names {
         self.store(&mut record, news.metainfo);
         let metainfo = record.metainfo.bytes() != had;
         if metainfo || (record.generation, record.owners.len()) != (generation, owners) {
-            self.note(place, metainfo);
+            self.note(place, metainfo, before);
         }
         self.records.insert(place.clone(), record);
     }
@@ -296,8 +297,12 @@ impl Names {
     /// version, or the oldest entry of the name that has no source.
     fn make_room(&mut self, news: &News) -> Result<Vec<Record>, Refusal> {
         let quota = |what| Err(Refusal { code: code::QUOTA, what });
+        // What an update replaces goes anyway, unless others own it, too.
+        let goes = news.replaces.as_ref().filter(|place| {
+            self.records.get(place).is_some_and(|record| record.owners == [news.owner])
+        });
         let own = self.by_owner.get(&news.owner).copied().unwrap_or(0);
-        if news.public && own >= OWNER_ENTRIES_MAX {
+        if news.public && own >= OWNER_ENTRIES_MAX + u32::from(goes.is_some()) {
             return quota("too many names of one owner");
         }
         if self.records.len() >= NAMES_MAX {
@@ -307,7 +312,8 @@ impl Names {
         if news.entry.swarm_hashes().any(|hash| of(hash) >= CONTENT_NAMES_MAX) {
             return quota("too many names of one content");
         }
-        let there: Vec<_> = self.of_name(&news.entry.name).collect();
+        let stays = |(place, _): &(&Place, &Record)| Some(*place) != goes;
+        let there: Vec<_> = self.of_name(&news.entry.name).filter(stays).collect();
         let own = || there.iter().filter(|(_, record)| record.owners.contains(&news.owner));
         let oldest = if own().count() >= OWNER_VERSIONS_MAX {
             own().min_by_key(|(_, record)| record.generation)
@@ -324,23 +330,30 @@ impl Names {
         let Some(place) = oldest.map(|(place, _)| Place::clone(place)) else {
             return Ok(Vec::new());
         };
-        Ok(self.remove(&place).into_iter().collect())
+        let gone = self.remove(&place);
+        if let Some(record) = &gone {
+            self.note(&place, false, Before::was(record));
+        }
+        Ok(gone.into_iter().collect())
     }
 
     fn disown(&mut self, place: &Place, owner: Owner) -> Option<Record> {
         let record = self.records.get_mut(place)?;
-        if record.owners.len() == 1 {
-            return self.remove(place);
-        }
-        record.owners.retain(|other| *other != owner);
-        self.forget(owner);
-        self.note(place, false);
-        None
+        let before = Before::was(record);
+        let gone = if record.owners.len() == 1 {
+            self.remove(place)
+        } else {
+            record.owners.retain(|other| *other != owner);
+            self.forget(owner);
+            None
+        };
+        self.note(place, false, before);
+        gone
     }
 
     fn remove(&mut self, place: &Place) -> Option<Record> {
         let record = self.records.remove(place)?;
-        self.note(place, false);
+        self.unkept.push(Changed::of(place));
         for hash in record.entry.swarm_hashes() {
             self.by_hash.remove(&(hash, place.1));
         }

@@ -60,13 +60,13 @@ impl Registry {
     pub fn new(clock: Clock, swarms: Swarms, names: Names) -> Registry {
         Registry {
             clock,
-            swarms,
             names,
             keeping: Keeping::default(),
             fleet: Fleet::default(),
-            registrations: Registrations::default(),
+            registrations: Registrations::new(swarms.is_public()),
             access: Access::new(AccessPlan::default(), 0),
             work: Work::default(),
+            swarms,
             watch_bytes: 0,
             names_at: Time::ZERO,
             gone: Vec::new(),
@@ -146,6 +146,7 @@ impl Registry {
         self.gone = gone;
         if self.names_at <= now {
             self.names_at = now + SWEEP_EVERY.1;
+            self.names.age(now);
             for record in self.names.sweep(now, SWEEP_NAMES) {
                 self.removed(&record, out);
             }

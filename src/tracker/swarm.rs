@@ -61,6 +61,11 @@ impl Swarm {
         Swarm { finished, finished_before, parked: true, ..Swarm::new(hash, u32::MAX) }
     }
 
+    /// An earlier run counted for it.
+    pub fn remember(&mut self, completed: u32) {
+        self.finished_before = self.finished_before.max(completed);
+    }
+
     /// Downloads that were finished, each counted once (BEP 15 scrape). A peer that finished, was
     /// counted, and whose record was not written before a crash finishes again: that is not seen
     /// above the count that was.

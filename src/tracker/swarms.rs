@@ -3,6 +3,7 @@
 
 mod linked;
 mod packed;
+mod parked;
 mod sweep;
 
 pub use super::admission::Bounds;
@@ -24,7 +25,7 @@ use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use std::collections::VecDeque;
+use parked::Parked;
 
 /// One announce, as far as the table cares.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +80,10 @@ pub struct Swarms {
     sites: Sites,
     shares: Shares,
     peers: usize,
-    /// Swarms without peers that are kept for their count of completions, oldest first.
-    parked: VecDeque<InfoHash>,
+    /// Swarms without peers that are kept for their count of completions.
+    parked: Parked,
+    /// Swarms whose count is not known any more, since [`Swarms::take_forgotten`].
+    forgotten: Vec<InfoHash>,
     changes: Changes,
     /// Nodes, each once per content.
     nodes: Counts,
@@ -102,7 +105,8 @@ impl Swarms {
             sites: Sites::default(),
             shares: Shares::default(),
             peers: 0,
-            parked: VecDeque::new(),
+            parked: Parked::default(),
+            forgotten: Vec::new(),
             changes: Changes::default(),
             nodes: Counts::default(),
             rng,
@@ -115,6 +119,11 @@ impl Swarms {
     /// Peers of one site are given to each other first.
     pub fn name_sites(&mut self, sites: Sites) {
         self.sites = sites;
+    }
+
+    /// Whether limits per address count for private addresses, too.
+    pub fn is_public(&self) -> bool {
+        self.bounds.public
     }
 
     fn now_s(&self, now: Time) -> u32 {
@@ -323,7 +332,7 @@ impl Swarms {
         let source_changed = sources > 0 && swarm.complete() == 0;
         note(&mut self.changes, swarm, self.bounds.peers);
         if swarm.is_empty() {
-            self.emptied(hash);
+            self.emptied(hash, key);
         }
         self.peers = self.peers.saturating_sub(1);
         self.shares.take(Source::limited(key.ip(), self.bounds.public));

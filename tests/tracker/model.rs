@@ -353,12 +353,12 @@ fn drive(seed: u64) {
                 now = Time::ZERO;
                 let counted: Vec<_> = (0..SWARMS).map(|n| swarms.scrape(swarm_hash(n)).1).collect();
                 swarms = fresh(start_s, seed + step);
-                for (n, count) in counted.into_iter().enumerate() {
-                    swarms.remember_completed(swarm_hash(n), count);
-                }
                 swarms.note_changes();
                 for part in stored.values() {
                     swarms.restore(now, part);
+                }
+                for (n, count) in counted.into_iter().enumerate() {
+                    swarms.remember_completed(swarm_hash(n), count);
                 }
             }
         }

@@ -173,7 +173,7 @@ fn lengths(stage: &Stage) -> BTreeMap<String, u64> {
         ("shown unsaved", row.store.unwrap().unsaved),
         ("rows of names", stage.base.names().count() as u64),
         ("rows of peers", stage.base.parts() as u64),
-        ("rows of counts", stage.base.counted() as u64),
+        ("rows of counts", stage.base.finished().count() as u64),
     ];
     own.chain(shown.map(|(name, n)| (name.to_owned(), n))).collect()
 }

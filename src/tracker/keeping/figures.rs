@@ -9,7 +9,7 @@ impl Keeping {
     pub fn row(&self) -> Option<StoreRow> {
         let unsaved = self.urgent.len() + self.soft.len() + self.finished.len();
         let trouble = self.trouble.as_ref().map(|trouble| not_saving(&trouble.error));
-        self.on.then_some(StoreRow { unsaved: unsaved as u64, trouble, ..self.row })
+        self.is_on().then_some(StoreRow { unsaved: unsaved as u64, trouble, ..self.row })
     }
 
     /// The lengths of its tables.
@@ -17,7 +17,7 @@ impl Keeping {
         [
             ("rows_unsaved", self.urgent.len() + self.soft.len() + self.finished.len()),
             ("writes_asked", self.asked.len() + usize::from(self.asked_peers.is_some())),
-            ("names_refused", self.refused.len()),
+            ("changes_undone", self.undone.len()),
             ("connections_waiting", self.waiting.len()),
         ]
     }

@@ -44,15 +44,19 @@ impl Swarms {
     }
 
     /// How many downloads of a swarm an earlier run counted, while there is room to know it. Comes
-    /// before [`Swarms::restore`].
+    /// after [`Swarms::restore`].
     pub fn remember_completed(&mut self, hash: InfoHash, completed: u32) {
+        let place = self.table.place(hash);
+        if let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) {
+            return swarm.remember(completed);
+        }
         let room = self.peers + self.parked.len() < self.bounds.peers
             && self.parked.len() < PARKED_SWARMS_MAX;
-        if completed == 0 || !room || self.table.place(hash).is_some() {
-            return;
+        if completed == 0 || !room {
+            return self.forget_count(hash);
         }
         self.table.insert(Swarm::remembered(hash, completed));
-        self.parked.push_back(hash);
+        self.parked.push(None, hash);
     }
 
     /// Takes peers back that an earlier run packed, with the time they have left; how many. Those

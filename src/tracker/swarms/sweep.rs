@@ -4,6 +4,8 @@ use super::{Moved, Swarms};
 use crate::core::id::InfoHash;
 use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::time::Time;
+use crate::tracker::record::PeerKey;
+use crate::tracker::source::Source;
 
 /// Peers of a swarm up to which those that are over are removed before anything is said of it; a
 /// larger one waits for the sweep.
@@ -25,14 +27,14 @@ impl Swarms {
     }
 
     /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
-    pub(super) fn emptied(&mut self, hash: InfoHash) {
+    pub(super) fn emptied(&mut self, hash: InfoHash, last: PeerKey) {
         let place = self.table.place(hash);
         let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
         if swarm.completed() == 0 {
             self.table.remove(hash);
         } else if !swarm.parked {
             swarm.parked = true;
-            self.parked.push_back(hash);
+            self.parked.push(Source::limited(last.ip(), self.bounds.public), hash);
             self.unpark();
         }
     }
@@ -42,15 +44,28 @@ impl Swarms {
         while self.parked.len() > PARKED_SWARMS_MAX
             || (!self.parked.is_empty() && self.peers + self.parked.len() > self.bounds.peers)
         {
-            let Some(hash) = self.parked.pop_front() else { return };
+            let Some(hash) = self.parked.pop() else { return };
             let place = self.table.place(hash);
             let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { continue };
             swarm.parked = false;
             if swarm.is_empty() {
                 self.changes.note(hash, self.bounds.peers);
                 self.table.remove(hash);
+                self.forget_count(hash);
             }
         }
+    }
+
+    /// What was counted of a swarm is not known any more, and not to be kept.
+    pub(super) fn forget_count(&mut self, hash: InfoHash) {
+        if self.changes.is_kept() {
+            self.forgotten.push(hash);
+        }
+    }
+
+    /// Swarms whose counts are not to be kept any longer.
+    pub fn take_forgotten(&mut self) -> Vec<InfoHash> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Removes the peers of one swarm whose time is over, so that what is said of it next is true.
