@@ -119,7 +119,7 @@ fn over_http(world: &mut World, rng: &mut Rng) {
 }
 
 fn ask(world: &mut World, rng: &mut Rng, client: &mut Client) {
-    if !world.lines.get(&client.conn).is_some_and(|line| !line.closed) {
+    if world.lines.get(&client.conn).is_none_or(|line| line.closed) {
         return;
     }
     let n = rng.below(CONTENTS);
