@@ -234,6 +234,12 @@ pub fn foreign_bytes(bytes: &[u8]) -> String {
     foreign(&String::from_utf8_lossy(bytes))
 }
 
+/// `1 name`, `2 names`.
+pub fn counted(n: u64, one: &str) -> String {
+    let end = if n == 1 { "" } else { "s" };
+    format!("{n} {one}{end}")
+}
+
 /// Bytes for people: `999 B`, `1.5 KiB`, `2.0 GiB`.
 pub fn bytes_text(n: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -24,6 +24,7 @@ mod storing;
 mod wake;
 
 pub use clock::wall_seconds;
+pub use descriptors::raise as raise_descriptors;
 pub use wake::Handle;
 
 use crate::core::fault::Fatal;

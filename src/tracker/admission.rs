@@ -1,5 +1,6 @@
 //! Who may enter: the limits of the table, and who gives way to a newcomer.
 
+use super::lists::CONNECTIONS_MAX;
 use super::record::{PeerKey, SETTLED};
 use super::shares::Shares;
 use super::source::Source;
@@ -27,6 +28,8 @@ pub struct Bounds {
     pub public: bool,
     /// Seconds of the longest interval given.
     pub interval_s: u64,
+    /// TCP connections, those promised to ticket holders included.
+    pub connections: usize,
 }
 
 impl Default for Bounds {
@@ -37,6 +40,7 @@ impl Default for Bounds {
             source_entries: limits::ADDRESS_TORRENTS_MAX,
             public: false,
             interval_s: limits::INTERVAL_MAX.as_secs(),
+            connections: CONNECTIONS_MAX,
         }
     }
 }

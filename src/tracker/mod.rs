@@ -29,6 +29,7 @@ pub mod metainfo;
 pub mod name_record;
 pub mod names;
 pub mod pairs;
+pub mod parts;
 pub mod plan;
 pub mod publish;
 pub mod rate;
@@ -67,7 +68,7 @@ use desk::Desk;
 use figures::Figures;
 use http::pages::Pages;
 use keeping_load::Loading;
-use lists::{CONNECTIONS_MAX, Lists};
+use lists::Lists;
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
@@ -118,7 +119,7 @@ impl Tracker {
             datagrams,
             tickets,
             registry,
-            lists: Lists::default(),
+            lists: Lists::new(&plan.bounds),
             pages: Pages::default(),
             figures: Figures::default(),
             load: None,
@@ -138,24 +139,24 @@ impl Tracker {
             return;
         }
         self.registry.sweep(now, out);
-        let (lists, mut desk) = self.lists();
-        lists.tick(now, &mut desk, out);
+        self.lists(now, out, Lists::tick);
         self.next_tick = Time::NEVER;
     }
 
-    /// The TCP side, and what it may give.
-    fn lists(&mut self) -> (&mut Lists, Desk<'_>) {
-        let lists = &mut self.lists;
-        self.figures.open = lists.len() as u64;
-        self.figures.connections = lists.taken;
-        let desk = Desk {
+    /// Lets the TCP side work, with what it may give.
+    fn lists(&mut self, now: Time, out: &mut Outbox, work: impl FnOnce(&mut Lists, &mut Desk<'_>)) {
+        self.figures.open = self.lists.len() as u64;
+        self.figures.connections = self.lists.taken;
+        let mut desk = Desk {
+            now,
             registry: &mut self.registry,
             tickets: &mut self.tickets,
             pages: &mut self.pages,
             ours: &self.plan.addresses,
             figures: self.figures,
+            out,
         };
-        (lists, desk)
+        work(&mut self.lists, &mut desk);
     }
 
     fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
@@ -165,7 +166,7 @@ impl Tracker {
             registry: &mut self.registry,
             tickets: &mut self.tickets,
             open: self.lists.len(),
-            open_max: CONNECTIONS_MAX,
+            open_max: self.plan.bounds.connections,
             returning: self.ran_before,
         };
         self.datagrams.got(now, news, &mut world, out);
@@ -187,10 +188,7 @@ impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
             Input::Born => self.born(out),
-            Input::Wake => {
-                let (lists, mut desk) = self.lists();
-                lists.work(now, &mut desk, out);
-            }
+            Input::Wake => self.lists(now, out, Lists::work),
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
@@ -210,13 +208,11 @@ impl Role for Tracker {
             }
             Input::Bytes { conn, bytes } => {
                 self.figures.stream_bytes_in += bytes.len() as u64;
-                let (lists, mut desk) = self.lists();
-                lists.got_bytes(now, conn, bytes, &mut desk, out);
+                self.lists(now, out, |lists, desk| lists.got_bytes(conn, bytes, desk));
             }
             Input::Sent { conn, bytes, .. } => {
                 self.figures.stream_bytes_out += bytes;
-                let (lists, mut desk) = self.lists();
-                lists.sent(now, conn, bytes, &mut desk, out);
+                self.lists(now, out, |lists, desk| lists.sent(conn, bytes, desk));
             }
             Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.

@@ -31,6 +31,14 @@ struct Node {
     source: Source,
     /// What it is bound to. Emptied step by step once it is gone.
     contents: BTreeSet<InfoHash>,
+    /// Of these, what it announces too.
+    announced: BTreeSet<InfoHash>,
+}
+
+impl Node {
+    fn new(source: Source) -> Node {
+        Node { source, contents: BTreeSet::new(), announced: BTreeSet::new() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +75,25 @@ impl Registrations {
     /// Nodes that are there.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Nodes that are there and announce none of their contents: they are counted nowhere else.
+    pub fn silent(&self) -> usize {
+        self.nodes.values().filter(|node| node.announced.is_empty()).count()
+    }
+
+    /// Whether whoever is at `key` announces a content. Nothing happens unless it registered it.
+    pub fn announces(&mut self, hash: InfoHash, key: PeerKey, announces: bool) {
+        for (_, number) in self.bound.range((hash, 0)..=(hash, u32::MAX)) {
+            let Some(node) = self.nodes.get_mut(number) else { continue };
+            if node.source.key != key {
+                continue;
+            }
+            match announces {
+                true => node.announced.insert(hash),
+                false => node.announced.remove(&hash),
+            };
+        }
     }
 
     /// Contents of all nodes, each counted once per node.
@@ -115,7 +142,7 @@ impl Registrations {
                 self.next = self.next.wrapping_add(1);
             }
             self.by_conn.insert(conn, self.next);
-            self.nodes.insert(self.next, Node { source, contents: BTreeSet::new() });
+            self.nodes.insert(self.next, Node::new(source));
         }
         let Some(number) = self.by_conn.get(&conn).copied() else { return Ok(()) };
         for hash in hashes {
@@ -234,6 +261,24 @@ mod tests {
             lost += step.len();
         }
         assert_eq!((lost, nodes.bound.len()), (5020, 1));
+    }
+
+    #[test]
+    fn a_node_is_silent_while_it_announces_nothing_of_what_it_registered() {
+        let mut out = Outbox::default();
+        let (one, two) = (out.conns.insert(()), out.conns.insert(()));
+        let mut nodes = Registrations::default();
+        nodes.bind(one, source(1), &[hash(1), hash(2)], false).unwrap();
+        nodes.bind(two, source(2), &[hash(1)], false).unwrap();
+        assert_eq!(nodes.silent(), 2);
+        nodes.announces(hash(1), source(1).key, true);
+        nodes.announces(hash(2), source(1).key, true);
+        nodes.announces(hash(3), source(2).key, true);
+        assert_eq!(nodes.silent(), 1);
+        nodes.announces(hash(1), source(1).key, false);
+        assert_eq!(nodes.silent(), 1, "the other one is announced still");
+        nodes.announces(hash(2), source(1).key, false);
+        assert_eq!(nodes.silent(), 2);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Registry {
     pub access: Access,
     /// What is left of this turn for requests and lists.
     pub work: Work,
+    /// Why nothing can be saved, and since which Unix second.
+    not_saving: Option<(&'static str, u64)>,
     /// Bytes kept for all watches.
     pub watch_bytes: usize,
     /// When the next look at the names is due.
@@ -67,6 +69,7 @@ impl Registry {
             access: Access::new(AccessPlan::default(), 0),
             work: Work::default(),
             swarms,
+            not_saving: None,
             watch_bytes: 0,
             names_at: Time::ZERO,
             gone: Vec::new(),
@@ -248,6 +251,10 @@ impl Registry {
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.
     fn told(&mut self, now: Time, moved: &Moved, why_gone: &'static str, out: &mut Outbox) {
+        if !self.registrations.is_empty() {
+            let announces = self.swarms.holds(moved.hash, moved.key);
+            self.registrations.announces(moved.hash, moved.key, announces);
+        }
         if moved.after == Standing::Absent
             && let Some(content) = self.content_of(moved.hash)
         {

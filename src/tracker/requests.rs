@@ -151,6 +151,7 @@ pub fn execute(
                 time_s: registry.unix_s(now),
                 seeders: nodes.complete.into(),
                 leechers: nodes.incomplete.into(),
+                not_saving: registry.not_saving(),
             }))
         }
         Request::Register(register) => registered(registry, now, client, &register, out),

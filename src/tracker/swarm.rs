@@ -1,7 +1,7 @@
 //! One swarm: who announced under one info-hash, from where, and whether they have it all.
 
 use super::members::{Keyed, Members};
-use super::record::{Entry, Family, Record};
+use super::record::{Entry, Family, LastKnown, Record};
 pub use super::record::{Peer, PeerKey, SETTLED};
 use super::sample::{Asker, Candidate, Choice};
 use crate::core::id::InfoHash;
@@ -264,7 +264,7 @@ impl Swarm {
         bytes: &[u8],
         (now_s, room): (u32, usize),
         keyed: &Keyed,
-        peers: &mut Vec<Peer>,
+        peers: &mut Vec<LastKnown>,
     ) -> Option<()> {
         let mut fields = Fields(bytes);
         let family = fields.u8()?;
@@ -295,7 +295,7 @@ fn take_in<const N: usize>(
     fields: &mut Fields<'_>,
     (now_s, mut room): (u32, usize),
     keyed: &Keyed,
-    peers: &mut Vec<Peer>,
+    peers: &mut Vec<LastKnown>,
 ) -> Option<()>
 where
     [u8; N]: Family,
@@ -309,7 +309,7 @@ where
             continue;
         }
         room -= 1;
-        peers.push(record.peer());
+        peers.push(record.last_known());
         members.insert(record, keyed);
     }
     whole

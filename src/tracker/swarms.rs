@@ -84,6 +84,8 @@ pub struct Swarms {
     parked: Parked,
     /// Swarms whose count is not known any more, since [`Swarms::take_forgotten`].
     forgotten: Vec<InfoHash>,
+    /// Swarms with a peer.
+    active: usize,
     changes: Changes,
     /// Nodes, each once per content.
     nodes: Counts,
@@ -107,6 +109,7 @@ impl Swarms {
             peers: 0,
             parked: Parked::default(),
             forgotten: Vec::new(),
+            active: 0,
             changes: Changes::default(),
             nodes: Counts::default(),
             rng,
@@ -137,6 +140,11 @@ impl Swarms {
     /// Swarms and peers that a whole sweep looks at.
     pub fn sweepable(&self) -> usize {
         self.table.swarms() + self.peers
+    }
+
+    /// Swarms that somebody is in.
+    pub fn active(&self) -> usize {
+        self.active
     }
 
     /// Swarms, those that wait empty among them.
@@ -279,6 +287,7 @@ impl Swarms {
         let mut source_changed = false;
         if let Some(swarm) = self.table.at_mut(place) {
             let sources = swarm.complete();
+            self.active += usize::from(swarm.is_empty());
             swarm.born_s = swarm.born_s.min(entry.now_s);
             swarm.insert(news.key, entry, &keyed);
             source_changed = (sources == 0) != (swarm.complete() == 0);

@@ -196,6 +196,16 @@ fn a_cancelled_request_is_answered_exactly_once() {
 }
 
 #[test]
+fn a_leecher_has_what_it_was_sent_though_it_says_nothing_of_it() {
+    let (mut table, conn) = served();
+    table.say(conn, Message::Request(FIRST));
+    table.heard(conn);
+    table.drains(conn);
+    let rows = table.swarm.peer_rows(table.now);
+    assert_eq!((rows[0].uploaded, rows[0].has), (FIRST.len.into(), FIRST.len.into()));
+}
+
+#[test]
 fn nothing_is_granted_to_the_choked_and_no_fast_word_without_the_agreement() {
     // We grant no allowed-fast set, so there is nothing to take again and again.
     let (mut table, _) = served();

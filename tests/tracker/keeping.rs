@@ -1,6 +1,7 @@
 //! What a tracker keeps: answers wait for their commit, a crash at any point loses nothing that was
 //! answered, and trouble with the database is said and outlived.
 
+use super::http_asked::get;
 use super::world::{Client, Peer, T0, World, addr, plan};
 use lmk::core::id::{InfoHash, Ticket};
 use lmk::core::io::{Command, Effect, Input, Listening};
@@ -11,7 +12,7 @@ use lmk::core::store::{StoreDone, StoreError, StoreOp};
 use lmk::core::time::{Span, Time};
 use lmk::sim::store::Base;
 use lmk::tracker::plan::{Database, TrackerPlan};
-use lmk::wire::catalogue::answer::Answer;
+use lmk::wire::catalogue::answer::{Answer, NotSaving};
 use lmk::wire::catalogue::code;
 use lmk::wire::catalogue::entry::{Entry, Item, flag};
 use lmk::wire::catalogue::request::{List, Publish, Request};
@@ -497,6 +498,64 @@ fn names_and_peers_of_the_last_run_are_there_at_once_with_the_time_they_have_lef
     assert_eq!(stage.base.names().next().map(|name| name.listed), Some(true));
 }
 
+/// What a client is told of trouble with saving; the page of `/status.json` says the same.
+fn not_saving(stage: &mut Stage) -> Option<NotSaving> {
+    let mut client = stage.client();
+    let Some(Answer::Stat(stat)) = stage.ask(&mut client, &Request::Stat) else { panic!() };
+    let status = status(stage);
+    let shown = &status["not_saving"];
+    match &stat.not_saving {
+        None => assert!(shown.is_null(), "{shown}"),
+        Some(not) => {
+            assert_eq!(shown["why"], not.why);
+            assert_eq!(shown["since_s"], not.since_s);
+            assert_eq!(shown["changes"], not.changes);
+        }
+    }
+    stat.not_saving
+}
+
+fn status(stage: &mut Stage) -> serde_json::Value {
+    stage.pass(Span::ms(1_100));
+    let answer = get(&mut stage.world, addr("127.0.0.1:60"), "/status.json");
+    serde_json::from_slice(&answer.body).expect("JSON")
+}
+
+#[test]
+fn the_nodes_of_the_last_run_are_shown_as_last_known_until_they_announce() {
+    let mut stage = Stage::new(Base::default());
+    let mut client = stage.client();
+    stage.ask(&mut client, &Request::Publish(bare("a", 1)));
+    let hash = bare("a", 1).entry.v1.unwrap();
+    stage.world.announce(&Peer::new(SEEDER, 0).hash(hash));
+    let leecher = Peer::new("127.0.0.1:7002", 1).hash(hash);
+    stage.world.announce(&leecher);
+    stage.world.announce(&Peer::new("127.0.0.1:7003", 1).hash(hash).stock());
+    stage.pass(Span::secs(6));
+    // Killed: nobody said goodbye.
+    let mut stage = Stage::at(stage.base, T0 + 8);
+    let nodes = |stage: &mut Stage| {
+        let status = status(stage);
+        let nodes = status["contents"][0]["nodes"].as_array().unwrap().clone();
+        let shown = |node: &serde_json::Value| {
+            let addr = node["addr"].as_str().unwrap().to_owned();
+            (addr, node["permille"].as_u64(), node["last_known"].as_bool().unwrap())
+        };
+        let silent = nodes[0]["silent_s"].as_u64().unwrap();
+        (nodes.iter().map(shown).collect::<Vec<_>>(), silent)
+    };
+    let (shown, silent) = nodes(&mut stage);
+    let (one, two) =
+        (("127.0.0.1:7002".to_owned(), Some(0), true), (SEEDER.into(), Some(1000), true));
+    assert_eq!(shown, [one.clone(), two.clone()], "those of ours alone");
+    assert!((8..11).contains(&silent), "{silent} s: it was heard by the run before");
+    stage.world.announce(&leecher);
+    assert_eq!(nodes(&mut stage).0, [(one.0, one.1, false), two]);
+    stage.pass(Span::secs(700));
+    let status = status(&mut stage);
+    assert_eq!(status["contents"][0]["nodes"].as_array().unwrap().len(), 0, "they go in time");
+}
+
 #[test]
 fn on_a_full_disk_publishing_is_refused_until_there_is_room() {
     let mut stage = Stage::new(Base::default());
@@ -516,12 +575,16 @@ fn on_a_full_disk_publishing_is_refused_until_there_is_room() {
     assert_eq!(said(&stage), 1);
     let status = stage.world.row().store.unwrap();
     assert_eq!((status.trouble, status.unsaved), (Some("not saving: disk full"), 1));
+    let why = "not saving: disk full".to_owned();
+    assert_eq!(not_saving(&mut stage), Some(NotSaving { why, since_s: T0, changes: 1 }));
     stage.pass(Span::secs(65));
+    assert_eq!(not_saving(&mut stage).unwrap().since_s, T0, "since it began");
     assert_eq!(said(&stage), 1, "said once");
     stage.base.failing = None;
     stage.pass(Span::secs(31));
     assert_eq!(said(&stage), 2);
     assert_eq!(stage.world.row().store.unwrap().trouble, None);
+    assert_eq!(not_saving(&mut stage), None);
     // The first one was silent for too long.
     let mut client = stage.client();
     assert!(!stage.names(&mut client).contains("b"), "what was refused is not published later");
@@ -557,6 +620,7 @@ fn without_its_usual_place_a_tracker_goes_on_and_says_so() {
     let answer = stage.ask(&mut client, &Request::Publish(bare("a", 1)));
     assert!(matches!(answer, Some(Answer::Published { .. })), "{answer:?}");
     assert_eq!(stage.world.row().store, None);
+    assert!(not_saving(&mut stage).is_some());
     for (error, ending) in [
         (StoreError::InUse(Some(7)), Ending::Refused),
         (StoreError::Newer(2), Ending::Disk),

@@ -7,7 +7,9 @@ use crate::core::store::{StoreDone, SwarmPart};
 use crate::core::time::Time;
 use crate::tracker::keeping::{Kept, Turn};
 use crate::tracker::names::{Before, Place, Record};
+use crate::tracker::record::LastKnown;
 use crate::tracker::tell;
+use crate::wire::catalogue::answer::NotSaving;
 
 impl Registry {
     /// Goes on with the count of an earlier run. One that ended in order is continued; after any
@@ -35,11 +37,20 @@ impl Registry {
     /// Puts peers of an earlier run back, silently; how many.
     pub fn restore_peers(&mut self, now: Time, part: &SwarmPart) -> usize {
         let restored = self.swarms.restore(now, part);
+        if let Some(content) = self.content_of(part.hash) {
+            let unix_s = self.clock.unix_s(now);
+            for LastKnown { peer, progress, heard_s } in &restored {
+                if peer.id.is_lmk() {
+                    let silent_s = unix_s.saturating_sub((*heard_s).into());
+                    self.fleet.remembers(now, content, peer.key, *progress, silent_s);
+                }
+            }
+        }
         self.recount(part.hash);
         if self.swarms.scrape(part.hash).0.complete > 0 {
             self.names.got_source(part.hash, self.clock.unix_s(now));
         }
-        restored
+        restored.len()
     }
 
     /// Everything of an earlier run is there: from now on what changes is kept.
@@ -57,6 +68,11 @@ impl Registry {
         out: &mut Outbox,
     ) -> Option<Turn> {
         let turn = self.keeping.got(now, ticket, done, &mut self.swarms);
+        match turn {
+            Some(Turn::NotSaving(why)) => self.cannot_save(now, why),
+            Some(Turn::Saving) => self.not_saving = None,
+            None => {}
+        }
         for (place, before) in self.keeping.take_undone() {
             self.undo(now, &place, before, out);
         }
@@ -89,6 +105,19 @@ impl Registry {
                 }
             }
         }
+    }
+
+    /// From now on nothing can be saved.
+    pub fn cannot_save(&mut self, now: Time, why: &'static str) {
+        self.not_saving = Some((why, self.clock.unix_s(now)));
+    }
+
+    /// That nothing can be saved at present, for people.
+    pub fn not_saving(&self) -> Option<NotSaving> {
+        let (why, since_s) = self.not_saving?;
+        let row = self.keeping.row().unwrap_or_default();
+        let why = row.trouble.unwrap_or(why).to_owned();
+        Some(NotSaving { why, since_s, changes: row.unsaved })
     }
 
     /// The mark of what must be kept before a request of `conn` is answered, if it is one that

@@ -5,7 +5,7 @@ use crate::core::id::InfoHash;
 use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::store::SwarmPart;
 use crate::core::time::Time;
-use crate::tracker::record::Peer;
+use crate::tracker::record::LastKnown;
 use crate::tracker::source::Source;
 use crate::tracker::swarm::Swarm;
 
@@ -59,9 +59,9 @@ impl Swarms {
         self.parked.push(None, hash);
     }
 
-    /// Takes peers back that an earlier run packed, with the time they have left; how many. Those
-    /// that are over, or for whom there is no room, are left out; nothing is told of the others.
-    pub fn restore(&mut self, now: Time, part: &SwarmPart) -> usize {
+    /// Takes peers back that an earlier run packed, with the time they have left: these. Those that
+    /// are over, or for whom there is no room, are left out; nothing is told of the others.
+    pub fn restore(&mut self, now: Time, part: &SwarmPart) -> Vec<LastKnown> {
         let keyed = *self.table.keyed();
         let now_s = self.now_s(now);
         let known = self.table.place(part.hash);
@@ -70,9 +70,11 @@ impl Swarms {
         let here = there.map_or(0, Swarm::len);
         let room = room.min(self.bounds.swarm_peers.saturating_sub(here));
         let place = known.unwrap_or_else(|| self.table.insert(Swarm::new(hash, now_s)));
-        let mut peers: Vec<Peer> = Vec::new();
+        let mut peers: Vec<LastKnown> = Vec::new();
         if let Some(swarm) = self.table.at_mut(place) {
+            let was_empty = swarm.is_empty();
             let whole = swarm.unpack(&part.packed, (now_s, room), &keyed, &mut peers);
+            self.active += usize::from(was_empty && !swarm.is_empty());
             if whole.is_none() {
                 // What is written is not what is there.
                 note(&mut self.changes, swarm, self.bounds.peers);
@@ -83,11 +85,11 @@ impl Swarms {
             }
         }
         self.peers += peers.len();
-        for peer in &peers {
+        for LastKnown { peer, .. } in &peers {
             self.shares.add(Source::limited(peer.key.ip(), self.bounds.public));
             self.moved(hash, peer.key, None, Some(peer.complete));
         }
         self.unpark();
-        peers.len()
+        peers
     }
 }

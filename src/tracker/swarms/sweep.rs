@@ -30,6 +30,7 @@ impl Swarms {
     pub(super) fn emptied(&mut self, hash: InfoHash, last: PeerKey) {
         let place = self.table.place(hash);
         let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
+        self.active = self.active.saturating_sub(1);
         if swarm.completed() == 0 {
             self.table.remove(hash);
         } else if !swarm.parked {
