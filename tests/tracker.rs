@@ -23,6 +23,10 @@ mod limits;
 mod many_swarms;
 #[path = "tracker/model.rs"]
 mod model;
+#[path = "tracker/restarts.rs"]
+mod restarts;
+#[path = "tracker/soak.rs"]
+mod soak;
 #[path = "tracker/start.rs"]
 mod start;
 

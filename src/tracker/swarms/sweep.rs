@@ -16,6 +16,18 @@ const SETTLE_PEERS_MAX: usize = 4096;
 const REMOVED_PER_SLICE: usize = 150;
 
 impl Swarms {
+    /// The lengths of its tables.
+    pub fn tables(&self) -> [(&'static str, usize); 6] {
+        [
+            ("peers", self.peers),
+            ("swarms", self.table.swarms()),
+            ("swarms_parked", self.parked.len()),
+            ("swarms_changed", self.changes.len()),
+            ("swarm_pairs", self.pairs.len()),
+            ("sources", self.shares.len()),
+        ]
+    }
+
     /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
     pub(super) fn emptied(&mut self, hash: InfoHash, last: PeerKey) {
         let place = self.table.place(hash);
