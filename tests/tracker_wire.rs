@@ -2,6 +2,7 @@
 
 use lmk::core::fault::Refusal;
 use lmk::core::id::{Hash32, InfoHash};
+use lmk::core::mark::expect_mark;
 use lmk::core::name;
 use lmk::wire::catalogue::answer::Answer;
 use lmk::wire::catalogue::entry::{Entry, Item, flag};
@@ -501,7 +502,13 @@ fn bad_frames_and_requests_earn_the_codes_that_the_vectors_say() {
             bad if bad.starts_with("publish_name_") => Some(code::BAD_NAME),
             _ => Some(code::BAD_REQUEST),
         };
-        assert_eq!(asked(&bytes).err().map(|r| r.code), want, "{name}");
+        let code = || asked(&bytes).err().map(|r| r.code);
+        let code = match want {
+            Some(code::BAD_NAME) => expect_mark!("C09", code()),
+            _ if short == "frame_too_long" => expect_mark!("C05", code()),
+            _ => code(),
+        };
+        assert_eq!(code, want, "{name}");
         let breaks_framing = messages(&bytes, FrameLimits::TRACKER).1.is_some();
         let closes = ["frame_len_3", "frame_too_long", "frame_interleaved_stream"];
         assert_eq!(breaks_framing, closes.contains(&short), "{name}");

@@ -173,7 +173,10 @@ impl Job {
                 Err(self.failed(format!("its list is broken: {what}")))
             }
             catalogue::Heard::Silent => Err(self.failed("it does not answer any more")),
-            catalogue::Heard::Lost(_) => Err(self.failed("the connection ended early; try again")),
+            catalogue::Heard::Lost(_) => {
+                let why = format!("its answer ended early after {} entries; try again", self.said);
+                Err(self.failed(why))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 use super::plan::{Pin, Want};
 use crate::core::fault::Fatal;
 use crate::core::id::Hash32;
+use crate::core::mark::mark;
 use crate::core::report::{Ending, bytes_text, foreign};
 use crate::wire::catalogue::entry::Listed;
 use crate::wire::catalogue::signature::PublicKey;
@@ -40,7 +41,10 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
             Err(Fatal { ending: Ending::NotFound, line })
         }
         1 => Ok(fitting.remove(0)),
-        n => Err(Fatal { ending: Ending::Ambiguous, line: ambiguous(&name, n, &fitting) }),
+        n => {
+            mark!("C10");
+            Err(Fatal { ending: Ending::Ambiguous, line: ambiguous(&name, n, &fitting) })
+        }
     }
 }
 
@@ -109,6 +113,7 @@ fn ambiguous(name: &str, n: usize, fitting: &[Listed]) -> String {
 mod tests {
     use super::*;
     use crate::core::id::InfoHash;
+    use crate::core::mark::expect_mark;
     use crate::wire::catalogue::entry::Entry;
     use crate::wire::catalogue::hello::Owner;
     use crate::wire::catalogue::signature::SecretKey;
@@ -141,7 +146,8 @@ mod tests {
 
     #[test]
     fn two_owners_with_different_contents_are_never_chosen_between() {
-        let fatal = choose(&want(None), vec![listed(1, 1, 1), listed(2, 2, 2)]).unwrap_err();
+        let both = vec![listed(1, 1, 1), listed(2, 2, 2)];
+        let fatal = expect_mark!("C10", choose(&want(None), both).unwrap_err());
         assert_eq!(fatal.ending, Ending::Ambiguous);
         for said in ["big.zip@01010101", "big.zip@02020202", "1000 B", "1 source)"] {
             assert!(fatal.line.contains(said), "{}", fatal.line);

@@ -8,6 +8,7 @@ use super::work::ENTRY_STEPS;
 use crate::core::bencode::Writer;
 use crate::core::fault::Refusal;
 use crate::core::glob::Glob;
+use crate::core::mark::mark;
 use crate::wire::catalogue::entry::{Added, write_gone, write_listed};
 use crate::wire::catalogue::hello::Owner;
 use crate::wire::catalogue::request::List;
@@ -181,6 +182,10 @@ pub fn page(
         }
         None => {
             let after = list.cursor.as_deref().map(cursor_place).transpose()?;
+            if after.is_some() {
+                // Names that stay are told exactly once, whatever came and went between pages.
+                mark!("C08");
+            }
             let next = page.list(registry, viewer, &choice, after);
             next.map(|(last, whole)| place_cursor(&last, whole))
         }

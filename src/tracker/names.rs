@@ -10,6 +10,7 @@ use super::metainfo::Metainfo;
 pub use super::name_record::{Life, News, Published, Record};
 use crate::core::fault::Refusal;
 use crate::core::id::InfoHash;
+use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::code;
 use crate::wire::catalogue::entry::Entry;
@@ -211,6 +212,7 @@ impl Names {
                 && record.has_source()
                 && !still(&record.entry)
             {
+                mark!("C11");
                 record.life = Life::Listed { alone: Some(now + self.keep) };
                 self.unkept.push(Changed::of(&place));
             }

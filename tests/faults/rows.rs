@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 const PENDING: &[&str] = &[];
 
 /// Letter, first and last number.
-const ROWS: [(char, u32, u32); 12] = [
+const ROWS: [(char, u32, u32); 11] = [
     ('B', 1, 25),
-    ('C', 1, 4),
-    ('C', 6, 7),
-    ('C', 20, 20),
+    ('C', 1, 11),
+    ('C', 17, 20),
     ('D', 1, 15),
     ('D', 21, 22),
     ('D', 25, 25),
@@ -75,7 +74,7 @@ fn every_row_is_marked_and_a_test_expects_the_mark() {
 #[test]
 fn rows_that_wait_are_rows() {
     let rows = rows();
-    assert_eq!(rows.len(), 86);
+    assert_eq!(rows.len(), 94);
     assert!(PENDING.iter().all(|row| rows.iter().any(|known| known == row)));
 }
 

@@ -3,6 +3,7 @@
 use super::world::{Client, Peer, World, addr};
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::id::InfoHash;
+use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::wire::catalogue::answer::{Answer, Page};
 use lmk::wire::catalogue::code;
@@ -314,7 +315,10 @@ fn pages_give_every_name_that_stays_exactly_once_while_others_come_and_go() {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let (mut cursor, mut turn) = (None, 0);
     loop {
-        let got = page(&mut world, &mut client, 7, cursor);
+        let got = match cursor {
+            None => page(&mut world, &mut client, 7, None),
+            cursor => expect_mark!("C08", page(&mut world, &mut client, 7, cursor)),
+        };
         assert!(got.items.len() <= 7);
         names(&got).iter().for_each(|name| *seen.entry((*name).to_owned()).or_default() += 1);
         // One that was given goes, one before and one after the cursor come.
@@ -391,4 +395,25 @@ fn a_content_with_a_source_under_either_hash_is_not_alone() {
     assert_eq!(world.row().names, 1);
     world.pass(Span::secs(140));
     assert_eq!(world.row().names, 0);
+}
+
+#[test]
+fn an_owner_that_is_away_keeps_the_name_beside_whoever_uses_it_meanwhile() {
+    let mut world = World::local();
+    let mut alice = world.client(addr("127.0.0.1:50"), Some(1));
+    let mut mallory = world.client(addr("127.0.0.1:51"), Some(2));
+    let (one, two) = (bare("big.zip", 1), bare("big.zip", 2));
+    let (h1, h2) = (one.entry.v1.unwrap(), two.entry.v1.unwrap());
+    world.ask(&mut alice, &Request::Publish(one));
+    let source = Peer::new(SEEDER, 0).hash(h1);
+    world.announce(&source);
+    expect_mark!("C11", world.announce(&source.event(Event::Stopped)));
+    world.ask(&mut mallory, &Request::Publish(two));
+    world.announce(&Peer::new("127.0.0.1:9", 0).hash(h2));
+    world.pass(Span::secs(3600));
+    let found = lookup(&mut world, &mut mallory, "big.zip");
+    let hashes: Vec<_> = found.iter().map(|listed| listed.entry.v1.unwrap()).collect();
+    assert!(hashes.contains(&h1), "an hour is less than a day: {hashes:?}");
+    let take = Request::Unpublish { name: "big.zip".to_owned(), hash: h1 };
+    assert_eq!(refused(world.ask(&mut mallory, &take)), code::FORBIDDEN);
 }

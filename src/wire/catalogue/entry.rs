@@ -7,6 +7,7 @@ use super::signature::{PublicKey, Signed};
 use crate::core::bencode::Writer;
 use crate::core::fault::Refusal;
 use crate::core::id::{Hash32, InfoHash};
+use crate::core::mark::mark;
 use crate::core::name;
 
 /// Bits of `f`.
@@ -78,7 +79,10 @@ pub enum Item {
 
 /// A name by the rule for names, with the refusal a bad one earns.
 pub(super) fn read_name(bytes: &[u8]) -> Result<String, Refusal> {
-    name::check(bytes).map(str::to_owned).map_err(|_| BAD_NAME)
+    name::check(bytes).map(str::to_owned).map_err(|_| {
+        mark!("C09");
+        BAD_NAME
+    })
 }
 
 const BAD_NAME: Refusal = Refusal {

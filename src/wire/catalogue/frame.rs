@@ -6,6 +6,7 @@ use crate::core::fault::Refusal;
 use crate::core::limits::{
     CATALOGUE_ANSWER_BYTES_MAX, CATALOGUE_FRAME_BYTES_MAX, CATALOGUE_MESSAGE_BYTES_MAX,
 };
+use crate::core::mark::mark;
 
 /// Bytes of length, type, flags and stream.
 pub const FRAME_HEAD_BYTES: usize = 8;
@@ -160,6 +161,7 @@ impl FrameReader {
         }
         let most = if raw { self.limits.raw_message } else { self.limits.message };
         if message.payload.len().saturating_add(self.left) > most {
+            mark!("C05");
             return Err(refuse(code::TOO_LARGE, "a message above the size taken"));
         }
         Ok(())
