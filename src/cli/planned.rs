@@ -70,6 +70,7 @@ pub fn plan(
             seed: machine.random.seed,
             table: !json,
         }),
+        Wish::Torrent(wish) => super::planned_torrent::plan(wish, !json, machine)?,
         Wish::Probe { url, hash } => {
             let tracker = look_up(&url.at, url.scheme.port())?;
             Plan::Probe(probe(url, hash, tracker, machine.random.seed, !json))

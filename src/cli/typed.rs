@@ -3,6 +3,7 @@
 use super::flags;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
+use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
@@ -83,6 +84,7 @@ pub enum Wish {
     Keygen {
         out: Option<PathBuf>,
     },
+    Torrent(TorrentWish),
 }
 
 /// Whom a tracker answers.
@@ -173,6 +175,9 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "token" => access::token(given),
         "keygen" => access::keygen(given),
         "probe" => probe(given),
+        "create" => torrent::create(given),
+        "show" => torrent::show(given),
+        "verify" => torrent::verify(given),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -374,7 +379,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info, status, probe, token or keygen; try 'lmk --help'".into(),
+                "a command is missing, as in 'lmk seeder --file big.zip'; try 'lmk --help'".into(),
             );
         }
         _ => {}

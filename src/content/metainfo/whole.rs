@@ -101,6 +101,11 @@ impl Metainfo {
         }
     }
 
+    /// The .torrent as it was found.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The info dict as it was found.
     pub fn info(&self) -> &[u8] {
         self.text.get(self.info.clone()).unwrap_or_default()
