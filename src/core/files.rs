@@ -43,8 +43,8 @@ pub enum FileOp {
     /// user alone: mode 0600, and missing parent directories are made with mode 0700. One that is
     /// not has the mode that the user's umask leaves, in a directory that is there. -> `Done`.
     Save { path: PathBuf, bytes: Vec<u8>, private: bool },
-    /// The entries of a directory, at most `entries_max`, else `TooLarge`; not of what a last symbolic
-    /// link leads to. -> `Listed`, sorted by name as raw bytes.
+    /// The entries of a directory, at most `entries_max`, else `TooLarge`; not of what a last
+    /// symbolic link leads to. -> `Listed`, sorted by name as raw bytes.
     ListDir { path: PathBuf, entries_max: usize },
     /// An advisory lock that dies with the process; `Busy` if another process holds it. -> `Done`.
     Lock { file: FileId },

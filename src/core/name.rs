@@ -47,8 +47,8 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// One element of a path in a metainfo: whatever a file system can hold as one name of UTF-8. It may
-/// steer a terminal, so it is shown through [`super::report::escaped`] alone.
+/// One element of a path in a metainfo: whatever a file system can hold as one name of UTF-8. It
+/// may steer a terminal, so it is shown through [`super::report::escaped`] alone.
 pub fn path_element(bytes: &[u8]) -> Result<&str, NameError> {
     if bytes.is_empty() {
         return Err(NameError::Empty);

@@ -1,5 +1,5 @@
-//! Jobs: short-lived roles that ask a tracker something, make a key or a .torrent, say the answer and
-//! end.
+//! Jobs: short-lived roles that ask a tracker something, make a key or a .torrent, say the answer
+//! and end.
 
 pub mod create;
 pub mod describe;

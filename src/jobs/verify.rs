@@ -1,5 +1,5 @@
-//! `lmk verify`: compares files with a .torrent, byte for byte, and says which files and pieces are not
-//! what it says.
+//! `lmk verify`: compares files with a .torrent and says which files and pieces are not what it
+//! says.
 
 use super::pages::{Got, Pages};
 use super::plan::VerifyPlan;

@@ -19,3 +19,4 @@ mod probe;
 mod script;
 mod signed;
 mod talk;
+mod torrents;
