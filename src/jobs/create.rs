@@ -217,14 +217,12 @@ impl Create {
         match got {
             Got::Opened(meta) => {
                 if path.and_then(|path| hashing.found.get(&*path).copied()) != Some(meta) {
-                    return Err(failed(Ending::Verification, &place, &changed()));
+                    return Err(failed(Ending::Disk, &place, &changed()));
                 }
                 self.pages.pin(meta, out);
                 self.read(out)
             }
-            Got::Bytes(page) if page.is_empty() => {
-                Err(failed(Ending::Verification, &place, &changed()))
-            }
+            Got::Bytes(page) if page.is_empty() => Err(failed(Ending::Disk, &place, &changed())),
             Got::Bytes(page) => {
                 hashing.maker.update(&page);
                 hashing.hashed_bytes += page.len() as u64;
@@ -238,7 +236,7 @@ impl Create {
             }
             // It is pinned: whoever writes to it makes the system call it stale.
             Got::Failed(FileError::Changed | FileError::STALE) => {
-                Err(failed(Ending::Verification, &place, &changed()))
+                Err(failed(Ending::Disk, &place, &changed()))
             }
             Got::Failed(error) => Err(failed(Ending::Disk, &place, &error.reason())),
         }

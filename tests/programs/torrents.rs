@@ -2,6 +2,7 @@
 
 use crate::bed::{Bed, Ended, noise};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -210,4 +211,36 @@ fn unsorted_keys_are_refused_unless_lenient_and_then_said() {
     let shown = bed.run("a", "show x --lenient").with(0);
     assert!(shown.err.contains("not sorted"), "{}", shown.err);
     assert!(shown.out.contains("v1  "), "{}", shown.out);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_hashed_ends_it_and_nothing_is_written() {
+    let bed = Bed::new("torrents-changes");
+    // Of no bytes on the disk and long enough to be met in the middle.
+    let file = fs::File::create(bed.folder("a/d").join("f")).unwrap();
+    file.set_len(8 << 30).unwrap();
+    bed.file("a/d/g", b"bytes");
+    let create = bed.start("a", &["create", "d"]);
+    create.says("hashing d");
+    file.set_len(7 << 30).unwrap();
+    create.ends().one_line(4, &["d/f", "changed while it was hashed", "nothing is written"]);
+    let create = bed.start("a", &["create", "d/f"]);
+    create.says("hashing f");
+    create.ended_by(Signal::INT).with(130);
+    assert_eq!(bed.names("a"), ["d"]);
+}
+
+#[test]
+fn progress_is_told_while_files_are_hashed_and_verified() {
+    let bed = Bed::new("torrents-progress");
+    fs::File::create(bed.folder("a").join("f")).unwrap().set_len(1 << 30).unwrap();
+    for (line, phase) in
+        [("create f --json", "hashing"), ("verify f.torrent f --json", "verifying")]
+    {
+        let ended = bed.run("a", line).with(0);
+        let frames = events(&ended, "progress");
+        let done: Vec<u64> = frames.iter().filter_map(|frame| frame["done"].as_u64()).collect();
+        assert!(done.is_sorted() && !done.is_empty(), "{line}: {done:?}");
+        assert!(frames.iter().all(|frame| frame["phase"] == phase), "{line}");
+    }
 }
