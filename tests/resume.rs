@@ -589,6 +589,21 @@ fn where_two_changes_may_have_one_time_the_part_file_is_read_whole_at_the_end() 
 }
 
 #[test]
+fn an_edit_while_the_part_file_is_read_whole_at_the_end_is_found() {
+    let mut stage = Stage::new(1, SIZE, 0);
+    let leecher = stage.leecher;
+    // So coarse that it is read at the end, and fine enough for an edit by then to be seen.
+    stage.world.disk(leecher).set_tick(1_000);
+    assert!(stage.runs_until(|world| {
+        world.snapshot(leecher).is_some_and(|picture| picture.phase == "checking")
+    }));
+    stage.world.disk(leecher).edit(PART, |bytes| bytes[SIZE - 1] ^= 1);
+    stage.runs_until(|world| world.ending(leecher).is_some());
+    stage.must_be_done("edited while it was read");
+    assert_eq!(stage.number_of("part_changed"), 1);
+}
+
+#[test]
 fn who_lost_its_part_file_leaves_the_journal_of_another_alone() {
     let mut stage = Stage::new(1, SIZE, 0);
     let (leecher, second) = (stage.leecher, stage.second);
@@ -653,4 +668,62 @@ fn edited_bytes_of_a_part_file_are_never_served_as_proven() {
     }
     assert_eq!(stage.number_of("part_changed"), 3);
     assert_eq!(served_after_an_edit(stage), (0, 0));
+}
+
+/// Of a leecher that is all there is, the n-th span cannot be read while it is downloading.
+#[test]
+fn a_part_file_that_cannot_be_read_back_ends_the_run_and_says_what_to_do() {
+    for n in [0, 2] {
+        let mut stage = Stage::new(1, SIZE, 0);
+        let (leecher, far, seeder) = (stage.leecher, stage.far, stage.seeder);
+        stage.runs_to_percent(50);
+        let now = stage.world.now();
+        stage.world.plan(now, seeder, Act::Kill);
+        stage.world.plan(now, far, Act::Start);
+        stage.world.disk(leecher).fail(fault(On::Span, ".lmk-part", n, EIO));
+        let ended = || stage.runs_until(|world| world.ending(leecher).is_some());
+        assert!(expect_mark("E04", ended), "span {n}: it goes on");
+        assert_eq!(stage.world.ending(leecher), Some(Ending::Disk));
+        let line = stage.line("failed").unwrap();
+        assert!(line.starts_with(&format!("{PART}: reading failed: Input/output error")), "{line}");
+        assert!(line.contains("check the disk, then run the same command to go on"), "{line}");
+        assert_eq!(stage.number_of("part_changed"), 0, "span {n}: nobody changed it");
+        stage.befalls(Act::Start);
+        let now = stage.world.now();
+        stage.world.plan(now, seeder, Act::Start);
+        stage.runs_until(|world| world.ending(leecher).is_some());
+        stage.must_be_done(&format!("span {n}"));
+        assert!(stage.last_number("resumed", "kept").unwrap() * 2 >= SIZE as u64, "span {n}");
+    }
+}
+
+/// While the journal of one finds no room, its part file is taken away and another begins anew.
+#[test]
+fn a_journal_that_found_no_room_does_not_take_the_place_of_anothers() {
+    let mut stage = Stage::slow(1, SIZE);
+    let (leecher, second) = (stage.leecher, stage.second);
+    stage.world.disk(leecher).fail(fault(On::Sync, ".lmk-resume", 0, FileError::NoSpace));
+    assert!(stage.runs_until(|world| world.disk(leecher).refusals_left() == 0));
+    let ours = stage.bytes(RESUME).unwrap();
+    stage.world.disk(leecher).unlink(PART);
+    let now = stage.world.now();
+    stage.world.plan(now, second, Act::Start);
+    let run_of = |journal: Vec<u8>| journal[..84].to_vec();
+    let ours = run_of(ours);
+    assert!(stage.runs_until(|world| {
+        world.disk(leecher).get(RESUME).is_some_and(|now| run_of(now) != ours)
+    }));
+    let theirs = run_of(stage.bytes(RESUME).unwrap());
+    // It is tried again after ten seconds.
+    assert!(stage.runs_until(|world| {
+        let now = world.disk(leecher).get(RESUME).map(run_of);
+        assert!(now.as_ref() == Some(&theirs), "the journal of the other one is gone");
+        world.ending(leecher).is_some()
+    }));
+    assert_eq!(stage.world.ending(leecher), Some(Ending::Refused));
+    assert_eq!(stage.number_of("part_changed"), 1);
+    let later = stage.world.now() + Span::secs(600);
+    stage.world.run_until(later, |world| world.ending(second).is_some());
+    assert_eq!(stage.world.ending(second), Some(Ending::Done));
+    assert!(stage.bytes(TARGET).as_ref() == Some(&stage.content));
 }

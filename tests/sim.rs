@@ -2,6 +2,8 @@
 
 #[path = "sim/canaries.rs"]
 mod canaries;
+#[path = "sim/catalogue.rs"]
+mod catalogue;
 #[path = "sim/scripted.rs"]
 mod scripted;
 #[path = "sim/slots.rs"]

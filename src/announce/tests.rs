@@ -595,8 +595,14 @@ fn answer(stream: u16, answer: &Answer) -> Vec<u8> {
     bytes
 }
 
-const STAT: Answer =
-    Answer::Stat(Stat { names: 1, generation: 2, time_s: 3, seeders: 4, leechers: 5 });
+const STAT: Answer = Answer::Stat(Stat {
+    names: 1,
+    generation: 2,
+    time_s: 3,
+    seeders: 4,
+    leechers: 5,
+    not_saving: None,
+});
 
 #[test]
 fn requests_wait_for_the_reply_and_are_answered_in_order_in_any_cutting() {

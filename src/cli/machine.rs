@@ -29,6 +29,8 @@ pub struct Machine {
     pub cache: Option<PathBuf>,
     /// Addresses of interfaces that are up, loopback and link-local ones left out; IPv4 first.
     pub addresses: Vec<IpAddr>,
+    /// Descriptors that the system lets this process have.
+    pub descriptors: u64,
     pub wall_start_s: u64,
     pub random: Random,
     /// LMK_TOKEN: a token for the tracker.
@@ -77,6 +79,7 @@ impl Machine {
             state: place("XDG_STATE_HOME", ".local/state"),
             cache: place("XDG_CACHE_HOME", ".cache"),
             addresses: addresses(),
+            descriptors: reactor::raise_descriptors(),
             wall_start_s: reactor::wall_seconds(),
             random: random()?,
             token: env::var_os("LMK_TOKEN").filter(|value| !value.is_empty()).map(Secret),

@@ -14,6 +14,8 @@ use crate::core::rng::Rng;
 use crate::engine::Plan;
 use crate::jobs::plan::{JobPlan, ProbePlan, Speech};
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
+use crate::tracker::admission::Bounds;
+use crate::tracker::lists::connections_max;
 use crate::tracker::plan::{Database, TrackerPlan};
 use std::io;
 use std::net::SocketAddr;
@@ -46,7 +48,7 @@ pub fn plan(
                 database: database(db, machine),
                 keep_names_s: keep_names.as_secs(),
                 access: super::planned_access::access(access, machine)?,
-                bounds,
+                bounds: Bounds { connections: connections_max(machine.descriptors), ..bounds },
                 sites,
                 trace,
             })
@@ -71,7 +73,8 @@ pub fn plan(
             table: !json,
         }),
         Wish::Torrent(wish) => super::planned_torrent::plan(wish, !json, machine)?,
-        Wish::Probe { url, hash } => {
+        Wish::Probe { mut url, hash, token } => {
+            access::show(&mut url, &token, machine)?;
             let tracker = look_up(&url.at, url.scheme.port())?;
             Plan::Probe(probe(url, hash, tracker, machine.random.seed, !json))
         }
@@ -233,6 +236,7 @@ mod tests {
             state: Some("/home/ann/.local/state/lmk".into()),
             cache: None,
             addresses: vec![],
+            descriptors: 1024,
             wall_start_s: 1_800_000_000,
             random: Random { secret: [7; 32], seed: 9, peer_id: *b"\0\x3d\x3e\xff12345678" },
             token: None,
@@ -276,7 +280,7 @@ mod tests {
         let Ok(Plan::Tracker(plan)) = planned("lmk tracker --bind [::]") else { panic!() };
         assert_eq!(plan.bind.to_string(), "[::]:6969");
         assert_eq!(plan.key_file, Some("/home/ann/.local/state/lmk/tracker.key".into()));
-        assert_eq!(plan.keep_names_s, 86400);
+        assert_eq!((plan.keep_names_s, plan.bounds.connections), (86400, 512));
         let usual = plan.database.expect("names are kept");
         assert_eq!(usual.path, PathBuf::from("/home/ann/.local/state/lmk/tracker.db"));
         assert!(!usual.required);

@@ -2,6 +2,7 @@
 
 use super::machine::Machine;
 use super::planned::absolute;
+use super::tracker_url::TrackerUrl;
 use super::typed::{Access, Publisher, TokenFrom};
 use crate::core::fault::Fatal;
 use crate::core::report::{Ending, foreign};
@@ -9,7 +10,7 @@ use crate::jobs::plan::{KeygenPlan, TokenAsk, TokenPlan};
 use crate::node::plan::Want;
 use crate::tracker::plan::AccessPlan;
 use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey, SECRET_PREFIX, SecretKey};
-use crate::wire::token::Bearer;
+use crate::wire::token::{self, Bearer};
 use std::path::{Path, PathBuf};
 
 /// The file of the keys of tokens, in the state directory.
@@ -46,6 +47,23 @@ pub fn token(from: &TokenFrom, machine: &Machine) -> Result<Option<Bearer>, Fata
                 .ok_or_else(|| usage("LMK_TOKEN holds no token; `lmk token` makes one".into())),
         },
     }
+}
+
+/// Puts the token that a probe was given where a tracker looks for it: into the query of its URL.
+pub fn show(url: &mut TrackerUrl, from: &TokenFrom, machine: &Machine) -> Result<(), Fatal> {
+    if *from == TokenFrom::Elsewhere {
+        return Ok(());
+    }
+    if token::in_url_data(url.path.as_bytes()).is_some() {
+        return Err(usage("there is a token in the URL already; leave --token out".into()));
+    }
+    let Some(bearer) = self::token(from, machine)? else { return Ok(()) };
+    if url.path.is_empty() {
+        url.path.push_str("/announce");
+    }
+    url.path.push(if url.path.contains('?') { '&' } else { '?' });
+    url.path.push_str(&bearer.pair());
+    Ok(())
 }
 
 /// The key that `--sign FILE` names.

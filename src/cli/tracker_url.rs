@@ -3,6 +3,7 @@
 
 use super::values::{self, HostPort};
 use crate::core::report::foreign;
+use crate::wire::token::{self, Bearer};
 
 /// How a tracker is spoken to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,9 +72,61 @@ pub fn read(text: &str) -> Result<TrackerUrl, String> {
     Ok(TrackerUrl { scheme, at, path })
 }
 
+/// A tracker of ours, as a person or a magnet link names it: `HOST[:PORT]`, or a URL with the path
+/// `/announce` or none, in which there may be a token. What it speaks is on one port, so that the
+/// scheme says nothing but which port is meant where none is named.
+pub fn ours(text: &str) -> Result<(HostPort, Option<Bearer>), String> {
+    let TrackerUrl { scheme, mut at, path } = read(text)?;
+    if scheme == Scheme::Http {
+        at.port = at.port.or(Some(scheme.port()));
+    }
+    let bare = path.split('?').next().unwrap_or_default();
+    if !matches!(bare, "" | "/" | "/announce") && !bare.starts_with("/announce/") {
+        return Err("after the port comes /announce, /announce/TOKEN or nothing".to_owned());
+    }
+    let bearer = match token::in_url_data(path.as_bytes()).map(std::str::from_utf8) {
+        None => None,
+        Some(text) => {
+            let bearer = text.ok().and_then(Bearer::read);
+            Some(
+                bearer
+                    .ok_or("what stands for a token in the URL is none; `lmk token` makes one")?,
+            )
+        }
+    };
+    Ok((at, bearer))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TOKEN: &str = include_str!("../../tests/vectors/lmk/token_all.txt");
+
+    #[test]
+    fn a_tracker_of_ours_is_named_as_its_magnet_links_name_it() {
+        let token = TOKEN.trim();
+        let bearer = Bearer::read(token);
+        assert!(bearer.is_some());
+        let made = |host: &str, port, bearer: &Option<Bearer>| {
+            Ok((HostPort { host: host.into(), port }, bearer.clone()))
+        };
+        for text in ["box", "udp://box", "udp://box/", "udp://box/announce", "box/announce"] {
+            assert_eq!(ours(text), made("box", None, &None), "{text}");
+        }
+        for text in ["[::1]:7", "udp://[::1]:7", "udp://[::1]:7/announce", "http://[::1]:7"] {
+            assert_eq!(ours(text), made("::1", Some(7), &None), "{text}");
+        }
+        assert_eq!(ours("http://box/announce"), made("box", Some(80), &None));
+        for text in ["udp://box:7/announce?auth=", "udp://box:7/announce/", "box:7/?auth="] {
+            assert_eq!(ours(&format!("{text}{token}")), made("box", Some(7), &bearer), "{text}");
+        }
+        assert_eq!(ours(&format!("http://box:7/announce/{token}?lmk=1")).unwrap().1, bearer);
+        for bad in ["udp://box:7/SECRET", "box/announceSECRET", "udp://box/announce/SECRET"] {
+            let said = ours(bad).expect_err(bad);
+            assert!(!said.contains("SECRET"), "{said}");
+        }
+    }
 
     #[test]
     fn urls_come_in_every_customary_form() {

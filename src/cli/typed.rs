@@ -79,6 +79,8 @@ pub enum Wish {
     Probe {
         url: TrackerUrl,
         hash: Option<InfoHash>,
+        /// Only what was typed: a probe may go anywhere.
+        token: TokenFrom,
     },
     Token(TokenAsk),
     Keygen {
@@ -220,6 +222,7 @@ fn bounds(given: &ArgMatches) -> Result<Bounds, String> {
         source_entries: count(given, "max-torrents-per-ip", most, u32::MAX >> 1)?,
         public: given.get_flag("public"),
         interval_s: interval.as_secs(),
+        ..Bounds::default()
     })
 }
 
@@ -292,7 +295,8 @@ fn info(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
-    let wish = Wish::Ask { ask, tracker: tracker(given)?, token: access::token_from(given)? };
+    let (tracker, token) = tracker(given)?;
+    let wish = Wish::Ask { ask, tracker, token };
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
@@ -303,17 +307,20 @@ fn probe(given: &ArgMatches) -> Result<Typed, String> {
         None => None,
         Some(hash) => Some(values::info_hash(hash)?),
     };
-    let wish = Wish::Probe { url, hash };
+    let wish = Wish::Probe { url, hash, token: access::token_from(given)? };
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
-fn tracker(given: &ArgMatches) -> Result<HostPort, String> {
+/// Where the tracker is, and where the token for it stands: what a flag says comes before what
+/// stands in the URL.
+fn tracker(given: &ArgMatches) -> Result<(HostPort, TokenFrom), String> {
     let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
-    let tracker = values::host_port(tracker).map_err(|why| format!("--tracker: {why}"))?;
-    match tracker.port {
-        Some(0) => Err("--tracker: port 0 is nobody's".into()),
-        _ => Ok(tracker),
-    }
+    let (at, bearer) = tracker_url::ours(tracker).map_err(|why| format!("--tracker: {why}"))?;
+    let token = match (access::token_from(given)?, bearer) {
+        (TokenFrom::Elsewhere, Some(bearer)) => TokenFrom::Given(bearer),
+        (from, _) => from,
+    };
+    Ok((at, token))
 }
 
 fn count(given: &ArgMatches, flag: &'static str, default: u32, max: u32) -> Result<u32, String> {
@@ -324,12 +331,12 @@ fn count(given: &ArgMatches, flag: &'static str, default: u32, max: u32) -> Resu
 }
 
 fn peer(given: &ArgMatches) -> Result<Peer, String> {
-    let tracker = tracker(given)?;
+    let (tracker, token) = tracker(given)?;
     let listen = match text(given, "listen")? {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
-    Ok(Peer { tracker, token: access::token_from(given)?, listen })
+    Ok(Peer { tracker, token, listen })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -439,9 +446,8 @@ mod tests {
         ) else {
             panic!()
         };
-        let expected =
-            Bounds { peers: 9, swarm_peers: 8, source_entries: 7, public: true, interval_s: 900 };
-        assert_eq!(bounds, expected);
+        let expected = Bounds { peers: 9, swarm_peers: 8, source_entries: 7, ..bounds };
+        assert_eq!(bounds, Bounds { public: true, interval_s: 900, ..expected });
         let named = [("10.1.0.0/16", "left"), ("fd00::/8", "right")];
         assert_eq!(sites, named.map(|(cidr, name)| (Network::parse(cidr).unwrap(), name.into())));
         for wrong in [

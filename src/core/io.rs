@@ -100,8 +100,9 @@ pub enum Closed {
     Refused,
     /// The dial went unanswered, or there is no route.
     Unreachable,
-    /// A file span that was queued could not be read whole: the file shrank or failed.
-    FileFailed,
+    /// A file span that was queued could not be read whole: with `Changed` the file shrank or is
+    /// not what it was pinned or guarded as, with anything else reading failed.
+    FileFailed(FileError),
 }
 
 /// How the bytes of a dialled connection travel. TLS, MSE and Noise have their place here.

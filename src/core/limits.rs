@@ -130,8 +130,18 @@ pub const SWARM_PEERS_MAX: usize = 20_000;
 pub const ADDRESS_TORRENTS_MAX: u32 = 4096;
 /// Peers of one public address (or IPv6 /64) in one swarm.
 pub const ADDRESS_PEERS_MAX: usize = 8;
-/// Swarms without peers that a tracker keeps for their count of completions, the latest ones.
+/// Swarms without peers that a tracker keeps for their count of completions. The oldest of the
+/// address that left most of them goes first. Counts are kept of no other swarms than these and
+/// those with peers.
 pub const PARKED_SWARMS_MAX: usize = 100_000;
+/// Counts of completions that wait to be written while the database takes none.
+pub const FINISHED_UNWRITTEN_MAX: usize = 100_000;
+/// Tickets of one public address (or IPv6 /64) that are not used yet: each is a connection to the
+/// catalogue that nobody else is promised for 20 s.
+pub const ADDRESS_TICKETS_MAX: u32 = 64;
+/// Contents that all nodes of one public address (or IPv6 /64) register together: those of a large
+/// folder, and as many of a connection before that is being forgotten.
+pub const ADDRESS_CONTENTS_MAX: u32 = 524_288;
 /// Longest time between announces when `--max-interval` says nothing: the legacy ping.
 pub const INTERVAL_MAX: Span = Span::secs(120);
 /// Longest that `--max-interval` takes: two and a half of it fit in a record of a peer.

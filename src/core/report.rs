@@ -200,9 +200,12 @@ pub struct TrackerRow {
 pub struct StoreRow {
     /// Transactions since the start.
     pub commits: u64,
-    /// How long the last one and the longest one held the loop.
+    /// How long the last one and the longest one held the loop, of those that somebody waits for.
     pub last: Span,
     pub longest: Span,
+    /// The same of a slice of peers, and of moving the log into the database.
+    pub longest_slice: Span,
+    pub longest_checkpoint: Span,
     /// Changes that are not written yet.
     pub unsaved: u64,
     /// Why nothing is saved at present.
@@ -245,6 +248,12 @@ pub fn escaped(path: &[u8]) -> String {
 /// Foreign bytes as [`foreign`] text.
 pub fn foreign_bytes(bytes: &[u8]) -> String {
     foreign(&String::from_utf8_lossy(bytes))
+}
+
+/// `1 name`, `2 names`.
+pub fn counted(n: u64, one: &str) -> String {
+    let end = if n == 1 { "" } else { "s" };
+    format!("{n} {one}{end}")
 }
 
 /// Bytes for people: `999 B`, `1.5 KiB`, `2.0 GiB`.

@@ -13,6 +13,11 @@ pub trait Store: Debug {
     fn ask(&mut self, ticket: Ticket, op: StoreOp);
     /// When there is something to be done: [`Time::ZERO`] = at once, [`Time::NEVER`] = nothing.
     fn due(&self) -> Time;
+    /// Answers what is not a write and gathers writes, for about half a millisecond: what takes
+    /// long is left to [`Store::commit`].
+    fn gather(&mut self, clock: &mut dyn FnMut() -> Time, done: &mut dyn FnMut(Ticket, StoreDone));
+    /// Whether [`Store::prepare`] has nothing to do.
+    fn is_gathered(&self) -> bool;
     /// Performs what was asked, all writes of one kind in one transaction, and gives the
     /// completions. What nobody waits for is written in slices of about 1 ms a call, unless this is
     /// the `last` call. `clock` is asked how long it took.
@@ -37,8 +42,6 @@ pub enum StoreOp {
     Finished { after: Option<InfoHash>, rows_max: u32 },
     /// Peers as they were last written, in the order of (hash, part). -> `Swarms`.
     Swarms { after: Option<(InfoHash, u32)>, bytes_max: usize },
-    /// -> `AccessKeys`.
-    AccessKeys,
     /// Changes that must outlive a power cut, all or none of them. -> `Written`.
     Write(Vec<Change>),
     /// Peers: what is lost of them comes back by itself. -> `Written`.
@@ -52,7 +55,6 @@ pub enum StoreDone {
     Names(Result<Vec<NameRow>, StoreError>),
     Finished(Result<Vec<(InfoHash, u32)>, StoreError>),
     Swarms(Result<Vec<SwarmPart>, StoreError>),
-    AccessKeys(Result<Vec<AccessKey>, StoreError>),
     Written { result: Result<(), StoreError>, commit: Commit },
 }
 
@@ -61,8 +63,10 @@ pub enum StoreDone {
 pub struct Commit {
     /// Several operations of one transaction have one number.
     pub number: u64,
-    /// How long it held the loop.
+    /// How long it held the loop; for an operation in several slices, the longest of them.
     pub took: Span,
+    /// The longest that moving the log into the database held it since the commit before.
+    pub checkpoint: Span,
 }
 
 /// What an opened database says of itself.
@@ -82,13 +86,11 @@ pub enum Change {
     /// Adds or replaces the name of this number.
     Name(Box<NameRow>),
     DropName(u64),
-    /// How many downloads of a swarm were finished.
+    /// How many downloads of a swarm were finished; 0 = nothing is kept of it.
     Finished(InfoHash, u32),
     Generation(u64),
     /// The run is at its end: nothing follows.
     Orderly,
-    AccessKey(AccessKey),
-    DropAccessKey(u64),
 }
 
 /// A name of the catalogue.
@@ -139,18 +141,6 @@ pub struct SwarmPart {
     pub packed: Vec<u8>,
 }
 
-/// A key for tokens.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AccessKey {
-    pub id: u64,
-    pub secret: [u8; 32],
-    /// Bits of what it may be used for.
-    pub scopes: u32,
-    /// Unix seconds.
-    pub expires_s: Option<u64>,
-    pub revoked: bool,
-}
-
 /// Why a database does not do what it was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoreError {
@@ -169,7 +159,7 @@ pub enum StoreError {
     Damaged,
     /// Written by a newer version of this program: the version of the file.
     Newer(i64),
-    /// A database of another program.
+    /// A file of another program, a database or not.
     Foreign,
     /// Anything else, in the words of the system.
     Other(String),
@@ -191,7 +181,7 @@ impl StoreError {
             StoreError::Newer(version) => {
                 format!("a newer lmk wrote it (version {version} of its form)")
             }
-            StoreError::Foreign => "it is a database of another program".into(),
+            StoreError::Foreign => "it is a file of another program".into(),
             StoreError::Other(said) => said.clone(),
         }
     }
@@ -205,7 +195,6 @@ impl StoreOp {
             StoreOp::Names { .. } => StoreDone::Names(Err(error)),
             StoreOp::Finished { .. } => StoreDone::Finished(Err(error)),
             StoreOp::Swarms { .. } => StoreDone::Swarms(Err(error)),
-            StoreOp::AccessKeys => StoreDone::AccessKeys(Err(error)),
             StoreOp::Write(_) | StoreOp::Liveness(_) => {
                 StoreDone::Written { result: Err(error), commit: Commit::default() }
             }

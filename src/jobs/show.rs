@@ -2,7 +2,7 @@
 //! millions is written as it comes; and the same as facts.
 
 use crate::announce::control::Ready;
-use crate::core::report::{Event, bytes_text, foreign};
+use crate::core::report::{Event, bytes_text, counted, foreign};
 use crate::core::time::Span;
 use crate::wire::catalogue::answer::Stat;
 use crate::wire::catalogue::entry::{Listed, flag};
@@ -56,13 +56,17 @@ pub fn status(tracker: &str, ready: &Ready, stat: &Stat) -> Vec<(&'static str, S
     lines.push(("names", stat.names.to_string()));
     lines.push(("sources", stat.seeders.to_string()));
     lines.push(("leechers", stat.leechers.to_string()));
-    lines.push(("changes", stat.generation.to_string()));
+    if let Some(not) = &stat.not_saving {
+        let (began, waiting) = (ago(not.since_s, stat.time_s), counted(not.changes, "change"));
+        lines.push(("trouble", format!("{} (began {began}; {waiting} waiting)", not.why)));
+    }
     lines
 }
 
 /// The same as facts of one event.
 pub fn status_facts(tracker: &str, ready: &Ready, stat: &Stat) -> Event {
-    let line = format!("{tracker}: {} names, {} sources", stat.names, stat.seeders);
+    let (names, sources) = (counted(stat.names, "name"), counted(stat.seeders, "source"));
+    let line = format!("{tracker}: {names}, {sources}");
     let event = Event::result("status", line).text("tracker", tracker);
     let event = match ready.age_s {
         Some(age_s) => event.number("up_s", age_s.into()),
@@ -70,7 +74,15 @@ pub fn status_facts(tracker: &str, ready: &Ready, stat: &Stat) -> Event {
     };
     let event = event.flag("open", ready.is_open()).number("names", stat.names);
     let event = event.number("sources", stat.seeders).number("leechers", stat.leechers);
-    event.number("generation", stat.generation).number("time_s", stat.time_s)
+    let event = event.text("generation", stat.generation.to_string());
+    let event = event.number("time_s", stat.time_s);
+    match &stat.not_saving {
+        None => event,
+        Some(not) => event
+            .text("not_saving", not.why.clone())
+            .number("not_saving_since_s", not.since_s)
+            .number("unsaved_changes", not.changes),
+    }
 }
 
 /// Adds everything that is known of an entry. The name is the exact one, by the rule for names.
@@ -91,7 +103,9 @@ pub fn facts(event: Event, listed: &Listed) -> Event {
     }
     let event = event.number("sources", listed.complete.into());
     let event = event.number("leechers", listed.incomplete.into());
-    let event = event.number("generation", listed.generation).number("time_s", listed.time_s);
+    // More than 2^53, where most readers of JSON lose digits of a number.
+    let event = event.text("generation", listed.generation.to_string());
+    let event = event.number("time_s", listed.time_s);
     event.flag("metainfo", entry.flags & flag::METAINFO != 0)
 }
 
@@ -128,7 +142,33 @@ fn ago(time_s: u64, unix_s: u64) -> String {
 mod tests {
     use super::*;
     use crate::core::id::{Hash32, InfoHash};
+    use crate::core::time::Time;
+    use crate::wire::catalogue::answer::NotSaving;
     use crate::wire::catalogue::entry::Entry;
+
+    #[test]
+    fn trouble_with_saving_is_a_line_and_facts() {
+        let why = "not saving: disk full".to_owned();
+        let not_saving = Some(NotSaving { why, since_s: 900, changes: 1 });
+        let (names, generation, seeders, leechers) = (1, 1 << 55, 2, 3);
+        let stat = Stat { names, generation, time_s: 1000, seeders, leechers, not_saving };
+        let ready = Ready {
+            ticket: [0; 24],
+            nonce: [0; 8],
+            until: Time::ZERO,
+            catalogue: "127.0.0.1:6969".parse().unwrap(),
+            caps: 0,
+            generation,
+            names,
+            max_frame: 4096,
+            max_page: 1,
+            age_s: None,
+        };
+        let lines = status("box", &ready, &stat);
+        let said = "not saving: disk full (began 1 min ago; 1 change waiting)".to_owned();
+        assert_eq!(lines.last(), Some(&("trouble", said)));
+        assert_eq!(status_facts("box", &ready, &stat).line, "box: 1 name, 2 sources");
+    }
 
     #[test]
     fn rows_stand_under_their_heads_and_names_cannot_steer_the_terminal() {

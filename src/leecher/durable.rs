@@ -392,6 +392,9 @@ impl Durable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::geometry::Geometry;
+    use crate::core::id::Hash32;
+    use crate::core::io::Effect;
 
     const MIB: u64 = 1024 * 1024;
 
@@ -406,5 +409,61 @@ mod tests {
         // A little that was synced in time says nothing of more.
         assert_eq!(next_batch(8 * MIB, 1, Span::ms(3)), 8 * MIB);
         assert_eq!(next_batch(8 * MIB, 8 * MIB, Span::ZERO), 16 * MIB);
+    }
+
+    /// A download of one piece into a journal that stands on no disk.
+    fn begun() -> (Durable, Piece) {
+        let geometry = Geometry::new(16_384, 16_384).unwrap();
+        let file = |slot| FileId { slot, generation: 0 };
+        let kind = FileKind::Regular;
+        let (mtime_ns, ctime_ns) = (0, 0);
+        let part_meta = Meta { kind, size: 16_384, device: 1, inode: 2, mtime_ns, ctime_ns };
+        let header = Header::new(Hash32([1; 32]), &geometry, 2, [3; 16]);
+        let none = Bitfield::new(1);
+        let (writer, bytes) = Durable::begin(header, &none);
+        let (part, journal) = ("/d/part".into(), "/d/journal".into());
+        let (part_file, journal_file) = (file(0), file(1));
+        let files = Files { part, part_file, part_meta, journal, journal_file };
+        (Durable::new(files, writer, bytes.len() as u64, none), geometry.piece(0).unwrap())
+    }
+
+    /// Stores and syncs without end on a disk that refuses nothing, until the journal would be
+    /// written anew. -> how much it had grown, and what became of it when a look found `inode`.
+    fn grows(inode: u64) -> (u64, Outcome, Option<PathBuf>) {
+        let ((mut durable, piece), mut out) = (begun(), Outbox::default());
+        let meta = durable.files.part_meta;
+        for _ in 0..100_000 {
+            durable.stored(piece, (0, 8 << 20), Time::ZERO, &mut out);
+            while let Some(Effect::File { ticket, op }) = out.effects.pop() {
+                let rewrites = matches!(durable.step, Some((_, Step::LookToRewrite)));
+                let inode = if rewrites { inode } else { meta.inode };
+                let done = match op {
+                    FileOp::Stat { .. } => FileDone::Meta(Ok(Meta { inode, ..meta })),
+                    FileOp::Write { page, .. } => FileDone::Wrote { page, result: Ok(()) },
+                    _ => FileDone::Done(Ok(())),
+                };
+                let Ok(outcome) = durable.got_file(ticket, done, Time::ZERO, &mut out) else {
+                    continue;
+                };
+                if rewrites {
+                    let saves = out.effects.iter().find_map(|effect| match effect {
+                        Effect::File { op: FileOp::Save { path, .. }, .. } => Some(path.clone()),
+                        _ => None,
+                    });
+                    return (durable.len - durable.base, outcome, saves);
+                }
+            }
+        }
+        panic!("it grows for ever");
+    }
+
+    #[test]
+    fn a_journal_that_grew_is_written_anew_unless_its_part_file_is_another() {
+        let (left, outcome, saved) = grows(2);
+        assert_eq!((left, outcome), (0, Outcome::Going));
+        assert_eq!(saved, Some("/d/journal".into()));
+        let (grown, outcome, saved) = grows(7);
+        assert_eq!((outcome, saved), (Outcome::Changed, None));
+        assert!((GROWTH_BYTES_MAX..GROWTH_BYTES_MAX + 1024).contains(&grown), "{grown}");
     }
 }

@@ -33,8 +33,10 @@ pub fn choose(want: &Want, entries: Vec<Listed>) -> Result<Listed, Fatal> {
             Err(Fatal { ending: Ending::NotFound, line })
         }
         0 => {
-            let line =
-                format!("no content is named {name}; is it spelled as the seeder printed it?");
+            let line = format!(
+                "no content is named {name}; is it spelled as the seeder printed it? \
+                 With --wait it is fetched once somebody publishes it"
+            );
             Err(Fatal { ending: Ending::NotFound, line })
         }
         1 => Ok(fitting.remove(0)),

@@ -304,10 +304,7 @@ impl Fetch {
             }
             Happened::Complete => self.finish(shared, now, out),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
-            Happened::FileFailed => {
-                self.file_failed(shared, now, out);
-                Ok(())
-            }
+            Happened::FileFailed(error) => self.file_failed(shared, error, now, out),
             Happened::NoSource => {
                 if self.no_source.is_none() {
                     let line = format!("no source has {} now; waiting", foreign(self.name()));

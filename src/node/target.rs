@@ -257,7 +257,7 @@ impl Target {
 
     /// Forgets the open files; [`Target::again`] opens them anew.
     pub fn let_go(&mut self, out: &mut Outbox) {
-        self.ticket = None;
+        (self.ticket, self.check, self.whole) = (None, None, None);
         if let Some(mut part) = self.part.take() {
             part.close(out);
         }

@@ -95,7 +95,7 @@ impl Work {
     ) -> Result<(), Fatal> {
         match self {
             Work::Share(share) => {
-                let failed = happened.contains(&Happened::FileFailed);
+                let failed = happened.iter().any(|what| matches!(what, Happened::FileFailed(_)));
                 share.wake(shared, failed, now, out);
             }
             Work::Fetch(fetch) => {

@@ -10,7 +10,7 @@ pub(super) fn limit() -> u64 {
 }
 
 /// Raises the limit as far as the system lets us without privilege. -> the limit from now on.
-pub(super) fn raise() -> u64 {
+pub fn raise() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(DESCRIPTORS_MAX).min(DESCRIPTORS_MAX);
     if current.is_some_and(|current| current < wanted) {

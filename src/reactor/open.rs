@@ -1,7 +1,7 @@
 //! One open file: who may change it, and what it must be for its bytes to be given out; its lock,
 //! its mode and its holes.
 
-use super::files::{file_error, meta};
+use super::regular::{file_error, meta};
 use crate::core::io::{FileError, Meta};
 use crate::core::mark::mark;
 use rustix::fs::{Advice, FlockOperation, Mode, SeekFrom};

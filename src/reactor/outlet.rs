@@ -2,10 +2,11 @@
 
 use super::Counters;
 use super::conns::{Conn, Conns, Phase};
-use super::files::Files;
-use super::queue::{FileFailed, Front};
+use super::files::{FileFailed, Files, SHORTER};
+use super::queue::Front;
+use super::regular::file_error;
 use crate::core::id::ConnId;
-use crate::core::io::Closed;
+use crate::core::io::{Closed, FileError};
 use crate::core::limits::{
     FLUSH_IDLE_MS, LINGER_MS, TURN_BYTES, WRITE_GATHER_BYTES, WRITE_QUOTA_BYTES,
 };
@@ -21,12 +22,12 @@ const SPARES_MAX: usize = 4;
 enum Stop {
     Full,
     Broken,
-    FileFailed,
+    FileFailed(FileError),
 }
 
 impl From<FileFailed> for Stop {
-    fn from(_: FileFailed) -> Stop {
-        Stop::FileFailed
+    fn from(FileFailed(error): FileFailed) -> Stop {
+        Stop::FileFailed(error)
     }
 }
 
@@ -86,7 +87,7 @@ impl Outlet {
         }
         match stop {
             None | Some(Stop::Full) => end_of_stream(conn, now),
-            Some(Stop::FileFailed) => conns.mark(id, Closed::FileFailed),
+            Some(Stop::FileFailed(error)) => conns.mark(id, Closed::FileFailed(error)),
             Some(Stop::Broken) => broken(id, conns),
         }
         if left > 0 {
@@ -113,9 +114,9 @@ impl Outlet {
             Front::Span(span) => {
                 let asked = (span.len as usize).min(quota);
                 let n = match files.send(&conn.stream, &span, asked) {
-                    // The end of the file where bytes were promised.
-                    Ok(0) | Err(Errno::BADF | Errno::IO | Errno::INVAL) => {
-                        return Err(Stop::FileFailed);
+                    Ok(0) => return Err(SHORTER.into()),
+                    Err(errno @ (Errno::BADF | Errno::IO | Errno::INVAL)) => {
+                        return Err(FileFailed(file_error(errno)).into());
                     }
                     sent => sent?,
                 };

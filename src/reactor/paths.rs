@@ -1,6 +1,6 @@
 //! File operations that name a path: look, rename, load and save whole, make durable.
 
-use super::files::{file_error, meta, open_regular, read, write};
+use super::regular::{file_error, meta, open_regular, read, write};
 use crate::core::io::{DirEntry, FileError, Meta, OpenMode};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};

@@ -1,9 +1,10 @@
 //! The output of one connection: bytes in memory and spans of files, in the order they were queued.
 //! A block costs no allocation: segments and bytes reuse their capacity.
 
-use super::files::Files;
+use super::files::{FileFailed, Files};
 use crate::core::chunk::FileSpan;
 use crate::core::id::FileId;
+use crate::core::io::FileError;
 use crate::core::limits::{SENDFILE_BYTES, WRITE_GATHER_BYTES};
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -17,9 +18,8 @@ const GATHER_BYTES_MIN: usize = 32 * 1024;
 /// Capacity that an empty queue keeps.
 const KEEP_BYTES: usize = 64 * 1024;
 
-/// A span could not be read whole: the file shrank, failed or is closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FileFailed;
+/// More parts than the buffer has room for.
+const MISLAID: FileFailed = FileFailed(FileError::TooLarge);
 
 #[derive(Clone, Copy, Debug)]
 enum Segment {
@@ -282,12 +282,12 @@ impl Run {
             std::array::from_fn(|_| IoSliceMut::new(&mut []));
         let (mut rest, mut passed) = (buffer, 0);
         for (slice, (at, n)) in slices.iter_mut().zip(self.parts.iter().take(self.count)) {
-            let tail = rest.get_mut(at - passed..).ok_or(FileFailed)?;
-            let (mine, tail) = tail.split_at_mut_checked(*n).ok_or(FileFailed)?;
+            let tail = rest.get_mut(at - passed..).ok_or(MISLAID)?;
+            let (mine, tail) = tail.split_at_mut_checked(*n).ok_or(MISLAID)?;
             *slice = IoSliceMut::new(mine);
             (rest, passed) = (tail, at + n);
         }
-        let slices = slices.get_mut(..self.count).ok_or(FileFailed)?;
+        let slices = slices.get_mut(..self.count).ok_or(MISLAID)?;
         files.read_parts(file, self.offset, slices, self.len)
     }
 }

@@ -34,7 +34,6 @@ enum Row {
     Names,
     Finished,
     Swarms,
-    AccessKeys,
     Written,
 }
 
@@ -243,7 +242,6 @@ fn told_row(done: &StoreDone) -> Row {
         StoreDone::Names(_) => Row::Names,
         StoreDone::Finished(_) => Row::Finished,
         StoreDone::Swarms(_) => Row::Swarms,
-        StoreDone::AccessKeys(_) => Row::AccessKeys,
         StoreDone::Written { .. } => Row::Written,
     }
 }

@@ -8,6 +8,7 @@
 //! - [`store`]: a database in memory, and what a crash leaves of it.
 //! - [`weather`]: which faults a seed brings, and when they cease.
 //! - [`swarm`]: the stage for the roles of this program: a small swarm from a seed.
+//! - [`catalogue`]: publishers, and a tracker that is killed at any of its durable writes.
 //! - [`adversaries`]: hostile peers that a swarm must bear.
 //! - [`laws`]: what must hold after every event.
 //! - [`trace`]: everything that happened, as one number.
@@ -16,6 +17,7 @@ pub mod adversaries;
 mod answers;
 mod bounds;
 mod cast;
+pub mod catalogue;
 pub mod disk;
 mod durability;
 mod judges;
@@ -23,6 +25,7 @@ pub mod laws;
 mod lives;
 mod net;
 pub mod partition;
+mod publisher;
 pub mod scene;
 pub mod store;
 pub mod swarm;

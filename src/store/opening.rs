@@ -15,6 +15,12 @@ use std::time::Duration;
 /// How long a lock of another program is waited for while nobody is served yet.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// How every SQLite file begins, and where its head has the id of its program.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const ID_AT: usize = 68;
+/// More than the first page of a file, or of its log, takes.
+const HEAD_BYTES: u64 = 64 * 1024;
+
 /// A database that is ours for as long as this lives.
 #[derive(Debug)]
 pub struct Held {
@@ -33,6 +39,8 @@ pub fn open(path: &Path, unix_s: u64) -> Result<(Held, Opened), StoreError> {
     let lock = lock(&beside(path, ".lock"))?;
     let mut damaged = None;
     let (db, opened) = match attempt(path) {
+        // Whatever else it is, it is not ours to rename.
+        Err(StoreError::Damaged) if !was_ours(path) => return Err(StoreError::Foreign),
         Err(StoreError::Damaged) => {
             mark!("C17");
             damaged = Some(put_aside(path, unix_s).map_err(system)?);
@@ -48,7 +56,14 @@ pub fn open(path: &Path, unix_s: u64) -> Result<(Held, Opened), StoreError> {
 fn attempt(path: &Path) -> Result<(Connection, Opened), StoreError> {
     let mut ours = OpenOptions::new();
     ours.read(true).write(true).create(true).truncate(false).mode(0o600);
-    ours.open(path).map_err(|error| errors::of_system(&error))?;
+    let file = ours.open(path).map_err(|error| errors::of_system(&error))?;
+    if !file.metadata().map_err(|error| errors::of_system(&error))?.is_file() {
+        return Err(StoreError::Other("it is not a regular file".into()));
+    }
+    let head = head(&file)?;
+    if !head.is_empty() && !head.starts_with(MAGIC) {
+        return Err(StoreError::Damaged);
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sqlite = |error: rusqlite::Error| errors::of_sqlite(&error);
     let db = Connection::open_with_flags(path, flags).map_err(sqlite)?;
@@ -78,6 +93,25 @@ fn attempt(path: &Path) -> Result<(Connection, Opened), StoreError> {
     // From here on nobody waits in this process: a commit that finds a lock comes again later.
     db.busy_timeout(Duration::ZERO).map_err(sqlite)?;
     Ok((db, opened))
+}
+
+/// The first bytes of a file.
+fn head(file: &File) -> Result<Vec<u8>, StoreError> {
+    let mut head = Vec::new();
+    file.take(HEAD_BYTES).read_to_end(&mut head).map_err(|error| errors::of_system(&error))?;
+    Ok(head)
+}
+
+/// Whether a file that cannot be read as a database was ours: its head names this program, or its
+/// first page or its log still have the text of our first table.
+fn was_ours(path: &Path) -> bool {
+    let of = |path: &Path| File::open(path).ok().and_then(|file| head(&file).ok());
+    let [file, log] = [of(path), of(&beside(path, "-wal"))].map(Option::unwrap_or_default);
+    let id = (schema::APPLICATION_ID as u32).to_be_bytes();
+    let named = file.starts_with(MAGIC) && file.get(ID_AT..ID_AT + 4) == Some(&id[..]);
+    let table = schema::FIRST_TABLE.as_bytes();
+    let tells = |bytes: &[u8]| bytes.windows(table.len()).any(|here| here == table);
+    named || tells(&file) || tells(&log)
 }
 
 /// Whether the file is empty; refuses what is not ours or newer than we are.

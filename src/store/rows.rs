@@ -3,7 +3,7 @@
 use super::schema;
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::mark::mark;
-use crate::core::store::{AccessKey, Change, MetainfoRow, NameRow, SwarmPart};
+use crate::core::store::{Change, MetainfoRow, NameRow, SwarmPart};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Result, Row, params};
 use std::sync::Arc;
@@ -136,20 +136,6 @@ pub fn swarms(
     Ok(found)
 }
 
-pub fn access_keys(db: &Connection) -> Result<Vec<AccessKey>> {
-    let mut statement = db.prepare_cached(schema::ACCESS_KEYS)?;
-    let rows = statement.query_map([], |row| {
-        Ok(AccessKey {
-            id: unsigned(row, 0)?,
-            secret: array(row, 1)?,
-            scopes: count(row, 2)?,
-            expires_s: row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned),
-            revoked: row.get(4)?,
-        })
-    })?;
-    rows.collect()
-}
-
 pub fn setting(db: &Connection, name: &str) -> Result<Option<u64>> {
     let mut statement = db.prepare_cached(schema::SETTING)?;
     let mut rows = statement.query([name])?;
@@ -168,24 +154,14 @@ pub fn change(db: &Connection, change: &Change) -> Result<()> {
             db.prepare_cached(schema::DROP_METAINFO)?.execute([signed(*number)])?;
             db.prepare_cached(schema::DROP_NAME)?.execute([signed(*number)]).map(drop)
         }
+        Change::Finished(hash, 0) => {
+            db.prepare_cached(schema::DROP_FINISHED)?.execute([hash.0]).map(drop)
+        }
         Change::Finished(hash, downloads) => {
             db.prepare_cached(schema::PUT_FINISHED)?.execute(params![hash.0, downloads]).map(drop)
         }
         Change::Generation(generation) => set(db, GENERATION, *generation),
         Change::Orderly => set(db, ORDERLY, 1),
-        Change::AccessKey(key) => db
-            .prepare_cached(schema::PUT_ACCESS_KEY)?
-            .execute(params![
-                signed(key.id),
-                key.secret,
-                key.scopes,
-                key.expires_s.map(signed),
-                key.revoked
-            ])
-            .map(drop),
-        Change::DropAccessKey(id) => {
-            db.prepare_cached(schema::DROP_ACCESS_KEY)?.execute([signed(*id)]).map(drop)
-        }
     }
 }
 

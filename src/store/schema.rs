@@ -34,6 +34,10 @@ macro_rules! group {
     };
 }
 
+/// How the first page of a file of ours begins to say what is in it. Found in a file that SQLite
+/// cannot read any more, it tells that the file is ours.
+pub const FIRST_TABLE: &str = "CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER";
+
 pub const CREATE: &str = concat!(
     "BEGIN IMMEDIATE;
 CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -48,10 +52,6 @@ CREATE TABLE metainfo (
 ) STRICT;
 CREATE TABLE completed (info_hash BLOB PRIMARY KEY, downloads INTEGER NOT NULL)
   STRICT, WITHOUT ROWID;
-CREATE TABLE access_keys (
-  id INTEGER PRIMARY KEY, secret BLOB NOT NULL, scopes INTEGER NOT NULL, expires_s INTEGER,
-  revoked INTEGER NOT NULL
-) STRICT;
 CREATE TABLE swarms (
   info_hash BLOB NOT NULL, part INTEGER NOT NULL, packed BLOB NOT NULL,
   PRIMARY KEY (info_hash, part)
@@ -114,10 +114,11 @@ pub const LOOK: &str = "SELECT (SELECT application_id FROM pragma_application_id
     (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
 pub const WAL: &str = "PRAGMA journal_mode = WAL";
 pub const QUICK_CHECK: &str = "PRAGMA quick_check(1)";
-/// Pages of 4 KiB: a log that grew large is cut back to 64 MiB.
+/// A log that grew large is cut back to 64 MiB. With a small cache a large transaction reaches the
+/// log while it is gathered, and its commit has little left to write.
 pub const SET_UP: &str = "PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864; \
     PRAGMA wal_autocheckpoint = 0; \
-    PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;";
+    PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;";
 pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub const DURABLE: &str = "PRAGMA synchronous = FULL";
 pub const RELAXED: &str = "PRAGMA synchronous = NORMAL";
@@ -144,16 +145,11 @@ pub const DROP_METAINFO: &str = "DELETE FROM metainfo WHERE number = ?1";
 pub const FINISHED: &str = "SELECT info_hash, downloads FROM completed WHERE info_hash > ?1 \
     ORDER BY info_hash LIMIT ?2";
 pub const PUT_FINISHED: &str = "INSERT INTO completed (info_hash, downloads) VALUES (?1, ?2) \
-    ON CONFLICT (info_hash) DO UPDATE SET downloads = max(downloads, excluded.downloads)";
+    ON CONFLICT (info_hash) DO UPDATE SET downloads = excluded.downloads";
+pub const DROP_FINISHED: &str = "DELETE FROM completed WHERE info_hash = ?1";
 
 pub const SWARMS: &str = "SELECT info_hash, part, packed FROM swarms \
     WHERE (info_hash, part) > (?1, ?2) ORDER BY info_hash, part";
 pub const PUT_SWARM: &str = "INSERT INTO swarms (info_hash, part, packed) VALUES (?1, ?2, ?3) \
     ON CONFLICT (info_hash, part) DO UPDATE SET packed = excluded.packed";
 pub const DROP_PARTS: &str = "DELETE FROM swarms WHERE info_hash = ?1 AND part >= ?2";
-
-pub const ACCESS_KEYS: &str =
-    "SELECT id, secret, scopes, expires_s, revoked FROM access_keys ORDER BY id";
-pub const PUT_ACCESS_KEY: &str = "INSERT OR REPLACE INTO access_keys (id, secret, scopes, \
-    expires_s, revoked) VALUES (?1, ?2, ?3, ?4, ?5)";
-pub const DROP_ACCESS_KEY: &str = "DELETE FROM access_keys WHERE id = ?1";

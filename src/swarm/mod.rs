@@ -39,7 +39,7 @@ pub enum Happened {
     Complete,
     DiskFailed(FileError),
     /// Bytes that we serve could not be read, or are not what they were.
-    FileFailed,
+    FileFailed(FileError),
     /// The last source we could take from is gone.
     NoSource,
 }

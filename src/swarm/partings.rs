@@ -29,8 +29,8 @@ impl Swarm {
     /// The connection of a conversation ended, not by our wish.
     pub(super) fn hung_up(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) {
         let what = match why {
-            Closed::FileFailed => {
-                self.happened.push(Happened::FileFailed);
+            Closed::FileFailed(error) => {
+                self.happened.push(Happened::FileFailed(error));
                 "the file could not be read"
             }
             Closed::Reset => "the connection was reset",

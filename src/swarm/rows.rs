@@ -72,7 +72,8 @@ impl Swarm {
             addr: session.listens_at().unwrap_or(session.remote),
             client: client_name(session),
             state: self.state_of(session),
-            has: has.min(geometry.size()),
+            // Who takes from us need not say what it has got: it has what we sent it at least.
+            has: has.max(uploaded).min(geometry.size()),
             downloaded,
             uploaded,
             rate_down,

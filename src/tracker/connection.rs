@@ -8,7 +8,6 @@ use super::http::Asker;
 use super::http::exchange::{self, Exchange};
 use super::lists::{HELLO, IDLE, STALLED};
 use super::requests::Client;
-use super::source::public_source;
 use super::ticket::{Holder, WRITE};
 use crate::core::chunk::Chunk;
 use crate::core::id::ConnId;
@@ -24,14 +23,23 @@ use std::net::{IpAddr, SocketAddr};
 
 #[derive(Debug)]
 pub struct Connection {
-    pub source: IpAddr,
-    local: SocketAddr,
+    conn: ConnId,
+    pub ends: Ends,
     opened: Time,
     /// Last time something came, or something that waited left.
     active: Time,
     /// Bytes given to be sent and not told to have left.
     queued: u64,
     pub phase: Phase,
+}
+
+/// Where a connection comes from, and where it came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ends {
+    pub source: IpAddr,
+    pub local: SocketAddr,
+    /// The limits of public addresses count for it.
+    pub limited: bool,
 }
 
 #[derive(Debug)]
@@ -75,8 +83,8 @@ impl From<exchange::Heard> for Verdict {
 }
 
 impl Connection {
-    pub fn new(now: Time, source: IpAddr, local: SocketAddr, phase: Phase) -> Connection {
-        Connection { source, local, opened: now, active: now, queued: 0, phase }
+    pub fn new(now: Time, conn: ConnId, ends: Ends, phase: Phase) -> Connection {
+        Connection { conn, ends, opened: now, active: now, queued: 0, phase }
     }
 
     pub fn is_owed(&self) -> bool {
@@ -91,23 +99,14 @@ impl Connection {
         }
     }
 
-    pub fn got_bytes(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) -> Verdict {
-        self.active = now;
+    pub fn got_bytes(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Verdict {
+        self.active = desk.now;
         let queued = self.queued;
         match &mut self.phase {
             Phase::Closing => Verdict::Go,
-            Phase::Catalogue(conversation) => {
-                conversation.got_bytes(now, conn, bytes, queued, desk.registry, out).into()
-            }
-            Phase::Http(exchange) => exchange.got_bytes(now, conn, bytes, queued, desk, out).into(),
-            Phase::Opening(_) => self.opening(now, conn, bytes, desk, out),
+            Phase::Catalogue(conversation) => conversation.got_bytes(bytes, queued, desk).into(),
+            Phase::Http(exchange) => exchange.got_bytes(bytes, queued, desk).into(),
+            Phase::Opening(_) => self.opening(bytes, desk),
         }
     }
 
@@ -118,19 +117,10 @@ impl Connection {
     }
 
     /// Goes on with what was held back.
-    pub fn go_on(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) -> Verdict {
-        let queued = self.queued;
+    pub fn go_on(&mut self, desk: &mut Desk<'_>) -> Verdict {
         match &mut self.phase {
-            Phase::Catalogue(conversation) => {
-                conversation.go_on(now, conn, queued, desk.registry, out).into()
-            }
-            Phase::Http(exchange) => exchange.go_on(now, conn, queued, desk, out).into(),
+            Phase::Catalogue(conversation) => conversation.go_on(self.queued, desk).into(),
+            Phase::Http(exchange) => exchange.go_on(self.queued, desk).into(),
             Phase::Opening(_) | Phase::Closing => Verdict::Go,
         }
     }
@@ -209,21 +199,14 @@ impl Connection {
     }
 
     /// The first bytes choose the protocol.
-    fn opening(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) -> Verdict {
+    fn opening(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Verdict {
         let Phase::Opening(so_far) = &mut self.phase else { return Verdict::Go };
         // A hello never needs more than this; what follows it may have come along.
         let room = HELLO_BYTES_MAX.saturating_sub(so_far.len()).min(bytes.len());
         let (first, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
         so_far.extend_from_slice(first);
         if !Hello::begins(so_far) {
-            return self.other_protocol(now, conn, rest, desk, out);
+            return self.other_protocol(rest, desk);
         }
         let (hello, len) = match Hello::decode(so_far) {
             Ok(Some(hello)) => hello,
@@ -232,43 +215,43 @@ impl Connection {
         };
         let mut more = so_far.split_off(len.min(so_far.len()));
         more.extend_from_slice(rest);
-        let (status, version, pass) = self.judge(now, &hello, desk);
+        let (status, version, pass) = self.judge(&hello, desk);
         let mut reply = Vec::new();
         HelloReply {
             version,
             status,
             max_frame: CATALOGUE_FRAME_BYTES_MAX,
             generation: desk.registry.names.generation(),
-            time_s: desk.registry.unix_s(now),
+            time_s: desk.unix_s(),
         }
         .encode(&mut reply);
-        out.send(conn, &reply);
+        desk.out.send(self.conn, &reply);
         if status != Status::Ready {
             return Verdict::Refused;
         }
-        let announce = announce_url(self.local, pass.bearer(&hello.token));
+        let announce = announce_url(self.ends.local, pass.bearer(&hello.token));
         let client = Client {
-            conn,
-            ip: self.source,
+            conn: self.conn,
+            ip: self.ends.source,
             owner: pass.owner.or_else(|| hello.node_key.as_ref().map(Owner::of)),
             pass,
             token: hello.token.into(),
             rights: hello.ticket.get(4).copied().unwrap_or_default(),
-            public: public_source(self.source).is_some(),
+            public: self.ends.limited,
             announce,
         };
         let mut conversation = Conversation::new(client, hello.max_frame);
         let queued = self.queued + reply.len() as u64;
-        let heard = conversation.got_bytes(now, conn, &more, queued, desk.registry, out);
+        let heard = conversation.got_bytes(&more, queued, desk);
         self.phase = Phase::Catalogue(Box::new(conversation));
         Verdict::from(heard)
     }
 
-    fn judge(&self, now: Time, hello: &Hello, desk: &mut Desk<'_>) -> (Status, u8, Pass) {
+    fn judge(&self, hello: &Hello, desk: &mut Desk<'_>) -> (Status, u8, Pass) {
         let Some(version) = common_version((VERSION, VERSION), hello.versions) else {
             return (Status::BadVersion, 0, Pass::OPEN);
         };
-        let unix_s = desk.registry.unix_s(now);
+        let unix_s = desk.unix_s();
         let rights = hello.ticket.get(4).copied().unwrap_or_default();
         let scope = if rights & WRITE != 0 { scope::WRITE } else { scope::READ };
         let pass = match desk.registry.access.passes(Some(&hello.token), scope, None, unix_s) {
@@ -280,10 +263,10 @@ impl Connection {
             }
         };
         let owner = pass.owner.unwrap_or_default();
-        let holder = Holder { ip: self.source, nonce: &hello.nonce, owner };
+        let holder = Holder { ip: self.ends.source, nonce: &hello.nonce, owner };
         match desk.tickets.judge(&hello.ticket, holder, unix_s) {
             Some(_) => {
-                desk.tickets.used(&hello.ticket);
+                desk.tickets.used(&hello.ticket, self.ends.source);
                 (Status::Ready, version, pass)
             }
             None => (Status::BadTicket, 0, pass),
@@ -291,14 +274,7 @@ impl Connection {
     }
 
     /// Not a hello: HTTP, or nothing that is spoken here.
-    fn other_protocol(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        rest: &[u8],
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) -> Verdict {
+    fn other_protocol(&mut self, rest: &[u8], desk: &mut Desk<'_>) -> Verdict {
         let Phase::Opening(so_far) = &mut self.phase else { return Verdict::Go };
         match head::begins(so_far) {
             Some(true) => {}
@@ -310,9 +286,9 @@ impl Connection {
         }
         let mut all = std::mem::take(so_far);
         all.extend_from_slice(rest);
-        let asker = Asker { ip: self.source, local: self.local, bearer: None };
-        let mut exchange = Exchange::new(asker, self.opened);
-        let heard = exchange.got_bytes(now, conn, &all, self.queued, desk, out);
+        let asker = Asker { ip: self.ends.source, local: self.ends.local, bearer: None };
+        let mut exchange = Exchange::new(self.conn, asker, self.opened);
+        let heard = exchange.got_bytes(&all, self.queued, desk);
         self.phase = Phase::Http(Box::new(exchange));
         Verdict::from(heard)
     }

@@ -1,15 +1,15 @@
 //! One catalogue connection after its hello: frames to requests, requests to answers, one after the
 //! other, at the pace at which the client takes them.
 
+use super::desk::Desk;
+use super::parts::Parts;
 use super::raw_stream::Stream;
-use super::registry::Registry;
 use super::requests::{self, Client, Reply};
 use super::unsaved::Unsaved;
 use super::watches::Watches;
 use super::work::{NEAR_REQUESTS_BURST, NEAR_REQUESTS_PER_S, REQUEST_BYTES_A_STEP, REQUEST_STEPS};
 use super::work::{REQUESTS_BURST, REQUESTS_PER_S};
 use crate::core::fault::Refusal;
-use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::Answer;
@@ -106,15 +106,7 @@ impl Conversation {
     }
 
     /// Takes what came. `queued` bytes wait to be sent on this connection.
-    pub fn got_bytes(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        queued: u64,
-        registry: &mut Registry,
-        out: &mut Outbox,
-    ) -> Heard {
+    pub fn got_bytes(&mut self, bytes: &[u8], mut queued: u64, desk: &mut Desk<'_>) -> Heard {
         if let Some((_, got)) = &mut self.inside {
             *got += bytes.len() as u64;
         }
@@ -123,36 +115,28 @@ impl Conversation {
                 return Heard::Broken;
             }
             self.held.extend_from_slice(bytes);
-            self.pace(conn, out);
+            self.pace(desk.out);
             return Heard::Fine;
         }
         let mut rest = bytes;
-        let mut queued = queued;
-        let heard = self.requests(now, conn, &mut rest, &mut queued, registry, out);
+        let heard = self.requests(&mut rest, &mut queued, desk);
         self.held.extend_from_slice(rest);
         if heard == Heard::Fine {
-            self.tell(conn, queued, registry, out);
+            self.tell(queued, desk);
         }
-        self.pace(conn, out);
+        self.pace(desk.out);
         heard
     }
 
     /// Room came: sends on, and takes up what was held back.
-    pub fn go_on(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        mut queued: u64,
-        registry: &mut Registry,
-        out: &mut Outbox,
-    ) -> Heard {
-        queued += self.pump(conn, queued, out);
-        queued += self.release(conn, queued, registry, out);
+    pub fn go_on(&mut self, mut queued: u64, desk: &mut Desk<'_>) -> Heard {
+        queued += self.pump(queued, desk.out);
+        queued += self.release(queued, desk);
         let mut heard = Heard::Fine;
         if !self.held.is_empty() && self.is_free(queued) {
             let held = std::mem::take(&mut self.held);
             let mut rest = held.get(self.done..).unwrap_or_default();
-            heard = self.requests(now, conn, &mut rest, &mut queued, registry, out);
+            heard = self.requests(&mut rest, &mut queued, desk);
             self.done = held.len() - rest.len();
             if self.done < held.len() {
                 self.held = held;
@@ -161,9 +145,9 @@ impl Conversation {
             }
         }
         if heard == Heard::Fine {
-            self.tell(conn, queued, registry, out);
+            self.tell(queued, desk);
         }
-        self.pace(conn, out);
+        self.pace(desk.out);
         heard
     }
 
@@ -173,16 +157,15 @@ impl Conversation {
     }
 
     /// Tells the watches what there is to tell, while the client takes it.
-    fn tell(&mut self, conn: ConnId, mut queued: u64, registry: &mut Registry, out: &mut Outbox) {
+    fn tell(&mut self, mut queued: u64, desk: &mut Desk<'_>) {
         while self.may_tell(queued)
-            && registry.work.is_left()
-            && let Some(news) = self.watches.next(self.client.owner, registry)
+            && desk.registry.work.is_left()
+            && let Some(news) = self.watches.next(self.client.owner, desk.registry)
         {
+            let kind = kind::ANSWER | kind::WATCH;
             queued += match news.payload {
-                Ok(payload) => {
-                    self.payload(conn, kind::ANSWER | kind::WATCH, news.stream, &payload, out)
-                }
-                Err(refusal) => self.refuse(conn, news.stream, refusal, out),
+                Ok(payload) => self.payload(kind, news.stream, &payload, desk.out),
+                Err(refusal) => self.answer(news.stream, &refusal.into(), desk.out),
             };
         }
     }
@@ -192,36 +175,28 @@ impl Conversation {
     }
 
     /// Reads from the client only while nothing of it is held back.
-    fn pace(&mut self, conn: ConnId, out: &mut Outbox) {
+    fn pace(&mut self, out: &mut Outbox) {
         let read = self.held.is_empty();
         if read != self.is_read {
             self.is_read = read;
-            out.reading(conn, read);
+            out.reading(self.client.conn, read);
         }
     }
 
     /// Executes requests from the front of `rest` as long as answers may be made.
-    fn requests(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        rest: &mut &[u8],
-        queued: &mut u64,
-        registry: &mut Registry,
-        out: &mut Outbox,
-    ) -> Heard {
-        while self.is_free(*queued) && registry.work.is_left() && !rest.is_empty() {
+    fn requests(&mut self, rest: &mut &[u8], queued: &mut u64, desk: &mut Desk<'_>) -> Heard {
+        while self.is_free(*queued) && desk.registry.work.is_left() && !rest.is_empty() {
             let message = match self.reader.next(rest) {
                 Ok(message) => message,
                 Err(refusal) => {
-                    self.answer(conn, 0, &refusal.into(), out);
+                    self.answer(0, &refusal.into(), desk.out);
                     *rest = &[];
                     return Heard::Broken;
                 }
             };
             let Some(message) = message else {
                 self.inside = match self.reader.is_inside() {
-                    true => self.inside.or(Some((now, 0))),
+                    true => self.inside.or(Some((desk.now, 0))),
                     false => None,
                 };
                 break;
@@ -229,23 +204,17 @@ impl Conversation {
             self.inside = None;
             self.credit -= 1;
             let steps = message.payload.len() as u64 / REQUEST_BYTES_A_STEP + REQUEST_STEPS;
-            registry.work.spend(steps);
-            if let Some(reply) = self.request(now, conn, &message, registry, out) {
-                *queued += self.in_order(conn, message.stream, reply, *queued, out);
+            desk.registry.work.spend(steps);
+            if let Some(reply) = self.request(&message, desk) {
+                *queued += self.in_order(message.stream, reply, *queued, desk.out);
             }
         }
         Heard::Fine
     }
 
     /// Executes one request: its reply, and up to where changes must be kept before it is given.
-    fn request(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        message: &Message,
-        registry: &mut Registry,
-        out: &mut Outbox,
-    ) -> Option<(u64, Reply)> {
+    fn request(&mut self, message: &Message, desk: &mut Desk<'_>) -> Option<(u64, Reply)> {
+        let registry = &mut *desk.registry;
         let refused = |refusal: Refusal| Some((0, Reply::Answer(refusal.into())));
         match Request::decode(message) {
             Ok(request) if !self.client.may(&request) => refused(requests::NOT_FOR_READING),
@@ -265,8 +234,8 @@ impl Conversation {
             }
             Ok(request) => {
                 let writes = requests::writes(&request);
-                let reply = requests::execute(registry, now, &self.client, request, out);
-                Some((registry.unsaved_mark(writes, conn).unwrap_or(0), reply))
+                let reply = requests::execute(registry, desk.now, &self.client, request, desk.out);
+                Some((registry.unsaved_mark(writes, self.client.conn).unwrap_or(0), reply))
             }
             Err(refusal) => refused(refusal),
         }
@@ -275,82 +244,57 @@ impl Conversation {
     /// Replies at once, unless what the reply says is not kept yet or others wait for that.
     fn in_order(
         &mut self,
-        conn: ConnId,
         number: u16,
         (mark, reply): (u64, Reply),
         queued: u64,
         out: &mut Outbox,
     ) -> u64 {
         if mark == 0 && self.unsaved.is_empty() {
-            return self.reply(conn, number, reply, queued, out);
+            return self.reply(number, reply, queued, out);
         }
         self.unsaved.push(number, mark, reply);
         0
     }
 
     /// Sends the answers whose changes are kept; a refusal where they could not be.
-    fn release(
-        &mut self,
-        conn: ConnId,
-        queued: u64,
-        registry: &mut Registry,
-        out: &mut Outbox,
-    ) -> u64 {
-        self.unsaved.settle(conn, &mut registry.keeping);
+    fn release(&mut self, queued: u64, desk: &mut Desk<'_>) -> u64 {
+        self.unsaved.settle(self.client.conn, &mut desk.registry.keeping);
         let mut sent = 0;
         while self.stream.is_none()
             && queued + sent < QUEUE_BYTES
             && let Some((number, reply)) = self.unsaved.next()
         {
-            sent += self.reply(conn, number, reply, queued + sent, out);
+            sent += self.reply(number, reply, queued + sent, desk.out);
         }
         sent
     }
 
     /// Sends an answer that is written already; the bytes of its frames.
-    fn payload(
-        &mut self,
-        conn: ConnId,
-        kind: u8,
-        stream: u16,
-        payload: &[u8],
-        out: &mut Outbox,
-    ) -> u64 {
+    fn payload(&mut self, kind: u8, stream: u16, payload: &[u8], out: &mut Outbox) -> u64 {
         self.answer.clear();
         write_message((kind, 0, stream), payload, self.frame_max, &mut self.answer);
-        self.send_answer(conn, out)
+        self.send_answer(out)
     }
 
-    fn refuse(&mut self, conn: ConnId, stream: u16, refusal: Refusal, out: &mut Outbox) -> u64 {
-        self.answer(conn, stream, &refusal.into(), out)
-    }
-
-    fn reply(
-        &mut self,
-        conn: ConnId,
-        stream: u16,
-        reply: Reply,
-        queued: u64,
-        out: &mut Outbox,
-    ) -> u64 {
+    fn reply(&mut self, stream: u16, reply: Reply, queued: u64, out: &mut Outbox) -> u64 {
         match reply {
-            Reply::Answer(answer) => self.answer(conn, stream, &answer, out),
-            Reply::Payload(kind, payload) => self.payload(conn, kind, stream, &payload, out),
+            Reply::Answer(answer) => self.answer(stream, &answer, out),
+            Reply::Payload(kind, payload) => self.payload(kind, stream, &payload, out),
             Reply::Stream { parts, skip } => {
-                self.stream = Some(Stream::new(stream, parts, skip));
-                self.pump(conn, queued, out)
+                self.stream = Some(Stream::new(stream, Parts::new(parts, skip)));
+                self.pump(queued, out)
             }
         }
     }
 
-    fn answer(&mut self, conn: ConnId, stream: u16, answer: &Answer, out: &mut Outbox) -> u64 {
+    fn answer(&mut self, stream: u16, answer: &Answer, out: &mut Outbox) -> u64 {
         self.answer.clear();
         answer.encode(stream, self.frame_max, &mut self.answer);
-        self.send_answer(conn, out)
+        self.send_answer(out)
     }
 
-    fn send_answer(&mut self, conn: ConnId, out: &mut Outbox) -> u64 {
-        out.send(conn, &self.answer);
+    fn send_answer(&mut self, out: &mut Outbox) -> u64 {
+        out.send(self.client.conn, &self.answer);
         let bytes = self.answer.len() as u64;
         if self.answer.capacity() > 4096 {
             self.answer = Vec::new();
@@ -359,7 +303,7 @@ impl Conversation {
     }
 
     /// Sends frames of the stream while there is room; how many bytes.
-    fn pump(&mut self, conn: ConnId, queued: u64, out: &mut Outbox) -> u64 {
+    fn pump(&mut self, queued: u64, out: &mut Outbox) -> u64 {
         let most = (self.frame_max.saturating_sub(4) as usize).clamp(1, RAW_FRAME_BYTES);
         let mut sent = 0;
         while let Some(stream) = &mut self.stream
@@ -367,7 +311,7 @@ impl Conversation {
         {
             self.answer.clear();
             let last = stream.frame(most, &mut self.answer);
-            out.send(conn, &self.answer);
+            out.send(self.client.conn, &self.answer);
             sent += self.answer.len() as u64;
             if last {
                 self.stream = None;

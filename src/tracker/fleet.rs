@@ -2,6 +2,7 @@
 //! node however many identities it announces under. Bounded; for people to look at, nothing is
 //! decided by it.
 
+use super::record::Progress;
 use super::swarm::PeerKey;
 use crate::core::id::InfoHash;
 use crate::core::time::{Span, Time};
@@ -35,8 +36,10 @@ pub struct Node {
     pub slots: Option<SlotWord>,
     /// Bytes a second, from two announces and smoothed over the last few.
     pub rate: u64,
-    /// When it was heard last.
+    /// When it was heard last, or that it is remembered.
     pub heard: Time,
+    /// Seconds it was silent then, as long as all that is known of it is what an earlier run kept.
+    silent_s: Option<u64>,
     /// The announce from which the next rate is reckoned.
     from: (Time, u64),
 }
@@ -45,7 +48,7 @@ impl Node {
     fn new(now: Time, said: Said) -> Node {
         let Said { left, downloaded, uploaded, slots } = said;
         let from = (now, downloaded);
-        Node { left, downloaded, uploaded, slots, rate: 0, heard: now, from }
+        Node { left, downloaded, uploaded, slots, rate: 0, heard: now, silent_s: None, from }
     }
 
     /// A node that has it all and says no more of it, for as long as it is there.
@@ -55,8 +58,8 @@ impl Node {
 
     fn says(&mut self, now: Time, said: Said) {
         let passed = now.since(self.from.0);
-        if said.downloaded < self.from.1 {
-            // It started anew.
+        if said.downloaded < self.from.1 || self.is_last_known() {
+            // It started anew, or we did.
             (self.rate, self.from) = (0, (now, said.downloaded));
         } else if passed >= MOMENT {
             let bytes = u128::from(said.downloaded - self.from.1);
@@ -77,7 +80,17 @@ impl Node {
         (self.left, self.downloaded, self.uploaded) = (said.left, said.downloaded, said.uploaded);
         // An announce without the word takes nothing back: it may be of an older identity.
         self.slots = said.slots.or(self.slots);
-        self.heard = now;
+        (self.heard, self.silent_s) = (now, None);
+    }
+
+    /// Whether nothing was heard of it since the tracker started.
+    pub fn is_last_known(&self) -> bool {
+        self.silent_s.is_some()
+    }
+
+    /// Seconds since it was heard.
+    pub fn silent_s(&self, now: Time) -> u64 {
+        now.since(self.heard).as_secs() + self.silent_s.unwrap_or(0)
     }
 
     pub fn is_complete(&self) -> bool {
@@ -118,6 +131,11 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// The lengths of its tables.
+    pub fn tables(&self) -> [(&'static str, usize); 2] {
+        [("fleet_contents", self.contents.len()), ("fleet_nodes", self.nodes)]
+    }
+
     /// Nodes remembered.
     pub fn len(&self) -> usize {
         self.nodes
@@ -134,6 +152,28 @@ impl Fleet {
         } else if self.nodes < FLEET_NODES_MAX {
             self.nodes += 1;
             self.contents.entry(content).or_default().insert(who, Node::new(now, said));
+        }
+    }
+
+    /// A node as an earlier run knew it, last heard `silent_s` seconds ago.
+    pub fn remembers(
+        &mut self,
+        now: Time,
+        content: InfoHash,
+        who: PeerKey,
+        progress: Progress,
+        silent_s: u64,
+    ) {
+        let Progress { uploaded, downloaded, left } = progress;
+        let slots = None;
+        if self.nodes < FLEET_NODES_MAX {
+            let nodes = self.contents.entry(content).or_default();
+            // The other identity of a content may have told of it already.
+            nodes.entry(who).or_insert_with(|| {
+                self.nodes += 1;
+                let node = Node::new(now, Said { left, downloaded, uploaded, slots });
+                Node { silent_s: Some(silent_s), ..node }
+            });
         }
     }
 
@@ -248,6 +288,23 @@ mod tests {
         assert_eq!(fleet.busy().collect::<Vec<_>>(), [CONTENT]);
         fleet.forget(CONTENT);
         assert!(fleet.is_empty() && fleet.busy().next().is_none());
+    }
+
+    #[test]
+    fn what_an_earlier_run_knew_counts_until_the_node_is_heard() {
+        let mut fleet = Fleet::default();
+        let progress = Progress { uploaded: 3, downloaded: 40, left: 60 };
+        fleet.remembers(at(0), CONTENT, key(1), progress, 90);
+        fleet.remembers(at(0), CONTENT, key(1), Progress { left: 70, ..progress }, 95);
+        let known = node(&fleet);
+        assert_eq!((known.left, known.rate, known.silent_s(at(10))), (60, 0, 100));
+        assert!(known.is_last_known() && fleet.len() == 1);
+        fleet.heard(at(11), CONTENT, key(1), said(50, 50));
+        let heard = node(&fleet);
+        assert_eq!((heard.is_last_known(), heard.silent_s(at(13))), (false, 2));
+        assert_eq!(heard.rate, 0, "what came while the tracker was away says nothing of a rate");
+        fleet.heard(at(21), CONTENT, key(1), said(40, 60));
+        assert_eq!(node(&fleet).rate, 1);
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! What the tracker keeps between runs: which changes wait to be written, which are being written,
 //! and what of it failed. Memory is the truth; the database follows it.
 
+mod figures;
+mod outcome;
+pub use outcome::Turn;
+
 use super::clock::Clock;
 use super::keeping_rows as rows;
-use super::names::{Changed, Names, Place};
+use super::names::{Before, Changed, Names, Place};
 use super::swarms::Swarms;
 use super::unwritten::{Dirty, Unwritten, add, not_saving};
 use crate::core::fault::Refusal;
 use crate::core::id::{ConnId, InfoHash, Ticket};
 use crate::core::io::Outbox;
-use crate::core::mark::mark;
+use crate::core::limits::FINISHED_UNWRITTEN_MAX;
 use crate::core::report::StoreRow;
-use crate::core::store::{Change, Commit, StoreDone, StoreError, StoreOp, SwarmPart};
+use crate::core::store::{Change, StoreError, StoreOp, SwarmPart};
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::code;
 use std::collections::{BTreeMap, VecDeque};
@@ -58,6 +62,16 @@ struct Trouble {
     retry_at: Time,
 }
 
+/// Whether there is a database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Phase {
+    #[default]
+    Absent,
+    /// What it held is being read: what changes meanwhile is noted, and not written yet.
+    Loading,
+    On,
+}
+
 /// How far the end of a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Closing {
@@ -72,8 +86,7 @@ enum Closing {
 
 #[derive(Debug, Default)]
 pub struct Keeping {
-    /// There is a database, and what it held is loaded.
-    on: bool,
+    phase: Phase,
     /// Somebody waits for these.
     urgent: Dirty,
     soft: Dirty,
@@ -90,31 +103,40 @@ pub struct Keeping {
     liveness_at: Time,
     trouble: Option<Trouble>,
     closing: Closing,
-    /// Published, and refused afterwards.
-    refused: Vec<Place>,
+    /// Asked for, and refused afterwards: what was there before.
+    undone: Vec<(Place, Before)>,
     waiting: Vec<ConnId>,
     row: StoreRow,
     commit: u64,
 }
 
 impl Keeping {
+    /// What an earlier run left is being read.
+    pub fn load(&mut self) {
+        self.phase = Phase::Loading;
+    }
+
+    pub fn is_loading(&self) -> bool {
+        self.phase == Phase::Loading
+    }
+
     /// From now on everything is kept.
     pub fn start(&mut self, now: Time) {
-        self.on = true;
+        self.phase = Phase::On;
         self.soft_at = now + SOFT_EVERY;
         self.liveness_at = now + LIVENESS_EVERY;
     }
 
     pub fn is_on(&self) -> bool {
-        self.on
+        self.phase == Phase::On
     }
 
     /// Entries that changed; `urgent` if somebody waits for them to be kept.
     pub fn note(&mut self, changed: Vec<Changed>, urgent: bool) {
-        if !self.on {
+        if self.phase == Phase::Absent {
             return;
         }
-        for Changed { place: (name, number), metainfo, new } in changed {
+        for Changed { place: (name, number), metainfo, before } in changed {
             self.changes += u64::from(urgent);
             let soft = self.soft.remove(&number).is_some_and(|soft| soft.metainfo);
             let dirty = if urgent || self.urgent.contains_key(&number) {
@@ -122,12 +144,17 @@ impl Keeping {
             } else {
                 &mut self.soft
             };
-            add(dirty, number, Unwritten { name, metainfo: metainfo || soft, new: new && urgent });
+            let before = if urgent { before } else { Before::Unasked };
+            add(dirty, number, Unwritten { name, metainfo: metainfo || soft, before });
         }
     }
 
+    /// How many downloads of a swarm were finished; 0 = the swarm is forgotten. What is left out
+    /// when very much waits is not lost: its swarm is written with its count, and rows of swarms
+    /// that are not there are dropped by the next run.
     pub fn finished(&mut self, hash: InfoHash, downloads: u32) {
-        if self.on {
+        let room = self.finished.len() < FINISHED_UNWRITTEN_MAX;
+        if self.phase != Phase::Absent && (room || self.finished.contains_key(&hash)) {
             self.finished.insert(hash, downloads);
         }
     }
@@ -168,20 +195,18 @@ impl Keeping {
         Some(Refusal { code: code::BUSY, what: not_saving(&trouble.error) })
     }
 
-    /// Entries that were taken and could not be kept: nobody shall see them any longer.
-    pub fn take_refused(&mut self) -> Vec<Place> {
-        std::mem::take(&mut self.refused)
+    /// Changes that could not be kept, with what was there before: first what came, then what
+    /// went, the newest first.
+    pub fn take_undone(&mut self) -> Vec<(Place, Before)> {
+        let mut undone = std::mem::take(&mut self.undone);
+        let age = |before: &Before| before.generation().map(std::cmp::Reverse);
+        undone.sort_by_key(|(_, before)| age(before));
+        undone
     }
 
     /// Connections whose answers may be due.
     pub fn take_waiting(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.waiting)
-    }
-
-    pub fn row(&self) -> Option<StoreRow> {
-        let unsaved = self.urgent.len() + self.soft.len() + self.finished.len();
-        let trouble = self.trouble.as_ref().map(|trouble| not_saving(&trouble.error));
-        self.on.then_some(StoreRow { unsaved: unsaved as u64, trouble, ..self.row })
     }
 
     /// When there is something to be written that nobody waits for.
@@ -194,14 +219,14 @@ impl Keeping {
         }
         let soft = !self.is_clean() && self.asked.is_empty();
         let peers = self.swarms && self.asked_peers.is_none();
-        let at = |due: bool, at: Time| if due && self.on { at } else { Time::NEVER };
+        let at = |due: bool, at: Time| if due && self.is_on() { at } else { Time::NEVER };
         at(soft, self.soft_at).min(at(peers, self.liveness_at))
     }
 
     /// Asks for what is due to be written.
     pub fn ask(&mut self, now: Time, world: &mut Kept<'_>, out: &mut Outbox) {
         self.swarms = world.swarms.changes() > 0;
-        if !self.on || self.closing != Closing::No {
+        if !self.is_on() || self.closing != Closing::No {
             return self.ask_last(world, out);
         }
         if let Some(trouble) = &mut self.trouble {
@@ -294,84 +319,11 @@ impl Keeping {
     /// After [`Keeping::close`]: whether everything is written; `None` while it is not known.
     pub fn closed(&self) -> Option<bool> {
         match self.closing {
-            _ if !self.on => Some(true),
+            _ if !self.is_on() => Some(true),
             Closing::Failed => Some(false),
             Closing::LastWord if self.asked.is_empty() => Some(true),
             _ => None,
         }
-    }
-
-    /// An answer of the database; a line when the trouble began or ended.
-    pub fn got(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        done: StoreDone,
-        swarms: &mut Swarms,
-    ) -> Option<Turn> {
-        let StoreDone::Written { result, commit } = done else { return None };
-        self.count(commit);
-        let peers = self.asked_peers.take_if(|asked| asked.ticket == ticket);
-        let of_peers = peers.is_some();
-        for hash in peers.into_iter().flat_map(|asked| asked.hashes) {
-            if result.is_err() {
-                swarms.unwritten(hash);
-            }
-        }
-        let at = self.asked.iter().position(|asked| asked.ticket == ticket);
-        if let Some(asked) = at.and_then(|at| self.asked.remove(at)) {
-            self.settle(asked, result.is_ok());
-        }
-        match result {
-            // A database that takes peers may still lack what was asked before them.
-            Ok(()) if of_peers => None,
-            Ok(()) => self.trouble.take().map(|_| Turn::Saving),
-            Err(error) => {
-                mark!("C17");
-                if self.closing != Closing::No {
-                    self.closing = Closing::Failed;
-                }
-                let known = self.trouble.is_some();
-                let retry_at = self.trouble.as_ref().map_or(now + RETRY, |known| known.retry_at);
-                let line = not_saving(&error);
-                self.trouble = Some(Trouble { error, retry_at });
-                (!known).then_some(Turn::NotSaving(line))
-            }
-        }
-    }
-
-    /// What could not be written is to be written once more, and whoever waits for it is told.
-    fn settle(&mut self, asked: Asked, written: bool) {
-        if written {
-            mark!("C18");
-            self.kept = self.kept.max(asked.mark);
-            return;
-        }
-        self.lost = self.lost.max(asked.mark);
-        for (number, mut row) in asked.names {
-            let later = self.asked.iter().any(|later| later.names.contains_key(&number));
-            if std::mem::take(&mut row.new) && !later && !self.urgent.contains_key(&number) {
-                // Its publisher hears that it is not published: so it shall not be.
-                self.refused.push((row.name, number));
-                self.soft.remove(&number);
-                continue;
-            }
-            row.metainfo |= self.soft.remove(&number).is_some_and(|soft| soft.metainfo);
-            add(&mut self.urgent, number, row);
-        }
-        for (hash, downloads) in asked.finished {
-            self.finished.entry(hash).or_insert(downloads);
-        }
-    }
-
-    fn count(&mut self, commit: Commit) {
-        if commit.number <= self.commit {
-            return;
-        }
-        self.commit = commit.number;
-        self.row.commits += 1;
-        self.row.last = commit.took;
-        self.row.longest = self.row.longest.max(commit.took);
     }
 }
 
@@ -380,13 +332,6 @@ pub struct Kept<'a> {
     pub clock: Clock,
     pub names: &'a Names,
     pub swarms: &'a mut Swarms,
-}
-
-/// A turn for the worse or the better.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Turn {
-    NotSaving(&'static str),
-    Saving,
 }
 
 const NOT_SAVED: Refusal = Refusal { code: code::BUSY, what: "not saved" };

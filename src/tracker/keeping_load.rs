@@ -1,4 +1,4 @@
-//! What an earlier run left is read before anybody is served: names, counts, then peers, page by
+//! What an earlier run left is read before anybody is served: names, peers, then counts, page by
 //! page.
 
 use super::keeping_rows as rows;
@@ -8,7 +8,7 @@ use crate::core::id::{InfoHash, Ticket};
 use crate::core::io::Outbox;
 use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, foreign};
-use crate::core::store::{StoreDone, StoreError, StoreOp};
+use crate::core::store::{NameRow, StoreDone, StoreError, StoreOp, SwarmPart};
 use crate::core::time::{Span, Time};
 
 /// Bytes and rows of one page.
@@ -63,18 +63,12 @@ impl Loading {
             }
             StoreDone::Opened(Err(error)) => return cannot_open(plan, &error, out),
             StoreDone::Names(page) => page.map(|page| self.got_names(now, plan, page, registry)),
-            StoreDone::Finished(page) => page.map(|page| got_finished(&page, registry)),
-            StoreDone::Swarms(Ok(page)) if page.is_empty() => {
+            StoreDone::Swarms(page) => page.map(|page| self.got_swarms(now, &page, registry)),
+            StoreDone::Finished(Ok(page)) if page.is_empty() => {
                 out.tell(self.all(plan));
                 return Loaded::All;
             }
-            StoreDone::Swarms(page) => page.map(|page| {
-                let last = page.last().map(|part| (part.hash, part.part));
-                for part in &page {
-                    self.peers += registry.restore_peers(now, part) as u64;
-                }
-                StoreOp::Swarms { after: last, bytes_max: PAGE_BYTES }
-            }),
+            StoreDone::Finished(page) => page.map(|page| got_finished(&page, registry)),
             _ => Err(StoreError::Damaged),
         };
         match next {
@@ -99,11 +93,11 @@ impl Loading {
         &mut self,
         now: Time,
         plan: &TrackerPlan,
-        page: Vec<crate::core::store::NameRow>,
+        page: Vec<NameRow>,
         registry: &mut Registry,
     ) -> StoreOp {
         let Some(after) = page.last().map(|row| row.number) else {
-            return StoreOp::Finished { after: None, rows_max: PAGE_ROWS };
+            return StoreOp::Swarms { after: None, bytes_max: PAGE_BYTES };
         };
         let keep = Span::secs(plan.keep_names_s);
         for row in page {
@@ -112,6 +106,16 @@ impl Loading {
             self.names += u64::from(registry.restore_name(number, record));
         }
         StoreOp::Names { after, bytes_max: PAGE_BYTES }
+    }
+
+    fn got_swarms(&mut self, now: Time, page: &[SwarmPart], registry: &mut Registry) -> StoreOp {
+        let Some(last) = page.last() else {
+            return StoreOp::Finished { after: None, rows_max: PAGE_ROWS };
+        };
+        for part in page {
+            self.peers += registry.restore_peers(now, part) as u64;
+        }
+        StoreOp::Swarms { after: Some((last.hash, last.part)), bytes_max: PAGE_BYTES }
     }
 
     fn all(&self, plan: &TrackerPlan) -> Event {
@@ -127,10 +131,8 @@ fn got_finished(page: &[(InfoHash, u32)], registry: &mut Registry) -> StoreOp {
     for (hash, downloads) in page {
         registry.swarms.remember_completed(*hash, *downloads);
     }
-    match page.last() {
-        None => StoreOp::Swarms { after: None, bytes_max: PAGE_BYTES },
-        Some((last, _)) => StoreOp::Finished { after: Some(*last), rows_max: PAGE_ROWS },
-    }
+    let after = page.last().map(|(hash, _)| *hash);
+    StoreOp::Finished { after, rows_max: PAGE_ROWS }
 }
 
 fn shown(plan: &TrackerPlan) -> String {

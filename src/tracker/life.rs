@@ -3,6 +3,7 @@
 use super::datagrams::Datagrams;
 use super::keeping::Turn;
 use super::keeping_load::{Loaded, Loading};
+use super::lists::Lists;
 use super::{Tracker, key_file, tell};
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
@@ -86,7 +87,9 @@ impl Tracker {
             match loading.got(now, &self.plan, done, &mut self.registry, out) {
                 Loaded::More => return,
                 Loaded::All => self.registry.start_keeping(now),
-                Loaded::Nothing => {}
+                Loaded::Nothing => {
+                    self.registry.cannot_save(now, "not saving: the database cannot be used");
+                }
                 Loaded::Fatal(ending) => return out.end(ending),
             }
             self.loading = None;
@@ -97,8 +100,7 @@ impl Tracker {
         if let Some(event) = turn.map(tell::saving) {
             out.tell(event);
         }
-        let (lists, mut desk) = self.lists();
-        lists.stored(now, &mut desk, out);
+        self.lists(now, out, Lists::stored);
     }
 
     pub(super) fn asked(&mut self, command: Command, out: &mut Outbox) {

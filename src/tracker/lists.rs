@@ -1,10 +1,11 @@
 //! The TCP side: who is connected, for how long, who has the turn, and who had to go. Answers are
 //! produced only while little waits to be sent, so that a slow reader costs little.
 
-use super::connection::{Connection, Phase, Verdict};
+use super::admission::Bounds;
+use super::connection::{Connection, Ends, Phase, Verdict};
 use super::desk::Desk;
 use super::registry::Registry;
-use super::source::public_source;
+use super::source::Source;
 use super::turns::Turns;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
@@ -14,9 +15,11 @@ use crate::core::time::{Span, Time};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-/// Connections in all, those promised to ticket holders included. The system may let us have fewer
-/// descriptors; then the loop takes no more than it can.
-pub const CONNECTIONS_MAX: usize = DESCRIPTORS_MAX as usize - 512;
+/// Descriptors that are no connection: files of the database, sockets, and some to spare.
+pub const DESCRIPTORS_KEPT: u64 = 512;
+/// Connections in all, those promised to ticket holders included, where the system lets us have all
+/// descriptors that we ask for.
+pub const CONNECTIONS_MAX: usize = (DESCRIPTORS_MAX - DESCRIPTORS_KEPT) as usize;
 /// Connections of one public address (or IPv6 /64).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
 /// Connections of one private address; loopback has no limit of its own.
@@ -30,11 +33,31 @@ pub const STALLED: Span = Span::secs(10);
 /// Bytes held back for all HTTP connections together: pipelined requests that wait for their turn.
 pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-#[derive(Debug, Default)]
+/// Connections there may be when the system lets a process have `descriptors`.
+pub fn connections_max(descriptors: u64) -> usize {
+    let kept = DESCRIPTORS_KEPT.min((descriptors / 2).max(32));
+    let most = usize::try_from(descriptors.saturating_sub(kept)).unwrap_or(usize::MAX);
+    most.clamp(1, CONNECTIONS_MAX)
+}
+
+/// Whose connections are counted together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Origin {
+    /// One public address (or IPv6 /64), or on a public tracker any but loopback.
+    Limited(Source),
+    /// One private address.
+    Near(IpAddr),
+}
+
+#[derive(Debug)]
 pub struct Lists {
+    /// Limits per address count for private addresses too.
+    public: bool,
+    /// Connections in all.
+    most: usize,
     conns: BTreeMap<ConnId, Connection>,
-    /// Connections that are not closing, per address whose connections are limited.
-    of_address: BTreeMap<IpAddr, usize>,
+    /// Connections that are not closing, per origin whose connections are limited.
+    of_origin: BTreeMap<Origin, usize>,
     turns: Turns,
     /// Bytes held back for HTTP connections.
     held: usize,
@@ -45,12 +68,35 @@ pub struct Lists {
 }
 
 impl Lists {
+    pub fn new(bounds: &Bounds) -> Lists {
+        Lists {
+            public: bounds.public,
+            most: bounds.connections,
+            conns: BTreeMap::new(),
+            of_origin: BTreeMap::new(),
+            turns: Turns::default(),
+            held: 0,
+            taken: 0,
+            dropped: 0,
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.conns.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.conns.is_empty()
+    }
+
+    /// The lengths of its tables.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let own = [
+            ("connections", self.conns.len()),
+            ("connection_origins", self.of_origin.len()),
+            ("held_bytes", self.held),
+        ];
+        own.into_iter().chain(self.turns.tables())
     }
 
     /// How many connections broke the protocol since last asked.
@@ -78,6 +124,9 @@ impl Lists {
         out: &mut Outbox,
     ) {
         let source = remote.ip().to_canonical();
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        let limited = Source::limited(source, self.public).is_some();
+        let ends = Ends { source, local, limited };
         let phase = match self.admits(source) {
             true => {
                 self.opened(source);
@@ -89,22 +138,31 @@ impl Lists {
                 Phase::Closing
             }
         };
-        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        self.conns.insert(conn, Connection::new(now, source, local, phase));
+        self.conns.insert(conn, Connection::new(now, conn, ends, phase));
+    }
+
+    /// Whose connections are counted together with those of an address, and how many there may be;
+    /// `None` for loopback, which has no limit of its own.
+    fn limited(&self, ip: IpAddr) -> Option<(Origin, usize)> {
+        match Source::limited(ip, self.public) {
+            Some(source) => Some((Origin::Limited(source), ADDRESS_CONNECTIONS_MAX)),
+            None if ip.is_loopback() => None,
+            None => Some((Origin::Near(ip), NEAR_CONNECTIONS_MAX)),
+        }
     }
 
     fn admits(&self, source: IpAddr) -> bool {
         // One that is closing has its descriptor still.
-        self.conns.len() < CONNECTIONS_MAX
-            && limited(source).is_none_or(|(address, most)| {
-                self.of_address.get(&address).is_none_or(|same| *same < most)
+        self.conns.len() < self.most
+            && self.limited(source).is_none_or(|(origin, most)| {
+                self.of_origin.get(&origin).is_none_or(|same| *same < most)
             })
     }
 
     fn opened(&mut self, source: IpAddr) {
         self.taken += 1;
-        if let Some((address, _)) = limited(source) {
-            *self.of_address.entry(address).or_default() += 1;
+        if let Some((origin, _)) = self.limited(source) {
+            *self.of_origin.entry(origin).or_default() += 1;
         }
     }
 
@@ -120,48 +178,33 @@ impl Lists {
             Phase::Http(exchange) => self.held = self.held.saturating_sub(exchange.held()),
             Phase::Opening(_) | Phase::Catalogue(_) => {}
         }
-        if let Some((address, _)) = limited(connection.source)
-            && let Some(count) = self.of_address.get_mut(&address)
+        let source = connection.ends.source;
+        if let Some((origin, _)) = self.limited(source)
+            && let Some(count) = self.of_origin.get_mut(&origin)
         {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.of_address.remove(&address);
+                self.of_origin.remove(&origin);
             }
         }
     }
 
-    pub fn got_bytes(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) {
-        self.with(conn, desk, out, |connection, desk, out| {
-            connection.got_bytes(now, conn, bytes, desk, out)
-        });
+    pub fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], desk: &mut Desk<'_>) {
+        self.with(conn, desk, |connection, desk| connection.got_bytes(bytes, desk));
     }
 
     /// Bytes left the queue: time to go on with what was held back.
-    pub fn sent(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: u64,
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) {
-        self.with(conn, desk, out, |connection, desk, out| {
-            connection.sent(now, bytes);
-            connection.go_on(now, conn, desk, out)
+    pub fn sent(&mut self, conn: ConnId, bytes: u64, desk: &mut Desk<'_>) {
+        self.with(conn, desk, |connection, desk| {
+            connection.sent(desk.now, bytes);
+            connection.go_on(desk)
         });
     }
 
     /// Changes were kept, or could not be: time for the answers that say so.
-    pub fn stored(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+    pub fn stored(&mut self, desk: &mut Desk<'_>) {
         for conn in desk.registry.keeping.take_waiting() {
-            self.go_on(now, conn, desk, out);
+            self.go_on(conn, desk);
         }
     }
 
@@ -174,16 +217,16 @@ impl Lists {
 
     /// The regular work of a second: connections that are too slow end, others get their share of
     /// requests.
-    pub fn tick(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+    pub fn tick(&mut self, desk: &mut Desk<'_>) {
+        let (now, unix_s) = (desk.now, desk.unix_s());
         let ids: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in ids {
             let Some(connection) = self.conns.get_mut(&conn) else { continue };
-            let unix_s = desk.registry.unix_s(now);
             if connection.is_over(now) || !connection.is_welcome(&desk.registry.access, unix_s) {
-                out.close(conn);
+                desk.out.close(conn);
                 self.over(conn, desk.registry);
             } else if connection.refill() {
-                self.go_on(now, conn, desk, out);
+                self.go_on(conn, desk);
             }
         }
     }
@@ -199,7 +242,7 @@ impl Lists {
     }
 
     /// A new turn: what waited for it goes on, each in its turn.
-    pub fn work(&mut self, now: Time, desk: &mut Desk<'_>, out: &mut Outbox) {
+    pub fn work(&mut self, desk: &mut Desk<'_>) {
         desk.registry.work.refill();
         let generation = self.turns.generation;
         let conns = &self.conns;
@@ -208,27 +251,26 @@ impl Lists {
             if !desk.registry.work.is_left() {
                 return self.turns.go_on_with(conn);
             }
-            self.go_on(now, conn, desk, out);
+            self.go_on(conn, desk);
         }
     }
 
-    fn go_on(&mut self, now: Time, conn: ConnId, desk: &mut Desk<'_>, out: &mut Outbox) {
-        self.with(conn, desk, out, |connection, desk, out| connection.go_on(now, conn, desk, out));
+    fn go_on(&mut self, conn: ConnId, desk: &mut Desk<'_>) {
+        self.with(conn, desk, Connection::go_on);
     }
 
     /// Does something with a connection, keeps the books and does what it comes to.
-    fn with<'a>(
+    fn with(
         &mut self,
         conn: ConnId,
-        desk: &mut Desk<'a>,
-        out: &mut Outbox,
-        work: impl FnOnce(&mut Connection, &mut Desk<'a>, &mut Outbox) -> Verdict,
+        desk: &mut Desk<'_>,
+        work: impl FnOnce(&mut Connection, &mut Desk<'_>) -> Verdict,
     ) {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         let held = connection.held_back();
-        let before = out.effects.len();
-        let mut verdict = work(connection, desk, out);
-        connection.count_sent(out, before);
+        let before = desk.out.effects.len();
+        let mut verdict = work(connection, desk);
+        connection.count_sent(desk.out, before);
         self.turns.note(conn, connection.has_work(self.turns.generation));
         self.turns.note_watching(conn, connection.watch_bytes() > 0);
         let holds = connection.held_back();
@@ -242,18 +284,9 @@ impl Lists {
             Verdict::Drop | Verdict::Refused => self.dropped += 1,
         }
         match verdict {
-            Verdict::Drop => out.close(conn),
-            _ => out.close_after_flush(conn),
+            Verdict::Drop => desk.out.close(conn),
+            _ => desk.out.close_after_flush(conn),
         }
         self.over(conn, desk.registry);
-    }
-}
-
-/// Whose connections are counted together with those of an address, and how many there may be.
-fn limited(source: IpAddr) -> Option<(IpAddr, usize)> {
-    match public_source(source) {
-        Some(public) => Some((public, ADDRESS_CONNECTIONS_MAX)),
-        None if source.is_loopback() => None,
-        None => Some((source, NEAR_CONNECTIONS_MAX)),
     }
 }

@@ -1,6 +1,5 @@
 //! The tracker role: swarms over UDP (BEP 15), and on the same port over TCP the catalogue of names
-//! and HTTP.
-//! Routes only: every piece of news goes to the room it belongs to.
+//! and HTTP. Routes only: every piece of news goes to the room it belongs to.
 
 pub mod access;
 pub mod admission;
@@ -10,6 +9,7 @@ pub mod connection;
 pub mod connection_id;
 pub mod conversation;
 pub mod counts;
+pub mod crowd;
 pub mod datagrams;
 pub mod desk;
 pub mod figures;
@@ -29,7 +29,9 @@ pub mod metainfo;
 pub mod name_record;
 pub mod names;
 pub mod pairs;
+pub mod parts;
 pub mod plan;
+pub mod pool;
 pub mod publish;
 pub mod rate;
 pub mod raw_stream;
@@ -67,7 +69,7 @@ use desk::Desk;
 use figures::Figures;
 use http::pages::Pages;
 use keeping_load::Loading;
-use lists::{CONNECTIONS_MAX, Lists};
+use lists::Lists;
 use names::Names;
 use plan::TrackerPlan;
 use registry::Registry;
@@ -104,8 +106,7 @@ pub struct Tracker {
 
 impl Tracker {
     pub fn new(plan: TrackerPlan) -> Tracker {
-        let clock = Clock::new(plan.wall_start_s);
-        let mut rng = Rng::new(plan.seed);
+        let (clock, mut rng) = (Clock::new(plan.wall_start_s), Rng::new(plan.seed));
         let mut swarms = Swarms::new(clock, rng.fork(1), plan.bounds);
         swarms.name_sites(Sites::new(&plan.sites));
         // Above any generation of a run before this one, and below 2^63.
@@ -118,7 +119,7 @@ impl Tracker {
             datagrams,
             tickets,
             registry,
-            lists: Lists::default(),
+            lists: Lists::new(&plan.bounds),
             pages: Pages::default(),
             figures: Figures::default(),
             load: None,
@@ -138,24 +139,24 @@ impl Tracker {
             return;
         }
         self.registry.sweep(now, out);
-        let (lists, mut desk) = self.lists();
-        lists.tick(now, &mut desk, out);
+        self.lists(now, out, Lists::tick);
         self.next_tick = Time::NEVER;
     }
 
-    /// The TCP side, and what it may give.
-    fn lists(&mut self) -> (&mut Lists, Desk<'_>) {
-        let lists = &mut self.lists;
-        self.figures.open = lists.len() as u64;
-        self.figures.connections = lists.taken;
-        let desk = Desk {
+    /// Lets the TCP side work, with what it may give.
+    fn lists(&mut self, now: Time, out: &mut Outbox, work: impl FnOnce(&mut Lists, &mut Desk<'_>)) {
+        self.figures.open = self.lists.len() as u64;
+        self.figures.connections = self.lists.taken;
+        let mut desk = Desk {
+            now,
             registry: &mut self.registry,
             tickets: &mut self.tickets,
             pages: &mut self.pages,
             ours: &self.plan.addresses,
             figures: self.figures,
+            out,
         };
-        (lists, desk)
+        work(&mut self.lists, &mut desk);
     }
 
     fn got_datagram(&mut self, now: Time, news: Datagram<'_>, out: &mut Outbox) {
@@ -165,7 +166,7 @@ impl Tracker {
             registry: &mut self.registry,
             tickets: &mut self.tickets,
             open: self.lists.len(),
-            open_max: CONNECTIONS_MAX,
+            open_max: self.plan.bounds.connections,
             returning: self.ran_before,
         };
         self.datagrams.got(now, news, &mut world, out);
@@ -187,10 +188,7 @@ impl Role for Tracker {
     fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
             Input::Born => self.born(out),
-            Input::Wake => {
-                let (lists, mut desk) = self.lists();
-                lists.work(now, &mut desk, out);
-            }
+            Input::Wake => self.lists(now, out, Lists::work),
             Input::Asked(command) => self.asked(command, out),
             Input::Listening { ticket, result } => {
                 if self.listen.take_if(|listen| *listen == ticket).is_some() {
@@ -210,13 +208,11 @@ impl Role for Tracker {
             }
             Input::Bytes { conn, bytes } => {
                 self.figures.stream_bytes_in += bytes.len() as u64;
-                let (lists, mut desk) = self.lists();
-                lists.got_bytes(now, conn, bytes, &mut desk, out);
+                self.lists(now, out, |lists, desk| lists.got_bytes(conn, bytes, desk));
             }
             Input::Sent { conn, bytes, .. } => {
                 self.figures.stream_bytes_out += bytes;
-                let (lists, mut desk) = self.lists();
-                lists.sent(now, conn, bytes, &mut desk, out);
+                self.lists(now, out, |lists, desk| lists.sent(conn, bytes, desk));
             }
             Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
             // The tracker dials nobody.
@@ -243,8 +239,8 @@ impl Role for Tracker {
         let dropped = self.datagrams.dropped + self.figures.connections_dropped;
         let row = self.registry.row(self.datagrams.answered, dropped);
         let starting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
-        let trouble = row.store.and_then(|store| store.trouble).map(str::to_owned);
-        let waiting = starting.or(trouble);
+        let trouble = || row.store.and_then(|store| store.trouble).map(str::to_owned);
+        let waiting = starting.or_else(trouble);
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }
     }
 }

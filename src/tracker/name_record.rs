@@ -66,6 +66,8 @@ pub struct News {
     pub counts: Counts,
     /// Whether limits per owner count.
     pub public: bool,
+    /// The entry that its owner takes back for it.
+    pub replaces: Option<Place>,
 }
 
 /// What a publishing came to.

@@ -2,7 +2,7 @@
 //! several contents; equal bytes published by several owners under one name are one entry.
 
 mod kept;
-pub use kept::Changed;
+pub use kept::{Before, Changed};
 
 use super::counts::Counts;
 use super::history::{Change, Changes};
@@ -40,8 +40,10 @@ pub type Place = (Arc<str>, u64);
 
 #[derive(Debug)]
 pub struct Names {
-    records: BTreeMap<Place, Record>,
-    by_hash: BTreeMap<InfoHash, Vec<Place>>,
+    /// Boxed: names come in order often, and then half of the room in a leaf is never used.
+    records: BTreeMap<Place, Box<Record>>,
+    /// Names of contents, by swarm hash and number.
+    by_hash: BTreeMap<(InfoHash, u64), Arc<str>>,
     by_owner: BTreeMap<Owner, u32>,
     generation: u64,
     changes: Changes,
@@ -94,8 +96,8 @@ impl Names {
 
     /// Counts the peers of the entries of a content anew.
     pub fn recount(&mut self, hash: InfoHash, count: impl Fn(&Entry) -> Counts) {
-        for place in self.by_hash.get(&hash).into_iter().flatten() {
-            if let Some(record) = self.records.get_mut(place) {
+        for place in places(&self.by_hash, hash) {
+            if let Some(record) = self.records.get_mut(&place) {
                 record.counts = count(&record.entry);
             }
         }
@@ -113,7 +115,8 @@ impl Names {
     /// All entries of a name, in the order they were published.
     pub fn of_name(&self, name: &str) -> impl Iterator<Item = (&Place, &Record)> {
         let name: Arc<str> = name.into();
-        self.records.range((name.clone(), 0)..=(name, u64::MAX))
+        let of_name = self.records.range((name.clone(), 0)..=(name, u64::MAX));
+        of_name.map(|(place, record)| (place, &**record))
     }
 
     /// Entries in order: after `after`, and with names from `prefix` on.
@@ -127,13 +130,12 @@ impl Names {
             Some(after) if after >= first => Bound::Excluded(after),
             _ => Bound::Included(first),
         };
-        self.records.range((start, Bound::Unbounded))
+        self.records.range((start, Bound::Unbounded)).map(|(place, record)| (place, &**record))
     }
 
     /// The entries of a content.
     pub fn of_hash(&self, hash: InfoHash) -> impl Iterator<Item = &Record> {
-        let places = self.by_hash.get(&hash).into_iter().flatten();
-        places.filter_map(|place| self.records.get(place))
+        places(&self.by_hash, hash).filter_map(|place| self.get(&place))
     }
 
     /// Takes a publishing: where it stands now, whether it is new, and what had to go for it.
@@ -153,7 +155,7 @@ impl Names {
     }
 
     pub fn get(&self, place: &Place) -> Option<&Record> {
-        self.records.get(place)
+        self.records.get(place).map(Box::as_ref)
     }
 
     /// The newest entry of an owner under a name.
@@ -184,8 +186,8 @@ impl Names {
     pub fn got_source(&mut self, hash: InfoHash, time_s: u64) -> Vec<Place> {
         let mut shown = Vec::new();
         let (records, generation) = (&mut self.records, &mut self.generation);
-        for place in self.by_hash.get(&hash).into_iter().flatten() {
-            let Some(record) = records.get_mut(place) else { continue };
+        for place in places(&self.by_hash, hash) {
+            let Some(record) = records.get_mut(&place) else { continue };
             if matches!(record.life, Life::Pending { .. }) {
                 *generation += 1;
                 (record.generation, record.time_s) = (*generation, time_s);
@@ -195,7 +197,7 @@ impl Names {
                 shown.push(place.clone());
             }
             if !record.has_source() {
-                self.unkept.push(Changed { place: place.clone(), metainfo: false, new: false });
+                self.unkept.push(Changed::of(&place));
             }
             record.life = Life::Listed { alone: None };
         }
@@ -204,13 +206,13 @@ impl Names {
 
     /// The swarm of `hash` has no source any more; `still` says whether an entry has one elsewhere.
     pub fn lost_source(&mut self, hash: InfoHash, now: Time, still: impl Fn(&Entry) -> bool) {
-        for place in self.by_hash.get(&hash).into_iter().flatten() {
-            if let Some(record) = self.records.get_mut(place)
+        for place in places(&self.by_hash, hash) {
+            if let Some(record) = self.records.get_mut(&place)
                 && record.has_source()
                 && !still(&record.entry)
             {
                 record.life = Life::Listed { alone: Some(now + self.keep) };
-                self.unkept.push(Changed { place: place.clone(), metainfo: false, new: false });
+                self.unkept.push(Changed::of(&place));
             }
         }
     }
@@ -256,8 +258,8 @@ impl Names {
             metainfo: Metainfo::default(),
         };
         self.store(&mut record, news.metainfo);
-        self.note_new(&place, !record.metainfo.is_empty());
-        self.records.insert(place.clone(), record);
+        self.note(&place, !record.metainfo.is_empty(), Before::Absent);
+        self.records.insert(place.clone(), Box::new(record));
         place
     }
 
@@ -274,6 +276,7 @@ impl Names {
     fn again(&mut self, place: &Place, news: News) {
         let newest = self.newest(&news.entry.name, news.owner) == Some(place);
         let Some(mut record) = self.records.remove(place) else { return };
+        let before = Before::was(&record);
         let (generation, owners) = (record.generation, record.owners.len());
         let had = record.metainfo.bytes();
         if !record.owners.contains(&news.owner) && record.owners.len() < ENTRY_OWNERS_MAX {
@@ -285,7 +288,7 @@ impl Names {
         self.store(&mut record, news.metainfo);
         let metainfo = record.metainfo.bytes() != had;
         if metainfo || (record.generation, record.owners.len()) != (generation, owners) {
-            self.note(place, metainfo);
+            self.note(place, metainfo, before);
         }
         self.records.insert(place.clone(), record);
     }
@@ -294,18 +297,23 @@ impl Names {
     /// version, or the oldest entry of the name that has no source.
     fn make_room(&mut self, news: &News) -> Result<Vec<Record>, Refusal> {
         let quota = |what| Err(Refusal { code: code::QUOTA, what });
+        // What an update replaces goes anyway, unless others own it, too.
+        let goes = news.replaces.as_ref().filter(|place| {
+            self.records.get(place).is_some_and(|record| record.owners == [news.owner])
+        });
         let own = self.by_owner.get(&news.owner).copied().unwrap_or(0);
-        if news.public && own >= OWNER_ENTRIES_MAX {
+        if news.public && own >= OWNER_ENTRIES_MAX + u32::from(goes.is_some()) {
             return quota("too many names of one owner");
         }
         if self.records.len() >= NAMES_MAX {
             return quota("the catalogue is full");
         }
-        let of = |hash| self.by_hash.get(&hash).map_or(0, Vec::len);
+        let of = |hash| places(&self.by_hash, hash).count();
         if news.entry.swarm_hashes().any(|hash| of(hash) >= CONTENT_NAMES_MAX) {
             return quota("too many names of one content");
         }
-        let there: Vec<_> = self.of_name(&news.entry.name).collect();
+        let stays = |(place, _): &(&Place, &Record)| Some(*place) != goes;
+        let there: Vec<_> = self.of_name(&news.entry.name).filter(stays).collect();
         let own = || there.iter().filter(|(_, record)| record.owners.contains(&news.owner));
         let oldest = if own().count() >= OWNER_VERSIONS_MAX {
             own().min_by_key(|(_, record)| record.generation)
@@ -322,30 +330,32 @@ impl Names {
         let Some(place) = oldest.map(|(place, _)| Place::clone(place)) else {
             return Ok(Vec::new());
         };
-        Ok(self.remove(&place).into_iter().collect())
+        let gone = self.remove(&place);
+        if let Some(record) = &gone {
+            self.note(&place, false, Before::was(record));
+        }
+        Ok(gone.into_iter().collect())
     }
 
     fn disown(&mut self, place: &Place, owner: Owner) -> Option<Record> {
         let record = self.records.get_mut(place)?;
-        if record.owners.len() == 1 {
-            return self.remove(place);
-        }
-        record.owners.retain(|other| *other != owner);
-        self.forget(owner);
-        self.note(place, false);
-        None
+        let before = Before::was(record);
+        let gone = if record.owners.len() == 1 {
+            self.remove(place)
+        } else {
+            record.owners.retain(|other| *other != owner);
+            self.forget(owner);
+            None
+        };
+        self.note(place, false, before);
+        gone
     }
 
     fn remove(&mut self, place: &Place) -> Option<Record> {
         let record = self.records.remove(place)?;
-        self.note(place, false);
+        self.unkept.push(Changed::of(place));
         for hash in record.entry.swarm_hashes() {
-            if let Some(places) = self.by_hash.get_mut(&hash) {
-                places.retain(|other| other != place);
-                if places.is_empty() {
-                    self.by_hash.remove(&hash);
-                }
-            }
+            self.by_hash.remove(&(hash, place.1));
         }
         for owner in &record.owners {
             self.forget(*owner);
@@ -355,7 +365,7 @@ impl Names {
             self.changed(place, &record.entry);
         }
         self.metainfo_bytes = self.metainfo_bytes.saturating_sub(record.metainfo.bytes());
-        Some(record)
+        Some(*record)
     }
 
     fn forget(&mut self, owner: Owner) {
@@ -366,4 +376,13 @@ impl Names {
             }
         }
     }
+}
+
+/// The places of a content, in the order they were published.
+fn places(
+    by_hash: &BTreeMap<(InfoHash, u64), Arc<str>>,
+    hash: InfoHash,
+) -> impl Iterator<Item = Place> {
+    let of_hash = by_hash.range((hash, 0)..=(hash, u64::MAX));
+    of_hash.map(|((_, number), name)| (name.clone(), *number))
 }

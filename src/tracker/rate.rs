@@ -1,7 +1,7 @@
 //! How many requests one address may send: a token bucket for each, in a table of fixed size. The
 //! place in the table is a keyed hash, so that nobody can choose whom they share it with.
 
-use super::source::{Source, public_source};
+use super::source::Source;
 use crate::core::limits::{ADDRESS_REQUESTS_PER_S, NEAR_REQUESTS_PER_S};
 use crate::core::time::{Span, Time};
 use siphasher::sip::SipHasher13;
@@ -32,7 +32,7 @@ impl Rate {
         if ip.is_loopback() {
             return true;
         }
-        let near = !self.public && public_source(ip).is_none();
+        let near = Source::limited(ip, self.public).is_none();
         let per_s = if near { NEAR_REQUESTS_PER_S } else { ADDRESS_REQUESTS_PER_S };
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write(&Source::of(ip).bytes());

@@ -30,7 +30,7 @@ impl PeerKey {
 pub struct Progress {
     pub uploaded: u64,
     pub downloaded: u64,
-    /// Bytes missing; what is unknown (`u64::MAX`) stays the most there is.
+    /// Bytes missing; `u64::MAX` = unknown, and so is what is too much to keep.
     pub left: u64,
 }
 
@@ -40,6 +40,15 @@ pub struct Peer {
     pub key: PeerKey,
     pub id: PeerId,
     pub complete: bool,
+}
+
+/// A peer as an earlier run knew it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LastKnown {
+    pub peer: Peer,
+    pub progress: Progress,
+    /// Unix second of its last announce.
+    pub heard_s: u32,
 }
 
 /// Announces after which a peer keeps its place in a full swarm.
@@ -189,8 +198,13 @@ where
         Progress {
             uploaded: long(self.uploaded),
             downloaded: long(self.downloaded),
-            left: long(self.left),
+            left: if self.left == [0xff; 6] { u64::MAX } else { long(self.left) },
         }
+    }
+
+    pub fn last_known(&self) -> LastKnown {
+        let (peer, progress) = (self.peer(), self.progress());
+        LastKnown { peer, progress, heard_s: self.heard_s() }
     }
 
     pub fn counted(&self) -> bool {
@@ -275,8 +289,7 @@ mod tests {
         let mut record = Record::new([10, 0, 0, 1], 6881, &entry);
         assert_eq!(size_of_val(&record), Record::<4>::BYTES);
         assert_eq!((size_of::<Record<4>>(), size_of::<Record<16>>()), (50, 62));
-        let kept = Progress { left: (1 << 48) - 1, ..progress };
-        assert_eq!((record.progress(), record.over_s(), record.heard()), (kept, 1300, 1));
+        assert_eq!((record.progress(), record.over_s(), record.heard()), (progress, 1300, 1));
         assert!(!record.complete() && !record.counted());
         record.set_counted(true);
         for _ in 0..9 {

@@ -34,6 +34,8 @@ const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
 const SWEEP_NAMES: usize = 20_000;
 /// With more peers than this their comings and goings are no longer told one by one.
 const TOLD_PEERS_MAX: usize = 5000;
+/// Nor are more of them told in one second than so many.
+const TOLD_PER_S: u32 = 1000;
 /// Steps in which a second forgets what gone nodes had registered.
 const FORGET_STEPS: usize = 4;
 
@@ -49,27 +51,36 @@ pub struct Registry {
     pub access: Access,
     /// What is left of this turn for requests and lists.
     pub work: Work,
+    /// Why nothing can be saved, and since which Unix second.
+    not_saving: Option<(&'static str, u64)>,
     /// Bytes kept for all watches.
     pub watch_bytes: usize,
     /// When the next look at the names is due.
     names_at: Time,
     gone: Vec<Moved>,
+    /// The last slice of the sweep left peers that are over.
+    behind: bool,
+    /// The second in which peers were told of last, and how many.
+    told: (u64, u32),
 }
 
 impl Registry {
     pub fn new(clock: Clock, swarms: Swarms, names: Names) -> Registry {
         Registry {
             clock,
-            swarms,
             names,
             keeping: Keeping::default(),
             fleet: Fleet::default(),
-            registrations: Registrations::default(),
+            registrations: Registrations::new(swarms.is_public()),
             access: Access::new(AccessPlan::default(), 0),
             work: Work::default(),
+            swarms,
+            not_saving: None,
             watch_bytes: 0,
             names_at: Time::ZERO,
             gone: Vec::new(),
+            behind: false,
+            told: (0, 0),
         }
     }
 
@@ -139,13 +150,14 @@ impl Registry {
     /// A slice of the regular work.
     pub fn sweep(&mut self, now: Time, out: &mut Outbox) {
         let mut gone = std::mem::take(&mut self.gone);
-        self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
+        self.behind = self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
         for moved in gone.drain(..) {
             self.told(now, &moved, "expired", out);
         }
         self.gone = gone;
         if self.names_at <= now {
             self.names_at = now + SWEEP_EVERY.1;
+            self.names.age(now);
             for record in self.names.sweep(now, SWEEP_NAMES) {
                 self.removed(&record, out);
             }
@@ -172,6 +184,9 @@ impl Registry {
 
     /// Time until the next slice.
     pub fn sweep_every(&self) -> Span {
+        if self.behind {
+            return SWEEP_EVERY.0;
+        }
         let slices = self.swarms.sweepable().div_ceil(SWEEP_SLICE).max(1) as u64;
         Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(SWEEP_EVERY.1)
     }
@@ -247,6 +262,10 @@ impl Registry {
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.
     fn told(&mut self, now: Time, moved: &Moved, why_gone: &'static str, out: &mut Outbox) {
+        if !self.registrations.is_empty() {
+            let announces = self.swarms.holds(moved.hash, moved.key);
+            self.registrations.announces(moved.hash, moved.key, announces);
+        }
         if moved.after == Standing::Absent
             && let Some(content) = self.content_of(moved.hash)
         {
@@ -260,8 +279,15 @@ impl Registry {
         if moved.before == moved.after || self.swarms.peers() > TOLD_PEERS_MAX {
             return;
         }
+        if self.told.0 != now.secs() {
+            self.told = (now.secs(), 0);
+        }
+        if self.told.1 >= TOLD_PER_S {
+            return;
+        }
         let name = self.names.of_hash(moved.hash).next().map(|record| record.entry.name.as_str());
         if let Some(event) = tell::peer(moved, name, why_gone) {
+            self.told.1 += 1;
             out.tell(event);
         }
     }

@@ -3,7 +3,7 @@
 use super::access::{Access, Pass, STRANGER};
 use super::counts::Counts;
 use super::listing;
-use super::names::News;
+use super::names::{News, Place};
 use super::publish;
 use super::registrations::Source;
 use super::registry::Registry;
@@ -115,17 +115,18 @@ pub fn execute(
     }
     let answer = match request {
         Request::Ping => Ok(Answer::Pong),
-        Request::Publish(publish) => published(registry, now, client, publish, out),
+        Request::Publish(publish) => published(registry, now, client, (publish, None), out),
         Request::Unpublish { name, hash } => writer(client).and_then(|owner| {
             registry.unpublish(&name, hash, owner, out)?;
             Ok(Answer::Unpublished { generation: registry.names.generation() })
         }),
         Request::Update { old, to } => writer(client).and_then(|owner| {
             let name = to.entry.name.clone();
-            standing(registry, &name, owner, old)?;
-            let same = to.entry.has_hash(old);
-            published(registry, now, client, to, out)?;
-            if !same {
+            let place = standing(registry, &name, owner, old)?;
+            let replaces = (!to.entry.has_hash(old)).then_some(place);
+            let goes = replaces.is_some();
+            published(registry, now, client, (to, replaces), out)?;
+            if goes {
                 registry.unpublish(&name, old, owner, out)?;
             }
             Ok(Answer::Updated { generation: registry.names.generation() })
@@ -142,16 +143,7 @@ pub fn execute(
             Ok(parts) => return Reply::Stream { parts, skip: offset },
             Err(refusal) => Err(refusal),
         },
-        Request::Stat => {
-            let nodes = registry.nodes();
-            Ok(Answer::Stat(Stat {
-                names: registry.names.listed(),
-                generation: registry.names.generation(),
-                time_s: registry.unix_s(now),
-                seeders: nodes.complete.into(),
-                leechers: nodes.incomplete.into(),
-            }))
-        }
+        Request::Stat => Ok(Answer::Stat(stat(registry, now))),
         Request::Register(register) => registered(registry, now, client, &register, out),
         // A conversation keeps its watches itself.
         Request::Watch(_) | Request::Unwatch => {
@@ -159,6 +151,18 @@ pub fn execute(
         }
     };
     Reply::Answer(answer.unwrap_or_else(Answer::from))
+}
+
+fn stat(registry: &Registry, now: Time) -> Stat {
+    let nodes = registry.nodes();
+    Stat {
+        names: registry.names.listed(),
+        generation: registry.names.generation(),
+        time_s: registry.unix_s(now),
+        seeders: nodes.complete.into(),
+        leechers: nodes.incomplete.into(),
+        not_saving: registry.not_saving(),
+    }
 }
 
 /// Binds a node's contents to where its peers reach it.
@@ -239,7 +243,7 @@ fn published(
     registry: &mut Registry,
     now: Time,
     client: &Client,
-    publish: Publish,
+    (publish, replaces): (Publish, Option<Place>),
     out: &mut Outbox,
 ) -> Result<Answer, Refusal> {
     let owner = writer(client)?;
@@ -247,7 +251,7 @@ fn published(
     let (entry, metainfo) = publish::check(publish)?;
     let public = client.public;
     let counts = Counts::default();
-    let news = News { entry, metainfo, owner, time_s: 0, counts, public };
+    let news = News { entry, metainfo, owner, time_s: 0, counts, public, replaces };
     let place = registry.publish(now, news, out)?;
     let record = registry.names.get(&place);
     Ok(Answer::Published {
@@ -257,11 +261,16 @@ fn published(
     })
 }
 
-/// Compare and set: `old` must be the owner's newest version.
-fn standing(registry: &Registry, name: &str, owner: Owner, old: InfoHash) -> Result<(), Refusal> {
-    let newest = registry.names.newest(name, owner).and_then(|place| registry.names.get(place));
-    match newest {
-        Some(record) if record.entry.has_hash(old) => Ok(()),
+/// Compare and set: `old` must be the owner's newest version; where it stands.
+fn standing(
+    registry: &Registry,
+    name: &str,
+    owner: Owner,
+    old: InfoHash,
+) -> Result<Place, Refusal> {
+    let newest = registry.names.newest(name, owner);
+    match newest.and_then(|place| Some((place, registry.names.get(place)?))) {
+        Some((place, record)) if record.entry.has_hash(old) => Ok(place.clone()),
         Some(_) => Err(Refusal {
             code: code::HASH_MISMATCH,
             what: "another version stands under the name",

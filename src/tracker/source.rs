@@ -1,6 +1,6 @@
 //! Where requests come from: which limits count for an address, and whom we never answer.
 
-pub use crate::core::network::public_source;
+use crate::core::network::public_source;
 use std::net::{IpAddr, SocketAddr};
 
 /// An address, or a /64 of IPv6, for which limits per address count. IPv4 stands in the range of

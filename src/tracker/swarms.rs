@@ -3,6 +3,7 @@
 
 mod linked;
 mod packed;
+mod parked;
 mod sweep;
 
 pub use super::admission::Bounds;
@@ -24,7 +25,7 @@ use crate::core::fault::Refusal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use std::collections::VecDeque;
+use parked::Parked;
 
 /// One announce, as far as the table cares.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +80,12 @@ pub struct Swarms {
     sites: Sites,
     shares: Shares,
     peers: usize,
-    /// Swarms without peers that are kept for their count of completions, oldest first.
-    parked: VecDeque<InfoHash>,
+    /// Swarms without peers that are kept for their count of completions.
+    parked: Parked,
+    /// Swarms whose count is not known any more, since [`Swarms::take_forgotten`].
+    forgotten: Vec<InfoHash>,
+    /// Swarms with a peer.
+    active: usize,
     changes: Changes,
     /// Nodes, each once per content.
     nodes: Counts,
@@ -102,7 +107,9 @@ impl Swarms {
             sites: Sites::default(),
             shares: Shares::default(),
             peers: 0,
-            parked: VecDeque::new(),
+            parked: Parked::default(),
+            forgotten: Vec::new(),
+            active: 0,
             changes: Changes::default(),
             nodes: Counts::default(),
             rng,
@@ -117,6 +124,11 @@ impl Swarms {
         self.sites = sites;
     }
 
+    /// Whether limits per address count for private addresses, too.
+    pub fn is_public(&self) -> bool {
+        self.bounds.public
+    }
+
     fn now_s(&self, now: Time) -> u32 {
         u32::try_from(self.clock.unix_s(now)).unwrap_or(u32::MAX)
     }
@@ -128,6 +140,11 @@ impl Swarms {
     /// Swarms and peers that a whole sweep looks at.
     pub fn sweepable(&self) -> usize {
         self.table.swarms() + self.peers
+    }
+
+    /// Swarms that somebody is in.
+    pub fn active(&self) -> usize {
+        self.active
     }
 
     /// Swarms, those that wait empty among them.
@@ -167,7 +184,7 @@ impl Swarms {
     }
 
     fn complete_in(&self, hash: Option<InfoHash>, key: PeerKey) -> Option<bool> {
-        self.table.get(hash?)?.standing(key, self.table.keyed())
+        self.table.get(hash?)?.standing(key, self.table.arenas())
     }
 
     /// Whether a peer is in a swarm.
@@ -230,13 +247,14 @@ impl Swarms {
 
     /// An announce of a peer that is there; the counts of the swarm afterwards.
     fn refresh(&mut self, place: usize, news: &Announce, entry: &Entry) -> Option<(Moved, Counts)> {
-        let keyed = *self.table.keyed();
-        let swarm = self.table.at_mut(place)?;
-        let sources = swarm.complete();
-        let refreshed = swarm.refresh(news.key, entry, &keyed)?;
-        let source_changed = (sources == 0) != (swarm.complete() == 0);
-        note(&mut self.changes, swarm, self.bounds.peers);
-        let counts = counts(swarm);
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let refreshed = self.table.change(place, |swarm, arenas| {
+            let sources = swarm.complete();
+            let refreshed = swarm.refresh(news.key, entry, arenas)?;
+            note(changes, swarm, most);
+            Some((refreshed, (sources == 0) != (swarm.complete() == 0), counts(swarm)))
+        });
+        let (refreshed, source_changed, counts) = refreshed.flatten()?;
         let (before, after) = (refreshed.was_complete, news.complete());
         let mut moved = match (before == after, self.pairs.twin(news.hash)) {
             // By far the most of what a tracker hears: no further look-up for it.
@@ -262,19 +280,20 @@ impl Swarms {
 
     /// A peer that is not there enters.
     fn enter(&mut self, news: &Announce, entry: &Entry) -> Moved {
-        let keyed = *self.table.keyed();
         let place = match self.table.place(news.hash) {
             Some(place) => place,
             None => self.table.insert(Swarm::new(news.hash, entry.now_s)),
         };
-        let mut source_changed = false;
-        if let Some(swarm) = self.table.at_mut(place) {
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let source_changed = self.table.change(place, |swarm, arenas| {
             let sources = swarm.complete();
+            self.active += usize::from(swarm.is_empty());
             swarm.born_s = swarm.born_s.min(entry.now_s);
-            swarm.insert(news.key, entry, &keyed);
-            source_changed = (sources == 0) != (swarm.complete() == 0);
-            note(&mut self.changes, swarm, self.bounds.peers);
-        }
+            swarm.insert(news.key, entry, arenas);
+            note(changes, swarm, most);
+            (sources == 0) != (swarm.complete() == 0)
+        });
+        let source_changed = source_changed.unwrap_or(false);
         self.peers += 1;
         self.shares.add(Source::limited(news.key.ip(), self.bounds.public));
         self.unpark();
@@ -306,24 +325,25 @@ impl Swarms {
         let Some(swarm) = self.table.get(hash) else { return };
         let near = Near::new(&self.sites, asker.key.ip());
         let mut choice = Choice { now_s, near, rng: &mut self.rng, far: &mut self.far };
-        swarm.sample(&mut choice, asker, take);
+        swarm.sample(&mut choice, asker, self.table.arenas(), take);
     }
 
     /// Removes a peer; nothing happens when it is not there.
     pub fn remove(&mut self, hash: InfoHash, key: PeerKey) -> Moved {
-        let keyed = *self.table.keyed();
-        let place = self.table.place(hash);
-        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else {
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let removed = self.table.place(hash).and_then(|place| {
+            self.table.change(place, |swarm, arenas| {
+                let sources = swarm.complete();
+                let was_complete = swarm.remove(key, arenas)?;
+                note(changes, swarm, most);
+                Some((was_complete, sources > 0 && swarm.complete() == 0, swarm.is_empty()))
+            })?
+        });
+        let Some((was_complete, source_changed, empty)) = removed else {
             return self.unmoved(hash, key);
         };
-        let sources = swarm.complete();
-        let Some(was_complete) = swarm.remove(key, &keyed) else {
-            return self.unmoved(hash, key);
-        };
-        let source_changed = sources > 0 && swarm.complete() == 0;
-        note(&mut self.changes, swarm, self.bounds.peers);
-        if swarm.is_empty() {
-            self.emptied(hash);
+        if empty {
+            self.emptied(hash, key);
         }
         self.peers = self.peers.saturating_sub(1);
         self.shares.take(Source::limited(key.ip(), self.bounds.public));

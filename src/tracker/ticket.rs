@@ -2,7 +2,10 @@
 //! count of connections promised and not yet used.
 
 use super::mac::{Key, ip16};
+use super::source::Source;
+use crate::core::limits::ADDRESS_TICKETS_MAX;
 use crate::wire::catalogue::hello::Owner;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Seconds a ticket may be used.
@@ -40,16 +43,35 @@ pub struct Tickets {
     key: Key,
     /// Promised and unused, by second of expiry.
     reserved: [(u64, u32); RING],
+    /// The same of each source whose limits count.
+    of_source: BTreeMap<(u64, Source), u32>,
+    /// Limits per address count for private addresses, too.
+    public: bool,
 }
 
 impl Tickets {
-    pub fn new(key: Key) -> Tickets {
-        Tickets { key, reserved: [(0, 0); RING] }
+    pub fn new(key: Key, public: bool) -> Tickets {
+        Tickets { key, reserved: [(0, 0); RING], of_source: BTreeMap::new(), public }
+    }
+
+    /// Whether an address may be promised one more connection.
+    pub fn is_modest(&self, ip: IpAddr, unix_s: u64) -> bool {
+        let Some(source) = Source::limited(ip, self.public) else { return true };
+        let unused = (unix_s..=unix_s + LIFETIME_S)
+            .filter_map(|expiry| self.of_source.get(&(expiry, source)))
+            .fold(0u32, |sum, n| sum.saturating_add(*n));
+        unused < ADDRESS_TICKETS_MAX
     }
 
     /// A ticket for a request; counts as one connection to come.
     pub fn give(&mut self, holder: Holder<'_>, rights: u8, unix_s: u64) -> Ticket {
         let expiry = unix_s + LIFETIME_S;
+        while let Some(oldest) = self.of_source.first_entry().filter(|e| e.key().0 < unix_s) {
+            oldest.remove();
+        }
+        if let Some(source) = Source::limited(holder.ip, self.public) {
+            *self.of_source.entry((expiry, source)).or_default() += 1;
+        }
         if let Some(second) = self.reserved.get_mut(expiry as usize % RING) {
             let before = if second.0 == expiry { second.1 } else { 0 };
             *second = (expiry, before.saturating_add(1));
@@ -70,9 +92,13 @@ impl Tickets {
         (real && unix_s <= expiry).then_some(head.get(4).copied().unwrap_or_default())
     }
 
-    /// A ticket was used: its promise is kept.
-    pub fn used(&mut self, ticket: &Ticket) {
+    /// A ticket was used by whom it was given to: its promise is kept.
+    pub fn used(&mut self, ticket: &Ticket, ip: IpAddr) {
         let expiry = self.expiry(ticket);
+        let source = Source::limited(ip, self.public);
+        if let Some(count) = source.and_then(|source| self.of_source.get_mut(&(expiry, source))) {
+            *count = count.saturating_sub(1);
+        }
         if let Some(second) = self.reserved.get_mut(expiry as usize % RING)
             && second.0 == expiry
         {
@@ -103,7 +129,7 @@ mod tests {
     fn tickets() -> Tickets {
         let mut secret = [0; 32];
         secret.iter_mut().zip(0x20..).for_each(|(slot, byte)| *slot = byte);
-        Tickets::new(Key::new(&secret))
+        Tickets::new(Key::new(&secret), false)
     }
 
     fn holder(ip: &str, owner: [u8; 8]) -> Holder<'static> {
@@ -149,9 +175,35 @@ mod tests {
         let first = tickets.give(by, READ, T0);
         tickets.give(by, READ, T0 + 5);
         assert_eq!(tickets.reserved(T0 + 5), 2);
-        tickets.used(&first);
+        tickets.used(&first, by.ip);
         assert_eq!(tickets.reserved(T0 + 5), 1);
         assert_eq!(tickets.reserved(T0 + 5 + LIFETIME_S), 1);
         assert_eq!(tickets.reserved(T0 + 6 + LIFETIME_S), 0);
+    }
+
+    #[test]
+    fn one_address_is_promised_so_many_connections_and_no_more() {
+        let mut tickets = tickets();
+        let greedy = holder("8.8.8.8", [0; 8]);
+        for n in 0..ADDRESS_TICKETS_MAX {
+            assert!(tickets.is_modest(greedy.ip, T0), "{n}");
+            tickets.give(greedy, READ, T0);
+        }
+        let later = T0 + LIFETIME_S;
+        assert!(!tickets.is_modest(greedy.ip, T0) && !tickets.is_modest(greedy.ip, later));
+        assert!(tickets.is_modest(holder("8.8.4.4", [0; 8]).ip, T0));
+        assert!(tickets.is_modest(greedy.ip, later + 1), "what was not used is over");
+        let kept = tickets.give(greedy, READ, later + 1);
+        assert_eq!(tickets.of_source.len(), 1, "what is over is forgotten");
+        tickets.used(&kept, greedy.ip);
+        assert!(tickets.of_source.values().all(|unused| *unused == 0));
+        // Private addresses have no limit of their own on a tracker for private networks.
+        let near = holder("10.0.0.1", [0; 8]);
+        (0..2 * ADDRESS_TICKETS_MAX).for_each(|_| _ = tickets.give(near, READ, T0));
+        assert!(tickets.is_modest(near.ip, T0));
+        tickets.public = true;
+        assert!(tickets.is_modest(near.ip, T0));
+        (0..ADDRESS_TICKETS_MAX).for_each(|_| _ = tickets.give(near, READ, T0));
+        assert!(!tickets.is_modest(near.ip, T0));
     }
 }

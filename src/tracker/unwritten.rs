@@ -1,5 +1,6 @@
 //! Entries whose rows are not what memory says, and the words for why they are not saved.
 
+use super::names::Before;
 use crate::core::store::StoreError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +13,17 @@ pub struct Unwritten {
     pub name: Arc<str>,
     /// The metainfo is to be written, too.
     pub metainfo: bool,
-    /// It was published just now, and its publisher waits.
-    pub new: bool,
+    /// What it was when somebody asked for the change.
+    pub before: Before,
 }
 
 /// Adds a change to what is to be written of an entry.
 pub fn add(dirty: &mut Dirty, number: u64, change: Unwritten) {
-    let Unwritten { name, metainfo, new } = change;
-    let entry = dirty.entry(number).or_insert(Unwritten { name, metainfo: false, new: false });
+    let Unwritten { name, metainfo, before } = change;
+    let first = Unwritten { name, metainfo: false, before: Before::Unasked };
+    let entry = dirty.entry(number).or_insert(first);
     entry.metainfo |= metainfo;
-    entry.new |= new;
+    entry.before = std::mem::take(&mut entry.before).and(before);
 }
 
 /// A refusal has a fixed text.

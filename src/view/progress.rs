@@ -1,6 +1,6 @@
 //! Progress in words, and when a plain line of it is due.
 
-use crate::core::report::{Snapshot, TrackerRow, Transfer, bytes_text};
+use crate::core::report::{Snapshot, TrackerRow, Transfer, bytes_text, counted};
 use crate::core::time::{Span, Time};
 
 /// A line at least this often while something moves.
@@ -45,10 +45,10 @@ pub fn serving(transfer: &Transfer) -> String {
 
 /// What a tracker says of itself.
 pub fn tracking(row: &TrackerRow) -> String {
-    format!(
-        "{} names, {} seeders, {} leechers; {} requests answered, {} dropped",
-        row.names, row.seeders, row.leechers, row.answered, row.dropped
-    )
+    let names = counted(row.names, "name");
+    let (seeders, leechers) = (counted(row.seeders, "seeder"), counted(row.leechers, "leecher"));
+    let answered = counted(row.answered, "request");
+    format!("{names}, {seeders}, {leechers}; {answered} answered, {} dropped", row.dropped)
 }
 
 /// Decides when a progress line is printed where no bar can be.
@@ -115,6 +115,13 @@ mod tests {
         assert!(pace.line(secs(2), &at("downloading", 100, 0)).is_some());
         assert!(pace.line(secs(4), &at("downloading", 101, 0)).is_some());
         assert_eq!(pace.line(secs(9), &at("downloading", 101, 0)), None, "it stands still");
+    }
+
+    #[test]
+    fn one_of_a_thing_is_one_thing() {
+        let row =
+            TrackerRow { names: 1, seeders: 2, leechers: 1, answered: 1, ..Default::default() };
+        assert_eq!(tracking(&row), "1 name, 2 seeders, 1 leecher; 1 request answered, 0 dropped");
     }
 
     #[test]

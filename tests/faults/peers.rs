@@ -196,6 +196,16 @@ fn a_cancelled_request_is_answered_exactly_once() {
 }
 
 #[test]
+fn a_leecher_has_what_it_was_sent_though_it_says_nothing_of_it() {
+    let (mut table, conn) = served();
+    table.say(conn, Message::Request(FIRST));
+    table.heard(conn);
+    table.drains(conn);
+    let rows = table.swarm.peer_rows(table.now);
+    assert_eq!((rows[0].uploaded, rows[0].has), (FIRST.len.into(), FIRST.len.into()));
+}
+
+#[test]
 fn nothing_is_granted_to_the_choked_and_no_fast_word_without_the_agreement() {
     // We grant no allowed-fast set, so there is nothing to take again and again.
     let (mut table, _) = served();
@@ -345,6 +355,7 @@ fn those_who_ask_for_leaves_on_and_on_wait_for_each_other_and_for_the_next_secon
         }
         while let Some(bytes) = table.read() {
             read += bytes;
+            assert!(read < 128 << 20, "it reads without end");
             for conn in &flooders {
                 table.heard(*conn);
                 table.drains(*conn);
@@ -354,6 +365,26 @@ fn those_who_ask_for_leaves_on_and_on_wait_for_each_other_and_for_the_next_secon
         table.passes(Span::ms(250));
     }
     assert!((64 << 20..96 << 20).contains(&read), "{read} bytes in five seconds");
+}
+
+#[test]
+fn who_holds_a_slot_gets_more_leaves_read_and_not_without_end() {
+    let (mut table, conn) = served();
+    let root = table.content.v2.as_ref().unwrap().root;
+    let all = HashRange { root, base: 0, index: 0, length: 2 * PIECES, proof: 0 };
+    let mut read = 0;
+    for _ in 0..4 {
+        table.says(conn, &Message::HashRequest(all).encode().repeat(2));
+        while let Some(bytes) = table.read() {
+            read += bytes;
+            assert!(read < 128 << 20, "it reads without end");
+            table.heard(conn);
+            table.drains(conn);
+            table.says(conn, &Message::HashRequest(all).encode());
+        }
+        table.passes(Span::ms(250));
+    }
+    assert!((64 << 20..112 << 20).contains(&read), "{read} bytes in a second");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use lmk::core::report::SlotsRow;
 use lmk::core::time::Span;
 use lmk::wire::catalogue::entry::{Entry, flag};
 use lmk::wire::catalogue::request::{Publish, Request};
+use lmk::wire::control::Op;
 use lmk::wire::http::query::encode;
 use lmk::wire::slot_word::SlotWord;
 use lmk::wire::udp;
@@ -172,6 +173,40 @@ fn many_names_come_in_parts_and_what_is_at_work_comes_first() {
     let some = status(&mut world, "?prefix=name%2000044");
     assert_eq!((names(&some).len(), &some["next"]), (10, &Value::Null));
     assert_eq!(look(&mut world, "/status.json?prefix=%ff").status, 400);
+}
+
+#[test]
+fn the_generation_is_text_as_most_readers_of_json_would_lose_its_last_digits() {
+    let mut world = World::local();
+    listed(&mut world, 1);
+    let generation = world.control(addr("127.0.0.1:9"), Op::Hello, 0).generation;
+    assert!(generation > 1 << 53);
+    let all = status(&mut world, "");
+    assert_eq!(
+        (&all["generation"], &all["not_saving"]),
+        (&generation.to_string().into(), &Value::Null)
+    );
+}
+
+#[test]
+fn swarms_are_counted_while_somebody_is_in_them() {
+    let mut world = World::local();
+    let swarms = |world: &mut World| -> u32 {
+        let text = look(world, "/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix("lmk_swarms ")).map(str::parse);
+        line.unwrap().unwrap()
+    };
+    let one = Peer::new("127.0.0.1:7001", 5);
+    world.announce(&one);
+    world.announce(&Peer { left: 0, ..one.clone() }.event(udp::Event::Completed));
+    world.announce(&Peer::new("127.0.0.1:7002", 5).hash(InfoHash([7; 20])));
+    assert_eq!(swarms(&mut world), 2);
+    world.announce(&one.clone().event(udp::Event::Stopped));
+    assert_eq!(swarms(&mut world), 1, "what is kept for its count is no swarm");
+    world.announce(&one);
+    assert_eq!(swarms(&mut world), 2);
+    world.pass(Span::secs(700));
+    assert_eq!(swarms(&mut world), 0);
 }
 
 #[test]
@@ -356,6 +391,15 @@ fn a_registered_node_is_seen_through_every_door() {
     assert!(body.contains("8:completei1e") && body.contains("10:incompletei1e"), "{body}");
     let all = status(&mut world, "");
     assert_eq!((&all["seeders"], &all["registered"]), (&1.into(), &1.into()));
+    // One that announces, too, is one all the same, and is still there when it stops announcing.
+    let mut own = Peer::new("127.0.0.1:7002", 0).hash(hash);
+    own.id = PeerId(*b"-LM0100-registered12");
+    for (event, seeders) in [(udp::Event::None, 1), (udp::Event::Stopped, 1)] {
+        world.announce(&own.clone().event(event));
+        world.pass(Span::secs(2));
+        let all = status(&mut world, "");
+        assert_eq!((&all["seeders"], &all["registered"]), (&seeders.into(), &1.into()));
+    }
     let one = &all["contents"][0];
     assert_eq!((&one["complete"], &one["incomplete"]), (&1.into(), &1.into()));
     let nodes = one["nodes"].as_array().unwrap();

@@ -6,6 +6,7 @@ mod stage;
 use lmk::core::report::Ending;
 use lmk::core::time::Span;
 use lmk::sim::Weather;
+use lmk::sim::adversaries::Trick;
 use sources::How;
 use stage::{BLOCK, Outcome, SIZE, Stage};
 
@@ -90,6 +91,21 @@ fn a_source_that_stalls_or_drips_costs_nothing_to_the_rest() {
             assert!(outcome.took <= most, "seed {seed} {how:?}: {} of {most}", outcome.took);
             assert_frugal(seed, 2, &outcome);
         }
+    }
+}
+
+/// Anybody can take on a peer id. The honest source that it belongs to is all that is left.
+#[test]
+fn who_lies_under_the_name_of_an_honest_source_is_struck_alone() {
+    for seed in 0..3 {
+        let mut stage = Stage::new(seed, weather(), &[How::Good]);
+        let (is, copycat) = stage.is_forestalled_by(Trick::Copycat, 0);
+        assert_eq!(is, "copied", "seed {seed}: it has a name of its own still");
+        let outcome = stage.play(Span::secs(300));
+        assert!(outcome.struck.contains(&copycat), "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.ending, Some(Ending::Done), "seed {seed}: {outcome:?}");
+        assert!(outcome.struck.iter().all(|struck| *struck == copycat), "seed {seed}");
+        assert!(outcome.same && outcome.took < Span::secs(200), "seed {seed}: {}", outcome.took);
     }
 }
 

@@ -9,6 +9,8 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::sim::adversaries::{Adversary, Trick};
+use lmk::sim::partition::Ways;
 use lmk::sim::world::NodeEnv;
 use lmk::sim::{Act, NodeId, Weather, World};
 use lmk::tracker::Tracker;
@@ -183,6 +185,24 @@ impl Stage {
     /// The process of a source is killed so long after the leecher began.
     pub fn kill_source(&mut self, number: usize, after: Span) {
         self.world.plan(Time::ZERO + BEGIN + after, self.sources[number], Act::Kill);
+    }
+
+    /// A hostile peer joins, and the leecher begins twenty seconds later, when nobody reaches the
+    /// source of that number for a minute. -> what the hostile one is by then, and its address.
+    pub fn is_forestalled_by(&mut self, trick: Trick, source: usize) -> (&'static str, String) {
+        let (tracker, content) = (SocketAddr::new(ip(1), 6969), self.content.clone());
+        let hostile = self.world.add_node(ip(100), move |env| {
+            let made = Adversary::new(trick, tracker, (NAME, content.clone()), env.seed);
+            Box::new(made.expect("a content"))
+        });
+        let (begin, met) = (Time::ZERO + BEGIN, Time::ZERO + BEGIN + Span::secs(20));
+        self.world.plan(begin, self.leecher, Act::Kill);
+        self.world.plan(met, self.leecher, Act::Start);
+        let looks = Time(met.0 - Span::secs(1).0);
+        self.world.part(&[self.sources[source]], Ways::Both, looks, met + Span::secs(60));
+        assert!(self.world.run(looks));
+        let picture = self.world.snapshot(hostile).expect("it runs");
+        (picture.phase, ip(100).to_string())
     }
 
     /// Plays until the leecher ended, for `most` at the most.

@@ -22,7 +22,7 @@ fn private(bed: &Bed) -> Tracker {
 }
 
 /// What HTTP answers to `GET path`.
-fn get(at: SocketAddr, path: &str) -> String {
+pub fn get(at: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -36,7 +36,7 @@ fn ls(bed: &Bed, tracker: &Tracker, more: &str) -> Ended {
 }
 
 /// Runs until it ends with `code`: the tracker looks at its keys every few seconds.
-fn ends_with(code: i32, run: impl Fn() -> Ended) -> Ended {
+pub fn ends_with(code: i32, run: impl Fn() -> Ended) -> Ended {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let ended = run();
@@ -165,6 +165,75 @@ fn http_asks_for_the_token_with_everything() {
     assert!(got.contains(&format!("http://{}/announce/{all}", tracker.at)), "{got}");
 }
 
+/// The URL in the magnet link of a name, as the tracker gives it to the holder of a token.
+fn tracker_in_magnet(at: SocketAddr, name: &str, token: &str) -> String {
+    let answer = get(at, &format!("/magnet/{name}?auth={token}"));
+    let link = answer.lines().find(|line| line.starts_with("magnet:")).unwrap();
+    let magnet = lmk::content::magnet::Magnet::parse(link).unwrap();
+    magnet.trackers[0].clone()
+}
+
+#[test]
+fn a_url_with_a_token_in_it_is_enough_to_be_let_in() {
+    let bed = Bed::new("private-url");
+    bed.file("seeder/f", &noise(96, 100_000));
+    let all = token(&bed, "");
+    let tracker = private(&bed);
+    let at = tracker.at;
+    let seeder = bed.start(
+        "seeder",
+        &["seeder", "--file", "f", "--tracker", &format!("udp://{at}/announce?auth={all}")],
+    );
+    seeder.says("seeding ");
+    let magnet = tracker_in_magnet(at, "f", &all);
+    assert_eq!(magnet, format!("http://{at}/announce/{all}"));
+    for (who, url) in [("one", magnet), ("two", format!("udp://{at}/announce/{all}"))] {
+        let ended = bed.run(who, &format!("leecher --want f --tracker {url}")).with(0);
+        assert!(!ended.out.contains(&all) && !ended.err.contains(&all), "a token was shown");
+    }
+    let story = seeder.ended_by(Signal::TERM);
+    assert!(!story.out.contains(&all) && !story.err.contains(&all), "a token was shown");
+    let wrong = "A".repeat(43);
+    let line = bed.run("asker", &format!("ls --tracker udp://{at}/announce/{wrong}"));
+    let line = line.one_line(2, &["--tracker", "lmk token"]);
+    assert!(!line.contains(&wrong), "{line}");
+}
+
+#[test]
+fn a_probe_shows_the_token_it_is_given_and_no_other() {
+    let bed = Bed::new("private-probe");
+    let all = token(&bed, "");
+    bed.file("asker/token.txt", format!("{all}\n").as_bytes());
+    let tracker = private(&bed);
+    let at = tracker.at;
+    let probe = |line: &str| bed.run("asker", &format!("probe {line}"));
+    for url in [format!("{at}"), format!("udp://{at}/announce"), format!("http://{at}/announce")] {
+        for flags in [format!("--token {all}"), "--token-file token.txt".to_owned()] {
+            let ended = probe(&format!("{url} {flags}")).with(0);
+            assert!(ended.out.contains("interval "), "{url}: {}", ended.out);
+            let shown = ended.out.contains(&all) || ended.err.contains(&all);
+            assert!(!shown, "a token was shown");
+        }
+        let denied = probe(&url).with(7);
+        assert!(denied.out.contains("access denied"), "{}", denied.out);
+    }
+    // Over UDP a scrape has no place for a token; over HTTP it has.
+    let udp = probe(&format!("{at} --token {all}")).with(0);
+    assert!(
+        udp.out.contains("error: access denied") && !udp.out.contains("scrape: "),
+        "{}",
+        udp.out
+    );
+    let http = probe(&format!("http://{at}/announce --token {all}")).with(0);
+    assert!(http.out.contains("scrape: ") && !http.out.contains("denied"), "{}", http.out);
+    let twice = probe(&format!("udp://{at}/announce/{all} --token {all}"));
+    twice.one_line(2, &["in the URL already", "--token"]);
+    // A probe may go anywhere: what stands in the environment is for trackers of ours.
+    let mut command = bed.command("asker");
+    command.args(["probe", &at.to_string()]).env("LMK_TOKEN", &all);
+    crate::bed::Lmk::run("asker", command).ends().with(7);
+}
+
 #[test]
 fn a_torrent_that_is_written_for_others_has_no_token_in_it() {
     let bed = Bed::new("private-torrent");
@@ -244,6 +313,8 @@ fn a_list_that_does_not_parse_leaves_the_last_good_one() {
     let line = tracker.lmk.says("deny.txt:2");
     assert!(line.contains("'nonsense'") && line.contains("go on"), "{line}");
     denied().one_line(7, &["access denied"]);
+    let lines = tracker.lmk.story().lines().filter(|line| line.contains("deny.txt")).count();
+    assert_eq!(lines, 1, "one line says so: {}", tracker.lmk.story());
     fs::write(&list, "").unwrap();
     tracker.lmk.signal(Signal::HUP);
     tracker.lmk.says("read again");

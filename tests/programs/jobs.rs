@@ -60,10 +60,33 @@ fn one_name_and_the_tracker_itself_are_told_of() {
     for said in ["names     1\n", "sources   1\n", "this machine only", "big.zip\n"] {
         assert!(status.out.contains(said), "{said}:\n{}", status.out);
     }
+    assert!(!status.out.contains("changes") && !status.out.contains("trouble"), "{}", status.out);
     let status = ask(&bed, &tracker, "status --json");
     let told = &events(&status, "status")[0];
     assert_eq!((&told["names"], &told["sources"]), (&1.into(), &1.into()), "{told}");
+    let generation = told["generation"].as_str().and_then(|text| text.parse::<u64>().ok());
+    assert!(generation.is_some_and(|generation| generation > 1 << 53), "{told}");
     assert_eq!(events(&status, "entry").len(), 1);
+}
+
+#[test]
+fn a_tracker_is_named_by_its_url_too() {
+    let bed = Bed::new("jobs-url");
+    bed.file("one/big.zip", &[7; 5000]);
+    let tracker = bed.tracker();
+    let at = tracker.at;
+    let url = format!("udp://{at}/announce");
+    let seeder = bed.start("one", &["seeder", "--file", "big.zip", "--tracker", &url]);
+    seeder.says("seeding ");
+    let typed = seeder.says("receivers type: ");
+    assert!(typed.contains(&format!("--tracker {at}")), "{typed}");
+    for (who, url) in [("two", format!("udp://{at}")), ("three", format!("http://{at}/announce"))] {
+        bed.run(who, &format!("leecher --want big.zip --tracker {url}")).with(0);
+    }
+    assert!(bed.run("asker", &format!("ls --tracker {url}")).with(0).out.contains("big.zip"));
+    for wrong in [format!("udp://{at}/other"), format!("ftp://{at}"), format!("{url}/none")] {
+        bed.run("asker", &format!("ls --tracker {wrong}")).one_line(2, &["--tracker"]);
+    }
 }
 
 #[test]
@@ -79,7 +102,7 @@ fn a_leecher_that_may_wait_has_the_file_once_somebody_publishes_it() {
     let bed = Bed::new("jobs-wait");
     bed.file("one/big.zip", &[7; 5000]);
     let tracker = bed.tracker();
-    tracker.fetch(&bed, "hasty", "big.zip", "").one_line(3, &["no content is named"]);
+    tracker.fetch(&bed, "hasty", "big.zip", "").one_line(3, &["no content is named", "--wait"]);
     let waited = tracker.fetch(&bed, "patient", "big.zip", "--wait 1s");
     assert_eq!(waited.code, Some(3), "{}", waited.err);
     let waiter = tracker.leecher(&bed, "waiter", "big.zip", "--wait");

@@ -10,6 +10,7 @@ mod crowd;
 mod exit_codes;
 mod garbage;
 mod gate;
+mod idle;
 mod jobs;
 mod kills;
 mod main_job;

@@ -1,8 +1,10 @@
 //! Signed entries: `lmk keygen`, `--sign`, `--publisher`, and trackers that lie about them.
 
+use crate::access::ends_with;
 use crate::bed::{Bed, noise};
 use crate::script::Script;
 use lmk::wire::catalogue::signature::SecretKey;
+use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -73,6 +75,30 @@ fn two_publishers_of_one_content_are_both_listed() {
         tracker.fetch(&bed, "lee", "f", &format!("--overwrite --publisher {key}")).with(0);
     }
     tracker.fetch(&bed, "lou", "f", "").with(0);
+}
+
+#[test]
+fn a_signature_outlives_its_publisher_and_a_tracker_that_is_killed() {
+    let bed = Bed::new("signed-killed");
+    let ann = keygen(&bed, "ann");
+    let bytes = noise(85, 200_000);
+    bed.file("ann/f", &bytes);
+    let tracker = bed.tracker();
+    let at = tracker.at;
+    let seeder = tracker.seeder(&bed, "ann", "f", "--sign release.key");
+    // Somebody who has the bytes and not the key.
+    let other = tracker.leecher(&bed, "lou", "f", "--keep-seeding");
+    other.says("complete ");
+    seeder.ended_by(Signal::KILL);
+    tracker.lmk.ended_by(Signal::KILL);
+    let tracker = bed.tracker_at(at);
+    // Whether a name has had a source is written within a second: one that was killed before waits
+    // for the next announce of somebody who has it.
+    let info = ends_with(0, || bed.run("lee", &format!("info f --tracker {at}")));
+    assert!(info.out.contains(&format!("signed    {ann}")), "{}", info.out);
+    tracker.fetch(&bed, "lee", "f", &format!("--publisher {ann}")).with(0);
+    assert_eq!(fs::read(bed.path("lee/f")).unwrap(), bytes);
+    other.ended_by(Signal::TERM);
 }
 
 #[test]

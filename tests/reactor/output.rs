@@ -3,13 +3,14 @@
 use crate::world::{Dir, World, pattern};
 use lmk::core::chunk::{Chunk, FileSpan};
 use lmk::core::id::{ConnId, FileId};
-use lmk::core::io::{Closed, FileDone, FileOp, OpenMode};
+use lmk::core::io::{Closed, FileDone, FileError, FileOp, OpenMode};
 use lmk::core::mark::expect_mark;
 use lmk::core::rng::Rng;
 use rustix::net::{AddressFamily, SocketType};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::thread;
 
 /// Connects with a receive buffer of so many bytes.
@@ -149,7 +150,7 @@ fn a_file_that_shrank_ends_the_connection_that_needs_it() {
             got.len()
         });
         world.until("the end", |w| !w.seen().closed.is_empty());
-        assert_eq!(world.seen().closed, [(conn, Closed::FileFailed)]);
+        assert_eq!(world.seen().closed, [(conn, Closed::FileFailed(FileError::Changed))]);
         let gathered = len < 128 * 1024 && cfg!(debug_assertions);
         assert!(!gathered || lmk::core::mark::hits().contains("E10"), "the mark of E10");
         assert!(reader.join().unwrap() <= 10_004, "bytes that are not in the file");
@@ -196,7 +197,8 @@ fn nothing_leaves_of_a_pinned_file_once_it_changed() {
             });
             world.until("the end", |w| !w.seen().closed.is_empty());
         });
-        assert_eq!(world.seen().closed, [(conn, Closed::FileFailed)]);
+        let stale = FileError::Other(rustix::io::Errno::STALE.raw_os_error());
+        assert_eq!(world.seen().closed, [(conn, Closed::FileFailed(stale))]);
         let got = reader.join().unwrap();
         assert!(got.len() >= 16_384 && got == content[..got.len()], "{} bytes", got.len());
         let read = world.file(FileOp::Read { file, offset: 0, page: vec![0; 100] });
@@ -212,6 +214,21 @@ fn a_span_of_a_file_that_is_not_open_ends_the_connection() {
         world.wish(move |out| {
             out.send_chunk(conn, Chunk::File(FileSpan { file, offset: 0, len }));
         });
-        world.until("the end", |w| w.seen().closed == [(conn, Closed::FileFailed)]);
+        let not_open = FileError::Other(rustix::io::Errno::BADF.raw_os_error());
+        let ended = [(conn, Closed::FileFailed(not_open))];
+        world.until("the end", |w| w.seen().closed == ended);
     }
+}
+
+/// The memory of a process is a regular file whose first page cannot be read.
+#[test]
+fn a_span_that_the_system_cannot_read_ends_the_connection_with_its_reason() {
+    let (mut world, conn, _peer) = connected(1 << 16);
+    let (file, _) = world.open(Path::new("/proc/self/mem"), OpenMode::Read);
+    world.wish(move |out| {
+        out.send_chunk(conn, Chunk::File(FileSpan { file, offset: 0, len: 16_384 }));
+    });
+    let io = FileError::Other(rustix::io::Errno::IO.raw_os_error());
+    let ended = [(conn, Closed::FileFailed(io))];
+    world.until("the end", |w| w.seen().closed == ended);
 }

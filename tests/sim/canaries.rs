@@ -5,11 +5,15 @@ use lmk::core::chunk::Chunk;
 use lmk::core::id::ConnId;
 use lmk::core::io::{Effect, FileDone, FileError, FileOp, Input, Outbox, Role};
 use lmk::core::report::Snapshot;
+use lmk::core::store::{Change, StoreDone, StoreError, StoreOp};
 use lmk::core::time::Time;
 use lmk::node::Node;
 use lmk::node::plan::{Job, NodePlan};
+use lmk::sim::catalogue::Publishing;
+use lmk::sim::store::Blow;
 use lmk::sim::swarm::{Cast, Swarm};
 use lmk::tracker::Tracker;
+use lmk::tracker::plan::TrackerPlan;
 use lmk::wire::peer::{BlockRef, Message};
 use std::net::SocketAddr;
 
@@ -115,6 +119,66 @@ fn s4_a_run_that_does_not_believe_what_is_there() {
             |_, _| {},
         ),
     });
+}
+
+/// A tracker with a bug in what it asks of its database.
+struct Forgetful {
+    role: Tracker,
+    /// It says that a write was done which it never asked for.
+    swallows: bool,
+    /// What goes is removed by a later write although the write that said so failed.
+    asked: Vec<Change>,
+    owed: Vec<Change>,
+}
+
+impl Role for Forgetful {
+    fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        if let Input::Stored { done: StoreDone::Written { result, .. }, .. } = &input {
+            let asked = std::mem::take(&mut self.asked);
+            if result.is_err() {
+                self.owed.extend(asked);
+            }
+        }
+        self.role.on(now, input, out);
+        for effect in &mut out.effects {
+            let Effect::Store { op: StoreOp::Write(changes), .. } = effect else { continue };
+            if self.swallows {
+                changes.retain(|change| !matches!(change, Change::Name(_)));
+            }
+            let goes = changes.iter().filter(|change| matches!(change, Change::DropName(_)));
+            self.asked.extend(goes.cloned());
+            changes.append(&mut self.owed);
+        }
+    }
+
+    fn deadline(&self) -> Time {
+        self.role.deadline()
+    }
+
+    fn snapshot(&self, now: Time) -> Snapshot {
+        self.role.snapshot(now)
+    }
+}
+
+fn forgetful(plan: TrackerPlan, swallows: bool) -> Box<dyn Role> {
+    let role = Tracker::new(plan);
+    Box::new(Forgetful { role, swallows, asked: Vec::new(), owed: Vec::new() })
+}
+
+#[test]
+fn s6_a_tracker_that_acknowledges_what_it_does_not_keep() {
+    let cast = Cast { tracker: |plan| forgetful(plan, true), ..Cast::real() };
+    let what = Publishing::new(1, cast, None).play().unwrap_err();
+    assert!(what.contains("S6"), "{what}");
+}
+
+#[test]
+fn s6_a_tracker_that_drops_the_old_although_the_new_was_refused() {
+    let cast = Cast { tracker: |plan| forgetful(plan, false), ..Cast::real() };
+    let refused = |at| Some((at, Blow::Refused(StoreError::Full)));
+    let lost = (0..40).filter_map(|at| Publishing::new(1, cast, refused(at)).play().err());
+    let lost: Vec<String> = lost.collect();
+    assert!(!lost.is_empty() && lost.iter().all(|what| what.contains("S6")), "{lost:?}");
 }
 
 #[test]

@@ -355,7 +355,7 @@ pub fn a_span_beyond_the_end_of_its_file_fails_the_connection(stage: &mut dyn St
                 out.send_chunk(conn, Chunk::File(span));
             }
             Input::Closed { why, .. } => {
-                assert_eq!(why, Closed::FileFailed);
+                assert_eq!(why, Closed::FileFailed(FileError::Changed));
                 out.end(Ending::Done);
             }
             _ => {}

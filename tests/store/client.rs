@@ -11,10 +11,11 @@ use lmk::wire::udp::{Request as Udp, Response};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NONCE: [u8; 8] = *b"nonce678";
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A commit on a disk that is busy with others' data may take tens of seconds.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// An entry without metainfo.
 pub fn bare(name: &str, n: u32) -> Publish {
@@ -73,6 +74,8 @@ pub struct Client {
     reader: FrameReader,
     answers: VecDeque<Answer>,
     pub generation: u64,
+    /// Why there are no more answers.
+    end: Option<String>,
 }
 
 impl Client {
@@ -116,7 +119,8 @@ impl Client {
         };
         assert_eq!(reply.status, Status::Ready);
         let reader = FrameReader::new(FrameLimits::CLIENT);
-        Client { stream, reader, answers: VecDeque::new(), generation: reply.generation }
+        let generation = reply.generation;
+        Client { stream, reader, answers: VecDeque::new(), generation, end: None }
     }
 
     /// Sends a request; false if nobody takes it any more.
@@ -131,7 +135,14 @@ impl Client {
         let mut buffer = [0; 65_536];
         while self.answers.is_empty() {
             let got = match self.stream.read(&mut buffer) {
-                Ok(0) | Err(_) => return None,
+                Ok(0) => {
+                    self.end = Some("closed".into());
+                    return None;
+                }
+                Err(error) => {
+                    self.end = Some(error.to_string());
+                    return None;
+                }
                 Ok(got) => got,
             };
             let mut rest = &buffer[..got];
@@ -142,9 +153,14 @@ impl Client {
         self.answers.pop_front()
     }
 
+    /// What the tracker answers; it must be there.
     pub fn ask(&mut self, request: &Request) -> Answer {
-        assert!(self.send(request));
-        self.answer().expect("an answer")
+        let began = Instant::now();
+        assert!(self.send(request), "nobody takes {request:?}");
+        self.answer().unwrap_or_else(|| {
+            let (end, after) = (self.end.as_deref().unwrap_or("?"), began.elapsed());
+            panic!("no answer to {request:?}: {end} after {after:?}")
+        })
     }
 
     /// Every name that this client sees.

@@ -3,7 +3,7 @@
 use super::base::{Base, Folder, name, put, reader};
 use lmk::core::id::InfoHash;
 use lmk::core::mark::expect_mark;
-use lmk::core::store::{AccessKey, Change, StoreDone, StoreError, StoreOp, SwarmPart};
+use lmk::core::store::{Change, StoreDone, StoreError, StoreOp, SwarmPart};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -37,28 +37,20 @@ fn names_come_back_as_they_were_written_in_pages() {
 }
 
 #[test]
-fn counts_and_keys_come_back() {
+fn counts_come_back_until_they_are_forgotten() {
     let folder = Folder::new();
     let path = folder.path("t.db");
     let mut base = Base::opened(&path);
     let hash = |n| InfoHash([n; 20]);
-    let key = |id, revoked| AccessKey {
-        id,
-        secret: [id as u8; 32],
-        scopes: 3,
-        expires_s: Some(9),
-        revoked,
-    };
     let counts = (1..=5).map(|n| Change::Finished(hash(n), u32::from(n)));
-    let keys = [key(1, false), key(2, false), key(1, true), key(3, false)];
-    base.write(counts.chain(keys.map(Change::AccessKey)).collect()).unwrap();
-    base.write(vec![Change::Finished(hash(2), 20), Change::DropAccessKey(2)]).unwrap();
+    base.write(counts.collect()).unwrap();
+    base.write(vec![Change::Finished(hash(2), 20), Change::Finished(hash(4), 0)]).unwrap();
     drop(base);
     let mut base = Base::opened(&path);
     let done = base.ask(StoreOp::Finished { after: Some(hash(1)), rows_max: 2 });
     assert_eq!(done, StoreDone::Finished(Ok(vec![(hash(2), 20), (hash(3), 3)])));
-    let done = base.ask(StoreOp::AccessKeys);
-    assert_eq!(done, StoreDone::AccessKeys(Ok(vec![key(1, true), key(3, false)])));
+    let done = base.ask(StoreOp::Finished { after: Some(hash(3)), rows_max: 2 });
+    assert_eq!(done, StoreDone::Finished(Ok(vec![(hash(5), 5)])));
 }
 
 fn part(n: u8, part: u32, last: bool, bytes: usize) -> SwarmPart {
@@ -172,6 +164,34 @@ fn what_is_newer_or_not_ours_is_left_alone() {
         assert_eq!(fs::read(path).unwrap(), before);
     }
     assert_eq!(folder.with("corrupt"), Vec::<String>::new());
+}
+
+/// Whoever names the wrong file with `--db` finds it as it was.
+#[test]
+fn a_file_that_is_no_database_at_all_is_left_alone() {
+    let noise: Vec<u8> = (0..20_000u32).map(|n| ((n * 7919) >> 5) as u8).collect();
+    for bytes in [&b"notes of somebody\n"[..], &noise, b"S", &[0; 4096], b"SQLite format 3\0"] {
+        let folder = Folder::new();
+        let path = folder.path("holiday.jpg");
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(Base::new(&path).open(), Err(StoreError::Foreign));
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        let beside = folder.with("holiday.jpg");
+        assert!(beside.iter().all(|name| name.ends_with(".jpg") || name.ends_with(".lock")));
+    }
+}
+
+/// A run that was killed early has everything in its log.
+#[test]
+fn a_damaged_file_whose_tables_are_in_its_log_is_known_as_ours() {
+    let folder = Folder::new();
+    let (path, copy) = (folder.path("t.db"), folder.path("copy.db"));
+    let mut base = Base::opened(&path);
+    base.write(vec![put(name(1, "x"))]).unwrap();
+    fs::write(&copy, [9; 4096]).unwrap();
+    fs::copy(folder.path("t.db-wal"), folder.path("copy.db-wal")).unwrap();
+    let opened = Base::new(&copy).open().unwrap();
+    assert!(opened.damaged.is_some());
 }
 
 #[test]

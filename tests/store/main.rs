@@ -8,3 +8,4 @@ mod base;
 mod client;
 mod file;
 mod process;
+mod same;

@@ -1,12 +1,13 @@
 //! TCP connections: who may have one, for how long, and what a slow or strange one costs.
 
 use super::catalogue::{content, publish};
-use super::world::{Client, Peer, World, addr, vector};
+use super::world::{Client, Peer, World, addr, plan, vector};
 use lmk::core::id::{ConnId, InfoHash};
 use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::tracker::conversation::QUEUE_BYTES;
-use lmk::tracker::lists::CONNECTIONS_MAX;
+use lmk::tracker::lists::{CONNECTIONS_MAX, connections_max};
+use lmk::tracker::work::REQUESTS_BURST;
 use lmk::wire::catalogue::answer::Answer;
 use lmk::wire::catalogue::entry::{Entry, flag};
 use lmk::wire::catalogue::hello::{HelloReply, REPLY_BYTES};
@@ -248,6 +249,51 @@ fn connections_are_limited_in_all_and_per_public_address() {
     // Nothing of it is felt by datagrams.
     assert_eq!(world.announce(&Peer::new("10.0.0.9:7001", 0)).seeders, 1);
     assert_eq!(world.control(addr("10.0.0.9:99"), Op::Read, 0).status, Status::Busy);
+}
+
+#[test]
+fn a_public_tracker_limits_the_connections_of_private_addresses_too() {
+    let mut plan = plan("0.0.0.0:6969");
+    plan.bounds.public = true;
+    let mut world = World::new(plan);
+    for (from, most) in [("10.0.0.9", 8), ("[fd00::9]", 8), ("127.0.0.1", 20)] {
+        for n in 0..20 {
+            let conn = world.accept(addr(&format!("{from}:{}", 100 + n)));
+            assert_eq!(world.line(conn).closed, n >= most, "{from}, {n}");
+        }
+    }
+    // Nor may it ask as much: the requests of one connection are counted as those of a public one.
+    let mut client = world.client(addr("10.0.0.8:50"), None);
+    let mut bytes = Vec::new();
+    (0..1000).for_each(|_| Request::Ping.encode(1, 1 << 20, &mut bytes));
+    world.bytes(client.conn, &bytes);
+    assert_eq!(world.answers(&mut client).len(), REQUESTS_BURST as usize);
+}
+
+#[test]
+fn a_tracker_takes_and_promises_as_many_connections_as_it_was_told() {
+    let mut plan = plan("127.0.0.1:6969");
+    plan.bounds.connections = 3;
+    let mut world = World::new(plan);
+    let from = addr("127.0.0.1:9");
+    let first = world.accept(from);
+    world.accept(from);
+    assert_eq!(world.control(from, Op::Read, 0).status, Status::Ready);
+    assert_eq!(world.control(from, Op::Read, 0).status, Status::Busy, "the third is promised");
+    world.accept(from);
+    let over = expect_mark!("C03", world.accept(from));
+    assert!(world.line(over).closed);
+    world.end(over);
+    world.end(first);
+    let conn = world.accept(from);
+    assert!(!world.line(conn).closed);
+}
+
+#[test]
+fn descriptors_are_kept_for_other_things_than_connections() {
+    let most = [20_000, 1024, 100, 40, 10, 0].map(connections_max);
+    assert_eq!(most, [19_488, 512, 50, 8, 1, 1]);
+    assert_eq!(connections_max(u64::MAX), CONNECTIONS_MAX);
 }
 
 proptest! {

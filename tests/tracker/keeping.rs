@@ -1,6 +1,7 @@
 //! What a tracker keeps: answers wait for their commit, a crash at any point loses nothing that was
 //! answered, and trouble with the database is said and outlived.
 
+use super::http_asked::get;
 use super::world::{Client, Peer, T0, World, addr, plan};
 use lmk::core::id::{InfoHash, Ticket};
 use lmk::core::io::{Command, Effect, Input, Listening};
@@ -11,7 +12,7 @@ use lmk::core::store::{StoreDone, StoreError, StoreOp};
 use lmk::core::time::{Span, Time};
 use lmk::sim::store::Base;
 use lmk::tracker::plan::{Database, TrackerPlan};
-use lmk::wire::catalogue::answer::Answer;
+use lmk::wire::catalogue::answer::{Answer, NotSaving};
 use lmk::wire::catalogue::code;
 use lmk::wire::catalogue::entry::{Entry, Item, flag};
 use lmk::wire::catalogue::request::{List, Publish, Request};
@@ -41,11 +42,11 @@ fn bare(name: &str, n: u32) -> Publish {
 }
 
 /// A tracker over a database, and what it asked of it.
-struct Stage {
-    world: World,
-    base: Base,
+pub struct Stage {
+    pub world: World,
+    pub base: Base,
     /// Tells what happens at each commit by itself.
-    commits: bool,
+    pub commits: bool,
 }
 
 impl Stage {
@@ -54,14 +55,18 @@ impl Stage {
     }
 
     /// A tracker that was started at this second over what `base` holds; it listens.
-    fn at(base: Base, wall_start_s: u64) -> Stage {
-        let world = World::unborn(kept(wall_start_s));
+    pub fn at(base: Base, wall_start_s: u64) -> Stage {
+        Stage::of(base, kept(wall_start_s))
+    }
+
+    pub fn of(base: Base, plan: TrackerPlan) -> Stage {
+        let world = World::unborn(plan);
         let mut stage = Stage { world, base, commits: true };
         stage.tell(Input::Born);
         stage
     }
 
-    fn tell(&mut self, input: Input<'_>) {
+    pub fn tell(&mut self, input: Input<'_>) {
         let effects = self.world.on(input);
         self.heed(effects);
     }
@@ -79,7 +84,7 @@ impl Stage {
     }
 
     /// Performs what was asked and tells it.
-    fn commit(&mut self) {
+    pub fn commit(&mut self) {
         while !self.world.stores.is_empty() {
             for (ticket, done) in self.base.commit(std::mem::take(&mut self.world.stores)) {
                 self.tell(Input::Stored { ticket, done });
@@ -87,7 +92,7 @@ impl Stage {
         }
     }
 
-    fn pass(&mut self, span: Span) {
+    pub fn pass(&mut self, span: Span) {
         let end = self.world.now + span;
         while self.world.tracker.deadline_of() <= end {
             self.world.now = self.world.now.max(self.world.tracker.deadline_of());
@@ -122,6 +127,261 @@ impl Stage {
         });
         names.collect()
     }
+}
+
+/// The hash under which [`bare`] publishes.
+fn hash(n: u32) -> InfoHash {
+    bare("x", n).entry.v1.unwrap()
+}
+
+impl Stage {
+    /// The contents of a name, in the order in which their owner published them.
+    fn versions(&mut self, client: &mut Client, name: &str) -> Vec<InfoHash> {
+        let names = vec![name.to_owned()];
+        let Some(Answer::Found { mut entries, .. }) = self.ask(client, &Request::Lookup { names })
+        else {
+            panic!("nothing found")
+        };
+        entries.sort_by_key(|listed| listed.generation);
+        entries.iter().filter_map(|listed| listed.entry.v1).collect()
+    }
+
+    /// The contents that are on the disk.
+    fn rows(&self) -> BTreeSet<InfoHash> {
+        self.base.names().filter_map(|row| row.v1).collect()
+    }
+
+    fn is_refused(&mut self, client: &mut Client, request: &Request) {
+        let answer = self.ask(client, request);
+        let Some(Answer::Refused(refused)) = answer else { panic!("{answer:?}") };
+        assert_eq!((refused.code, &refused.text[..]), (code::BUSY, "not saving: disk full"));
+    }
+
+    fn announced(&mut self, n: u32) {
+        self.world.announce(&Peer::new(SEEDER, 0).hash(hash(n)));
+    }
+}
+
+/// What must hold of some versions after a change of theirs was refused: they are as they were in
+/// memory, on the disk, for whoever follows changes, once the disk has room, and after a restart.
+fn nothing_is_lost_by(request: &Request, versions: u32) {
+    let mut stage = Stage::new(Base::default());
+    let mut client = stage.client();
+    for n in 1..=versions {
+        stage.ask(&mut client, &Request::Publish(bare("a", n)));
+        stage.announced(n);
+    }
+    let all: Vec<_> = (1..=versions).map(hash).collect();
+    assert_eq!(stage.versions(&mut client, "a"), all);
+    let Some(Answer::Stat(stat)) = stage.ask(&mut client, &Request::Stat) else {
+        panic!("no stat")
+    };
+    stage.base.failing = Some(StoreError::Full);
+    stage.is_refused(&mut client, request);
+    assert_eq!(stage.versions(&mut client, "a"), all, "in memory");
+    let since = Some(stat.generation);
+    let list = List { limit: 4096, cursor: None, prefix: None, glob: None, since };
+    let Some(Answer::Page(page)) = stage.ask(&mut client, &Request::List(list)) else {
+        panic!("no page")
+    };
+    let gone = page.items.iter().filter_map(|item| match item {
+        Item::Gone { hash, .. } => *hash,
+        Item::Listed(_) => None,
+    });
+    let gone: BTreeSet<_> = gone.collect();
+    let gone: Vec<_> = all.iter().filter(|hash| gone.contains(hash)).collect();
+    assert!(gone.is_empty(), "told as gone: {gone:?}");
+    let sure: BTreeSet<_> = all.iter().copied().collect();
+    assert_eq!(stage.rows(), sure, "on the disk");
+    stage.base.failing = None;
+    stage.pass(Span::secs(40));
+    assert_eq!(stage.rows(), sure, "on a disk with room again");
+    let mut client = stage.client();
+    assert_eq!(stage.versions(&mut client, "a"), all, "later");
+    let mut stage = Stage::at(stage.base, T0 + 50);
+    let mut client = stage.client();
+    assert_eq!(stage.versions(&mut client, "a"), all, "after a restart");
+    let answer =
+        stage.ask(&mut client, &Request::Update { old: hash(versions), to: bare("a", 99) });
+    assert!(matches!(answer, Some(Answer::Updated { .. })), "{answer:?}");
+}
+
+#[test]
+fn an_update_that_cannot_be_kept_leaves_what_it_was_to_replace() {
+    nothing_is_lost_by(&Request::Update { old: hash(1), to: bare("a", 9) }, 1);
+    nothing_is_lost_by(&Request::Update { old: hash(8), to: bare("a", 9) }, 8);
+}
+
+#[test]
+fn a_version_that_gives_way_to_one_that_cannot_be_kept_comes_back_as_the_oldest() {
+    nothing_is_lost_by(&Request::Publish(bare("a", 9)), 8);
+}
+
+#[test]
+fn what_cannot_be_unpublished_stays_published() {
+    nothing_is_lost_by(&Request::Unpublish { name: "a".into(), hash: hash(1) }, 2);
+}
+
+#[test]
+fn an_owner_who_could_not_be_kept_is_none() {
+    let mut stage = Stage::new(Base::default());
+    let mut first = stage.client();
+    stage.ask(&mut first, &Request::Publish(bare("a", 1)));
+    stage.announced(1);
+    let mut second = stage.world.client(addr(SEEDER), Some(2));
+    stage.base.failing = Some(StoreError::Full);
+    stage.is_refused(&mut second, &Request::Publish(bare("a", 1)));
+    stage.base.failing = None;
+    stage.pass(Span::secs(40));
+    let (mut first, mut second) = (stage.client(), stage.world.client(addr(SEEDER), Some(2)));
+    let take_back = Request::Unpublish { name: "a".into(), hash: hash(1) };
+    let answer = stage.ask(&mut second, &take_back);
+    let Some(Answer::Refused(refused)) = answer else { panic!("{answer:?}") };
+    assert_eq!(refused.code, code::FORBIDDEN);
+    stage.base.failing = Some(StoreError::Full);
+    stage.is_refused(&mut first, &take_back);
+    assert_eq!(stage.versions(&mut first, "a"), [hash(1)]);
+}
+
+/// Requests of one client that stand on each other, in writes of their own, the first of which
+/// fails, or all of them.
+#[test]
+fn what_stands_on_a_write_that_failed_is_taken_back_with_it() {
+    for all in [true, false] {
+        let mut stage = Stage::new(Base::default());
+        let mut client = stage.client();
+        stage.ask(&mut client, &Request::Publish(bare("a", 1)));
+        stage.commits = false;
+        stage.send(&client, &Request::Update { old: hash(1), to: bare("a", 2) });
+        stage.send(&client, &Request::Update { old: hash(2), to: bare("a", 3) });
+        let asked = std::mem::take(&mut stage.world.stores);
+        assert_eq!(asked.len(), 2, "two writes");
+        for (n, op) in asked.into_iter().enumerate() {
+            stage.base.failing = (all || n == 0).then_some(StoreError::Full);
+            for (ticket, done) in stage.base.commit(vec![op]) {
+                stage.tell(Input::Stored { ticket, done });
+            }
+        }
+        stage.commits = true;
+        let updated = |answer: &Answer| matches!(answer, Answer::Updated { .. });
+        let answers = stage.world.answers(&mut client);
+        let done: Vec<bool> = answers.iter().map(|(_, answer)| updated(answer)).collect();
+        assert_eq!(done, [false, !all]);
+        let (seen, rows) = (stage.versions(&mut client, "a"), stage.rows());
+        assert_eq!(rows, seen.iter().copied().collect(), "all fail: {all}");
+        assert!(rows.contains(&hash(1)) && !rows.contains(&hash(2)));
+        assert_eq!(rows.contains(&hash(3)), !all);
+        stage.base.failing = None;
+        stage.pass(Span::secs(40));
+        assert_eq!(stage.rows(), rows);
+    }
+}
+
+#[test]
+fn an_update_costs_no_other_version() {
+    let mut stage = Stage::new(Base::default());
+    let mut client = stage.client();
+    for n in 1..=8 {
+        stage.ask(&mut client, &Request::Publish(bare("a", n)));
+    }
+    stage.ask(&mut client, &Request::Update { old: hash(8), to: bare("a", 9) });
+    let left: Vec<_> = (1..=7).chain([9]).map(hash).collect();
+    assert_eq!(stage.versions(&mut client, "a"), left);
+}
+
+/// Three datagrams make a count; a million of them must not stay for ever.
+#[test]
+fn counts_go_with_their_swarms() {
+    let mut base = Base::default();
+    let bounds = lmk::tracker::admission::Bounds { peers: 20, ..Default::default() };
+    let with = |base: Base, now| {
+        let plan = TrackerPlan { bounds, ..kept(now) };
+        let mut stage = Stage { world: World::unborn(plan), base, commits: true };
+        stage.tell(Input::Born);
+        stage
+    };
+    for life in 0..3u32 {
+        let mut stage = with(base, T0 + 100 * u64::from(life));
+        for n in 0..200 {
+            let peer = Peer::new(SEEDER, 5).hash(hash(1000 * life + n));
+            stage.world.announce(&peer);
+            stage.world.announce(&Peer { left: 0, ..peer.clone() });
+            stage.world.announce(&peer.event(lmk::wire::udp::Event::Stopped));
+        }
+        stage.pass(Span::secs(5));
+        let kept = stage.base.finished().count();
+        assert!((15..=20).contains(&kept), "life {life}: {kept}, not those that are known");
+        let last = hash(1000 * life + 199);
+        assert!(stage.base.finished().any(|row| row == (last, 1)));
+        base = stage.base;
+    }
+    // One that has less room than the one before it.
+    let bounds = lmk::tracker::admission::Bounds { peers: 5, ..Default::default() };
+    let plan = TrackerPlan { bounds, ..kept(T0 + 400) };
+    let mut stage = Stage { world: World::unborn(plan), base, commits: true };
+    stage.tell(Input::Born);
+    stage.announced(1);
+    stage.pass(Span::secs(5));
+    assert!(stage.base.finished().count() <= 5);
+}
+
+#[test]
+fn a_count_comes_back_with_the_peers_of_its_swarm_and_without_them() {
+    let mut stage = Stage::new(Base::default());
+    for n in [1, 2] {
+        let peer = Peer::new("127.0.0.1:7002", 5).hash(hash(n));
+        stage.world.announce(&peer);
+        stage.world.announce(&Peer { left: 0, ..peer.clone() });
+        if n == 2 {
+            stage.world.announce(&peer.event(lmk::wire::udp::Event::Stopped));
+        }
+    }
+    stage.pass(Span::secs(5));
+    let mut stage = Stage::at(stage.base, T0 + 6);
+    let mut bytes = Vec::new();
+    let cid = stage.world.connect(addr(SEEDER));
+    let hashes = vec![hash(1), hash(2)];
+    lmk::wire::udp::Request::Scrape { cid, tid: 1, hashes }.encode(&mut bytes);
+    let answer = stage.world.datagram(addr(SEEDER), &bytes).unwrap();
+    let Some(lmk::wire::udp::Response::Scrape { rows, .. }) =
+        lmk::wire::udp::Response::decode(&answer, false)
+    else {
+        panic!("no scrape")
+    };
+    let rows: Vec<_> = rows.iter().map(|row| (row.seeders, row.completed)).collect();
+    assert_eq!(rows, [(1, 1), (0, 1)]);
+}
+
+/// An entry whose time was over when the tracker came back is swept, perhaps before everything is
+/// read, and does not stay in the database for that.
+#[test]
+fn what_is_swept_while_the_database_is_read_is_swept_there_too() {
+    let mut stage = Stage::new(Base::default());
+    let mut client = stage.client();
+    for n in 1..=6 {
+        stage.ask(&mut client, &Request::Publish(bare("a", n)));
+        stage.announced(n);
+        stage
+            .world
+            .announce(&Peer::new(SEEDER, 0).hash(hash(n)).event(lmk::wire::udp::Event::Stopped));
+    }
+    stage.pass(Span::secs(3));
+    assert_eq!(stage.rows().len(), 6);
+    // A slow disk: each answer takes more than a second.
+    let world = World::unborn(kept(T0 + 100_000));
+    let mut stage = Stage { world, base: stage.base, commits: false };
+    stage.tell(Input::Born);
+    for _ in 0..20 {
+        let asked = std::mem::take(&mut stage.world.stores);
+        stage.pass(Span::secs(3));
+        for (ticket, done) in stage.base.commit(asked) {
+            stage.tell(Input::Stored { ticket, done });
+        }
+    }
+    stage.commits = true;
+    stage.commit();
+    stage.pass(Span::secs(5));
+    assert_eq!(stage.rows().len(), 0);
 }
 
 /// The deadline, without the trait in scope everywhere.
@@ -238,6 +498,64 @@ fn names_and_peers_of_the_last_run_are_there_at_once_with_the_time_they_have_lef
     assert_eq!(stage.base.names().next().map(|name| name.listed), Some(true));
 }
 
+/// What a client is told of trouble with saving; the page of `/status.json` says the same.
+fn not_saving(stage: &mut Stage) -> Option<NotSaving> {
+    let mut client = stage.client();
+    let Some(Answer::Stat(stat)) = stage.ask(&mut client, &Request::Stat) else { panic!() };
+    let status = status(stage);
+    let shown = &status["not_saving"];
+    match &stat.not_saving {
+        None => assert!(shown.is_null(), "{shown}"),
+        Some(not) => {
+            assert_eq!(shown["why"], not.why);
+            assert_eq!(shown["since_s"], not.since_s);
+            assert_eq!(shown["changes"], not.changes);
+        }
+    }
+    stat.not_saving
+}
+
+fn status(stage: &mut Stage) -> serde_json::Value {
+    stage.pass(Span::ms(1_100));
+    let answer = get(&mut stage.world, addr("127.0.0.1:60"), "/status.json");
+    serde_json::from_slice(&answer.body).expect("JSON")
+}
+
+#[test]
+fn the_nodes_of_the_last_run_are_shown_as_last_known_until_they_announce() {
+    let mut stage = Stage::new(Base::default());
+    let mut client = stage.client();
+    stage.ask(&mut client, &Request::Publish(bare("a", 1)));
+    let hash = bare("a", 1).entry.v1.unwrap();
+    stage.world.announce(&Peer::new(SEEDER, 0).hash(hash));
+    let leecher = Peer::new("127.0.0.1:7002", 1).hash(hash);
+    stage.world.announce(&leecher);
+    stage.world.announce(&Peer::new("127.0.0.1:7003", 1).hash(hash).stock());
+    stage.pass(Span::secs(6));
+    // Killed: nobody said goodbye.
+    let mut stage = Stage::at(stage.base, T0 + 8);
+    let nodes = |stage: &mut Stage| {
+        let status = status(stage);
+        let nodes = status["contents"][0]["nodes"].as_array().unwrap().clone();
+        let shown = |node: &serde_json::Value| {
+            let addr = node["addr"].as_str().unwrap().to_owned();
+            (addr, node["permille"].as_u64(), node["last_known"].as_bool().unwrap())
+        };
+        let silent = nodes[0]["silent_s"].as_u64().unwrap();
+        (nodes.iter().map(shown).collect::<Vec<_>>(), silent)
+    };
+    let (shown, silent) = nodes(&mut stage);
+    let (one, two) =
+        (("127.0.0.1:7002".to_owned(), Some(0), true), (SEEDER.into(), Some(1000), true));
+    assert_eq!(shown, [one.clone(), two.clone()], "those of ours alone");
+    assert!((8..11).contains(&silent), "{silent} s: it was heard by the run before");
+    stage.world.announce(&leecher);
+    assert_eq!(nodes(&mut stage).0, [(one.0, one.1, false), two]);
+    stage.pass(Span::secs(700));
+    let status = status(&mut stage);
+    assert_eq!(status["contents"][0]["nodes"].as_array().unwrap().len(), 0, "they go in time");
+}
+
 #[test]
 fn on_a_full_disk_publishing_is_refused_until_there_is_room() {
     let mut stage = Stage::new(Base::default());
@@ -257,12 +575,16 @@ fn on_a_full_disk_publishing_is_refused_until_there_is_room() {
     assert_eq!(said(&stage), 1);
     let status = stage.world.row().store.unwrap();
     assert_eq!((status.trouble, status.unsaved), (Some("not saving: disk full"), 1));
+    let why = "not saving: disk full".to_owned();
+    assert_eq!(not_saving(&mut stage), Some(NotSaving { why, since_s: T0, changes: 1 }));
     stage.pass(Span::secs(65));
+    assert_eq!(not_saving(&mut stage).unwrap().since_s, T0, "since it began");
     assert_eq!(said(&stage), 1, "said once");
     stage.base.failing = None;
     stage.pass(Span::secs(31));
     assert_eq!(said(&stage), 2);
     assert_eq!(stage.world.row().store.unwrap().trouble, None);
+    assert_eq!(not_saving(&mut stage), None);
     // The first one was silent for too long.
     let mut client = stage.client();
     assert!(!stage.names(&mut client).contains("b"), "what was refused is not published later");
@@ -298,6 +620,7 @@ fn without_its_usual_place_a_tracker_goes_on_and_says_so() {
     let answer = stage.ask(&mut client, &Request::Publish(bare("a", 1)));
     assert!(matches!(answer, Some(Answer::Published { .. })), "{answer:?}");
     assert_eq!(stage.world.row().store, None);
+    assert!(not_saving(&mut stage).is_some());
     for (error, ending) in [
         (StoreError::InUse(Some(7)), Ending::Refused),
         (StoreError::Newer(2), Ending::Disk),

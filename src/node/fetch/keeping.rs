@@ -4,7 +4,7 @@
 use super::{Fetch, Phase};
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
-use crate::core::io::{FileDone, Outbox};
+use crate::core::io::{FileDone, FileError, Outbox};
 use crate::core::report::{Ending, Event, foreign};
 use crate::core::time::{Span, Time};
 use crate::node::file_watch::FileWatch;
@@ -63,12 +63,25 @@ impl Fetch {
     }
 
     /// Bytes of the file could not be given out.
-    pub(super) fn file_failed(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+    pub(super) fn file_failed(
+        &mut self,
+        shared: &mut Shared,
+        error: FileError,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
         match &mut self.phase {
             Phase::Seeding(Keeping::Sharing(watch)) => watch.look(now, out),
-            Phase::Downloading(_) | Phase::Stopping(..) => self.changed(shared, now, out),
+            Phase::Downloading(_) | Phase::Stopping(..) if error == FileError::Changed => {
+                self.changed(shared, now, out);
+            }
+            Phase::Downloading(target) => {
+                let placed = target.unreadable(error);
+                return self.placed(shared, placed, now, out);
+            }
             _ => {}
         }
+        Ok(())
     }
 
     /// What is due while the file is shared.

@@ -205,14 +205,35 @@ impl Target {
         out.file(FileOp::SyncDir { path: directory_of(&self.path) });
     }
 
+    /// Where it is that the disk refused something.
+    fn place(&self) -> String {
+        match self.step {
+            Step::StatTarget | Step::OpenTarget | Step::CheckTarget | Step::Rename => {
+                show(&self.path)
+            }
+            _ => show(&self.part_path),
+        }
+    }
+
+    /// Bytes that stand in the file cannot be read back: nor could they be by whoever wants it.
+    pub fn unreadable(&self, error: FileError) -> Placed {
+        mark!("E04");
+        let (path, reason) = (self.place(), error.reason());
+        let line = format!(
+            "{path}: reading failed: {reason}; check the disk, \
+             then run the same command to go on, or use --out DIR on another disk"
+        );
+        fatal(Ending::Disk, line)
+    }
+
     /// What the disk said, as a line: a full one may be waited for.
     pub fn failed(&self, error: FileError) -> Placed {
-        let path = match self.step {
-            Step::StatTarget | Step::OpenTarget | Step::CheckTarget | Step::Rename => &self.path,
-            _ => &self.part_path,
-        };
-        let line = format!("{}: {}", show(path), error.reason());
+        let line = format!("{}: {}", self.place(), error.reason());
+        let reads = self.check.is_some()
+            || self.whole.is_some()
+            || self.part.as_ref().is_some_and(|part| part.checking().is_some());
         match error {
+            FileError::Other(_) if reads => self.unreadable(error),
             FileError::Changed => Placed::Changed,
             FileError::NoSpace => Placed::NoSpace(line + "; make room or use --out DIR"),
             FileError::Denied => {

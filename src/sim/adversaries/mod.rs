@@ -208,7 +208,10 @@ impl Role for Adversary {
             }
         }
         if self.port != 0 {
-            let stats = Stats { port: self.port, ..Stats::default() };
+            // Trackers name sources to those who lack something: a copycat looks for one first.
+            let looks = self.trick == Trick::Copycat && !self.copied;
+            let left = if looks { self.known.bytes.len() as u64 } else { 0 };
+            let stats = Stats { port: self.port, left, ..Stats::default() };
             self.announcer.poll(now, stats, out);
         }
     }
@@ -218,6 +221,7 @@ impl Role for Adversary {
     }
 
     fn snapshot(&self, _: Time) -> Snapshot {
-        Snapshot { phase: "hostile", ..Snapshot::default() }
+        let phase = if self.copied { "copied" } else { "hostile" };
+        Snapshot { phase, ..Snapshot::default() }
     }
 }

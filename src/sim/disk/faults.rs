@@ -2,12 +2,15 @@
 //! good at the n-th one that leaves something, so that a crash can be tried at every one of them.
 
 use super::Disk;
+use crate::core::id::FileId;
 use crate::core::io::{FileDone, FileError, FileOp, OpenMode};
 
 /// Which operations a fault befalls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum On {
     Read,
+    /// Of bytes that leave by a connection.
+    Span,
     Write,
     /// Of a file; what was written since the last one that went well may be lost for good.
     Sync,
@@ -39,6 +42,18 @@ pub(super) struct Faults {
 impl Faults {
     pub fn forgive(&mut self) {
         self.planned.clear();
+    }
+
+    /// What befalls an operation on the file `name`.
+    fn befall(&mut self, on: On, name: &str) -> Option<FileError> {
+        let meant = |fault: &&mut Fault| fault.on == on && name.ends_with(fault.name_ends);
+        let fault = self.planned.iter_mut().filter(|fault| fault.times > 0).find(meant)?;
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        fault.times -= 1;
+        Some(fault.error)
     }
 }
 
@@ -93,18 +108,20 @@ impl Disk {
             FileOp::Save { path, .. } => (On::Save, path.to_string_lossy().into_owned()),
             _ => return None,
         };
-        let meant = |fault: &&mut Fault| fault.on == on && name.ends_with(fault.name_ends);
-        let fault = self.faults.planned.iter_mut().filter(|f| f.times > 0).find(meant)?;
-        if fault.after > 0 {
-            fault.after -= 1;
-            return None;
-        }
-        fault.times -= 1;
-        let error = fault.error;
+        let error = self.faults.befall(on, &name)?;
         if let FileOp::Sync { file, .. } = op {
             self.change(owner, *file, |body| body.sync_failed()).ok();
         }
         Some(error)
+    }
+
+    /// Why bytes that leave by a connection cannot be read.
+    pub(super) fn refuse_span(&mut self, owner: usize, file: FileId) -> Option<FileError> {
+        if !self.faults.planned.iter().any(|fault| fault.on == On::Span) {
+            return None;
+        }
+        let name = self.name_of(owner, file);
+        self.faults.befall(On::Span, &name)
     }
 }
 

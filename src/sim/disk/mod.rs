@@ -173,11 +173,22 @@ impl Disk {
         self.sweep();
     }
 
-    /// The bytes of a span as they leave, or `None` when they cannot be read whole.
-    pub(super) fn span(&self, owner: usize, file: FileId, offset: u64, len: u32) -> Option<Page> {
+    /// The bytes of a span as they leave, or why they cannot be read whole.
+    pub(super) fn span(
+        &mut self,
+        owner: usize,
+        file: FileId,
+        offset: u64,
+        len: u32,
+    ) -> Result<Page, FileError> {
+        if let Some(error) = self.refuse_span(owner, file) {
+            return Err(error);
+        }
         let mut page = vec![0; len as usize];
-        let read = self.regular(owner, file).ok()?.read(offset, &mut page);
-        (read == page.len() && self.is_as_pinned(owner, file).is_ok()).then_some(page)
+        match self.regular(owner, file)?.read(offset, &mut page) {
+            read if read < page.len() => Err(FileError::Changed),
+            _ => self.is_as_pinned(owner, file).map(|()| page),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::world::{Happening, World};
 use super::{End, Phase, Queued, SOON, Step, Stream};
 use crate::core::id::ConnId;
-use crate::core::io::Closed;
+use crate::core::io::{Closed, FileError};
 use crate::core::time::{Span, Time};
 
 impl World {
@@ -28,20 +28,21 @@ impl World {
                 return self.plan_pump(id, side, at);
             }
             match self.take_segment(id, side, room as usize) {
-                Some(bytes) => self.put_on_link(id, side, bytes),
-                None => {
+                Ok(bytes) => self.put_on_link(id, side, bytes),
+                Err(error) => {
                     self.answer_rst_to_other(id, side);
-                    return self.end_role_side(id, side, Closed::FileFailed);
+                    return self.end_role_side(id, side, Closed::FileFailed(error));
                 }
             }
         }
     }
 
-    /// Up to `room` bytes of the queue; `None` if a span cannot be read whole.
-    pub(super) fn take_segment(&mut self, id: u64, side: usize, room: usize) -> Option<Vec<u8>> {
-        let end = &mut self.streams.get_mut(&id)?.ends[side];
-        let disk = &self.hosts[self.nodes[end.node].host].disk;
+    /// Up to `room` bytes of the queue, or why a span cannot be read whole.
+    fn take_segment(&mut self, id: u64, side: usize, room: usize) -> Result<Vec<u8>, FileError> {
         let mut bytes = Vec::new();
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(bytes) };
+        let end = &mut stream.ends[side];
+        let disk = &mut self.hosts[self.nodes[end.node].host].disk;
         while bytes.len() < room {
             let left = room - bytes.len();
             match end.queue.front_mut() {
@@ -65,7 +66,7 @@ impl World {
             }
         }
         end.queued -= bytes.len() as u64;
-        Some(bytes)
+        Ok(bytes)
     }
 
     pub(super) fn put_on_link(&mut self, id: u64, side: usize, bytes: Vec<u8>) {

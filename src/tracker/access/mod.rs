@@ -5,7 +5,7 @@ pub mod files;
 pub mod lists;
 
 use super::plan::AccessPlan;
-use super::source::public_source;
+use super::source::Source;
 use crate::core::id::InfoHash;
 use crate::core::io::Outbox;
 use crate::core::mark::mark;
@@ -180,7 +180,7 @@ impl Access {
 
     /// Whether a machine may announce and publish from where it is.
     pub fn registers(&mut self, now: Time, ip: IpAddr, out: &mut Outbox) -> bool {
-        if self.plan.public || public_source(ip).is_none() {
+        if self.plan.public || Source::limited(ip, false).is_none() {
             return true;
         }
         if self.told.is_none_or(|told| now.since(told) >= STRANGERS_TOLD) {
@@ -217,8 +217,7 @@ pub fn announce_url(local: SocketAddr, token: Option<&[u8]>) -> String {
 
 /// FNV-1a from a start that nobody knows.
 fn bucket_of(ip: IpAddr, seed: u64) -> usize {
-    let source = public_source(ip).unwrap_or(ip);
-    let bytes = crate::core::mac::ip16(source);
+    let bytes = Source::of(ip).bytes();
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = bytes.iter().fold(seed ^ 0xcbf2_9ce4_8422_2325, step);
     (hash >> 20) as usize % DENIAL_BUCKETS

@@ -76,6 +76,10 @@ impl Datagrams {
             return ControlResponse { status: Status::Busy, seconds, ..answer };
         }
         let ip = news.from.ip().to_canonical();
+        if !world.tickets.is_modest(ip, unix_s) {
+            // The oldest of its own are over by then.
+            return ControlResponse { status: Status::Busy, seconds: LIFETIME_S as u32, ..answer };
+        }
         let holder = Holder { ip, nonce: &request.nonce, owner: pass.owner.unwrap_or_default() };
         let ticket = world.tickets.give(holder, rights, unix_s);
         ControlResponse { seconds: LIFETIME_S as u32, ticket, ..answer }

@@ -3,8 +3,6 @@
 
 use super::{Asker, Reply};
 use crate::core::id::{InfoHash, PeerId};
-use crate::core::io::Outbox;
-use crate::core::time::Time;
 use crate::tracker::datagrams::{PEERS_DEFAULT, PEERS_MAX};
 use crate::tracker::desk::Desk;
 use crate::tracker::fleet::Said;
@@ -35,15 +33,14 @@ fn refused(why: &str) -> Reply {
 pub fn announce(
     (query, token): (Query<'_>, Option<&[u8]>),
     asker: &Asker,
-    now: Time,
     desk: &mut Desk<'_>,
-    out: &mut Outbox,
 ) -> Reply {
+    let now = desk.now;
     desk.pages.announces += 1;
     let asked = Announce::read(query);
     let hash = asked.as_ref().map_or(InfoHash([0; 20]), |asked| asked.info_hash);
-    let when = (now, desk.registry.unix_s(now));
-    if let Err(text) = desk.registry.access.announces(when, asker.ip, hash, token, out) {
+    let when = (now, desk.unix_s());
+    if let Err(text) = desk.registry.access.announces(when, asker.ip, hash, token, desk.out) {
         return bencoded(answer::denial(text));
     }
     let asked = match asked {
@@ -62,14 +59,14 @@ pub fn announce(
         },
         stopped: asked.event == Event::Stopped,
     };
-    let announced = match desk.registry.announce(now, &news, out) {
+    let announced = match desk.registry.announce(now, &news, desk.out) {
         Ok(announced) => announced,
         Err(refusal) => return refused(refusal.what),
     };
     let Announce { left, downloaded, uploaded, slots, .. } = asked;
     desk.registry.reported(now, &news, Said { left, downloaded, uploaded, slots });
-    let peers = chosen(now, &asked, &news, asker, desk);
-    let (counts, completed) = desk.registry.scrape(now, asked.info_hash, out);
+    let peers = chosen(&asked, &news, asker, desk);
+    let (counts, completed) = desk.registry.scrape(now, asked.info_hash, desk.out);
     let form = match asked.compact {
         true => Form::Compact,
         false => Form::Dictionaries { ids: !asked.no_peer_id },
@@ -90,7 +87,6 @@ pub fn announce(
 /// The peers to hand out: those of the asker's family first, and those of the other one to an asker
 /// that says it has an address there too.
 fn chosen(
-    now: Time,
     asked: &Announce,
     news: &News,
     asker: &Asker,
@@ -110,7 +106,7 @@ fn chosen(
         }
         let taker = Taker { key: news.key, id: news.id, complete: news.complete(), v4, want };
         let (ours, to) = (desk.ours, asker.local.ip());
-        desk.registry.sample(now, news.hash, &taker, &mut |source| {
+        desk.registry.sample(desk.now, news.hash, &taker, &mut |source| {
             let Some(addr) = handed(source.key.addr(), asker.ip, to, ours) else { return false };
             let itself = addr == news.key.addr();
             if !itself {
@@ -122,15 +118,10 @@ fn chosen(
     peers
 }
 
-pub fn scrape(
-    (query, token): (Query<'_>, Option<&[u8]>),
-    now: Time,
-    desk: &mut Desk<'_>,
-    out: &mut Outbox,
-) -> Reply {
+pub fn scrape((query, token): (Query<'_>, Option<&[u8]>), desk: &mut Desk<'_>) -> Reply {
     desk.pages.scrapes += 1;
     let hashes = announce::scrape(query);
-    let (access, unix_s) = (&desk.registry.access, desk.registry.unix_s(now));
+    let (access, unix_s) = (&desk.registry.access, desk.unix_s());
     let may = |hash: Option<InfoHash>| {
         let scope = scope::ANNOUNCE | scope::READ;
         let taken = hash.is_none_or(|hash| access.takes(hash));
@@ -152,7 +143,7 @@ pub fn scrape(
         Err(why) => return refused(why),
     };
     let rows = hashes.into_iter().map(|hash| {
-        let (counts, completed) = desk.registry.scrape(now, hash, out);
+        let (counts, completed) = desk.registry.scrape(desk.now, hash, desk.out);
         let (seeders, leechers) = (counts.complete, counts.incomplete);
         (hash, ScrapeRow { seeders, completed, leechers })
     });

@@ -3,15 +3,14 @@
 
 use super::{Asker, Reply, answer};
 use crate::core::id::ConnId;
-use crate::core::io::Outbox;
 use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use crate::tracker::conversation::QUEUE_BYTES;
 use crate::tracker::desk::Desk;
+use crate::tracker::parts::Parts;
 use crate::tracker::work::{REQUESTS_BURST, REQUESTS_PER_S};
 use crate::wire::http::head::{self, HEAD_BYTES_MAX, Method};
 use crate::wire::http::response::ResponseHead;
-use std::sync::Arc;
 
 /// Time from the first byte of a head to its last.
 pub const HEAD: Span = Span::secs(5);
@@ -32,12 +31,14 @@ pub enum Heard {
 
 #[derive(Debug)]
 pub struct Exchange {
+    conn: ConnId,
     asker: Asker,
     /// What came and waits: a head that is not whole, or requests behind an answer.
     held: Vec<u8>,
     /// Bytes at the front of what waits that are known to hold no end of a head.
     seen: usize,
-    stream: Option<Stream>,
+    /// A body on its way out.
+    stream: Option<Parts>,
     /// Requests that may be executed at once.
     credit: u32,
     is_read: bool,
@@ -47,19 +48,11 @@ pub struct Exchange {
     end: Option<Heard>,
 }
 
-/// A body on its way out.
-#[derive(Debug)]
-struct Stream {
-    parts: Vec<Arc<[u8]>>,
-    /// First part that has not left whole, and how much of it has.
-    part: usize,
-    at: usize,
-}
-
 impl Exchange {
     /// A connection whose first byte came at `since`.
-    pub fn new(asker: Asker, since: Time) -> Exchange {
+    pub fn new(conn: ConnId, asker: Asker, since: Time) -> Exchange {
         Exchange {
+            conn,
             asker,
             held: Vec::new(),
             seen: 0,
@@ -96,15 +89,7 @@ impl Exchange {
     }
 
     /// Takes what came. `queued` bytes wait to be sent on this connection.
-    pub fn got_bytes(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        mut queued: u64,
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) -> Heard {
+    pub fn got_bytes(&mut self, bytes: &[u8], mut queued: u64, desk: &mut Desk<'_>) -> Heard {
         if self.end.is_some() {
             return Heard::Fine;
         }
@@ -113,34 +98,27 @@ impl Exchange {
         }
         if !self.held.is_empty() || !self.is_free(queued) {
             self.held.extend_from_slice(bytes);
-            return self.go_on(now, conn, queued, desk, out);
+            return self.go_on(queued, desk);
         }
         let mut rest = bytes;
-        self.requests(now, conn, &mut rest, &mut queued, desk, out);
+        self.requests(&mut rest, &mut queued, desk);
         self.held.extend_from_slice(rest);
-        self.settle(conn, queued, out)
+        self.settle(queued, desk)
     }
 
     /// Room came: sends on, and takes up what was held back.
-    pub fn go_on(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        mut queued: u64,
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) -> Heard {
-        queued += self.pump(conn, queued, out);
+    pub fn go_on(&mut self, mut queued: u64, desk: &mut Desk<'_>) -> Heard {
+        queued += self.pump(queued, desk);
         if !self.held.is_empty() && self.is_free(queued) {
             let mut held = std::mem::take(&mut self.held);
             let mut rest = &held[..];
-            self.requests(now, conn, &mut rest, &mut queued, desk, out);
+            self.requests(&mut rest, &mut queued, desk);
             let left = rest.len();
             held.drain(..held.len() - left);
             held.shrink_to(left);
             self.held = held;
         }
-        self.settle(conn, queued, out)
+        self.settle(queued, desk)
     }
 
     fn is_free(&self, queued: u64) -> bool {
@@ -149,7 +127,7 @@ impl Exchange {
 
     /// Says how the connection stands, and reads from the client only while its requests are
     /// executed: what is held then is the start of a head.
-    fn settle(&mut self, conn: ConnId, queued: u64, out: &mut Outbox) -> Heard {
+    fn settle(&mut self, queued: u64, desk: &mut Desk<'_>) -> Heard {
         if self.stream.is_none()
             && let Some(end) = self.end
         {
@@ -161,22 +139,14 @@ impl Exchange {
                 mark!("C06");
             }
             self.is_read = read;
-            out.reading(conn, read);
+            desk.out.reading(self.conn, read);
         }
         Heard::Fine
     }
 
     /// Executes requests from the front of `rest` as long as answers may be made; what they add to
     /// the queue is added to `queued`.
-    fn requests(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        rest: &mut &[u8],
-        queued: &mut u64,
-        desk: &mut Desk<'_>,
-        out: &mut Outbox,
-    ) {
+    fn requests(&mut self, rest: &mut &[u8], queued: &mut u64, desk: &mut Desk<'_>) {
         while self.is_free(*queued) && desk.registry.work.is_left() {
             // Empty lines between requests are allowed (RFC 9112, section 2.2).
             while self.seen == 0
@@ -191,23 +161,23 @@ impl Exchange {
             match head::read(rest, self.seen) {
                 Ok(None) => {
                     self.seen = rest.len();
-                    self.inside = self.inside.or(Some(now));
+                    self.inside = self.inside.or(Some(desk.now));
                     return;
                 }
                 Ok(Some((head, len))) => {
                     (self.seen, self.inside) = (0, None);
                     self.credit -= 1;
-                    let reply = answer(&head, &self.asker, now, desk, out);
+                    let reply = answer(&head, &self.asker, desk);
                     if !head.keep_alive {
                         self.end = Some(Heard::Over);
                     }
-                    *queued += self.reply(conn, reply, head.method == Method::Head, *queued, out);
+                    *queued += self.reply(reply, head.method == Method::Head, *queued, desk);
                     *rest = rest.get(len..).unwrap_or_default();
                 }
                 Err(bad) => {
                     let (status, why) = bad.answer();
                     self.end = Some(Heard::Broken);
-                    *queued += self.reply(conn, Reply::line(status, why), false, *queued, out);
+                    *queued += self.reply(Reply::line(status, why), false, *queued, desk);
                     *rest = &[];
                 }
             }
@@ -215,60 +185,39 @@ impl Exchange {
     }
 
     /// Sends an answer, of a long one as much as there is room for; how many bytes.
-    fn reply(
-        &mut self,
-        conn: ConnId,
-        reply: Reply,
-        head_only: bool,
-        queued: u64,
-        out: &mut Outbox,
-    ) -> u64 {
+    fn reply(&mut self, reply: Reply, head_only: bool, queued: u64, desk: &mut Desk<'_>) -> u64 {
         let Reply { status, media, more, .. } = &reply;
         let (len, keep_alive) = (reply.len(), self.end.is_none());
         let head = ResponseHead { status: *status, media, len, keep_alive, more };
         let mut bytes = head.encode().into_bytes();
         if head_only {
-            out.send(conn, &bytes);
+            desk.out.send(self.conn, &bytes);
             return bytes.len() as u64;
         }
         if len <= PART_BYTES as u64 {
             reply.parts.iter().for_each(|part| bytes.extend_from_slice(part));
-            out.send(conn, &bytes);
+            desk.out.send(self.conn, &bytes);
             return bytes.len() as u64;
         }
-        out.send(conn, &bytes);
+        desk.out.send(self.conn, &bytes);
         let sent = bytes.len() as u64;
-        self.stream = Some(Stream { parts: reply.parts, part: 0, at: 0 });
-        sent + self.pump(conn, queued + sent, out)
+        self.stream = Some(Parts::new(reply.parts, 0));
+        sent + self.pump(queued + sent, desk)
     }
 
     /// Sends parts of the body while there is room; how many bytes.
-    fn pump(&mut self, conn: ConnId, queued: u64, out: &mut Outbox) -> u64 {
+    fn pump(&mut self, queued: u64, desk: &mut Desk<'_>) -> u64 {
         let mut sent = 0;
         while let Some(stream) = &mut self.stream
             && queued + sent < QUEUE_BYTES
         {
-            match stream.next() {
-                Some(bytes) => {
-                    out.send(conn, bytes);
-                    sent += bytes.len() as u64;
-                }
-                None => self.stream = None,
+            let (bytes, last) = stream.next(PART_BYTES);
+            desk.out.send(self.conn, bytes);
+            sent += bytes.len() as u64;
+            if last {
+                self.stream = None;
             }
         }
         sent
-    }
-}
-
-impl Stream {
-    /// The next bytes of one part; `None` after the last.
-    fn next(&mut self) -> Option<&[u8]> {
-        while self.parts.get(self.part)?.len() <= self.at {
-            (self.part, self.at) = (self.part + 1, 0);
-        }
-        let left = self.parts.get(self.part)?.get(self.at..)?;
-        let now = left.get(..PART_BYTES).unwrap_or(left);
-        self.at += now.len();
-        Some(now)
     }
 }

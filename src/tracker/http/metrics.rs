@@ -1,6 +1,5 @@
 //! `/metrics`: figures in the text format of Prometheus, version 0.0.4.
 
-use crate::core::time::Time;
 use crate::tracker::desk::Desk;
 use crate::tracker::figures::Kind;
 use std::fmt::Write as _;
@@ -11,7 +10,7 @@ pub const MEDIA: &str = "text/plain; version=0.0.4; charset=utf-8";
 struct Metric(&'static str, &'static str, &'static str);
 
 /// The text, one metric after the other. All names begin with `lmk_`, labels are words of ours.
-pub fn text(now: Time, desk: &Desk<'_>) -> String {
+pub fn text(desk: &Desk<'_>) -> String {
     let mut text = String::new();
     let figures = &desk.figures;
     let by_kind = |pick: &dyn Fn((u64, u64, u64)) -> u64| {
@@ -42,12 +41,14 @@ pub fn text(now: Time, desk: &Desk<'_>) -> String {
     add(&mut text, Metric("announces_total", counter, "Announces answered."), &rows);
     let rows = [over("udp", figures.of(Kind::Scrape).1), over("http", desk.pages.scrapes)];
     add(&mut text, Metric("scrapes_total", counter, "Scrapes answered."), &rows);
-    singles(now, desk, &mut text);
+    let rows = desk.registry.tables().map(|(table, n)| (format!("table=\"{table}\""), n as u64));
+    add(&mut text, Metric("table_rows", "gauge", "Lengths of tables."), &rows.collect::<Vec<_>>());
+    singles(desk, &mut text);
     text
 }
 
 /// Metrics without labels.
-fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
+fn singles(desk: &Desk<'_>, text: &mut String) {
     let (figures, registry) = (&desk.figures, &*desk.registry);
     let nodes = registry.nodes();
     let registrations = &registry.registrations;
@@ -62,7 +63,7 @@ fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
         ),
         (Metric("connections", gauge, "Connections open."), figures.open),
         (Metric("names", gauge, "Names listed."), registry.names.listed()),
-        (Metric("swarms", gauge, "Swarms with a peer."), registry.swarms.len() as u64),
+        (Metric("swarms", gauge, "Swarms with a peer."), registry.swarms.active() as u64),
         (Metric("peers", gauge, "Peers in all swarms."), registry.swarms.peers() as u64),
         (Metric("seeders", gauge, "Nodes that have it all."), nodes.complete.into()),
         (Metric("leechers", gauge, "Nodes that do not."), nodes.incomplete.into()),
@@ -80,6 +81,14 @@ fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
             Metric("commit_longest_us", gauge, "The longest commit, microseconds."),
             store.longest.0 / 1000,
         ),
+        (
+            Metric("slice_longest_us", gauge, "The longest commit of peers, microseconds."),
+            store.longest_slice.0 / 1000,
+        ),
+        (
+            Metric("checkpoint_longest_us", gauge, "The longest move of the log, microseconds."),
+            store.longest_checkpoint.0 / 1000,
+        ),
         (Metric("unsaved_changes", gauge, "Changes not written yet."), store.unsaved),
         (
             Metric("not_saving", gauge, "1 while nothing can be saved."),
@@ -90,7 +99,7 @@ fn singles(now: Time, desk: &Desk<'_>, text: &mut String) {
             Metric("catalogue_generation", gauge, "Number of the catalogue's last change."),
             registry.names.generation(),
         ),
-        (Metric("uptime_seconds", gauge, "Seconds since the start."), now.secs()),
+        (Metric("uptime_seconds", gauge, "Seconds since the start."), desk.now.secs()),
     ];
     for (metric, value) in rows {
         add(text, metric, &[(String::new(), value)]);

@@ -10,8 +10,6 @@ pub mod status;
 
 use super::desk::Desk;
 use super::work::REQUEST_STEPS;
-use crate::core::io::Outbox;
-use crate::core::time::Time;
 use crate::wire::http::head::{Head, Method};
 use crate::wire::token::{DENIED, TEXT_BYTES, scope};
 use std::borrow::Cow;
@@ -67,16 +65,10 @@ impl Reply {
 }
 
 /// Executes one request.
-pub fn answer(
-    head: &Head<'_>,
-    asker: &Asker,
-    now: Time,
-    desk: &mut Desk<'_>,
-    out: &mut Outbox,
-) -> Reply {
+pub fn answer(head: &Head<'_>, asker: &Asker, desk: &mut Desk<'_>) -> Reply {
     let token = token(head);
     let token = token.as_deref();
-    let unix_s = desk.registry.unix_s(now);
+    let unix_s = desk.unix_s();
     let (mut asker, mut welcome) = (*asker, true);
     // Announces and scrapes are judged where it is known what they are about.
     if !is_about_swarms(head.path) {
@@ -103,12 +95,10 @@ pub fn answer(
     desk.registry.work.spend(REQUEST_STEPS);
     match head.path {
         b"/" => desk.pages.page(),
-        path if begins(path, b"/announce") => {
-            announce::announce((head.query, token), asker, now, desk, out)
-        }
-        path if begins(path, b"/scrape") => announce::scrape((head.query, token), now, desk, out),
-        b"/metrics" => Reply::new(200, metrics::MEDIA, metrics::text(now, desk).into_bytes()),
-        b"/status.json" => status::reply(head.query, now, desk),
+        path if begins(path, b"/announce") => announce::announce((head.query, token), asker, desk),
+        path if begins(path, b"/scrape") => announce::scrape((head.query, token), desk),
+        b"/metrics" => Reply::new(200, metrics::MEDIA, metrics::text(desk).into_bytes()),
+        b"/status.json" => status::reply(head.query, desk),
         path => deeper(path, asker, desk),
     }
 }

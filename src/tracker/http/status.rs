@@ -27,7 +27,7 @@ const BYTES_A_STEP: u64 = 16;
 const JSON: &str = "application/json";
 
 /// The status, whole or of the names that begin with `prefix` and come after `after`.
-pub fn reply(query: Query<'_>, now: Time, desk: &mut Desk<'_>) -> Reply {
+pub fn reply(query: Query<'_>, desk: &mut Desk<'_>) -> Reply {
     let text = |key: &str| match query.get(key) {
         Some(value) => String::from_utf8(value.into_owned()).map(Some),
         None => Ok(None),
@@ -36,7 +36,8 @@ pub fn reply(query: Query<'_>, now: Time, desk: &mut Desk<'_>) -> Reply {
         return Reply::line(400, "prefix and after are names in UTF-8");
     };
     let prefix = prefix.filter(|prefix| !prefix.is_empty());
-    let Desk { registry, pages, figures, .. } = desk;
+    let Desk { now, registry, pages, figures, .. } = desk;
+    let now = *now;
     let view = View { registry, now, open: figures.open };
     let mut steps = 0;
     let mut make = |prefix: &str, after: Option<&str>| {
@@ -72,13 +73,22 @@ impl View<'_> {
             ("v", 1),
             ("time_s", registry.unix_s(self.now)),
             ("uptime_s", self.now.secs()),
-            ("generation", registry.names.generation()),
             ("names", registry.names.listed()),
             ("seeders", nodes.complete.into()),
             ("leechers", nodes.incomplete.into()),
             ("connections", self.open),
             ("registered", registry.registrations.nodes() as u64),
         ]);
+        // More than 2^53, where most readers of JSON lose digits of a number.
+        let object = object.text("generation", &registry.names.generation().to_string());
+        let object = match registry.not_saving() {
+            None => object.raw("not_saving", "null"),
+            Some(not) => {
+                let not_saving = Object::default().text("why", &not.why);
+                let numbers = [("since_s", not.since_s), ("changes", not.changes)];
+                object.raw("not_saving", &not_saving.numbers(&numbers).end())
+            }
+        };
         let object = object.list("contents", &listing.contents);
         let object = match next {
             Some(next) => object.text("next", &next),
@@ -179,8 +189,9 @@ impl View<'_> {
             ("rate", node.rate),
             ("downloaded", node.downloaded),
             ("uploaded", node.uploaded),
-            ("silent_s", self.now.since(node.heard).as_secs()),
+            ("silent_s", node.silent_s(self.now)),
         ]);
+        let object = object.raw("last_known", if node.is_last_known() { "true" } else { "false" });
         let object = number_or_null(object, "finish_s", node.finish_s(self.now));
         let Some(slots) = node.slots else { return object.end() };
         let (free, queue) = (slots.free.into(), slots.queue.into());

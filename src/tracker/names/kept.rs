@@ -2,16 +2,56 @@
 
 use super::super::history::Changes;
 use super::{Life, NAMES_MAX, Names, Place, Record};
+use crate::core::time::Time;
 use crate::wire::catalogue::entry::Entry;
 
 /// An entry that came, went or is not what it was.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Changed {
     pub place: Place,
     /// Its metainfo came.
     pub metainfo: bool,
-    /// It was not there before.
-    pub new: bool,
+    pub before: Before,
+}
+
+/// What an entry was before somebody changed it: what it must be again when the change cannot be
+/// kept.
+#[derive(Clone, Debug, Default)]
+pub enum Before {
+    /// Nobody asked for the change: it stands, kept or not.
+    #[default]
+    Unasked,
+    Absent,
+    Was(Box<Record>),
+}
+
+impl Changed {
+    /// A change that nobody asked for.
+    pub(super) fn of(place: &Place) -> Changed {
+        Changed { place: place.clone(), metainfo: false, before: Before::Unasked }
+    }
+}
+
+impl Before {
+    pub(super) fn was(record: &Record) -> Before {
+        Before::Was(Box::new(record.clone()))
+    }
+
+    /// Before this change and a later one.
+    pub fn and(self, later: Before) -> Before {
+        match self {
+            Before::Unasked => later,
+            first => first,
+        }
+    }
+
+    /// The generation of what was there.
+    pub fn generation(&self) -> Option<u64> {
+        match self {
+            Before::Was(record) => Some(record.generation),
+            Before::Unasked | Before::Absent => None,
+        }
+    }
 }
 
 impl Names {
@@ -21,17 +61,18 @@ impl Names {
         self.changes = Changes::new(generation);
     }
 
+    /// Time passes: clients are told changes of the last day.
+    pub fn age(&mut self, now: Time) {
+        self.changes.age(now, self.generation);
+    }
+
     /// What changed since last asked, in order.
     pub fn take_changed(&mut self) -> Vec<Changed> {
         std::mem::take(&mut self.unkept)
     }
 
-    pub(super) fn note(&mut self, place: &Place, metainfo: bool) {
-        self.unkept.push(Changed { place: place.clone(), metainfo, new: false });
-    }
-
-    pub(super) fn note_new(&mut self, place: &Place, metainfo: bool) {
-        self.unkept.push(Changed { place: place.clone(), metainfo, new: true });
+    pub(super) fn note(&mut self, place: &Place, metainfo: bool, before: Before) {
+        self.unkept.push(Changed { place: place.clone(), metainfo, before });
     }
 
     /// Removes an entry whose publisher heard that it could not be kept.
@@ -39,30 +80,90 @@ impl Names {
         self.remove(place)
     }
 
-    pub(super) fn index(&mut self, place: &Place, entry: &Entry) {
-        for hash in entry.swarm_hashes() {
-            let places = self.by_hash.entry(hash).or_default();
-            if !places.contains(place) {
-                places.push(place.clone());
+    /// Makes an entry again what it was before a change that could not be kept; true if it was
+    /// gone. What comes back is told as a change, and what is newer after it, so that of two
+    /// versions the same one stays the newest.
+    pub fn reinstate(&mut self, place: &Place, was: Record) -> bool {
+        let before = was.generation;
+        let gone = !self.records.contains_key(place);
+        let told = match self.records.get_mut(place) {
+            Some(record) => {
+                // Its sources come and go whoever owns it.
+                let owners = std::mem::replace(&mut record.owners, was.owners);
+                let told = record.generation != before;
+                owners.iter().for_each(|owner| self.forget(*owner));
+                self.own(place);
+                told
             }
+            None => {
+                self.put_back(place, was);
+                true
+            }
+        };
+        self.unkept.push(Changed::of(place));
+        if !told {
+            return gone;
+        }
+        if gone {
+            self.tell_again(place);
+        }
+        let newer = self.of_name(&place.0).filter(|(other, _)| *other != place);
+        let newer = newer.map(|(other, record)| (record.generation, other.clone()));
+        let mut newer: Vec<(u64, Place)> = newer.filter(|(when, _)| *when > before).collect();
+        newer.sort_unstable();
+        newer.iter().for_each(|(_, other)| self.tell_again(other));
+        gone
+    }
+
+    /// An entry is told as changed, as it is.
+    fn tell_again(&mut self, place: &Place) {
+        let Some(mut record) = self.records.remove(place) else { return };
+        record.generation = self.changed(place, &record.entry);
+        self.unkept.push(Changed::of(place));
+        self.records.insert(place.clone(), record);
+    }
+
+    fn own(&mut self, place: &Place) {
+        for owner in self.records.get(place).into_iter().flat_map(|record| &record.owners) {
+            *self.by_owner.entry(*owner).or_default() += 1;
         }
     }
 
+    pub(super) fn index(&mut self, place: &Place, entry: &Entry) {
+        for hash in entry.swarm_hashes() {
+            self.by_hash.insert((hash, place.1), place.0.clone());
+        }
+    }
+
+    /// The lengths of its tables.
+    pub fn tables(&self) -> [(&'static str, usize); 6] {
+        [
+            ("names", self.records.len()),
+            ("name_hashes", self.by_hash.len()),
+            ("name_owners", self.by_owner.len()),
+            ("name_changes", self.changes.len()),
+            ("names_unkept", self.unkept.len()),
+            ("metainfo_bytes", self.metainfo_bytes),
+        ]
+    }
+
     /// Puts an entry of an earlier run back in its place, while there is room.
-    pub fn restore(&mut self, number: u64, mut record: Record) -> Option<Place> {
+    pub fn restore(&mut self, number: u64, record: Record) -> Option<Place> {
         let place: Place = (record.entry.name.as_str().into(), number);
         self.next = self.next.max(number);
         if self.records.len() >= NAMES_MAX || self.records.contains_key(&place) {
             return None;
         }
-        self.index(&place, &record.entry);
-        for owner in &record.owners {
-            *self.by_owner.entry(*owner).or_default() += 1;
-        }
+        self.put_back(&place, record);
+        Some(place)
+    }
+
+    fn put_back(&mut self, place: &Place, mut record: Record) {
+        self.index(place, &record.entry);
         self.listed += u64::from(matches!(record.life, Life::Listed { .. }));
         let metainfo = std::mem::take(&mut record.metainfo);
         self.store(&mut record, metainfo);
-        self.records.insert(place.clone(), record);
-        Some(place)
+        self.records.insert(place.clone(), Box::new(record));
+        self.own(place);
     }
 }

@@ -26,6 +26,9 @@ impl Registry {
     ) -> Result<(), Refusal> {
         self.registrations.bind(conn, source, hashes, more)?;
         for hash in hashes {
+            if self.swarms.holds(*hash, source.key) {
+                self.registrations.announces(*hash, source.key, true);
+            }
             self.sources_changed(now, *hash, out);
         }
         Ok(())
@@ -64,7 +67,7 @@ impl Registry {
         }
         let usable = |source: &Source| {
             source.key != asker.key
-                && source.id != asker.id
+                && (source.id != asker.id || asker.id.is_blank())
                 && source.key.ip().is_ipv4() == asker.v4
         };
         let swarms = &self.swarms;
@@ -99,10 +102,11 @@ impl Registry {
         self.registrations.count([hash].into_iter(), announced)
     }
 
-    /// Nodes by state: those that announce, each once per content, and those that registered.
+    /// Nodes by state: those that announce, each once per content, and those that registered and
+    /// announce nothing of it.
     pub fn nodes(&self) -> Counts {
         let mut nodes = self.swarms.nodes();
-        nodes.complete += self.registrations.nodes() as u32;
+        nodes.complete += self.registrations.silent() as u32;
         nodes
     }
 

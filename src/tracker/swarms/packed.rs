@@ -5,7 +5,7 @@ use crate::core::id::InfoHash;
 use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::store::SwarmPart;
 use crate::core::time::Time;
-use crate::tracker::record::Peer;
+use crate::tracker::record::LastKnown;
 use crate::tracker::source::Source;
 use crate::tracker::swarm::Swarm;
 
@@ -24,12 +24,12 @@ impl Swarms {
     pub fn changed(&mut self, out: &mut Vec<SwarmPart>) -> Option<InfoHash> {
         let hash = self.changes.take()?;
         let place = self.table.place(hash);
-        match place.and_then(|place| self.table.at_mut(place)) {
+        if let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) {
+            swarm.noted = false;
+        }
+        match place.and_then(|place| self.table.at(place)) {
             None => out.push(SwarmPart { hash, part: 0, last: true, packed: Vec::new() }),
-            Some(swarm) => {
-                swarm.noted = false;
-                swarm.pack(out);
-            }
+            Some(swarm) => swarm.pack(self.table.arenas(), out),
         }
         Some(hash)
     }
@@ -44,21 +44,24 @@ impl Swarms {
     }
 
     /// How many downloads of a swarm an earlier run counted, while there is room to know it. Comes
-    /// before [`Swarms::restore`].
+    /// after [`Swarms::restore`].
     pub fn remember_completed(&mut self, hash: InfoHash, completed: u32) {
+        let place = self.table.place(hash);
+        if let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) {
+            return swarm.remember(completed);
+        }
         let room = self.peers + self.parked.len() < self.bounds.peers
             && self.parked.len() < PARKED_SWARMS_MAX;
-        if completed == 0 || !room || self.table.place(hash).is_some() {
-            return;
+        if completed == 0 || !room {
+            return self.forget_count(hash);
         }
         self.table.insert(Swarm::remembered(hash, completed));
-        self.parked.push_back(hash);
+        self.parked.push(None, hash);
     }
 
-    /// Takes peers back that an earlier run packed, with the time they have left; how many. Those
-    /// that are over, or for whom there is no room, are left out; nothing is told of the others.
-    pub fn restore(&mut self, now: Time, part: &SwarmPart) -> usize {
-        let keyed = *self.table.keyed();
+    /// Takes peers back that an earlier run packed, with the time they have left: these. Those that
+    /// are over, or for whom there is no room, are left out; nothing is told of the others.
+    pub fn restore(&mut self, now: Time, part: &SwarmPart) -> Vec<LastKnown> {
         let now_s = self.now_s(now);
         let known = self.table.place(part.hash);
         let (hash, there) = (part.hash, known.and_then(|place| self.table.at(place)));
@@ -66,24 +69,29 @@ impl Swarms {
         let here = there.map_or(0, Swarm::len);
         let room = room.min(self.bounds.swarm_peers.saturating_sub(here));
         let place = known.unwrap_or_else(|| self.table.insert(Swarm::new(hash, now_s)));
-        let mut peers: Vec<Peer> = Vec::new();
-        if let Some(swarm) = self.table.at_mut(place) {
-            let whole = swarm.unpack(&part.packed, (now_s, room), &keyed, &mut peers);
+        let mut peers: Vec<LastKnown> = Vec::new();
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let active = &mut self.active;
+        let unwanted = self.table.change(place, |swarm, arenas| {
+            let was_empty = swarm.is_empty();
+            let whole = swarm.unpack(&part.packed, (now_s, room), arenas, &mut peers);
+            *active += usize::from(was_empty && !swarm.is_empty());
             if whole.is_none() {
                 // What is written is not what is there.
-                note(&mut self.changes, swarm, self.bounds.peers);
+                note(changes, swarm, most);
             }
-            if swarm.is_empty() && !swarm.parked {
-                self.table.remove(hash);
-                self.changes.note(hash, self.bounds.peers);
-            }
+            swarm.is_empty() && !swarm.parked
+        });
+        if unwanted == Some(true) {
+            self.table.remove(hash);
+            self.changes.note(hash, self.bounds.peers);
         }
         self.peers += peers.len();
-        for peer in &peers {
+        for LastKnown { peer, .. } in &peers {
             self.shares.add(Source::limited(peer.key.ip(), self.bounds.public));
             self.moved(hash, peer.key, None, Some(peer.complete));
         }
         self.unpark();
-        peers.len()
+        peers
     }
 }

@@ -66,7 +66,7 @@ pub struct Page {
     pub names: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stat {
     pub names: u64,
     pub generation: u64,
@@ -74,6 +74,33 @@ pub struct Stat {
     pub time_s: u64,
     pub seeders: u64,
     pub leechers: u64,
+    /// What is published cannot be saved at present.
+    pub not_saving: Option<NotSaving>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotSaving {
+    /// Safe to show.
+    pub why: String,
+    /// Unix second since when.
+    pub since_s: u64,
+    /// Changes that wait to be saved.
+    pub changes: u64,
+}
+
+impl NotSaving {
+    fn read(keys: Keys<'_, '_>) -> Result<Option<NotSaving>, Refusal> {
+        let Some(why) = keys.bytes_maybe(b'w')? else { return Ok(None) };
+        let (since_s, changes) = (keys.uint(b'z')?, keys.uint(b'u')?);
+        Ok(Some(NotSaving { why: foreign_bytes(why), since_s, changes }))
+    }
+
+    /// The last keys of an answer to STAT.
+    fn write(&self, writer: &mut Writer) {
+        writer.key(b"u").uint(self.changes);
+        writer.key(b"w").bytes(self.why.as_bytes());
+        writer.key(b"z").uint(self.since_s);
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -189,6 +216,7 @@ fn keyed(answered: u8, keys: Keys<'_, '_>) -> Result<Option<Answer>, Refusal> {
             time_s: keys.uint(b't')?,
             seeders: keys.uint(b's')?,
             leechers: keys.uint(b'i')?,
+            not_saving: NotSaving::read(keys)?,
         }),
         kind::WATCH => {
             let items = keys.list(b'e')?.map(|item| Item::read(Keys(item)));
@@ -246,6 +274,7 @@ fn write_keys(answer: &Answer, writer: &mut Writer) -> u8 {
             writer.key(b"n").uint(stat.names);
             writer.key(b"s").uint(stat.seeders);
             writer.key(b"t").uint(stat.time_s);
+            stat.not_saving.iter().for_each(|not_saving| not_saving.write(writer));
         }
         Answer::Watched(watched) => {
             writer.key(b"e").begin_list();
