@@ -231,14 +231,7 @@ fn sites(given: &ArgMatches) -> Result<Vec<(Network, String)>, String> {
     if typed.len() > limits::SITES_MAX {
         return Err(format!("--site: at most {} networks", limits::SITES_MAX));
     }
-    let read = |text: &OsString| {
-        let shown = foreign(&text.to_string_lossy());
-        let wrong = || format!("--site '{shown}': write CIDR=NAME, as 10.1.0.0/16=rack1");
-        let (network, name) = text.to_str().and_then(|t| t.split_once('=')).ok_or_else(wrong)?;
-        let network = Network::parse(network).ok_or_else(wrong)?;
-        if name.is_empty() { Err(wrong()) } else { Ok((network, name.to_owned())) }
-    };
-    typed.map(read).collect()
+    typed.map(|text| values::site(text).map_err(|why| format!("--site {why}"))).collect()
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
