@@ -1,6 +1,7 @@
 //! Magnet links (BEP 9, BEP 52, BEP 53): made and read.
 
 use crate::core::id::{Hash32, InfoHash};
+use crate::core::mark::mark;
 use std::fmt;
 
 /// Longest link read, bytes.
@@ -67,6 +68,7 @@ impl Magnet {
     /// Reads a link.
     pub fn parse(link: &str) -> Result<Magnet, MagnetError> {
         if link.len() > MAGNET_BYTES_MAX {
+            mark!("A23");
             return Err(MagnetError::TooLong);
         }
         let (scheme, query) = link.split_once(":?").ok_or(MagnetError::NotMagnet)?;

@@ -4,6 +4,7 @@
 //! such an element that also compares bytewise: NFC, without spaces at its ends.
 
 use super::limits::NAME_BYTES_MAX;
+use super::mark::mark;
 use std::fmt;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -62,7 +63,10 @@ pub fn path_element(bytes: &[u8]) -> Result<&str, NameError> {
     }
     match bytes.iter().find(|byte| matches!(byte, b'/' | b'\\' | 0)) {
         Some(0) => Err(NameError::Nul),
-        Some(_) => Err(NameError::Separator),
+        Some(_) => {
+            mark!("A14");
+            Err(NameError::Separator)
+        }
         None => Ok(name),
     }
 }

@@ -4,6 +4,7 @@ use crate::content::metainfo::{KeyOrder, Metainfo};
 use crate::core::fault::Fatal;
 use crate::core::io::{FileDone, FileOp};
 use crate::core::limits::TORRENT_BYTES_MAX;
+use crate::core::mark::mark;
 use crate::core::report::{Ending, escaped};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,10 @@ impl TorrentFile {
                 }
                 failed(Ending::Usage, line)
             }),
-            FileDone::Loaded(Err(error)) => Err(failed(Ending::Disk, error.reason())),
+            FileDone::Loaded(Err(error)) => {
+                mark!("A09");
+                Err(failed(Ending::Disk, error.reason()))
+            }
             _ => Err(failed(Ending::Internal, "an answer to another question".into())),
         }
     }
