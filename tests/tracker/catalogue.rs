@@ -411,6 +411,7 @@ fn an_owner_that_is_away_keeps_the_name_beside_whoever_uses_it_meanwhile() {
     world.ask(&mut mallory, &Request::Publish(two));
     world.announce(&Peer::new("127.0.0.1:9", 0).hash(h2));
     world.pass(Span::secs(3600));
+    let mut mallory = world.client(addr("127.0.0.1:53"), Some(2));
     let found = lookup(&mut world, &mut mallory, "big.zip");
     let hashes: Vec<_> = found.iter().map(|listed| listed.entry.v1.unwrap()).collect();
     assert!(hashes.contains(&h1), "an hour is less than a day: {hashes:?}");
