@@ -58,11 +58,6 @@ impl Trick {
         Trick::Copycat,
     ];
 
-    /// All who play against peers.
-    pub fn all() -> impl Iterator<Item = Trick> {
-        Trick::DRAWN.into_iter()
-    }
-
     /// Whether it sends bytes that are not the content's.
     pub fn corrupts(self) -> bool {
         use Trick::{Copycat, HashLiar, LiesAlways, LiesLast, LiesSeventh};
