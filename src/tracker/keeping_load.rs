@@ -19,6 +19,8 @@ const PAGE_ROWS: u32 = 20_000;
 #[derive(Debug)]
 pub struct Loading {
     ticket: Ticket,
+    /// The earlier run ended in order.
+    orderly: bool,
     names: u64,
     peers: u64,
 }
@@ -38,7 +40,8 @@ pub enum Loaded {
 
 impl Loading {
     pub fn start(unix_s: u64, out: &mut Outbox) -> Loading {
-        Loading { ticket: out.store(StoreOp::Open { unix_s }), names: 0, peers: 0 }
+        let ticket = out.store(StoreOp::Open { unix_s });
+        Loading { ticket, orderly: false, names: 0, peers: 0 }
     }
 
     pub fn waits_for(&self, ticket: Ticket) -> bool {
@@ -58,7 +61,8 @@ impl Loading {
                 if let Some(aside) = &opened.damaged {
                     out.tell(put_aside(plan, &aside.to_string_lossy()));
                 }
-                registry.resume(opened.generation, opened.orderly);
+                self.orderly = opened.orderly;
+                registry.resume(opened.generation, self.orderly);
                 Ok(StoreOp::Names { after: 0, bytes_max: PAGE_BYTES })
             }
             StoreDone::Opened(Err(error)) => return cannot_open(plan, &error, out),
@@ -102,7 +106,7 @@ impl Loading {
         let keep = Span::secs(plan.keep_names_s);
         for row in page {
             let number = row.number;
-            let record = rows::record(row, now, registry.unix_s(now), keep);
+            let record = rows::record(row, self.orderly, now, registry.unix_s(now), keep);
             self.names += u64::from(registry.restore_name(number, record));
         }
         StoreOp::Names { after, bytes_max: PAGE_BYTES }
