@@ -2,6 +2,7 @@
 //! page.
 
 use super::keeping_rows as rows;
+use super::names::Life;
 use super::plan::{Database, TrackerPlan};
 use super::registry::Registry;
 use crate::core::id::{InfoHash, Ticket};
@@ -105,9 +106,10 @@ impl Loading {
         };
         let keep = Span::secs(plan.keep_names_s);
         for row in page {
-            let number = row.number;
+            let (number, listed) = (row.number, row.listed);
             let record = rows::record(row, self.orderly, now, registry.unix_s(now), keep);
-            self.names += u64::from(registry.restore_name(number, record));
+            let as_kept = listed == matches!(record.life, Life::Listed { .. });
+            self.names += u64::from(registry.restore_name(number, record, as_kept));
         }
         StoreOp::Names { after, bytes_max: PAGE_BYTES }
     }
