@@ -206,12 +206,8 @@ impl Part {
                 Some((file, _)) => self.ask(Step::Holder, FileOp::Holder { file }, out),
                 None => Opened::Locked(None),
             },
-            (Step::Sync, FileDone::Done(Err(error))) if error != FileError::Changed => {
-                self.void(error, out)
-            }
-            (Step::Void, FileDone::Done(_)) => {
-                Opened::Failed(self.sync_error.unwrap_or(FileError::NotFound))
-            }
+            (Step::Sync, FileDone::Done(Err(error))) => self.void(error, out),
+            (Step::Void, FileDone::Done(_)) => self.voided(),
             (_, FileDone::Done(Ok(()))) => self.next(out),
             (_, FileDone::Opened(Err(error)) | FileDone::Done(Err(error))) => Opened::Failed(error),
             (_, FileDone::Guarded(Err(error))) => Opened::Failed(error),

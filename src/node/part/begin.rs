@@ -24,11 +24,19 @@ impl Part {
     /// What was read again came from the system's memory, and may never reach the disk: a later run
     /// would find it there once more. Only what the journal vouched for before stays.
     pub(super) fn void(&mut self, error: FileError, out: &mut Outbox) -> Opened {
+        if error == FileError::Changed {
+            return Opened::Failed(error);
+        }
         mark!("E04");
         (self.trust.sync_failed, self.sync_error) = (true, Some(error));
         self.sample.ones().for_each(|piece| _ = self.trusted.set(piece));
         let unproven: Vec<u32> = self.have.ones().filter(|at| !self.trusted.get(*at)).collect();
         unproven.into_iter().for_each(|piece| _ = self.have.clear(piece));
         self.begin_journal(Step::Void, out)
+    }
+
+    /// Whether or not the journal could be begun: the disk failed.
+    pub(super) fn voided(&self) -> Opened {
+        Opened::Failed(self.sync_error.unwrap_or(FileError::NotFound))
     }
 }
