@@ -264,6 +264,30 @@ fn a_disk_that_fails_ends_the_run_and_nothing_since_the_last_sync_is_believed() 
     });
 }
 
+/// What a killed run had written is read from the system's memory by the next one, whose first sync
+/// fails: neither that one nor the one after it may take it for durable.
+#[test]
+fn a_sync_that_fails_when_a_download_goes_on_voids_what_was_read_again() {
+    for with_journal in [true, false] {
+        let mut stage = Stage::new(7, SIZE, 0);
+        let leecher = stage.leecher;
+        stage.runs_to_percent(25);
+        stage.befalls(Act::Kill);
+        if !with_journal {
+            stage.world.disk(leecher).unlink(RESUME);
+        }
+        stage.world.disk(leecher).fail(fault(On::Sync, ".lmk-part", 0, EIO));
+        stage.befalls(Act::Start);
+        stage.runs_until(|world| world.ending(leecher).is_some());
+        assert_eq!(stage.world.ending(leecher), Some(Ending::Disk), "{with_journal}");
+        stage.befalls(Act::Start);
+        stage.runs_until(|world| world.ending(leecher).is_some());
+        stage.must_be_done("a sync failed at the start");
+        stage.befalls(Act::PowerCut);
+        stage.must_be_done("and the power after the end");
+    }
+}
+
 #[test]
 fn a_disk_without_room_for_the_content_is_refused_at_once() {
     expect_mark("E01", || {

@@ -110,6 +110,8 @@ impl Leecher {
                     session.say(Message::Cancel(cancel), now, out);
                 }
                 link.rested(now);
+                // What comes in all the while is not asked of it anew.
+                link.owes().for_each(|block| self.picker.reclaim(*conn, block));
             }
             self.links.insert(*conn, link);
         }
@@ -119,7 +121,7 @@ impl Leecher {
     /// What the source owes is for anyone now; from whom it comes first, it is taken.
     fn offer_to_others(&mut self, conn: ConnId, link: &mut Link) {
         for block in link.owes() {
-            self.picker.lost_block(conn, block);
+            self.lost_block(conn, block);
             self.contested.insert(block);
         }
         self.picker.abandoned(conn);
@@ -131,11 +133,22 @@ impl Leecher {
         }
     }
 
+    /// A block will not come from `conn`. It is missing then, unless somebody who delivers owes it
+    /// too: asked for it anew, that one would send it twice.
+    fn lost_block(&mut self, conn: ConnId, block: Block) {
+        self.picker.lost_block(conn, block);
+        if self.contested.contains(&block) {
+            let owes = |link: &Link| !link.late && link.owes().any(|owed| owed == block);
+            let other = self.links.iter().find(|(other, link)| **other != conn && owes(link));
+            other.into_iter().for_each(|(other, _)| self.picker.reclaim(*other, block));
+        }
+    }
+
     /// The source is gone: what it owed is asked of others.
     pub(super) fn forget_asked(&mut self, conn: ConnId, link: &Link) {
         for block in link.owes() {
             crate::mark!("D21");
-            self.picker.lost_block(conn, block);
+            self.lost_block(conn, block);
         }
         self.picker.abandoned(conn);
     }
@@ -146,7 +159,7 @@ impl Leecher {
         link.got_choke(now);
         if !session.fast() {
             for asked in std::mem::take(&mut link.asked) {
-                self.picker.lost_block(session.conn, asked.block);
+                self.lost_block(session.conn, asked.block);
             }
             link.cancelled.clear();
         }
@@ -160,11 +173,12 @@ impl Leecher {
         if link.answered_cancelled(block) {
             return Ok(());
         }
+        let is_unchoked = link.is_unchoked();
         if link.answered(block).is_some() {
-            self.picker.lost_block(conn, block);
+            self.lost_block(conn, block);
         }
         // After a choke every request is refused: that is in order.
-        if link.is_unchoked() { self.count_misplaced(conn) } else { Ok(()) }
+        if is_unchoked { self.count_misplaced(conn) } else { Ok(()) }
     }
 
     /// The block came from another: whoever else was asked for it need not send it.
@@ -211,4 +225,79 @@ fn block_ref(geometry: &crate::content::geometry::Geometry, block: Block) -> Blo
 fn most_requests(session: &Session) -> usize {
     let told = session.introduced.as_ref().and_then(|words| words.reqq);
     told.map_or(REQUESTS_OUT_UNTOLD, |reqq| (reqq as usize).clamp(1, REQUESTS_OUT_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::bitfield::Bitfield;
+    use crate::content::metainfo::ContentHasher;
+    use crate::core::id::FileId;
+    use crate::core::rng::Rng;
+    use std::rc::Rc;
+
+    const HELPER: ConnId = ConnId { slot: 1, generation: 0 };
+    const FIRST: ConnId = ConnId { slot: 2, generation: 0 };
+
+    /// A leecher that asked `FIRST` for two blocks, and `HELPER` for the same two.
+    fn asked_twice() -> (Leecher, [Block; 2]) {
+        let mut hasher = ContentHasher::new(b"x", 1 << 20).unwrap();
+        hasher.update(&vec![7; 1 << 20]);
+        let content = Rc::new(hasher.finish().unwrap());
+        let all = Bitfield::full(content.geometry.pieces());
+        let none = Bitfield::new(content.geometry.pieces());
+        let file = FileId { slot: 0, generation: 0 };
+        let mut leecher = Leecher::new(content, file, none, &mut Rng::new(1));
+        leecher.picker.next((FIRST, &all), 2, (2, None), &mut leecher.picked);
+        let blocks = [leecher.picked[0], leecher.picked[1]];
+        for conn in [FIRST, HELPER] {
+            leecher.joined(conn, Time::ZERO);
+            leecher.got_unchoke(conn, Time::ZERO);
+            let link = leecher.links.get_mut(&conn).unwrap();
+            link.asked.extend(blocks.map(|block| Asked { block, at: Time::ZERO }));
+        }
+        for block in blocks {
+            assert!(leecher.picker.ask_second(HELPER, block));
+            leecher.contested.insert(block);
+        }
+        (leecher, blocks)
+    }
+
+    fn is_late(leecher: &mut Leecher, conn: ConnId, at: Time) {
+        let mut link = leecher.links.remove(&conn).unwrap();
+        leecher.offer_to_others(conn, &mut link);
+        link.overdue(at);
+        leecher.links.insert(conn, link);
+    }
+
+    fn sends(leecher: &mut Leecher, conn: ConnId, block: Block, at: Time) {
+        let len = leecher.content.geometry.block_len(block) as usize;
+        leecher.block_began(conn, block).unwrap();
+        leecher.block_bytes(conn, &vec![7; len], at);
+        leecher.block_ended(conn, &mut Sessions::new(), at, &mut Outbox::default());
+    }
+
+    #[test]
+    fn what_a_source_owes_that_was_late_and_delivers_again_is_not_missing_when_others_fail() {
+        for first_refuses in [true, false] {
+            let (mut leecher, [one, other]) = asked_twice();
+            let missing = leecher.picker.census()[0];
+            let at = |secs| Time::ZERO + Span::secs(secs);
+            is_late(&mut leecher, HELPER, at(7));
+            sends(&mut leecher, HELPER, one, at(8));
+            match first_refuses {
+                true => {
+                    let refused = block_ref(&leecher.content.geometry, other);
+                    leecher.got_reject(FIRST, refused).unwrap();
+                }
+                false => is_late(&mut leecher, FIRST, at(9)),
+            }
+            assert_eq!(leecher.picker.census()[0], missing, "the other one is on its way");
+            assert_eq!(leecher.audit(&Sessions::new()), Ok(()));
+            // And when nobody is left who delivers, anyone may be asked.
+            is_late(&mut leecher, HELPER, at(20));
+            assert_eq!(leecher.picker.census()[0], missing + 1);
+            assert_eq!(leecher.audit(&Sessions::new()), Ok(()));
+        }
+    }
 }

@@ -21,6 +21,7 @@ impl Leecher {
                 let Some(block) = self.content.geometry.block_at(*piece, index) else { continue };
                 self.audit_block(block, *state)?;
             }
+            self.audit_missing(*piece, open)?;
         }
         for (piece, count) in (0..).zip(&picker.sources) {
             let sources = sessions.values().filter(|session| session.has.get(piece)).count();
@@ -56,6 +57,19 @@ impl Leecher {
             Some(conn) => Err(format!("S10: {block:?} counts as asked of {conn:?} and is not")),
             None => Ok(()),
         }
+    }
+
+    /// No block counts as missing that a source owes and delivers: it would be asked for twice.
+    fn audit_missing(&self, piece: Piece, open: &Open) -> Result<(), String> {
+        let mut links = self.links.iter().filter(|(_, link)| !link.late && !open.alone);
+        links.try_for_each(|(conn, link)| {
+            let missing = |block: &Block| {
+                block.piece() == piece && open.state(block.index()) == Some(BlockState::Missing)
+            };
+            link.owes().find(missing).map_or(Ok(()), |block| {
+                Err(format!("S10: {block:?} is asked of {conn:?} and counts as missing"))
+            })
+        })
     }
 }
 

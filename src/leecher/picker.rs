@@ -214,12 +214,14 @@ impl Picker {
         open.is_some_and(|open| open.ask_second(block.index(), conn))
     }
 
-    /// A block that was offered to others and taken by nobody is asked of `conn` again.
+    /// `conn` will send a block after all that was given up, whether another was asked for it
+    /// meanwhile or nobody.
     pub fn reclaim(&mut self, conn: ConnId, block: Block) {
         if let Some(open) = self.open.get_mut(&block.piece())
             && open.is_for(conn)
+            && !open.ask(block.index(), conn)
         {
-            open.ask(block.index(), conn);
+            open.ask_second(block.index(), conn);
         }
     }
 

@@ -19,7 +19,12 @@ impl Leecher {
         let claim = if known { self.picker.claim(conn, block) } else { Claim::Gone };
         let into = match claim {
             Claim::Sole => Into::Page,
-            Claim::Shared => Into::Aside(Vec::new()),
+            Claim::Shared => {
+                // It may have been called off and come all the same: nobody need ask for it now.
+                self.picker.reclaim(conn, block);
+                self.contested.insert(block);
+                Into::Aside(Vec::new())
+            }
             Claim::Gone => Into::Nowhere,
         };
         link.receiving = Some(Receiving { block, asked, filled: 0, into });

@@ -1,6 +1,8 @@
 //! The part file and its journal at the start of a download: opened, locked, believed as far as the
 //! journal vouches, read again where it does not, and a fresh journal begun.
 
+mod begin;
+
 use super::check::Check;
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Geometry, Piece};
@@ -11,7 +13,7 @@ use crate::core::limits::{ROOM_BYTES_MIN, SAMPLE_BYTES, SAMPLE_PIECES};
 use crate::core::mark::mark;
 use crate::core::rng::Rng;
 use crate::leecher::durable::{Durable, Files};
-use crate::leecher::journal::{self, Header, JOURNAL_BYTES_MAX, Writer};
+use crate::leecher::journal::{self, JOURNAL_BYTES_MAX, Writer};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -38,6 +40,8 @@ enum Step {
     Space,
     SetLen,
     Sync,
+    /// It failed: the next run hears of it.
+    Void,
     BeginJournal,
     SyncDirectory,
     OpenJournal,
@@ -98,6 +102,7 @@ pub struct Part {
     /// The whole part was read: there was no journal to believe.
     pub read_whole: bool,
     writer: Option<(Writer, u64)>,
+    sync_error: Option<FileError>,
 }
 
 impl Part {
@@ -127,6 +132,7 @@ impl Part {
             checked_bytes: 0,
             read_whole: false,
             writer: None,
+            sync_error: None,
         };
         part.open(out);
         part
@@ -200,6 +206,8 @@ impl Part {
                 Some((file, _)) => self.ask(Step::Holder, FileOp::Holder { file }, out),
                 None => Opened::Locked(None),
             },
+            (Step::Sync, FileDone::Done(Err(error))) => self.void(error, out),
+            (Step::Void, FileDone::Done(_)) => self.voided(),
             (_, FileDone::Done(Ok(()))) => self.next(out),
             (_, FileDone::Opened(Err(error)) | FileDone::Done(Err(error))) => Opened::Failed(error),
             (_, FileDone::Guarded(Err(error))) => Opened::Failed(error),
@@ -208,22 +216,12 @@ impl Part {
     }
 
     fn next(&mut self, out: &mut Outbox) -> Opened {
-        let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
+        let Some((file, _)) = self.file else { return Opened::Failed(FileError::NotFound) };
         match self.step {
             Step::Lock if self.trust.no_times => self.ask_look(out),
             Step::Lock => self.ask(Step::Guard, FileOp::Guard { file }, out),
             Step::SetLen => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
-            Step::Sync => {
-                let (Some(v2), run) = (&self.content.v2, &mut [0; 16]) else {
-                    return Opened::Failed(FileError::NotRegular);
-                };
-                self.rng.fill(run);
-                let header = Header::new(v2.info_hash, &self.content.geometry, meta.inode, *run);
-                let (writer, bytes) = Durable::begin(header, &self.have);
-                self.writer = Some((writer, bytes.len() as u64));
-                let path = self.journal.clone();
-                self.ask(Step::BeginJournal, FileOp::Save { path, bytes, private: false }, out)
-            }
+            Step::Sync => self.begin_journal(Step::BeginJournal, out),
             Step::BeginJournal => {
                 let path = self.directory();
                 self.ask(Step::SyncDirectory, FileOp::SyncDir { path }, out)

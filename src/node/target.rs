@@ -307,7 +307,10 @@ impl Target {
                     foreign(&self.name)
                 ))
             }
-            Opened::Failed(error) => self.failed(error),
+            Opened::Failed(error) => {
+                self.trust.sync_failed |= self.part.as_ref().is_some_and(|p| p.trust.sync_failed);
+                self.failed(error)
+            }
         }
     }
 

@@ -84,10 +84,6 @@ impl Scene {
             partitions: Vec::new(),
             flood: stream(seed, Purpose::Scene).fork(6).chance(500),
         };
-        let mut copying = stream(seed, Purpose::Scene).fork(7);
-        if let Some(first) = scene.hostile.first_mut().filter(|_| copying.chance(150)) {
-            *first = Trick::Copycat;
-        }
         if !scene.one_machine {
             scene.draw_disks(&mut stream(seed, Purpose::Scene).fork(4));
             scene.draw_partitions(&mut stream(seed, Purpose::Scene).fork(5));

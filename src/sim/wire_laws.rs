@@ -7,7 +7,7 @@ mod talk;
 use self::talk::{Block, Owed, Talk, Verdict, block};
 use crate::content::geometry::Geometry;
 use crate::core::chunk::Chunk;
-use crate::core::id::ConnId;
+use crate::core::id::{ConnId, PeerId};
 use crate::core::io::{Effect, FileDone, Input, Outbox};
 use crate::core::limits::BLOCK_BYTES;
 use crate::core::report::{Event, Fact};
@@ -46,7 +46,9 @@ pub struct WireLaws {
     lies: BTreeMap<ConnId, BTreeMap<u32, bool>>,
     /// Pieces the role said did not match.
     broken: BTreeSet<u32>,
-    struck: BTreeMap<IpAddr, Time>,
+    /// Who was said to have lied: one who comes from elsewhere, or under another peer id, is taken
+    /// for another, because many honest ones may share an address.
+    struck: BTreeMap<(IpAddr, PeerId), Time>,
 }
 
 impl WireLaws {
@@ -67,7 +69,7 @@ impl WireLaws {
     pub fn input(&mut self, now: Time, input: &Input<'_>) {
         match input {
             Input::Accepted { conn, remote, .. } => {
-                self.talks.insert(*conn, Talk::new(remote.ip()));
+                self.talks.insert(*conn, Talk::new(*remote));
             }
             Input::Bytes { conn, bytes } => self.hear(*conn, bytes, now),
             Input::Sent { conn, queued, .. } => {
@@ -87,7 +89,7 @@ impl WireLaws {
         for effect in &out.effects {
             match effect {
                 Effect::Dial { conn, to, .. } => {
-                    self.talks.insert(*conn, Talk::new(to.ip()));
+                    self.talks.insert(*conn, Talk::new(*to));
                 }
                 Effect::Send { conn, chunk } => match chunk {
                     Chunk::Head(head) => self.say(*conn, head.bytes(), now)?,
@@ -135,8 +137,9 @@ impl WireLaws {
                     Fact::Text(text) if *key == "peer" => text.parse::<SocketAddr>().ok(),
                     _ => None,
                 });
-                if let Some(peer) = peer.filter(|peer| !peer.ip().is_loopback()) {
-                    self.struck.insert(peer.ip(), now);
+                let talk = self.talks.values().find(|talk| Some(talk.remote) == peer);
+                if let Some(origin) = talk.and_then(Talk::origin) {
+                    self.struck.insert(origin, now);
                 }
             }
             "resumed" => {
@@ -165,6 +168,7 @@ impl WireLaws {
         match part {
             Part::Handshake(handshake) => {
                 talk.fast = handshake.reserved.fast();
+                talk.peer_id = Some(handshake.peer_id);
                 self.peers += 1;
             }
             Part::Message(Message::Interested) => {
@@ -260,7 +264,8 @@ impl WireLaws {
     /// S13: whether this one may be asked for a block of a piece.
     fn is_trusted(&self, talk: &Talk, conn: ConnId, piece: u32, now: Time) -> Verdict {
         let remote = talk.remote;
-        if self.struck.get(&remote).is_some_and(|at| now.since(*at) < STRUCK) {
+        let struck = talk.origin().and_then(|origin| self.struck.get(&origin));
+        if struck.is_some_and(|at| now.since(*at) < STRUCK) {
             return Err(format!("S13: {remote} lied, and is asked for piece {piece}"));
         }
         let mut lies = self.lies.get(&conn).into_iter().flatten();

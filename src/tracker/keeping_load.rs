@@ -2,6 +2,7 @@
 //! page.
 
 use super::keeping_rows as rows;
+use super::names::Life;
 use super::plan::{Database, TrackerPlan};
 use super::registry::Registry;
 use crate::core::id::{InfoHash, Ticket};
@@ -19,6 +20,8 @@ const PAGE_ROWS: u32 = 20_000;
 #[derive(Debug)]
 pub struct Loading {
     ticket: Ticket,
+    /// The earlier run ended in order.
+    orderly: bool,
     names: u64,
     peers: u64,
 }
@@ -38,7 +41,8 @@ pub enum Loaded {
 
 impl Loading {
     pub fn start(unix_s: u64, out: &mut Outbox) -> Loading {
-        Loading { ticket: out.store(StoreOp::Open { unix_s }), names: 0, peers: 0 }
+        let ticket = out.store(StoreOp::Open { unix_s });
+        Loading { ticket, orderly: false, names: 0, peers: 0 }
     }
 
     pub fn waits_for(&self, ticket: Ticket) -> bool {
@@ -58,7 +62,8 @@ impl Loading {
                 if let Some(aside) = &opened.damaged {
                     out.tell(put_aside(plan, &aside.to_string_lossy()));
                 }
-                registry.resume(opened.generation, opened.orderly);
+                self.orderly = opened.orderly;
+                registry.resume(opened.generation, self.orderly);
                 Ok(StoreOp::Names { after: 0, bytes_max: PAGE_BYTES })
             }
             StoreDone::Opened(Err(error)) => return cannot_open(plan, &error, out),
@@ -101,9 +106,10 @@ impl Loading {
         };
         let keep = Span::secs(plan.keep_names_s);
         for row in page {
-            let number = row.number;
-            let record = rows::record(row, now, registry.unix_s(now), keep);
-            self.names += u64::from(registry.restore_name(number, record));
+            let (number, listed) = (row.number, row.listed);
+            let record = rows::record(row, self.orderly, now, registry.unix_s(now), keep);
+            let as_kept = listed == matches!(record.life, Life::Listed { .. });
+            self.names += u64::from(registry.restore_name(number, record, as_kept));
         }
         StoreOp::Names { after, bytes_max: PAGE_BYTES }
     }

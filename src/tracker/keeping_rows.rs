@@ -49,14 +49,19 @@ fn name_row(world: &World<'_>, number: u64, record: &Record, metainfo: bool) -> 
     }
 }
 
-/// An entry of an earlier run. `keep` is how long one without a source stays from now on, if it had
-/// one when it was last written.
-pub fn record(row: NameRow, now: Time, unix_s: u64, keep: Span) -> Record {
-    let left = row.until_s.map(|until| Span::secs(until.saturating_sub(unix_s)));
-    let life = match row.listed {
-        true => Life::Listed { alone: Some(now + left.unwrap_or(keep)) },
+/// An entry of an earlier run, which ended in order or not. `keep` is how long one without a source
+/// stays from now on, if it had one when it was last written.
+pub fn record(row: NameRow, orderly: bool, now: Time, unix_s: u64, keep: Span) -> Record {
+    let left = |until_s: u64| Span::secs(until_s.saturating_sub(unix_s));
+    let life = match (row.listed, row.until_s) {
+        (true, until_s) => Life::Listed { alone: Some(now + until_s.map_or(keep, left)) },
+        // Its first source may have come in the last moments, of which nothing was written: all may
+        // have seen it. It counts as one whose source went when it had to be there.
+        (false, Some(until_s)) if !orderly => {
+            Life::Listed { alone: Some(now + left(until_s.saturating_add(keep.as_secs()))) }
+        }
         // Its source had no chance to announce while nobody listened.
-        false => Life::Pending { until: now + PENDING },
+        (false, _) => Life::Pending { until: now + PENDING },
     };
     let metainfo = row.metainfo.unwrap_or_default();
     Record {

@@ -36,11 +36,11 @@ fn plays(tricks: impl Iterator<Item = Trick>) -> Vec<(Trick, usize)> {
 
 #[test]
 fn those_who_do_not_serve_hold_up_nobody() {
-    plays(Trick::all().filter(|trick| !trick.corrupts()));
+    plays(Trick::DRAWN.into_iter().filter(|trick| !trick.corrupts()));
 }
 
 #[test]
 fn liars_spoil_nothing() {
-    let blames = plays(Trick::all().filter(|trick| trick.corrupts()));
+    let blames = plays(Trick::DRAWN.into_iter().filter(|trick| trick.corrupts()));
     assert!(blames.iter().all(|(_, blamed)| *blamed > 0), "not caught: {blames:?}");
 }

@@ -80,6 +80,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(tracker: SocketAddr) -> Client {
+        Client::of(tracker, [5; 32])
+    }
+
+    /// One with another node key: it owns what it publishes, and sees of others what all see.
+    pub fn of(tracker: SocketAddr, node_key: [u8; 32]) -> Client {
         let asker = Asker::new(tracker);
         let request = ControlRequest {
             cid: asker.cid,
@@ -103,7 +108,7 @@ impl Client {
             ticket: ready.ticket,
             nonce: NONCE,
             token: Vec::new(),
-            node_key: Some(NodeKey([5; 32])),
+            node_key: Some(NodeKey(node_key)),
         };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);

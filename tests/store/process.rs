@@ -119,6 +119,33 @@ fn a_tracker_that_is_killed_at_any_point_loses_no_name_it_acknowledged() {
 }
 
 #[test]
+fn a_name_that_all_saw_is_seen_by_all_after_a_kill_at_once_and_one_without_a_source_is_not() {
+    let bed = Bed::new("listed");
+    let all_see = |at| Client::of(at, [6; 32]).names();
+    let seen: BTreeSet<String> = (0..5)
+        .map(|n| {
+            let tracker = bed.tracker();
+            let name = format!("name {n}");
+            let published = bare(&name, n);
+            let hash = published.entry.v1.unwrap();
+            Client::new(tracker.at).ask(&Request::Publish(published));
+            announce(&Asker::new(tracker.at), hash, 7001, 0);
+            assert!(all_see(tracker.at).contains(&name), "{name}");
+            tracker.lmk.ended_by(Signal::KILL);
+            name
+        })
+        .collect();
+    let tracker = bed.tracker();
+    assert_eq!(all_see(tracker.at), seen);
+    // What an orderly end leaves pending had no source.
+    Client::new(tracker.at).ask(&Request::Publish(bare("no source", 9)));
+    tracker.lmk.ended_by(Signal::INT).with(130);
+    let tracker = bed.tracker();
+    assert_eq!(all_see(tracker.at), seen);
+    assert!(Client::new(tracker.at).names().contains("no source"));
+}
+
+#[test]
 fn a_restart_keeps_ids_peers_and_counts_and_other_programs_can_read_them() {
     let bed = Bed::new("restart");
     let tracker = bed.tracker();

@@ -1,9 +1,10 @@
 //! One conversation as a judge of the wire sees it: what was asked, and what came.
 
+use crate::core::id::PeerId;
 use crate::core::time::Time;
 use crate::wire::peer::{BlockRef, Framer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 pub(super) type Block = (u32, u32, u32);
 pub(super) type Verdict = Result<(), String>;
@@ -23,7 +24,8 @@ pub(super) struct Owed {
 /// One conversation.
 #[derive(Debug)]
 pub(super) struct Talk {
-    pub(super) remote: IpAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) peer_id: Option<PeerId>,
     pub(super) comes: Framer,
     pub(super) leaves: Framer,
     /// Bytes queued that have not left.
@@ -45,9 +47,10 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    pub(super) fn new(remote: IpAddr) -> Talk {
+    pub(super) fn new(remote: SocketAddr) -> Talk {
         Talk {
             remote,
+            peer_id: None,
             comes: Framer::new(),
             leaves: Framer::new(),
             unsent: 0,
@@ -62,6 +65,12 @@ impl Talk {
             late: BTreeSet::new(),
             coming: None,
         }
+    }
+
+    /// Where it comes from, and as whom. On one machine all come from one address.
+    pub(super) fn origin(&self) -> Option<(IpAddr, PeerId)> {
+        let ip = self.remote.ip();
+        self.peer_id.filter(|_| !ip.is_loopback()).map(|peer_id| (ip, peer_id))
     }
 
     pub(super) fn got_request(&mut self, asked: BlockRef, now: Time) {

@@ -6,7 +6,7 @@ use crate::core::io::Outbox;
 use crate::core::store::{StoreDone, SwarmPart};
 use crate::core::time::Time;
 use crate::tracker::keeping::{Kept, Turn};
-use crate::tracker::names::{Before, Place, Record};
+use crate::tracker::names::{Before, Changed, Place, Record};
 use crate::tracker::record::LastKnown;
 use crate::tracker::tell;
 use crate::wire::catalogue::answer::NotSaving;
@@ -24,10 +24,15 @@ impl Registry {
         }
     }
 
-    /// Puts an entry of an earlier run back; whether there was room.
-    pub fn restore_name(&mut self, number: u64, record: Record) -> bool {
+    /// Puts an entry of an earlier run back, which is to be written if it is not `as_kept`; whether
+    /// there was room.
+    pub fn restore_name(&mut self, number: u64, record: Record, as_kept: bool) -> bool {
         let (v1, v2) = (record.entry.v1, record.entry.v2);
-        let restored = self.names.restore(number, record).is_some();
+        let place = self.names.restore(number, record);
+        let restored = place.is_some();
+        let news = place.filter(|_| !as_kept);
+        let news = news.map(|place| Changed { place, metainfo: false, before: Before::Unasked });
+        self.keeping.note(news.into_iter().collect(), false);
         if let (true, Some(v1), Some(v2)) = (restored, v1, v2) {
             self.swarms.link(v1, v2.truncated());
         }
