@@ -7,4 +7,5 @@ mod merkle;
 mod metainfo;
 mod names;
 mod proofs;
+mod torrents;
 mod vectors;
