@@ -214,11 +214,10 @@ impl Part {
             Step::Lock => self.ask(Step::Guard, FileOp::Guard { file }, out),
             Step::SetLen => self.ask(Step::Sync, FileOp::Sync { file, meta: true }, out),
             Step::Sync => {
-                let (Some(v2), run) = (&self.content.v2, &mut [0; 16]) else {
-                    return Opened::Failed(FileError::NotRegular);
-                };
-                self.rng.fill(run);
-                let header = Header::new(v2.info_hash, &self.content.geometry, meta.inode, *run);
+                let mut run = [0; 16];
+                self.rng.fill(&mut run);
+                let hash = self.content.hash();
+                let header = Header::new(hash, &self.content.geometry, meta.inode, run);
                 let (writer, bytes) = Durable::begin(header, &self.have);
                 self.writer = Some((writer, bytes.len() as u64));
                 let path = self.journal.clone();
@@ -275,12 +274,8 @@ impl Part {
     fn believe(&mut self, journal: Option<Vec<u8>>, out: &mut Outbox) -> Opened {
         let Some((_, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
         let geometry = &self.content.geometry;
-        let kept = self
-            .content
-            .v2
-            .as_ref()
-            .zip(journal)
-            .and_then(|(v2, bytes)| journal::read(&bytes, v2.info_hash, geometry, &meta));
+        let hash = self.content.hash();
+        let kept = journal.and_then(|bytes| journal::read(&bytes, hash, geometry, &meta));
         let kept = kept.filter(|kept| kept.clean != Some(false));
         let Some(kept) = kept else {
             // After a failed sync the system's memory of the file is no proof.
