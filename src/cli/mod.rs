@@ -7,6 +7,7 @@ pub mod logging;
 pub mod machine;
 pub mod planned;
 pub mod planned_access;
+pub mod planned_trackers;
 pub mod states;
 pub mod tracker_url;
 pub mod typed;

@@ -4,6 +4,7 @@ use super::flags;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::values::{self, HostPort};
+use crate::content::magnet::Magnet;
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
 use crate::core::limits;
@@ -127,13 +128,23 @@ pub enum Db {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     pub tracker: HostPort,
+    /// It was named, and is not the customary one.
+    pub tracker_named: bool,
     pub token: TokenFrom,
     pub listen: Option<HostPort>,
+}
+
+/// What stands in place of a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Torrent {
+    File(PathBuf),
+    Magnet(Box<Magnet>),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seed {
     pub file: PathBuf,
+    pub torrent: Option<Torrent>,
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
@@ -142,7 +153,9 @@ pub struct Seed {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetch {
+    /// Without a name if there is a torrent.
     pub want: Want,
+    pub torrent: Option<Torrent>,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
     pub keep_seeding: bool,
@@ -243,6 +256,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     };
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
+        torrent: path(given, "torrent")?.map(Torrent::File),
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
@@ -255,9 +269,10 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let want = text(given, "want")?.ok_or("--want is missing")?;
+    let (want, torrent) = wanted(given)?;
     let fetch = Fetch {
-        want: values::want(want).map_err(|why| format!("--want '{}': {why}", foreign(want)))?,
+        want,
+        torrent,
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
         keep_seeding: given.get_flag("keep-seeding"),
@@ -273,6 +288,24 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
         common: common(given)?,
     })
+}
+
+/// One of a name, a .torrent and a magnet link.
+fn wanted(given: &ArgMatches) -> Result<(Want, Option<Torrent>), String> {
+    let nameless = Want { name: String::new(), pin: None, publisher: None };
+    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
+        (Some(want), None, None) => {
+            let read = values::want(want);
+            Ok((read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?, None))
+        }
+        (None, Some(path), None) => Ok((nameless, Some(Torrent::File(path)))),
+        (None, None, Some(link)) => {
+            let magnet = Magnet::parse(link).map_err(|why| why.to_string())?;
+            Ok((nameless, Some(Torrent::Magnet(Box::new(magnet)))))
+        }
+        (None, None, None) => Err("one of --want, --torrent and --magnet is missing".into()),
+        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
+    }
 }
 
 fn ls(given: &ArgMatches) -> Result<Typed, String> {
@@ -331,7 +364,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
-    Ok(Peer { tracker, token, listen })
+    let tracker_named = raw(given, "tracker").is_some();
+    Ok(Peer { tracker, tracker_named, token, listen })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {

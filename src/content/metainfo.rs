@@ -207,6 +207,14 @@ impl Content {
         hash
     }
 
+    /// The info-hash for people: the one of v2, if there is one.
+    pub fn shown_hash(&self) -> String {
+        match (&self.v2, &self.v1) {
+            (Some(v2), _) => v2.info_hash.to_string(),
+            (None, v1) => v1.as_ref().map(|v1| v1.info_hash.to_string()).unwrap_or_default(),
+        }
+    }
+
     /// Whether the hash of every piece is known under v2; else SHA-1 proves them.
     pub fn has_tree(&self) -> bool {
         self.v2.as_ref().is_some_and(|v2| v2.has_layer(&self.geometry))

@@ -3,6 +3,7 @@
 use super::lobby::{Announced, Lobby};
 use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
+use super::torrent;
 use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
@@ -80,6 +81,15 @@ impl Shared {
         self.ended = true;
         self.ties.stop(self.stats(), now, out);
         out.end(ending);
+    }
+
+    /// The address that datagrams leave from: any, among strangers.
+    pub fn speaks_from(&self) -> IpAddr {
+        match self.plan.torrent() {
+            Some(torrent) if torrent.hosts.is_ipv6_only() => Ipv6Addr::UNSPECIFIED.into(),
+            Some(_) => Ipv4Addr::UNSPECIFIED.into(),
+            None => towards(self.plan.tracker.ip()),
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -236,6 +246,7 @@ impl Shared {
                 let line = self.denied().line;
                 out.tell(Event::detail("tracker_denies", line));
             }
+            Tie::Heard(news) => torrent::say_heard(news, out),
             Tie::Opened | Tie::Answered { .. } => {}
         }
     }
