@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::planned_access as access;
-use super::planned_trackers::torrent;
+use super::planned_trackers::torrent_plan;
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
@@ -55,14 +55,14 @@ pub fn plan(
         Wish::Seed { seed, peer } => {
             let (slots, from) = (seed.slots, seed.torrent.clone());
             let mut plan = seed_plan(seed, machine)?;
-            plan.torrent = from.map(|from| torrent(from, &peer, true, machine, &resolve));
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine, &resolve));
             let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
             let from = fetch.torrent.clone();
             let mut plan = fetch_plan(fetch, machine)?;
-            plan.torrent = from.map(|from| torrent(from, &peer, false, machine, &resolve));
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
             let job = Job::Fetch(plan);
             Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
         }

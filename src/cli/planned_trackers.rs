@@ -3,40 +3,32 @@
 
 use super::machine::Machine;
 use super::planned::absolute;
-use super::typed::{Peer, Torrent};
+use super::typed::Peer;
 use crate::announce::hosts::Hosts;
 use crate::content::metainfo::Content;
 use crate::core::limits::TORRENT_BYTES_MAX;
-use crate::node::plan::{TorrentFrom, TorrentPlan};
+use crate::node::plan::TorrentPlan;
 use crate::wire::tracker_url::{self, HostPort, TRACKER_PORT};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 /// Hosts looked up for one torrent: each may take the name service a while.
 const HOSTS_MAX: usize = 16;
 
-/// `seeds`: with a tracker named, the content is published there under its name; a leecher asks that
-/// one beside those of the torrent.
-pub fn torrent(
-    from: Torrent,
+/// `seeds`: with a tracker named, the content is published there under its name; a leecher asks
+/// that one beside those of the torrent.
+pub fn torrent_plan(
+    torrent: &Path,
     peer: &Peer,
     seeds: bool,
     machine: &Machine,
     resolve: &impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
 ) -> TorrentPlan {
-    let (from, mut urls) = match from {
-        Torrent::File(path) => {
-            let path = absolute(&path, machine);
-            // What cannot be read is told when it is read in earnest.
-            let bytes = (machine.load)(&path, TORRENT_BYTES_MAX as u64).unwrap_or_default();
-            let urls = Content::outside_of(&bytes).tiers.concat();
-            (TorrentFrom::File(path), urls)
-        }
-        Torrent::Magnet(magnet) => {
-            let urls = magnet.trackers.clone();
-            (TorrentFrom::Magnet(magnet), urls)
-        }
-    };
+    let path = absolute(torrent, machine);
+    // What cannot be read is told when it is read in earnest.
+    let bytes = (machine.load)(&path, TORRENT_BYTES_MAX as u64).unwrap_or_default();
+    let mut urls = Content::outside_of(&bytes).tiers.concat();
     let named = (peer.tracker_named && !seeds).then(|| {
         let at = peer.tracker.with_port(TRACKER_PORT);
         format!("udp://{at}/announce")
@@ -46,14 +38,8 @@ pub fn torrent(
     for url in urls.iter().filter_map(|url| tracker_url::read(url).ok()) {
         look_up(&url.at, &mut hosts, resolve);
     }
-    if let TorrentFrom::Magnet(magnet) = &from {
-        for (host, port) in &magnet.peers {
-            let at = HostPort { host: host.clone(), port: Some(*port) };
-            look_up(&at, &mut hosts, resolve);
-        }
-    }
     let listed = seeds && peer.tracker_named;
-    TorrentPlan { from, hosts, further: named.into_iter().collect(), listed }
+    TorrentPlan { path, hosts, further: named.into_iter().collect(), listed }
 }
 
 fn look_up(

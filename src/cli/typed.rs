@@ -4,7 +4,6 @@ use super::flags;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::values::{self, HostPort};
-use crate::content::magnet::Magnet;
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
 use crate::core::limits;
@@ -134,17 +133,10 @@ pub struct Peer {
     pub listen: Option<HostPort>,
 }
 
-/// What stands in place of a name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Torrent {
-    File(PathBuf),
-    Magnet(Box<Magnet>),
-}
-
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seed {
     pub file: PathBuf,
-    pub torrent: Option<Torrent>,
+    pub torrent: Option<PathBuf>,
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
@@ -155,7 +147,7 @@ pub struct Seed {
 pub struct Fetch {
     /// Without a name if there is a torrent.
     pub want: Want,
-    pub torrent: Option<Torrent>,
+    pub torrent: Option<PathBuf>,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
     pub keep_seeding: bool,
@@ -256,7 +248,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     };
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
-        torrent: path(given, "torrent")?.map(Torrent::File),
+        torrent: path(given, "torrent")?,
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
@@ -290,21 +282,18 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
     })
 }
 
-/// One of a name, a .torrent and a magnet link.
-fn wanted(given: &ArgMatches) -> Result<(Want, Option<Torrent>), String> {
-    let nameless = Want { name: String::new(), pin: None, publisher: None };
-    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
-        (Some(want), None, None) => {
+/// A name or a .torrent.
+fn wanted(given: &ArgMatches) -> Result<(Want, Option<PathBuf>), String> {
+    match (text(given, "want")?, path(given, "torrent")?) {
+        (Some(want), None) => {
             let read = values::want(want);
             Ok((read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?, None))
         }
-        (None, Some(path), None) => Ok((nameless, Some(Torrent::File(path)))),
-        (None, None, Some(link)) => {
-            let magnet = Magnet::parse(link).map_err(|why| why.to_string())?;
-            Ok((nameless, Some(Torrent::Magnet(Box::new(magnet)))))
+        (None, Some(path)) => {
+            Ok((Want { name: String::new(), pin: None, publisher: None }, Some(path)))
         }
-        (None, None, None) => Err("one of --want, --torrent and --magnet is missing".into()),
-        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
+        (None, None) => Err("--want or --torrent is missing".into()),
+        _ => Err("--want and --torrent: one of them at a time".into()),
     }
 }
 

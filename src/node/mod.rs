@@ -11,6 +11,7 @@ mod key;
 mod lobby;
 mod memory;
 mod part;
+mod parting;
 mod places;
 pub mod plan;
 mod publish;
@@ -211,6 +212,9 @@ impl Role for Node {
         if self.shared.ended {
             return;
         }
+        if self.shared.parting.is_some() {
+            return self.shared.part(input, now, out);
+        }
         let done = self.route(now, input, out).and_then(|()| self.settle(now, out));
         if let Err(fatal) = done {
             self.shared.fail(fatal, now, out);
@@ -218,8 +222,8 @@ impl Role for Node {
     }
 
     fn deadline(&self) -> Time {
-        if self.shared.ended {
-            return Time::NEVER;
+        if let Some(last) = self.shared.last_deadline() {
+            return last;
         }
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());

@@ -2,7 +2,6 @@
 //! resolved, every path absolute.
 
 use crate::announce::hosts::Hosts;
-use crate::content::magnet::Magnet;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
@@ -59,20 +58,14 @@ impl NodePlan {
 /// A torrent, in place of a name of the catalogue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TorrentPlan {
-    pub from: TorrentFrom,
-    /// Where its trackers are, and the peers that a magnet link names.
+    /// The .torrent, absolute.
+    pub path: PathBuf,
+    /// Where its trackers are.
     pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.
     pub listed: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TorrentFrom {
-    /// A .torrent, absolute.
-    File(PathBuf),
-    Magnet(Box<Magnet>),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
-//! Ways to find out what is wanted: a name of the catalogue, a .torrent, a magnet link.
+//! Ways to find out what is wanted: by a name of the catalogue, or by a .torrent.
 
-use super::plan::{FetchPlan, TorrentFrom, TorrentPlan};
+use super::plan::FetchPlan;
 use super::seek::Seek;
 use super::shared::Shared;
 use super::ties::Tie;
@@ -20,10 +20,8 @@ pub enum Search {
 impl Search {
     pub fn new(plan: &FetchPlan) -> Search {
         match &plan.torrent {
-            Some(TorrentPlan { from: TorrentFrom::File(path), .. }) => {
-                Search::Torrent(TorrentFile::new(path.clone()))
-            }
-            _ => Search::Name(Seek::new(plan.want.clone(), plan.wait)),
+            Some(torrent) => Search::Torrent(TorrentFile::new(torrent.path.clone())),
+            None => Search::Name(Seek::new(plan.want.clone(), plan.wait)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The seeder's work: open the file, remember or make its hashes, publish it, announce it, and say
 //! the line that a receiver types.
 
+mod picture;
 mod said;
 mod written;
 
@@ -9,7 +10,7 @@ use super::file_watch::FileWatch;
 use super::hashing::{Hashing, Step};
 use super::memory;
 use super::places::show;
-use super::plan::{SeedPlan, TorrentFrom};
+use super::plan::SeedPlan;
 use super::publish;
 use super::say;
 use super::shared::Shared;
@@ -23,7 +24,7 @@ use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
 use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::core::name;
-use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
+use crate::core::report::{Ending, Event, bytes_text, foreign};
 use crate::core::time::Time;
 use crate::peer::Identity;
 use crate::wire::catalogue::answer::Answer;
@@ -101,13 +102,13 @@ impl Share {
     }
 
     pub fn start(&mut self, out: &mut Outbox) {
-        match self.plan.torrent.as_ref().map(|torrent| &torrent.from) {
-            Some(TorrentFrom::File(path)) => {
-                let mut file = TorrentFile::new(path.clone());
+        match &self.plan.torrent {
+            Some(torrent) => {
+                let mut file = TorrentFile::new(torrent.path.clone());
                 file.load(out);
                 self.phase = Some(Phase::Reading(file));
             }
-            _ => self.open(out),
+            None => self.open(out),
         }
     }
 
@@ -377,28 +378,5 @@ impl Share {
         self.told = true;
         say::seeding(shared, &self.name, out);
         self.write_torrent(shared, out);
-    }
-
-    pub fn phase(&self) -> &'static str {
-        match &self.phase {
-            Some(Phase::Hashing(_)) => "hashing",
-            Some(Phase::Checking(_)) => "checking",
-            Some(Phase::Sharing(_)) if self.told => "seeding",
-            Some(Phase::Sharing(_)) => "publishing",
-            Some(Phase::Withdrawing(_)) => "withdrawing",
-            _ => "opening",
-        }
-    }
-
-    /// The transfer row before there is a swarm.
-    pub fn transfer(&self, now: Time) -> Option<Transfer> {
-        let (_, meta) = self.file?;
-        let (done, rate) = match &self.phase {
-            Some(Phase::Hashing(hashing)) => (hashing.hashed_bytes(), hashing.meter.rate(now)),
-            Some(Phase::Checking(check)) => (check.passed_bytes(), 0),
-            _ => (0, 0),
-        };
-        let (name, size) = (self.name.clone(), meta.size);
-        Some(Transfer { name, size, done, rate_down: rate, ..Transfer::default() })
     }
 }

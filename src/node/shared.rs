@@ -1,6 +1,7 @@
 //! What both works of a node use: the plan, the ties to the tracker, the listener, the swarm.
 
 use super::lobby::{Announced, Lobby};
+use super::parting::Parting;
 use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
 use super::torrent;
@@ -48,6 +49,8 @@ pub struct Shared {
     /// Why nothing moves, for the snapshot.
     pub waiting: Option<String>,
     pub ended: bool,
+    /// The end, while words of farewell are on their way.
+    pub parting: Option<Parting>,
 }
 
 impl Shared {
@@ -64,6 +67,7 @@ impl Shared {
             tracker_open: None,
             waiting: None,
             ended: false,
+            parting: None,
         }
     }
 
@@ -75,12 +79,11 @@ impl Shared {
 
     /// Ends the process: the tracker is told that we go.
     pub fn end(&mut self, ending: Ending, now: Time, out: &mut Outbox) {
-        if self.ended {
+        if self.ended || self.parting.is_some() {
             return;
         }
-        self.ended = true;
         self.ties.stop(self.stats(), now, out);
-        out.end(ending);
+        self.part_from_trackers(ending, now, out);
     }
 
     /// The address that datagrams leave from: any, among strangers.

@@ -1,5 +1,5 @@
-//! Before there is a download: what is wanted is found out, by its name, its torrent or its magnet
-//! link.
+//! Before there is a download: what is wanted is found out, by its name or its
+//! .torrent.
 
 use super::{Fetch, Phase, Shared, Target, Tie};
 use crate::content::metainfo::Content;
