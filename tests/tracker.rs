@@ -19,8 +19,14 @@ mod frames;
 mod keeping;
 #[path = "tracker/limits.rs"]
 mod limits;
+#[path = "tracker/many_swarms.rs"]
+mod many_swarms;
 #[path = "tracker/model.rs"]
 mod model;
+#[path = "tracker/restarts.rs"]
+mod restarts;
+#[path = "tracker/soak.rs"]
+mod soak;
 #[path = "tracker/start.rs"]
 mod start;
 

@@ -1,6 +1,7 @@
 //! Load for the catalogue of a tracker, over real sockets: registers nodes, publishes names, lists
-//! them whole, keeps idle connections and one that does not read; meanwhile another thread measures
-//! how long UDP answers take. Started by `scripts/bench/catalogue`.
+//! them whole, keeps idle connections and one that does not read; meanwhile another process connects
+//! and announces each 10 ms and says how long the answers took, from when they were due to be asked.
+//! Started by `scripts/bench/catalogue`.
 
 use lmk::core::id::{Hash32, InfoHash, PeerId};
 use lmk::wire::catalogue::answer::Answer;
@@ -9,15 +10,17 @@ use lmk::wire::catalogue::frame::{FrameLimits, FrameReader};
 use lmk::wire::catalogue::hello::{Hello, NodeKey, REPLY_BYTES};
 use lmk::wire::catalogue::request::{List, Publish, Register, Request};
 use lmk::wire::control::{ControlRequest, ControlResponse, Op};
-use lmk::wire::udp::{Request as Udp, Response};
+use lmk::wire::udp::{AnnounceRequest, Event, Request as Udp, Response};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const WRITERS: u32 = 4;
-const IN_FLIGHT: u32 = 32;
+const WRITERS: u32 = 64;
+const IN_FLIGHT: u32 = 128;
+const PROBE_EVERY: Duration = Duration::from_millis(10);
 const NODE_CONTENTS: u32 = 200_000;
 
 struct Ticket {
@@ -138,47 +141,105 @@ fn publish(n: u32) -> Request {
     Request::Publish(Publish { entry, v1_info, v2_info, layers, same_ok: true })
 }
 
-/// Measures UDP answers until it is told to stop: milliseconds, sorted.
-fn probe(tracker: SocketAddr, stop: &AtomicBool) -> Vec<f64> {
+fn announce(socket: &UdpSocket, cid: u64, n: u32) {
+    let request = AnnounceRequest {
+        cid,
+        tid: 10,
+        info_hash: InfoHash([n as u8; 20]),
+        peer_id: PeerId(*b"-TR0000-benchbench12"),
+        downloaded: 0,
+        left: 1,
+        uploaded: 0,
+        event: Event::None,
+        key: 0,
+        num_want: 50,
+        port: 9000 + (n % 1000) as u16,
+        url_data: Vec::new(),
+    };
+    let (mut bytes, mut answer) = (Vec::new(), [0; 1500]);
+    Udp::Announce(request).encode(&mut bytes);
+    socket.send(&bytes).unwrap();
+    let len = socket.recv(&mut answer).expect("an answer within 5 s");
+    let answer = Response::decode(&answer[..len], false);
+    assert!(matches!(answer, Some(Response::Announce(_))), "{answer:?}");
+}
+
+/// Measures until its input ends; says it in one line.
+fn probe(tracker: SocketAddr) {
+    // It shall wait for the tracker, not for the load beside it.
+    let _ = rustix::process::nice(-10);
+    let stop = Arc::new(AtomicBool::new(false));
+    std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            let _ = std::io::stdin().read(&mut [0]);
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
     let socket = udp(tracker);
-    let mut took = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    let (mut took, mut due) = (Vec::new(), Instant::now());
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let cid = connect(&socket);
+        took.push(due.elapsed().as_secs_f64() * 1e3);
         let start = Instant::now();
-        connect(&socket);
+        announce(&socket, cid, n);
         took.push(start.elapsed().as_secs_f64() * 1e3);
-        std::thread::sleep(Duration::from_millis(1));
+        due += PROBE_EVERY;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     took.sort_by(f64::total_cmp);
-    took
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
+    println!("UDP p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.1} ms of {}", took.len());
 }
 
 /// Does `work` while UDP is measured, and says what both gave.
 fn measured((tracker, pid): (SocketAddr, u32), what: &str, work: impl FnOnce() -> String) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let prober = std::thread::spawn({
-        let stop = stop.clone();
-        move || probe(tracker, &stop)
-    });
+    let own = std::env::current_exe().unwrap();
+    let mut prober = Command::new(own);
+    prober.args(["probe", &tracker.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut prober = prober.spawn().unwrap();
     let before = cpu_s(pid);
     let said = work();
     let cpu = cpu_s(pid) - before;
-    stop.store(true, Ordering::Relaxed);
-    let took = prober.join().unwrap();
-    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-    println!(
-        "{what}: {said}; {cpu:.2} s of CPU; UDP p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms of {}",
-        at(0.5),
-        at(0.99),
-        at(1.0),
-        took.len()
-    );
+    drop(prober.stdin.take());
+    let udp = String::from_utf8(prober.wait_with_output().unwrap().stdout).unwrap();
+    println!("{what}: {said}; {cpu:.2} s of CPU; {}", udp.trim());
+    println!("  since the start: {}", longest(tracker));
+}
+
+/// What the tracker says of its database.
+fn longest(tracker: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(tracker).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let ours = ["lmk_commits_total", "longest_us"];
+    let lines = text.lines().filter(|line| line.starts_with("lmk_"));
+    let found: Vec<_> = lines.filter(|line| ours.iter().any(|one| line.contains(one))).collect();
+    found.join(", ")
+}
+
+/// Seconds until a tracker that was just started answers.
+fn awaited(tracker: SocketAddr) {
+    let start = Instant::now();
+    let socket = udp(tracker);
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let (mut bytes, mut answer) = (Vec::new(), [0; 1500]);
+    Udp::Connect { tid: 9 }.encode(&mut bytes);
+    while socket.send(&bytes).is_err() || socket.recv(&mut answer).is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("restart: UDP answers after {:.2} s", start.elapsed().as_secs_f64());
 }
 
 fn register(tracker: SocketAddr, names: u32) -> Vec<Client> {
-    let ticket = ticket(tracker);
     let mut nodes = Vec::new();
     for (node, first) in (0..names).step_by(NODE_CONTENTS as usize).enumerate() {
-        let mut client = Client::open(tracker, &ticket, 7);
+        let mut client = Client::open(tracker, &ticket(tracker), 7);
         for from in (first..names.min(first + NODE_CONTENTS)).step_by(1024) {
             let to = (from + 1024).min(names).min(first + NODE_CONTENTS);
             let hashes = (from..to).map(|n| hashes(n).0).collect();
@@ -189,8 +250,21 @@ fn register(tracker: SocketAddr, names: u32) -> Vec<Client> {
             assert!(matches!(answer, Answer::Registered { .. }), "{answer:?}");
         }
         nodes.push(client);
+        nodes.iter_mut().for_each(ping);
     }
     nodes
+}
+
+fn ping(node: &mut Client) {
+    node.send([Request::Ping].into_iter());
+    assert_eq!(node.answer(), Answer::Pong);
+}
+
+fn published(client: &mut Client, count: usize) {
+    for _ in 0..count {
+        let answer = client.answer();
+        assert!(matches!(answer, Answer::Published { .. }), "{answer:?}");
+    }
 }
 
 fn publish_all(tracker: SocketAddr, names: u32) -> String {
@@ -201,13 +275,14 @@ fn publish_all(tracker: SocketAddr, names: u32) -> String {
         std::thread::spawn(move || {
             let mut client = Client::open(tracker, &ticket, writer as u8 + 1);
             let own: Vec<u32> = (writer..names).step_by(WRITERS as usize).collect();
+            let mut unanswered = 0;
             for batch in own.chunks(IN_FLIGHT as usize) {
                 client.send(batch.iter().map(|n| publish(*n)));
-                for _ in batch {
-                    let answer = client.answer();
-                    assert!(matches!(answer, Answer::Published { .. }), "{answer:?}");
-                }
+                // The next batch is on its way while this one is answered.
+                published(&mut client, unanswered);
+                unanswered = batch.len();
             }
+            published(&mut client, unanswered);
         })
     });
     let writers: Vec<_> = writers.collect();
@@ -284,8 +359,11 @@ fn rss_kib(pid: u32) -> u64 {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let [_, tracker, pid, names, idles] = &args[..] else {
-        panic!("usage: catalogue TRACKER PID NAMES IDLE")
+    let (tracker, pid, names, idles) = match &args[..] {
+        [_, mode, tracker] if mode == "probe" => return probe(tracker.parse().unwrap()),
+        [_, mode, tracker] if mode == "await" => return awaited(tracker.parse().unwrap()),
+        [_, tracker, pid, names, idles] => (tracker, pid, names, idles),
+        _ => panic!("usage: catalogue TRACKER PID NAMES IDLE"),
     };
     let tracker: SocketAddr = tracker.parse().unwrap();
     let (pid, names): (u32, u32) = (pid.parse().unwrap(), names.parse().unwrap());
@@ -310,10 +388,7 @@ fn main() {
                 std::thread::sleep(Duration::from_millis(100));
                 if last.elapsed() > Duration::from_secs(10) {
                     last = Instant::now();
-                    for node in &mut nodes {
-                        node.send([Request::Ping].into_iter());
-                        assert_eq!(node.answer(), Answer::Pong);
-                    }
+                    nodes.iter_mut().for_each(ping);
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The floor of every UDP server: datagrams are sent back as they came, nothing is done in between.
+//! The floor of every UDP tracker: each request gets an answer of the usual length at once, and
+//! nothing is done in between.
 //!
 //! `cargo run --release --example echo -- plain|batched ADDR:PORT`
 
@@ -9,31 +10,46 @@ use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, RawFd};
 
 const BATCH: usize = 64;
+/// An announce answer with 50 peers.
+const ANSWER_BYTES: usize = 320;
+type Answer = [u8; ANSWER_BYTES];
+
+/// Action and transaction id of the request, then nothing: a connection id, or peers. -> its length
+fn answer(request: &[u8], answer: &mut Answer) -> usize {
+    answer[..8].copy_from_slice(&request[8..16]);
+    if request.len() < 98 { 16 } else { ANSWER_BYTES }
+}
 
 fn plain(fd: RawFd) -> Result<(), Errno> {
-    let mut buffer = [0; 2048];
+    let (mut buffer, mut out) = ([0; 2048], [0; ANSWER_BYTES]);
     loop {
         let (len, from) = recvfrom::<SockaddrIn>(fd, &mut buffer)?;
         let from = from.expect("a source");
-        // A connect answer has 16 bytes, an announce answer begins with 20.
-        sendto(fd, &buffer[..len], &from, MsgFlags::empty())?;
+        let len = answer(&buffer[..len], &mut out);
+        sendto(fd, &out[..len], &from, MsgFlags::empty())?;
     }
 }
 
 fn batched(fd: RawFd) -> Result<(), Errno> {
     let mut buffers = vec![[0; 2048]; BATCH];
+    let mut out = vec![[0; ANSWER_BYTES]; BATCH];
+    let mut incoming = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
+    let mut outgoing = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
     loop {
         let got: Vec<_> = {
-            let mut incoming = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
             let mut parts: Vec<_> = buffers.iter_mut().map(|b| [IoSliceMut::new(b)]).collect();
             let flags = MsgFlags::MSG_WAITFORONE;
             let got = recvmmsg(fd, &mut incoming, parts.iter_mut(), flags, None)?;
             got.map(|message| (message.bytes, message.address)).collect()
         };
         let to: Vec<_> = got.iter().map(|(_, from)| *from).collect();
+        let lengths: Vec<usize> = got
+            .iter()
+            .zip(buffers.iter().zip(&mut out))
+            .map(|((len, _), (request, out))| answer(&request[..*len], out))
+            .collect();
         let parts: Vec<_> =
-            got.iter().zip(&buffers).map(|((len, _), b)| [IoSlice::new(&b[..*len])]).collect();
-        let mut outgoing = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
+            lengths.iter().zip(&out).map(|(len, out)| [IoSlice::new(&out[..*len])]).collect();
         sendmmsg(fd, &mut outgoing, &parts, &to, [], MsgFlags::empty())?;
     }
 }

@@ -3,18 +3,20 @@
 //!
 //! `cargo run --release --example tracker_memory [PEERS] [SWARMS] [ROUNDS] [even]`: every peer in a
 //! swarm drawn at random, or (`even`) the same number of peers in each
-//! -> resident bytes per peer above the empty process; the longest wake-up while all are kept, and
-//! while all are over.
+//! -> resident bytes per peer above the empty process; the longest announce; the longest wake-up
+//! while all are kept, and while all are over. Times are those of the processor.
 
 use lmk::core::id::{InfoHash, PeerId};
 use lmk::core::io::{Effect, Input, Listening, Outbox, Role};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::tracker::Tracker;
+use lmk::tracker::admission::Bounds;
 use lmk::tracker::plan::TrackerPlan;
 use lmk::wire::udp::{AnnounceRequest, Event, Request, Response};
+use nix::time::{ClockId, clock_gettime};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Instant;
+use std::time::Duration;
 
 struct World {
     tracker: Tracker,
@@ -75,13 +77,18 @@ impl World {
         let mut longest = 0f64;
         while self.tracker.deadline() <= until {
             self.now = self.now.max(self.tracker.deadline());
-            let start = Instant::now();
+            let start = processor_time();
             self.on(Input::Wake);
-            longest = longest.max(start.elapsed().as_secs_f64() * 1e3);
+            longest = longest.max((processor_time() - start).as_secs_f64() * 1e3);
         }
         self.now = until;
         longest
     }
+}
+
+/// Time that this thread had the processor, so that others on the machine count for nothing.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock of the thread").into()
 }
 
 /// Resident bytes of this process.
@@ -101,7 +108,7 @@ fn plan() -> TrackerPlan {
         key_file: None,
         database: None,
         keep_names_s: 86_400,
-        bounds: Default::default(),
+        bounds: Bounds { swarm_peers: 4_000_000, ..Bounds::default() },
         sites: vec![],
         access: Default::default(),
         trace: false,
@@ -128,9 +135,11 @@ fn main() {
     let empty = resident();
     for round in 0..rounds {
         // Everybody announces once in a round of four minutes.
-        let start = Instant::now();
+        let (start, mut longest) = (processor_time(), Duration::ZERO);
         for (nth, peer) in order.iter().enumerate() {
+            let before = processor_time();
             world.announce(*peer, swarm_of[*peer as usize]);
+            longest = longest.max(processor_time() - before);
             if nth % 1000 == 999 {
                 let nanos = 240_000_000_000 * (nth as u64 + 1) / u64::from(peers);
                 let round_starts = Span::secs(240 * u64::from(round));
@@ -140,9 +149,10 @@ fn main() {
         let bytes = resident() - empty;
         println!(
             "round {round}: {peers} peers in {swarms} swarms, {bytes} bytes resident, {:.1} per \
-             peer, {:.2} us per connect and announce",
+             peer, {:.2} us per connect and announce, the longest {:.3} ms",
             bytes as f64 / f64::from(peers),
-            start.elapsed().as_secs_f64() * 1e6 / f64::from(peers),
+            (processor_time() - start).as_secs_f64() * 1e6 / f64::from(peers),
+            longest.as_secs_f64() * 1e3,
         );
     }
     let kept = world.pass(world.now + Span::secs(60));

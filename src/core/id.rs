@@ -43,6 +43,11 @@ impl Hash32 {
 }
 
 impl PeerId {
+    /// Whether it names nobody: some programs send nothing but zeros, and are not one for it.
+    pub fn is_blank(&self) -> bool {
+        self.0 == [0; 20]
+    }
+
     /// Whether the id carries the prefix of this program, `-LM` (BEP 20).
     pub fn is_lmk(&self) -> bool {
         self.0.starts_with(b"-LM")

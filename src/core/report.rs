@@ -200,9 +200,12 @@ pub struct TrackerRow {
 pub struct StoreRow {
     /// Transactions since the start.
     pub commits: u64,
-    /// How long the last one and the longest one held the loop.
+    /// How long the last one and the longest one held the loop, of those that somebody waits for.
     pub last: Span,
     pub longest: Span,
+    /// The same of a slice of peers, and of moving the log into the database.
+    pub longest_slice: Span,
+    pub longest_checkpoint: Span,
     /// Changes that are not written yet.
     pub unsaved: u64,
     /// Why nothing is saved at present.

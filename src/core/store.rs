@@ -13,6 +13,11 @@ pub trait Store: Debug {
     fn ask(&mut self, ticket: Ticket, op: StoreOp);
     /// When there is something to be done: [`Time::ZERO`] = at once, [`Time::NEVER`] = nothing.
     fn due(&self) -> Time;
+    /// Answers what is not a write and gathers writes, for about half a millisecond: what takes
+    /// long is left to [`Store::commit`].
+    fn gather(&mut self, clock: &mut dyn FnMut() -> Time, done: &mut dyn FnMut(Ticket, StoreDone));
+    /// Whether [`Store::prepare`] has nothing to do.
+    fn is_gathered(&self) -> bool;
     /// Performs what was asked, all writes of one kind in one transaction, and gives the
     /// completions. What nobody waits for is written in slices of about 1 ms a call, unless this is
     /// the `last` call. `clock` is asked how long it took.
@@ -58,8 +63,10 @@ pub enum StoreDone {
 pub struct Commit {
     /// Several operations of one transaction have one number.
     pub number: u64,
-    /// How long it held the loop.
+    /// How long it held the loop; for an operation in several slices, the longest of them.
     pub took: Span,
+    /// The longest that moving the log into the database held it since the commit before.
+    pub checkpoint: Span,
 }
 
 /// What an opened database says of itself.

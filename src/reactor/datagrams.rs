@@ -58,6 +58,8 @@ pub(super) struct Datagrams {
     /// The same without room for an address of ours.
     plain: MultiHeaders<SockaddrStorage>,
     posted: Vec<Posted>,
+    /// Where the datagrams of one call go; reused from call to call.
+    addrs: Vec<Option<SockaddrStorage>>,
     /// Datagrams that the system did not take, oldest first.
     kept: VecDeque<Kept>,
     retry_at: Time,
@@ -86,6 +88,7 @@ impl Datagrams {
             outgoing: headers(false),
             plain: MultiHeaders::preallocate(BATCH, None),
             posted: Vec::new(),
+            addrs: Vec::new(),
             kept: VecDeque::new(),
             retry_at: Time::NEVER,
         }
@@ -130,8 +133,11 @@ impl Datagrams {
         let Datagrams { socket: Some(socket), buffers, incoming, ipv6, bound, .. } = self else {
             return Err(Errno::EAGAIN);
         };
-        let buffer = |part| Some([IoSliceMut::new(<[u8]>::get_mut(part, ..BUFFER_BYTES)?)]);
-        let mut parts: Vec<_> = buffers.chunks_mut(BUFFER_STRIDE).filter_map(buffer).collect();
+        let mut rest = buffers.chunks_mut(BUFFER_STRIDE);
+        let mut parts: [_; BATCH] = std::array::from_fn(|_| {
+            let buffer = rest.next().and_then(|part| part.get_mut(..BUFFER_BYTES));
+            [IoSliceMut::new(buffer.unwrap_or_default())]
+        });
         let got =
             recvmmsg(socket.as_raw_fd(), incoming, parts.iter_mut(), MsgFlags::empty(), None)?;
         let (mut count, mut unknown) = (0, false);
@@ -189,29 +195,32 @@ impl Datagrams {
 
     /// -> how many left.
     fn send_batch(&mut self, batch: &[Posted], out: &Outbox) -> Result<usize, Errno> {
-        let Datagrams { socket: Some(socket), outgoing, plain, ipv6, bound, .. } = self else {
+        let Datagrams { socket: Some(socket), outgoing, plain, ipv6, bound, addrs, .. } = self
+        else {
             return Err(Errno::ENOTCONN);
         };
         let from = batch.first().ok_or(AGAIN)?.from;
         let from = if *bound == Some(from) { Ours::Any } else { our_address(from, *ipv6)? };
-        let parts: Vec<_> =
-            batch.iter().map(|one| [IoSlice::new(out.bytes(one.start, one.len))]).collect();
-        let addr = |one: &Posted| Some(for_family(one.to, *ipv6)?.into());
-        let to: Vec<Option<SockaddrStorage>> = batch.iter().map(addr).collect();
-        if to.contains(&None) {
-            return Err(Errno::EAFNOSUPPORT);
+        let bytes = |one: &Posted| out.bytes(one.start, one.len);
+        let part = |at| [IoSlice::new(batch.get(at).map_or(&[], bytes))];
+        let parts: [_; BATCH] = std::array::from_fn(part);
+        let parts = parts.get(..batch.len()).ok_or(Errno::EMSGSIZE)?;
+        addrs.clear();
+        for one in batch {
+            addrs.push(Some(for_family(one.to, *ipv6).ok_or(Errno::EAFNOSUPPORT)?.into()));
         }
+        let to = &*addrs;
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
         let sent = match from {
             Ours::V4(info) => {
                 let from = [ControlMessage::Ipv4PacketInfo(&info)];
-                sendmmsg(fd, outgoing, &parts, &to, from, flags)?.count()
+                sendmmsg(fd, outgoing, parts, to, from, flags)?.count()
             }
             Ours::V6(info) => {
                 let from = [ControlMessage::Ipv6PacketInfo(&info)];
-                sendmmsg(fd, outgoing, &parts, &to, from, flags)?.count()
+                sendmmsg(fd, outgoing, parts, to, from, flags)?.count()
             }
-            Ours::Any => sendmmsg(fd, plain, &parts, &to, [], flags)?.count(),
+            Ours::Any => sendmmsg(fd, plain, parts, to, [], flags)?.count(),
         };
         Ok(sent)
     }

@@ -46,6 +46,7 @@ use signals::Signals;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use storing::Pace;
 use wake::Inbox;
 
 const TOKEN_WAKE: Token = Token(0);
@@ -117,8 +118,7 @@ pub struct Reactor<R> {
     datagrams: Datagrams,
     files: Files,
     store: Option<Box<dyn Store>>,
-    /// Turns for which commits gave way to datagrams.
-    commits_put_off: u32,
+    pace: Pace,
     completions: VecDeque<Completion>,
     /// Narration of this turn.
     events: Vec<Event>,
@@ -159,7 +159,7 @@ impl<R: Role> Reactor<R> {
             datagrams: Datagrams::new(),
             files: Files::default(),
             store: None,
-            commits_put_off: 0,
+            pace: Pace::default(),
             completions: VecDeque::new(),
             events: Vec::new(),
             spare: Vec::new(),

@@ -50,6 +50,11 @@ impl Base {
         self.names.values()
     }
 
+    /// Parts of swarms that are kept.
+    pub fn parts(&self) -> usize {
+        self.swarms.len()
+    }
+
     /// The counts that are kept.
     pub fn finished(&self) -> impl Iterator<Item = (InfoHash, u32)> {
         self.finished.iter().map(|(hash, downloads)| (*hash, *downloads))
@@ -162,7 +167,7 @@ impl Base {
 
     fn transaction(&mut self) -> Commit {
         self.commits += 1;
-        Commit { number: self.commits, took: Span::us(130) }
+        Commit { number: self.commits, took: Span::us(130), ..Commit::default() }
     }
 
     fn change(&mut self, change: Change) {

@@ -9,15 +9,17 @@ mod opening;
 mod rows;
 pub mod schema;
 mod slices;
+mod writing;
 
 use crate::core::id::Ticket;
 use crate::core::mark::mark;
-use crate::core::store::{Change, Commit, Store, StoreDone, StoreError, StoreOp, SwarmPart};
+use crate::core::store::{Commit, Store, StoreDone, StoreError, StoreOp, SwarmPart};
 use crate::core::time::{Span, Time};
 use opening::Held;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
+use writing::Writing;
 
 /// A lock of another program is waited for this long, and looked at this often.
 const BUSY: Span = Span::secs(5);
@@ -29,6 +31,7 @@ pub struct Sqlite {
     path: PathBuf,
     held: Option<Held>,
     asked: VecDeque<(Ticket, StoreOp)>,
+    writing: Writing,
     liveness: VecDeque<(Ticket, VecDeque<SwarmPart>)>,
     /// Since when another program holds the lock, and when it is tried again.
     busy_since: Option<Time>,
@@ -37,7 +40,11 @@ pub struct Sqlite {
     /// Bytes in the log that are not in the database yet, roughly, and how many of them are moved
     /// at a time.
     logged_bytes: usize,
+    logged_at: Time,
     checkpoint_bytes: usize,
+    /// The longest of the slices, and of moving the log, that were not told yet.
+    slice_longest: Span,
+    checkpoint_longest: Span,
     commits: u64,
 }
 
@@ -48,12 +55,16 @@ impl Sqlite {
             path,
             held: None,
             asked: VecDeque::new(),
+            writing: Writing::default(),
             liveness: VecDeque::new(),
             busy_since: None,
             retry_at: Time::ZERO,
             slice_bytes: slices::SLICE_BYTES,
             logged_bytes: 0,
+            logged_at: Time::ZERO,
             checkpoint_bytes: checkpoints::BYTES,
+            slice_longest: Span::ZERO,
+            checkpoint_longest: Span::ZERO,
             commits: 0,
         }
     }
@@ -82,6 +93,27 @@ impl Sqlite {
             }
         };
         found.map_err(|error| errors::of_sqlite(&error))
+    }
+
+    /// Answers what was asked and is not a write.
+    fn answer(&mut self, done: &mut dyn FnMut(Ticket, StoreDone)) {
+        if self.asked.iter().all(|(_, op)| matches!(op, StoreOp::Write(_))) {
+            return;
+        }
+        for (ticket, op) in std::mem::take(&mut self.asked) {
+            match op {
+                StoreOp::Write(_) => self.asked.push_back((ticket, op)),
+                op => {
+                    let answer = self.look(&op).unwrap_or_else(|error| op.refused(error));
+                    done(ticket, answer);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing waits to be written.
+    fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.liveness.is_empty() && !self.writing.is_open()
     }
 
     /// One transaction: everything that `work` does, or nothing.
@@ -127,45 +159,10 @@ impl Sqlite {
         patient
     }
 
-    fn number_of(&mut self, began: Time, now: Time) -> Commit {
+    fn number_of(&mut self, took: Span) -> Commit {
         self.commits += 1;
-        Commit { number: self.commits, took: now.since(began) }
-    }
-
-    /// Every durable change asked for, in one transaction.
-    fn write(
-        &mut self,
-        clock: &mut dyn FnMut() -> Time,
-        last: bool,
-        done: &mut dyn FnMut(Ticket, StoreDone),
-    ) {
-        if self.asked.is_empty() {
-            return;
-        }
-        let writes = std::mem::take(&mut self.asked);
-        let began = clock();
-        let changes = || writes.iter().flat_map(|(_, op)| changes(op));
-        let rows = changes().count();
-        let result = self.transact(schema::DURABLE, last, |db| {
-            changes().try_for_each(|change| rows::change(db, change))
-        });
-        let now = clock();
-        if self.comes_again(&result, now, last) {
-            self.asked = writes;
-            return;
-        }
-        let commit = self.number_of(began, now);
-        self.logged(rows * checkpoints::ROW_BYTES);
-        for (ticket, _) in writes {
-            done(ticket, StoreDone::Written { result: result.clone(), commit });
-        }
-    }
-}
-
-fn changes(op: &StoreOp) -> &[Change] {
-    match op {
-        StoreOp::Write(changes) => changes,
-        _ => &[],
+        let checkpoint = std::mem::take(&mut self.checkpoint_longest);
+        Commit { number: self.commits, took, checkpoint }
     }
 }
 
@@ -178,9 +175,20 @@ impl Store for Sqlite {
     }
 
     fn due(&self) -> Time {
-        match self.asked.is_empty() && self.liveness.is_empty() && !self.checkpoint_due() {
-            true => Time::NEVER,
+        match self.is_idle() {
+            true => self.checkpoint_at(),
             false => self.retry_at,
+        }
+    }
+
+    fn is_gathered(&self) -> bool {
+        self.asked.is_empty() || (self.checkpoint_overdue() && !self.writing.is_open())
+    }
+
+    fn gather(&mut self, clock: &mut dyn FnMut() -> Time, done: &mut dyn FnMut(Ticket, StoreDone)) {
+        self.answer(done);
+        if !self.is_gathered() {
+            self.gather_writes(clock, false, done);
         }
     }
 
@@ -190,22 +198,15 @@ impl Store for Sqlite {
         last: bool,
         done: &mut dyn FnMut(Ticket, StoreDone),
     ) {
-        if self.checkpoint_due() && (self.asked.is_empty() || self.checkpoint_overdue()) && !last {
+        let overdue = self.checkpoint_overdue() && !self.writing.is_open();
+        if (overdue || (self.is_idle() && self.checkpoint_due())) && !last {
             // A turn of its own, so that no other work is added to it.
             return self.checkpoint(clock);
         }
-        let asked = std::mem::take(&mut self.asked);
-        for (ticket, op) in asked {
-            match op {
-                StoreOp::Write(_) => self.asked.push_back((ticket, op)),
-                op => {
-                    let answer = self.look(&op).unwrap_or_else(|error| op.refused(error));
-                    done(ticket, answer);
-                }
-            }
-        }
-        self.write(clock, last, done);
-        let waits = self.retry_at > Time::ZERO && !last;
+        self.answer(done);
+        self.gather_writes(clock, last, done);
+        self.commit_writes(clock, last, done);
+        let waits = self.writing.is_open() || (self.retry_at > Time::ZERO && !last);
         if !self.liveness.is_empty() && !waits {
             self.write_slice(clock, last, done);
         }

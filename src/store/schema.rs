@@ -114,10 +114,11 @@ pub const LOOK: &str = "SELECT (SELECT application_id FROM pragma_application_id
     (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
 pub const WAL: &str = "PRAGMA journal_mode = WAL";
 pub const QUICK_CHECK: &str = "PRAGMA quick_check(1)";
-/// Pages of 4 KiB: a log that grew large is cut back to 64 MiB.
+/// A log that grew large is cut back to 64 MiB. With a small cache a large transaction reaches the
+/// log while it is gathered, and its commit has little left to write.
 pub const SET_UP: &str = "PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864; \
     PRAGMA wal_autocheckpoint = 0; \
-    PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;";
+    PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;";
 pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub const DURABLE: &str = "PRAGMA synchronous = FULL";
 pub const RELAXED: &str = "PRAGMA synchronous = NORMAL";

@@ -2,7 +2,7 @@
 
 use super::{Sqlite, rows, schema};
 use crate::core::id::Ticket;
-use crate::core::store::{Commit, StoreDone, StoreError, SwarmPart};
+use crate::core::store::{StoreDone, StoreError, SwarmPart};
 use crate::core::time::{Span, Time};
 
 /// What a slice of liveness rows may take.
@@ -42,9 +42,9 @@ impl Sqlite {
             return;
         }
         self.adapt(bytes, now.since(began));
-        self.logged(bytes);
-        let commit = self.number_of(began, now);
-        self.told(count, &result, commit, done);
+        self.logged(bytes, now);
+        self.slice_longest = self.slice_longest.max(now.since(began));
+        self.told(count, &result, done);
     }
 
     /// Forgets the first `count` parts and tells the operations that are whole.
@@ -52,9 +52,9 @@ impl Sqlite {
         &mut self,
         mut count: usize,
         result: &Result<(), StoreError>,
-        commit: Commit,
         done: &mut dyn FnMut(Ticket, StoreDone),
     ) {
+        let mut commit = None;
         while let Some((ticket, parts)) = self.liveness.front_mut() {
             let whole = parts.len() <= count || result.is_err();
             if !whole {
@@ -62,7 +62,12 @@ impl Sqlite {
                 return;
             }
             count = count.saturating_sub(parts.len());
-            done(*ticket, StoreDone::Written { result: result.clone(), commit });
+            let ticket = *ticket;
+            let commit = *commit.get_or_insert_with(|| {
+                let longest = std::mem::take(&mut self.slice_longest);
+                self.number_of(longest)
+            });
+            done(ticket, StoreDone::Written { result: result.clone(), commit });
             self.liveness.pop_front();
             if count == 0 {
                 return;

@@ -78,7 +78,7 @@ impl Gate<'_> {
             crate::mark!("B12");
             return Err(refuse("too many torrents from your address"));
         }
-        let here = swarm.map_or(0, |swarm| swarm.of_source(key.ip(), self.table.keyed()));
+        let here = swarm.map_or(0, |swarm| swarm.of_source(key.ip(), self.table.arenas()));
         if source.is_some() && here >= limits::ADDRESS_PEERS_MAX {
             return Err(refuse("too many peers from your address"));
         }
@@ -105,7 +105,7 @@ impl Gate<'_> {
     /// A peer of the swarm that was not heard often enough to keep its place.
     fn newcomer_of(&mut self, swarm: &Swarm, share: u32) -> Option<(InfoHash, PeerKey)> {
         (0..TRIES).find_map(|_| {
-            let (key, heard) = swarm.any(self.rng)?;
+            let (key, heard) = swarm.any(self.rng, self.table.arenas())?;
             let gives = heard < SETTLED && self.share_of(key) >= share;
             if gives {
                 crate::mark!("B13");
@@ -120,7 +120,7 @@ impl Gate<'_> {
         let mut found: Option<(u32, InfoHash, PeerKey)> = None;
         for _ in 0..TRIES_ALL {
             let Some(swarm) = self.table.at(self.rng.below(places) as usize) else { continue };
-            let Some((key, _)) = swarm.any(self.rng) else { continue };
+            let Some((key, _)) = swarm.any(self.rng, self.table.arenas()) else { continue };
             let other = self.share_of(key);
             if other > share + 1 && found.is_none_or(|(most, ..)| other > most) {
                 found = Some((other, swarm.hash, key));

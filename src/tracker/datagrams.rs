@@ -324,8 +324,14 @@ impl Datagrams {
         let (answer, ours) = (&mut self.answer, &self.ours);
         world.registry.choose(now, heard.hash, &asker, &mut |candidate| {
             if ip.is_loopback() || !is_loopback(candidate.ip) {
-                answer.extend_from_slice(candidate.ip);
-                answer.extend_from_slice(&candidate.port);
+                match (candidate.ip, candidate.port) {
+                    // By far the most of what a tracker says: six bytes at once.
+                    (&[a, b, c, d], [p, q]) => answer.extend_from_slice(&[a, b, c, d, p, q]),
+                    (ip, port) => {
+                        answer.extend_from_slice(ip);
+                        answer.extend_from_slice(&port);
+                    }
+                }
                 return true;
             }
             let addr = candidate.peer().and_then(|p| handed(p.key.addr(), ip, news.to, ours));

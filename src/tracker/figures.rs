@@ -1,6 +1,8 @@
-//! The tracker's own figures: what came, what was answered, what was dropped. Counted where the
-//! news come in, shown by `/metrics` and `/status.json`.
+//! The tracker's own figures: what came, what was answered, what was dropped, counted where the
+//! news come in; and how long its tables are. Shown by `/metrics` and `/status.json`.
 
+use super::Tracker;
+use super::registry::Registry;
 use crate::wire::control::ControlRequest;
 use crate::wire::udp::action;
 
@@ -72,5 +74,23 @@ impl Figures {
     pub fn of(&self, kind: Kind) -> (u64, u64, u64) {
         let (received, answered) = (self.received[kind as usize], self.answered[kind as usize]);
         (received, answered, received.saturating_sub(answered))
+    }
+}
+
+impl Registry {
+    /// Name and length of each table of swarms, names and nodes: what a leak would show in,
+    /// whatever the allocator does.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let swarms = self.swarms.tables().into_iter().chain(self.names.tables());
+        let nodes = self.fleet.tables().into_iter().chain(self.registrations.tables());
+        let kept = self.keeping.tables().into_iter().chain([("watch_bytes", self.watch_bytes)]);
+        swarms.chain(nodes).chain(kept)
+    }
+}
+
+impl Tracker {
+    /// The same with those of the connections.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.registry.tables().chain(self.lists.tables())
     }
 }

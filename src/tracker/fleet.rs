@@ -131,6 +131,11 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// The lengths of its tables.
+    pub fn tables(&self) -> [(&'static str, usize); 2] {
+        [("fleet_contents", self.contents.len()), ("fleet_nodes", self.nodes)]
+    }
+
     /// Nodes remembered.
     pub fn len(&self) -> usize {
         self.nodes

@@ -42,6 +42,15 @@ impl Changes {
         Changes { log: VecDeque::new(), forgotten: generation, ages: VecDeque::new() }
     }
 
+    /// Changes that are known.
+    pub fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.log.is_empty()
+    }
+
     pub fn note(&mut self, change: Change) {
         if self.log.len() >= CHANGES_MAX
             && let Some(oldest) = self.log.pop_front()

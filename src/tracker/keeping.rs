@@ -1,6 +1,7 @@
 //! What the tracker keeps between runs: which changes wait to be written, which are being written,
 //! and what of it failed. Memory is the truth; the database follows it.
 
+mod figures;
 mod outcome;
 pub use outcome::Turn;
 
@@ -206,12 +207,6 @@ impl Keeping {
     /// Connections whose answers may be due.
     pub fn take_waiting(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.waiting)
-    }
-
-    pub fn row(&self) -> Option<StoreRow> {
-        let unsaved = self.urgent.len() + self.soft.len() + self.finished.len();
-        let trouble = self.trouble.as_ref().map(|trouble| not_saving(&trouble.error));
-        self.is_on().then_some(StoreRow { unsaved: unsaved as u64, trouble, ..self.row })
     }
 
     /// When there is something to be written that nobody waits for.

@@ -89,6 +89,16 @@ impl Lists {
         self.conns.is_empty()
     }
 
+    /// The lengths of its tables.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let own = [
+            ("connections", self.conns.len()),
+            ("connection_origins", self.of_origin.len()),
+            ("held_bytes", self.held),
+        ];
+        own.into_iter().chain(self.turns.tables())
+    }
+
     /// How many connections broke the protocol since last asked.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)

@@ -1,64 +1,40 @@
 //! The peers of one swarm in one family of addresses: packed records side by side, those that have
-//! it all in front, with an index by address once there are many.
+//! it all in front. A few of them stand in a block of the pool, many in memory of their own.
 
+use super::crowd::Crowd;
+pub use super::crowd::Keyed;
+use super::pool::Pool;
 use super::record::{Family, Record};
-use hashbrown::HashTable;
-use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
 
-/// From this many peers on there is an index; with fewer than half of them it is dropped.
-const INDEX_FROM: usize = 40;
+/// From this many peers on they are a crowd, with memory and an index of its own; with fewer than
+/// half of them no longer.
+const CROWD_FROM: usize = 40;
+const _: () = assert!(CROWD_FROM <= super::pool::BLOCK_RECORDS_MAX + 1);
 
-/// How peers are found: a key that nobody outside knows, and whether limits per address count for
-/// private ones too.
-#[derive(Clone, Copy, Debug)]
-pub struct Keyed {
-    pub key: (u64, u64),
-    pub public: bool,
-}
-
-impl Keyed {
-    pub fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
-        hasher.write(bytes);
-        hasher.finish()
-    }
-
-    /// Peers of one limited source share a hash, so that they can be counted: the limit keeps them
-    /// few. Others differ by their port too.
-    fn place<const N: usize>(&self, record: &Record<N>) -> u64
-    where
-        [u8; N]: Family,
-    {
-        match record.source(self.public) {
-            Some(source) => self.hash(&source.bytes()),
-            None => self.hash(&joined(record.ip_bytes(), record.port_bytes())),
-        }
-    }
-}
-
-fn joined<const N: usize>(ip: &[u8; N], port: [u8; 2]) -> [u8; 18] {
-    let mut bytes = [0; 18];
-    let all = port.iter().chain(ip);
-    bytes.iter_mut().zip(all).for_each(|(slot, byte)| *slot = *byte);
-    bytes
+/// Where all swarms keep their peers, and how they find them.
+#[derive(Debug)]
+pub struct Arenas {
+    pub keyed: Keyed,
+    pub v4: Pool<Record<4>>,
+    pub v6: Pool<Record<16>>,
 }
 
 /// The peers of one family.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Members<const N: usize> {
-    records: Vec<Record<N>>,
-    /// Positions by [`Keyed::place`].
-    index: Option<Box<HashTable<u32>>>,
+    /// Those that stand in the pool: where.
+    pub block: u32,
+    len: u32,
     /// How many stand in front because they have it all.
     complete: u32,
     /// No peer is over before this Unix second.
     earliest_s: u32,
+    crowd: Option<Box<Crowd<N>>>,
 }
 
 impl<const N: usize> Default for Members<N> {
     fn default() -> Members<N> {
-        Members { records: Vec::new(), index: None, complete: 0, earliest_s: u32::MAX }
+        Members { block: 0, len: 0, complete: 0, earliest_s: u32::MAX, crowd: None }
     }
 }
 
@@ -67,11 +43,11 @@ where
     [u8; N]: Family,
 {
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.len as usize
     }
 
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len == 0
     }
 
     pub fn complete(&self) -> u32 {
@@ -82,152 +58,150 @@ where
         self.earliest_s
     }
 
-    pub fn records(&self) -> &[Record<N>] {
-        &self.records
+    pub fn records<'a>(&'a self, pool: &'a Pool<Record<N>>) -> &'a [Record<N>] {
+        match &self.crowd {
+            Some(crowd) => crowd.records(),
+            None => pool.get(self.len(), self.block),
+        }
+    }
+
+    fn records_mut<'a>(&'a mut self, pool: &'a mut Pool<Record<N>>) -> &'a mut [Record<N>] {
+        let len = self.len();
+        match &mut self.crowd {
+            Some(crowd) => crowd.records_mut(),
+            None => pool.get_mut(len, self.block),
+        }
     }
 
     /// Those that have it all, and those that do not.
-    pub fn parted(&self) -> (&[Record<N>], &[Record<N>]) {
-        self.records.split_at_checked(self.complete as usize).unwrap_or_default()
+    pub fn parted<'a>(&'a self, pool: &'a Pool<Record<N>>) -> (&'a [Record<N>], &'a [Record<N>]) {
+        self.records(pool).split_at_checked(self.complete as usize).unwrap_or_default()
     }
 
-    pub fn find(&self, ip: &[u8; N], port: [u8; 2], keyed: &Keyed) -> Option<usize> {
-        let Some(index) = &self.index else {
-            return self.records.iter().position(|record| record.is(ip, port));
-        };
-        let place = match super::source::Source::limited(ip.ip(), keyed.public) {
-            Some(source) => keyed.hash(&source.bytes()),
-            None => keyed.hash(&joined(ip, port)),
-        };
-        let there = |at: &u32| self.at(*at).is_some_and(|record| record.is(ip, port));
-        index.find(place, there).map(|at| *at as usize)
-    }
-
-    pub fn get(&self, at: usize) -> Option<&Record<N>> {
-        self.records.get(at)
-    }
-
-    fn at(&self, at: u32) -> Option<&Record<N>> {
-        self.records.get(at as usize)
+    pub fn find(
+        &self,
+        ip: &[u8; N],
+        port: [u8; 2],
+        keyed: &Keyed,
+        pool: &Pool<Record<N>>,
+    ) -> Option<usize> {
+        match &self.crowd {
+            Some(crowd) => crowd.find(ip, port, keyed),
+            None => self.records(pool).iter().position(|record| record.is(ip, port)),
+        }
     }
 
     /// How many peers come from the source of this address; 0 where no limit counts for it.
-    pub fn of_source(&self, ip: &[u8; N], keyed: &Keyed) -> usize {
+    pub fn of_source(&self, ip: &[u8; N], keyed: &Keyed, pool: &Pool<Record<N>>) -> usize {
         let Some(source) = super::source::Source::limited(ip.ip(), keyed.public) else { return 0 };
-        let same = |record: &Record<N>| record.source(keyed.public) == Some(source);
-        match &self.index {
-            None => self.records.iter().filter(|record| same(record)).count(),
-            Some(index) => {
-                let place = keyed.hash(&source.bytes());
-                index.iter_hash(place).filter(|at| self.at(**at).is_some_and(same)).count()
+        match &self.crowd {
+            Some(crowd) => crowd.of_source(source, keyed),
+            None => {
+                let same = |record: &&Record<N>| record.source(keyed.public) == Some(source);
+                self.records(pool).iter().filter(same).count()
             }
         }
     }
 
-    /// Adds a peer that is not there. Memory grows by an eighth at a time.
-    pub fn insert(&mut self, record: Record<N>, keyed: &Keyed) {
-        if self.records.len() == self.records.capacity() {
-            self.records.reserve_exact((self.records.len() / 8).max(1));
-        }
-        let at = self.records.len();
-        self.records.push(record);
-        self.earliest_s = self.earliest_s.min(record.over_s());
-        match &mut self.index {
-            Some(index) => {
-                let records = &self.records;
-                index.insert_unique(keyed.place(&record), at as u32, |at| {
-                    records.get(*at as usize).map_or(0, |record| keyed.place(record))
-                });
+    /// Adds a peer that is not there to the swarm at the place `owner` of the table.
+    pub fn insert(
+        &mut self,
+        record: Record<N>,
+        owner: u32,
+        keyed: &Keyed,
+        pool: &mut Pool<Record<N>>,
+    ) {
+        let at = self.len();
+        match &mut self.crowd {
+            Some(crowd) => crowd.push(record, keyed),
+            None if at + 1 < CROWD_FROM => {
+                self.block = pool.resize(self.block, (at, at + 1), owner, record);
             }
-            None if self.records.len() >= INDEX_FROM => self.make_index(keyed),
-            None => {}
+            None => {
+                let mut crowd = Crowd::new(pool.get(at, self.block), keyed);
+                crowd.push(record, keyed);
+                self.block = pool.resize(self.block, (at, 0), owner, record);
+                self.crowd = Some(Box::new(crowd));
+            }
         }
+        self.len += 1;
+        self.earliest_s = self.earliest_s.min(record.over_s());
         if record.complete() {
-            self.swap(at, self.complete as usize, keyed);
+            self.swap(at, self.complete as usize, keyed, pool);
             self.complete += 1;
         }
     }
 
-    fn make_index(&mut self, keyed: &Keyed) {
-        let mut index = HashTable::with_capacity(self.records.len());
-        let place = |at: &u32| self.at(*at).map_or(0, |record| keyed.place(record));
-        for at in 0..self.records.len() as u32 {
-            index.insert_unique(place(&at), at, place);
-        }
-        self.index = Some(Box::new(index));
-    }
-
     /// Changes a record; it moves when it becomes complete or ceases to be.
-    pub fn change(&mut self, at: usize, keyed: &Keyed, change: impl FnOnce(&mut Record<N>)) {
-        let Some(record) = self.records.get_mut(at) else { return };
+    pub fn change(
+        &mut self,
+        at: usize,
+        keyed: &Keyed,
+        pool: &mut Pool<Record<N>>,
+        change: impl FnOnce(&mut Record<N>),
+    ) {
+        let Some(record) = self.records_mut(pool).get_mut(at) else { return };
         let before = record.complete();
         change(record);
-        let after = record.complete();
-        self.earliest_s = self.earliest_s.min(record.over_s());
+        let (after, over_s) = (record.complete(), record.over_s());
+        self.earliest_s = self.earliest_s.min(over_s);
         match (before, after) {
             (false, true) => {
-                self.swap(at, self.complete as usize, keyed);
+                self.swap(at, self.complete as usize, keyed, pool);
                 self.complete += 1;
             }
             (true, false) => {
                 self.complete = self.complete.saturating_sub(1);
-                self.swap(at, self.complete as usize, keyed);
+                self.swap(at, self.complete as usize, keyed, pool);
             }
             _ => {}
         }
     }
 
-    pub fn remove(&mut self, at: usize, keyed: &Keyed) -> Option<Record<N>> {
+    pub fn remove(
+        &mut self,
+        at: usize,
+        owner: u32,
+        keyed: &Keyed,
+        pool: &mut Pool<Record<N>>,
+    ) -> Option<Record<N>> {
         let mut at = at;
-        let last = self.records.len().checked_sub(1)?;
-        if self.records.get(at)?.complete() {
+        let last = self.len().checked_sub(1)?;
+        if self.records(pool).get(at)?.complete() {
             self.complete = self.complete.saturating_sub(1);
-            self.swap(at, self.complete as usize, keyed);
+            self.swap(at, self.complete as usize, keyed, pool);
             at = self.complete as usize;
         }
-        self.swap(at, last, keyed);
-        let record = self.records.pop()?;
-        if let Some(index) = &mut self.index
-            && let Ok(entry) = index.find_entry(keyed.place(&record), |at| *at == last as u32)
-        {
-            entry.remove();
+        self.swap(at, last, keyed, pool);
+        let gone = *self.records(pool).last()?;
+        match &mut self.crowd {
+            Some(crowd) => {
+                crowd.pop(keyed);
+                if last < CROWD_FROM / 2 {
+                    self.block = pool.fill(crowd.records(), owner);
+                    self.crowd = None;
+                }
+            }
+            None => self.block = pool.resize(self.block, (last + 1, last), owner, gone),
         }
-        self.give_back();
-        Some(record)
-    }
-
-    /// Memory that is no longer needed goes back.
-    fn give_back(&mut self) {
-        let len = self.records.len();
-        if len < INDEX_FROM / 2 {
-            self.index = None;
-        }
-        if len < self.records.capacity() / 2 {
-            self.records.shrink_to(len + len / 8);
-        }
-        if len == 0 {
+        self.len = last as u32;
+        if last == 0 {
             self.earliest_s = u32::MAX;
         }
+        Some(gone)
     }
 
-    fn swap(&mut self, a: usize, b: usize, keyed: &Keyed) {
-        if a == b {
-            return;
-        }
-        let places = (self.get(a).map(|r| keyed.place(r)), self.get(b).map(|r| keyed.place(r)));
-        let (Some(place_a), Some(place_b)) = places else { return };
-        if let Some(index) = &mut self.index {
-            // Over a third position: both may share a hash.
-            let mut put = |place: u64, from: u32, to: u32| {
-                if let Some(at) = index.find_mut(place, |at| *at == from) {
-                    *at = to;
+    fn swap(&mut self, a: usize, b: usize, keyed: &Keyed, pool: &mut Pool<Record<N>>) {
+        match &mut self.crowd {
+            _ if a == b => {}
+            Some(crowd) => crowd.swap(a, b, keyed),
+            None => {
+                let records = pool.get_mut(self.len as usize, self.block);
+                if a.max(b) < records.len() {
+                    records.swap(a, b);
                 }
-            };
-            put(place_a, a as u32, u32::MAX);
-            put(place_b, b as u32, a as u32);
-            put(place_a, u32::MAX, b as u32);
+            }
         }
-        self.records.swap(a, b);
     }
 
     /// The peers at `from..from + count` that are over at `now_s`, up to `most` in `over`; where to
@@ -237,13 +211,14 @@ where
         now_s: u32,
         (from, count, most): (usize, usize, usize),
         over: &mut Vec<K>,
+        pool: &Pool<Record<N>>,
         key: impl Fn(&Record<N>) -> K,
     ) -> Option<usize> {
         if self.earliest_s > now_s {
             return None;
         }
         let (mut earliest, mut at) = (u32::MAX, from);
-        for record in self.records.iter().skip(from).take(count) {
+        for record in self.records(pool).iter().skip(from).take(count) {
             if record.over_s() > now_s {
                 earliest = earliest.min(record.over_s());
             } else if over.len() == most {
@@ -253,7 +228,7 @@ where
             }
             at += 1;
         }
-        if at < self.records.len() {
+        if at < self.len() {
             return Some(at);
         }
         if from == 0 {
@@ -282,30 +257,38 @@ mod tests {
         for seed in 0..30 {
             let mut rng = Rng::new(seed);
             let keyed = Keyed { key: (seed, 9), public: seed % 2 == 0 };
-            let (mut members, mut model) = (Members::<4>::default(), BTreeMap::new());
-            for step in 0..3000 {
-                // Waves, so that the index comes and goes.
-                let n = rng.below(if step / 500 % 2 == 0 { 120 } else { 12 }) as u32;
+            let mut pool = Pool::default();
+            let mut swarms: [(Members<4>, BTreeMap<u32, bool>); 3] = Default::default();
+            for step in 0..6000 {
+                let owner = rng.below(3) as usize;
+                let (members, model) = &mut swarms[owner];
+                // Waves, so that the crowd comes and goes.
+                let n = rng.below(if step / 1000 % 2 == 0 { 120 } else { 12 }) as u32;
                 let one = record(n, rng.below(2));
-                let at = members.find(one.ip_bytes(), one.port_bytes(), &keyed);
+                let at = members.find(one.ip_bytes(), one.port_bytes(), &keyed, &pool);
                 assert_eq!(at.is_some(), model.contains_key(&n), "seed {seed} step {step}");
                 match at {
-                    None => members.insert(one, &keyed),
-                    Some(at) if rng.chance(if step / 500 % 2 == 0 { 300 } else { 800 }) => {
-                        members.remove(at, &keyed);
+                    None => members.insert(one, owner as u32, &keyed, &mut pool),
+                    Some(at) if rng.chance(if step / 1000 % 2 == 0 { 300 } else { 800 }) => {
+                        let gone = members.remove(at, owner as u32, &keyed, &mut pool);
+                        assert_eq!(gone.map(|gone| gone.key()), Some(one.key()));
                         model.remove(&n);
-                        continue;
                     }
-                    Some(at) => members.change(at, &keyed, |record| *record = one),
+                    Some(at) => members.change(at, &keyed, &mut pool, |record| *record = one),
                 }
-                model.insert(n, one.complete());
+                if at.is_none() || model.contains_key(&n) {
+                    model.insert(n, one.complete());
+                }
+                for moved in pool.moved() {
+                    swarms[moved.owner as usize].0.block = moved.block;
+                }
+                let (members, model) = &swarms[owner];
                 let complete = model.values().filter(|complete| **complete).count();
                 assert_eq!((members.len(), members.complete()), (model.len(), complete as u32));
-                let (full, few) = members.parted();
+                let (full, few) = members.parted(&pool);
                 assert!(full.iter().all(|r| r.complete()) && !few.iter().any(|r| r.complete()));
                 let same = model.keys().filter(|other| *other / 4 == n / 4).count();
-                assert_eq!(members.of_source(one.ip_bytes(), &keyed), same);
-                assert!(members.records.capacity() <= 2 * members.len() + 1);
+                assert_eq!(members.of_source(one.ip_bytes(), &keyed, &pool), same);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The tracker role: swarms over UDP (BEP 15), and on the same port over TCP the catalogue of names
-//! and HTTP.
-//! Routes only: every piece of news goes to the room it belongs to.
+//! and HTTP. Routes only: every piece of news goes to the room it belongs to.
 
 pub mod access;
 pub mod admission;
@@ -10,6 +9,7 @@ pub mod connection;
 pub mod connection_id;
 pub mod conversation;
 pub mod counts;
+pub mod crowd;
 pub mod datagrams;
 pub mod desk;
 pub mod figures;
@@ -31,6 +31,7 @@ pub mod names;
 pub mod pairs;
 pub mod parts;
 pub mod plan;
+pub mod pool;
 pub mod publish;
 pub mod rate;
 pub mod raw_stream;
@@ -105,8 +106,7 @@ pub struct Tracker {
 
 impl Tracker {
     pub fn new(plan: TrackerPlan) -> Tracker {
-        let clock = Clock::new(plan.wall_start_s);
-        let mut rng = Rng::new(plan.seed);
+        let (clock, mut rng) = (Clock::new(plan.wall_start_s), Rng::new(plan.seed));
         let mut swarms = Swarms::new(clock, rng.fork(1), plan.bounds);
         swarms.name_sites(Sites::new(&plan.sites));
         // Above any generation of a run before this one, and below 2^63.
@@ -239,8 +239,8 @@ impl Role for Tracker {
         let dropped = self.datagrams.dropped + self.figures.connections_dropped;
         let row = self.registry.row(self.datagrams.answered, dropped);
         let starting = (!self.listening).then(|| format!("starting on {}", self.plan.bind));
-        let trouble = row.store.and_then(|store| store.trouble).map(str::to_owned);
-        let waiting = starting.or(trouble);
+        let trouble = || row.store.and_then(|store| store.trouble).map(str::to_owned);
+        let waiting = starting.or_else(trouble);
         Snapshot { phase: "tracking", waiting, tracker: Some(row), ..Snapshot::default() }
     }
 }

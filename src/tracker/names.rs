@@ -40,8 +40,10 @@ pub type Place = (Arc<str>, u64);
 
 #[derive(Debug)]
 pub struct Names {
-    records: BTreeMap<Place, Record>,
-    by_hash: BTreeMap<InfoHash, Vec<Place>>,
+    /// Boxed: names come in order often, and then half of the room in a leaf is never used.
+    records: BTreeMap<Place, Box<Record>>,
+    /// Names of contents, by swarm hash and number.
+    by_hash: BTreeMap<(InfoHash, u64), Arc<str>>,
     by_owner: BTreeMap<Owner, u32>,
     generation: u64,
     changes: Changes,
@@ -94,8 +96,8 @@ impl Names {
 
     /// Counts the peers of the entries of a content anew.
     pub fn recount(&mut self, hash: InfoHash, count: impl Fn(&Entry) -> Counts) {
-        for place in self.by_hash.get(&hash).into_iter().flatten() {
-            if let Some(record) = self.records.get_mut(place) {
+        for place in places(&self.by_hash, hash) {
+            if let Some(record) = self.records.get_mut(&place) {
                 record.counts = count(&record.entry);
             }
         }
@@ -113,7 +115,8 @@ impl Names {
     /// All entries of a name, in the order they were published.
     pub fn of_name(&self, name: &str) -> impl Iterator<Item = (&Place, &Record)> {
         let name: Arc<str> = name.into();
-        self.records.range((name.clone(), 0)..=(name, u64::MAX))
+        let of_name = self.records.range((name.clone(), 0)..=(name, u64::MAX));
+        of_name.map(|(place, record)| (place, &**record))
     }
 
     /// Entries in order: after `after`, and with names from `prefix` on.
@@ -127,13 +130,12 @@ impl Names {
             Some(after) if after >= first => Bound::Excluded(after),
             _ => Bound::Included(first),
         };
-        self.records.range((start, Bound::Unbounded))
+        self.records.range((start, Bound::Unbounded)).map(|(place, record)| (place, &**record))
     }
 
     /// The entries of a content.
     pub fn of_hash(&self, hash: InfoHash) -> impl Iterator<Item = &Record> {
-        let places = self.by_hash.get(&hash).into_iter().flatten();
-        places.filter_map(|place| self.records.get(place))
+        places(&self.by_hash, hash).filter_map(|place| self.get(&place))
     }
 
     /// Takes a publishing: where it stands now, whether it is new, and what had to go for it.
@@ -153,7 +155,7 @@ impl Names {
     }
 
     pub fn get(&self, place: &Place) -> Option<&Record> {
-        self.records.get(place)
+        self.records.get(place).map(Box::as_ref)
     }
 
     /// The newest entry of an owner under a name.
@@ -184,8 +186,8 @@ impl Names {
     pub fn got_source(&mut self, hash: InfoHash, time_s: u64) -> Vec<Place> {
         let mut shown = Vec::new();
         let (records, generation) = (&mut self.records, &mut self.generation);
-        for place in self.by_hash.get(&hash).into_iter().flatten() {
-            let Some(record) = records.get_mut(place) else { continue };
+        for place in places(&self.by_hash, hash) {
+            let Some(record) = records.get_mut(&place) else { continue };
             if matches!(record.life, Life::Pending { .. }) {
                 *generation += 1;
                 (record.generation, record.time_s) = (*generation, time_s);
@@ -195,7 +197,7 @@ impl Names {
                 shown.push(place.clone());
             }
             if !record.has_source() {
-                self.unkept.push(Changed::of(place));
+                self.unkept.push(Changed::of(&place));
             }
             record.life = Life::Listed { alone: None };
         }
@@ -204,13 +206,13 @@ impl Names {
 
     /// The swarm of `hash` has no source any more; `still` says whether an entry has one elsewhere.
     pub fn lost_source(&mut self, hash: InfoHash, now: Time, still: impl Fn(&Entry) -> bool) {
-        for place in self.by_hash.get(&hash).into_iter().flatten() {
-            if let Some(record) = self.records.get_mut(place)
+        for place in places(&self.by_hash, hash) {
+            if let Some(record) = self.records.get_mut(&place)
                 && record.has_source()
                 && !still(&record.entry)
             {
                 record.life = Life::Listed { alone: Some(now + self.keep) };
-                self.unkept.push(Changed::of(place));
+                self.unkept.push(Changed::of(&place));
             }
         }
     }
@@ -257,7 +259,7 @@ impl Names {
         };
         self.store(&mut record, news.metainfo);
         self.note(&place, !record.metainfo.is_empty(), Before::Absent);
-        self.records.insert(place.clone(), record);
+        self.records.insert(place.clone(), Box::new(record));
         place
     }
 
@@ -306,7 +308,7 @@ impl Names {
         if self.records.len() >= NAMES_MAX {
             return quota("the catalogue is full");
         }
-        let of = |hash| self.by_hash.get(&hash).map_or(0, Vec::len);
+        let of = |hash| places(&self.by_hash, hash).count();
         if news.entry.swarm_hashes().any(|hash| of(hash) >= CONTENT_NAMES_MAX) {
             return quota("too many names of one content");
         }
@@ -353,12 +355,7 @@ impl Names {
         let record = self.records.remove(place)?;
         self.unkept.push(Changed::of(place));
         for hash in record.entry.swarm_hashes() {
-            if let Some(places) = self.by_hash.get_mut(&hash) {
-                places.retain(|other| other != place);
-                if places.is_empty() {
-                    self.by_hash.remove(&hash);
-                }
-            }
+            self.by_hash.remove(&(hash, place.1));
         }
         for owner in &record.owners {
             self.forget(*owner);
@@ -368,7 +365,7 @@ impl Names {
             self.changed(place, &record.entry);
         }
         self.metainfo_bytes = self.metainfo_bytes.saturating_sub(record.metainfo.bytes());
-        Some(record)
+        Some(*record)
     }
 
     fn forget(&mut self, owner: Owner) {
@@ -379,4 +376,13 @@ impl Names {
             }
         }
     }
+}
+
+/// The places of a content, in the order they were published.
+fn places(
+    by_hash: &BTreeMap<(InfoHash, u64), Arc<str>>,
+    hash: InfoHash,
+) -> impl Iterator<Item = Place> {
+    let of_hash = by_hash.range((hash, 0)..=(hash, u64::MAX));
+    of_hash.map(|((_, number), name)| (name.clone(), *number))
 }

@@ -23,6 +23,14 @@ pub struct Pairs {
 }
 
 impl Pairs {
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
     /// Makes the pair with these counts, or adds a claim to it. True if it is new.
     pub fn link(&mut self, one: InfoHash, other: InfoHash, counts: Counts) -> bool {
         match (self.at.get(&one), self.at.get(&other)) {

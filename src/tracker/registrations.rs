@@ -58,6 +58,16 @@ pub struct Registrations {
 }
 
 impl Registrations {
+    /// The lengths of its tables.
+    pub fn tables(&self) -> [(&'static str, usize); 4] {
+        [
+            ("registered_nodes", self.nodes.len()),
+            ("registered_connections", self.by_conn.len()),
+            ("registered_contents", self.bound.len()),
+            ("registered_gone", self.gone.len() + self.gone_numbers.len()),
+        ]
+    }
+
     pub fn new(public: bool) -> Registrations {
         Registrations { public, ..Registrations::default() }
     }

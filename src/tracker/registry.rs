@@ -34,6 +34,8 @@ const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
 const SWEEP_NAMES: usize = 20_000;
 /// With more peers than this their comings and goings are no longer told one by one.
 const TOLD_PEERS_MAX: usize = 5000;
+/// Nor are more of them told in one second than so many.
+const TOLD_PER_S: u32 = 1000;
 /// Steps in which a second forgets what gone nodes had registered.
 const FORGET_STEPS: usize = 4;
 
@@ -56,6 +58,10 @@ pub struct Registry {
     /// When the next look at the names is due.
     names_at: Time,
     gone: Vec<Moved>,
+    /// The last slice of the sweep left peers that are over.
+    behind: bool,
+    /// The second in which peers were told of last, and how many.
+    told: (u64, u32),
 }
 
 impl Registry {
@@ -73,6 +79,8 @@ impl Registry {
             watch_bytes: 0,
             names_at: Time::ZERO,
             gone: Vec::new(),
+            behind: false,
+            told: (0, 0),
         }
     }
 
@@ -142,7 +150,7 @@ impl Registry {
     /// A slice of the regular work.
     pub fn sweep(&mut self, now: Time, out: &mut Outbox) {
         let mut gone = std::mem::take(&mut self.gone);
-        self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
+        self.behind = self.swarms.sweep(now, SWEEP_SLICE, &mut gone);
         for moved in gone.drain(..) {
             self.told(now, &moved, "expired", out);
         }
@@ -176,6 +184,9 @@ impl Registry {
 
     /// Time until the next slice.
     pub fn sweep_every(&self) -> Span {
+        if self.behind {
+            return SWEEP_EVERY.0;
+        }
         let slices = self.swarms.sweepable().div_ceil(SWEEP_SLICE).max(1) as u64;
         Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(SWEEP_EVERY.1)
     }
@@ -268,8 +279,15 @@ impl Registry {
         if moved.before == moved.after || self.swarms.peers() > TOLD_PEERS_MAX {
             return;
         }
+        if self.told.0 != now.secs() {
+            self.told = (now.secs(), 0);
+        }
+        if self.told.1 >= TOLD_PER_S {
+            return;
+        }
         let name = self.names.of_hash(moved.hash).next().map(|record| record.entry.name.as_str());
         if let Some(event) = tell::peer(moved, name, why_gone) {
+            self.told.1 += 1;
             out.tell(event);
         }
     }

@@ -143,17 +143,7 @@ pub fn execute(
             Ok(parts) => return Reply::Stream { parts, skip: offset },
             Err(refusal) => Err(refusal),
         },
-        Request::Stat => {
-            let nodes = registry.nodes();
-            Ok(Answer::Stat(Stat {
-                names: registry.names.listed(),
-                generation: registry.names.generation(),
-                time_s: registry.unix_s(now),
-                seeders: nodes.complete.into(),
-                leechers: nodes.incomplete.into(),
-                not_saving: registry.not_saving(),
-            }))
-        }
+        Request::Stat => Ok(Answer::Stat(stat(registry, now))),
         Request::Register(register) => registered(registry, now, client, &register, out),
         // A conversation keeps its watches itself.
         Request::Watch(_) | Request::Unwatch => {
@@ -161,6 +151,18 @@ pub fn execute(
         }
     };
     Reply::Answer(answer.unwrap_or_else(Answer::from))
+}
+
+fn stat(registry: &Registry, now: Time) -> Stat {
+    let nodes = registry.nodes();
+    Stat {
+        names: registry.names.listed(),
+        generation: registry.names.generation(),
+        time_s: registry.unix_s(now),
+        seeders: nodes.complete.into(),
+        leechers: nodes.incomplete.into(),
+        not_saving: registry.not_saving(),
+    }
 }
 
 /// Binds a node's contents to where its peers reach it.

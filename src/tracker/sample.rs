@@ -1,7 +1,6 @@
 //! Which peers an asker is given: never itself, none that is over, those near it first, the rest at
 //! random.
 
-use super::members::Members;
 use super::record::{Family, Peer, PeerKey, Record};
 use super::sites::Near;
 use crate::core::id::PeerId;
@@ -32,9 +31,9 @@ const STRIDES: [u64; 8] = [
     4_294_967_477,
 ];
 
-/// From this many records on a walk takes them in runs, which lie side by side in memory.
-const RUNS_FROM: usize = 512;
-const RUN: usize = 8;
+/// From so many records on a walk takes them in runs of so many, which lie side by side: memory is
+/// read in rows, and the records of a very large swarm stand in no cache.
+const RUNS: [(usize, usize); 3] = [(16_384, 32), (2048, 16), (128, 8)];
 /// Records that are looked at for near ones, where there are so many and fewer would do.
 const LOOKS_MIN: usize = 256;
 
@@ -82,18 +81,18 @@ pub struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// A complete asker gets incomplete peers only; an incomplete one gets both kinds, complete
+    /// From those that have it all and those that do not. A complete asker gets incomplete peers
+    /// only; an incomplete one gets both kinds, complete
     /// ones at most half while there are others, so that downloaders find each other too. `take`
     /// says whether it took the peer.
     pub fn of<const N: usize>(
         &mut self,
-        members: &Members<N>,
+        (full, few): (&[Record<N>], &[Record<N>]),
         asker: &Asker,
         take: &mut impl FnMut(&Candidate<'_>) -> bool,
     ) where
         [u8; N]: Family,
     {
-        let (full, few) = members.parted();
         let seeds = match asker.complete {
             true => 0,
             false => {
@@ -122,22 +121,29 @@ impl Choice<'_> {
         }
         self.far.clear();
         let (own_ip, own_port) = (asker.key.ip(), asker.key.addr().port().to_be_bytes());
+        let id = Some(&asker.id).filter(|id| !id.is_blank()).map(|id| &id.0);
         let itself = |record: &Record<N>| {
-            *record.id_bytes() == asker.id.0
+            Some(record.id_bytes()) == id
                 || (record.port_bytes() == own_port && record.ip_bytes().ip() == own_ip)
         };
-        let run = if records.len() < RUNS_FROM { 1 } else { RUN };
-        let runs = records.len().div_ceil(run) as u64;
+        let run = RUNS.iter().find(|(from, _)| records.len() >= *from).map_or(1, |(_, run)| *run);
+        // Where the first run would begin: no record stands at the end of every run.
+        let before = self.rng.below(run as u64) as usize;
+        let runs = (records.len() + before).div_ceil(run) as u64;
         let stride = STRIDES.get(self.rng.below(8) as usize).map_or(1, |stride| stride % runs);
         let mut at = self.rng.below(runs);
         let mut looks = records.len().min(want.saturating_mul(4).max(LOOKS_MIN));
         let mut given = 0;
         while looks > 0 {
-            let first = at as usize * run;
-            let end = records.len().min(first + run);
-            for (nth, record) in records.get(first..end).unwrap_or_default().iter().enumerate() {
+            let first = (at as usize * run).saturating_sub(before);
+            let end = records.len().min((at as usize + 1) * run - before);
+            let row = records.get(first..end).unwrap_or_default();
+            // With nothing else to do for each, the processor waits for all of the row at once.
+            let earliest_s = row.iter().map(Record::over_s).fold(u32::MAX, u32::min);
+            for (nth, record) in row.iter().enumerate() {
                 looks = looks.saturating_sub(1);
-                if record.over_s() <= self.now_s || itself(record) {
+                let over = earliest_s <= self.now_s && record.over_s() <= self.now_s;
+                if over || itself(record) {
                     continue;
                 }
                 if !self.near.has_bytes(record.ip_bytes()) {
@@ -154,13 +160,7 @@ impl Choice<'_> {
             at += stride;
             at -= if at >= runs { runs } else { 0 };
         }
-        for here in self.far.iter() {
-            if given == want {
-                break;
-            }
-            let record = records.get(*here as usize);
-            given += usize::from(record.is_some_and(|record| take(&record.candidate())));
-        }
-        given
+        let far = self.far.iter().filter_map(|at| records.get(*at as usize));
+        given + far.filter(|record| take(&record.candidate())).take(want - given).count()
     }
 }

@@ -10,6 +10,15 @@ pub struct Shares {
 }
 
 impl Shares {
+    /// Sources that have entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Entries of a source; 0 for one without limits.
     pub fn of(&self, source: Option<Source>) -> u32 {
         source.and_then(|source| self.entries.get(&source)).copied().unwrap_or(0)

@@ -1,6 +1,7 @@
 //! One swarm: who announced under one info-hash, from where, and whether they have it all.
 
-use super::members::{Keyed, Members};
+use super::members::{Arenas, Keyed, Members};
+use super::pool::{MovedBlock, Pool};
 use super::record::{Entry, Family, LastKnown, Record};
 pub use super::record::{Peer, PeerKey, SETTLED};
 use super::sample::{Asker, Candidate, Choice};
@@ -15,9 +16,12 @@ pub const PART_PEERS: usize = 1024;
 /// Bytes before the records of a part.
 pub const PART_HEAD_BYTES: usize = 9;
 
-#[derive(Clone, Debug)]
+/// Its peers stand in the arenas of the table, which every look at them needs.
+#[derive(Debug)]
 pub struct Swarm {
     pub hash: InfoHash,
+    /// Its place in the table.
+    pub place: u32,
     /// Unix second of the first announce.
     pub born_s: u32,
     /// Downloads that were finished under our eyes, as far as the records know of them.
@@ -44,6 +48,7 @@ impl Swarm {
     pub fn new(hash: InfoHash, born_s: u32) -> Swarm {
         Swarm {
             hash,
+            place: 0,
             born_s,
             finished: 0,
             finished_before: 0,
@@ -96,56 +101,78 @@ impl Swarm {
     }
 
     /// Whether a peer is there, and complete.
-    pub fn standing(&self, key: PeerKey, keyed: &Keyed) -> Option<bool> {
+    pub fn standing(&self, key: PeerKey, arenas: &Arenas) -> Option<bool> {
         let port = key.addr().port().to_be_bytes();
         match key.ip() {
-            IpAddr::V4(ip) => {
-                self.v4.get(self.v4.find(&ip.octets(), port, keyed)?).map(Record::complete)
-            }
+            IpAddr::V4(ip) => standing(&self.v4, (&ip.octets(), port), &arenas.keyed, &arenas.v4),
             IpAddr::V6(ip) => {
                 let v6 = self.v6.as_ref()?;
-                v6.get(v6.find(&ip.octets(), port, keyed)?).map(Record::complete)
+                standing(v6, (&ip.octets(), port), &arenas.keyed, &arenas.v6)
             }
         }
     }
 
     /// How many peers come from the limited source of `ip`; 0 when no limit counts for it.
-    pub fn of_source(&self, ip: IpAddr, keyed: &Keyed) -> usize {
+    pub fn of_source(&self, ip: IpAddr, arenas: &Arenas) -> usize {
+        let Arenas { keyed, v4, v6 } = arenas;
         match ip {
-            IpAddr::V4(ip) => self.v4.of_source(&ip.octets(), keyed),
-            IpAddr::V6(ip) => self.v6.as_ref().map_or(0, |v6| v6.of_source(&ip.octets(), keyed)),
+            IpAddr::V4(ip) => self.v4.of_source(&ip.octets(), keyed, v4),
+            IpAddr::V6(ip) => {
+                self.v6.as_ref().map_or(0, |members| members.of_source(&ip.octets(), keyed, v6))
+            }
         }
     }
 
-    pub fn peers(&self) -> impl Iterator<Item = Peer> {
-        let v6 = self.v6.iter().flat_map(|v6| v6.records()).map(Record::peer);
-        self.v4.records().iter().map(Record::peer).chain(v6)
+    pub fn peers<'a>(&'a self, arenas: &'a Arenas) -> impl Iterator<Item = Peer> + 'a {
+        let v6 = self.v6.iter().flat_map(|v6| v6.records(&arenas.v6)).map(Record::peer);
+        self.v4.records(&arenas.v4).iter().map(Record::peer).chain(v6)
+    }
+
+    /// Its block of IPv4 peers moved.
+    pub fn moved_v4(&mut self, moved: MovedBlock) {
+        self.v4.block = moved.block;
+    }
+
+    /// Its block of IPv6 peers moved.
+    pub fn moved_v6(&mut self, moved: MovedBlock) {
+        if let Some(v6) = &mut self.v6 {
+            v6.block = moved.block;
+        }
     }
 
     /// Adds a peer that is not there yet.
-    pub fn insert(&mut self, key: PeerKey, entry: &Entry, keyed: &Keyed) {
-        let port = key.addr().port();
+    pub fn insert(&mut self, key: PeerKey, entry: &Entry, arenas: &mut Arenas) {
+        let (port, place) = (key.addr().port(), self.place);
+        let Arenas { keyed, v4, v6 } = arenas;
         match key.ip() {
-            IpAddr::V4(ip) => self.v4.insert(Record::new(ip.octets(), port, entry), keyed),
+            IpAddr::V4(ip) => {
+                self.v4.insert(Record::new(ip.octets(), port, entry), place, keyed, v4);
+            }
             IpAddr::V6(ip) => {
-                let v6 = self.v6.get_or_insert_default();
-                v6.insert(Record::new(ip.octets(), port, entry), keyed);
+                let members = self.v6.get_or_insert_default();
+                members.insert(Record::new(ip.octets(), port, entry), place, keyed, v6);
             }
         }
     }
 
     /// An announce of a peer, if it is there.
-    pub fn refresh(&mut self, key: PeerKey, entry: &Entry, keyed: &Keyed) -> Option<Refreshed> {
+    pub fn refresh(
+        &mut self,
+        key: PeerKey,
+        entry: &Entry,
+        arenas: &mut Arenas,
+    ) -> Option<Refreshed> {
         let port = key.addr().port().to_be_bytes();
+        let Arenas { keyed, v4, v6 } = arenas;
         let refreshed = match key.ip() {
             IpAddr::V4(ip) => {
-                let at = self.v4.find(&ip.octets(), port, keyed)?;
-                refresh(&mut self.v4, at, entry, keyed)
+                let at = self.v4.find(&ip.octets(), port, keyed, v4)?;
+                refresh(&mut self.v4, at, entry, keyed, v4)
             }
             IpAddr::V6(ip) => {
-                let v6 = self.v6.as_mut()?;
-                let at = v6.find(&ip.octets(), port, keyed)?;
-                refresh(v6, at, entry, keyed)
+                let members = self.v6.as_mut()?;
+                let at = members.find(&ip.octets(), port, keyed, v6)?;
+                refresh(members, at, entry, keyed, v6)
             }
         };
         if refreshed.finished {
@@ -156,30 +183,32 @@ impl Swarm {
     }
 
     /// Whether the peer that is removed was complete; `None` when it is not there.
-    pub fn remove(&mut self, key: PeerKey, keyed: &Keyed) -> Option<bool> {
+    pub fn remove(&mut self, key: PeerKey, arenas: &mut Arenas) -> Option<bool> {
         let port = key.addr().port().to_be_bytes();
+        let Arenas { keyed, v4, v6 } = arenas;
         match key.ip() {
             IpAddr::V4(ip) => {
-                let at = self.v4.find(&ip.octets(), port, keyed)?;
-                self.v4.remove(at, keyed).map(|record| record.complete())
+                let at = self.v4.find(&ip.octets(), port, keyed, v4)?;
+                self.v4.remove(at, self.place, keyed, v4).map(|record| record.complete())
             }
             IpAddr::V6(ip) => {
-                let v6 = self.v6.as_mut()?;
-                let at = v6.find(&ip.octets(), port, keyed)?;
-                let gone = v6.remove(at, keyed).map(|record| record.complete());
-                self.v6.take_if(|v6| v6.is_empty());
-                gone
+                let members = self.v6.as_mut()?;
+                let at = members.find(&ip.octets(), port, keyed, v6)?;
+                let gone = members.remove(at, self.place, keyed, v6);
+                self.v6.take_if(|members| members.is_empty());
+                gone.map(|record| record.complete())
             }
         }
     }
 
     /// Any peer, and how often it was heard.
-    pub fn any(&self, rng: &mut Rng) -> Option<(PeerKey, u8)> {
+    pub fn any(&self, rng: &mut Rng, arenas: &Arenas) -> Option<(PeerKey, u8)> {
         let at = rng.below(self.len() as u64) as usize;
-        match self.v4.get(at) {
+        match self.v4.records(&arenas.v4).get(at) {
             Some(record) => Some((record.key(), record.heard())),
             None => {
-                let record = self.v6.as_ref()?.get(at.checked_sub(self.v4.len())?)?;
+                let at = at.checked_sub(self.v4.len())?;
+                let record = self.v6.as_ref()?.records(&arenas.v6).get(at)?;
                 Some((record.key(), record.heard()))
             }
         }
@@ -192,10 +221,12 @@ impl Swarm {
         now_s: u32,
         (from, count, most): (usize, usize, usize),
         over: &mut Vec<PeerKey>,
+        arenas: &Arenas,
     ) -> Option<usize> {
         let first = self.v4.len();
         if from < first || from == 0 {
-            let next = self.v4.over(now_s, (from, count, most), over, Record::key);
+            let part = (from, count, most);
+            let next = self.v4.over(now_s, part, over, &arenas.v4, Record::key);
             if next.is_some() {
                 return next;
             }
@@ -203,7 +234,7 @@ impl Swarm {
         let v6 = self.v6.as_mut()?;
         let done = first.saturating_sub(from);
         let part = (from.saturating_sub(first), count.saturating_sub(done), most);
-        Some(v6.over(now_s, part, over, Record::key)? + first)
+        Some(v6.over(now_s, part, over, &arenas.v6, Record::key)? + first)
     }
 
     /// Offers peers to an asker until `take` took what it wants.
@@ -211,11 +242,12 @@ impl Swarm {
         &self,
         choice: &mut Choice<'_>,
         asker: &Asker,
+        arenas: &Arenas,
         take: &mut impl FnMut(&Candidate<'_>) -> bool,
     ) {
         match (asker.v4, &self.v6) {
-            (true, _) => choice.of(&self.v4, asker, take),
-            (false, Some(v6)) => choice.of(v6, asker, take),
+            (true, _) => choice.of(self.v4.parted(&arenas.v4), asker, take),
+            (false, Some(v6)) => choice.of(v6.parted(&arenas.v6), asker, take),
             (false, None) => {}
         }
     }
@@ -223,11 +255,11 @@ impl Swarm {
     /// Appends the peers in parts; one empty part if there are none. A part is its head (bytes of
     /// an address, [`Swarm::finished`] of the records, Unix second of the first announce), then
     /// records.
-    pub fn pack(&self, out: &mut Vec<SwarmPart>) {
+    pub fn pack(&self, arenas: &Arenas, out: &mut Vec<SwarmPart>) {
         let from = out.len();
-        self.pack_family(&self.v4, from, out);
+        self.pack_family(self.v4.records(&arenas.v4), from, out);
         if let Some(v6) = &self.v6 {
-            self.pack_family(v6, from, out);
+            self.pack_family(v6.records(&arenas.v6), from, out);
         }
         match out.get_mut(from..).and_then(|parts| parts.last_mut()) {
             Some(part) => part.last = true,
@@ -239,13 +271,13 @@ impl Swarm {
 
     fn pack_family<const N: usize>(
         &self,
-        members: &Members<N>,
+        records: &[Record<N>],
         from: usize,
         out: &mut Vec<SwarmPart>,
     ) where
         [u8; N]: Family,
     {
-        for records in members.records().chunks(PART_PEERS) {
+        for records in records.chunks(PART_PEERS) {
             let bytes = PART_HEAD_BYTES + records.len() * Record::<N>::BYTES;
             let mut packed = Vec::with_capacity(bytes);
             packed.push(N as u8);
@@ -257,25 +289,31 @@ impl Swarm {
         }
     }
 
-    /// Takes up to `room` peers of a part whose time is not over at the Unix second `now_s`, and
-    /// adds them to `peers`. `None` when some were left out, or the bytes are no part.
+    /// Takes peers of a part whose time is not over at the Unix second `limits.0`, `limits.1` of
+    /// them at most, and adds them to `peers`. `None` when some were left out, or the bytes are no
+    /// part.
     pub fn unpack(
         &mut self,
         bytes: &[u8],
-        (now_s, room): (u32, usize),
-        keyed: &Keyed,
+        limits: (u32, usize),
+        arenas: &mut Arenas,
         peers: &mut Vec<LastKnown>,
     ) -> Option<()> {
+        let Arenas { keyed, v4, v6 } = arenas;
         let mut fields = Fields(bytes);
         let family = fields.u8()?;
         let (finished, born_s) = (fields.u32()?, fields.u32()?);
         let before = self.len();
         let whole = match family {
-            4 => take_in(&mut self.v4, &mut fields, (now_s, room), keyed, peers),
+            4 => {
+                let mut home = (self.place, keyed, v4);
+                take_in(&mut self.v4, &mut fields, limits, &mut home, peers)
+            }
             16 => {
-                let v6 = self.v6.get_or_insert_default();
-                let whole = take_in(v6, &mut fields, (now_s, room), keyed, peers);
-                self.v6.take_if(|v6| v6.is_empty());
+                let members = self.v6.get_or_insert_default();
+                let mut home = (self.place, keyed, v6);
+                let whole = take_in(members, &mut fields, limits, &mut home, peers);
+                self.v6.take_if(|members| members.is_empty());
                 whole
             }
             _ => None,
@@ -290,11 +328,24 @@ impl Swarm {
     }
 }
 
+fn standing<const N: usize>(
+    members: &Members<N>,
+    (ip, port): (&[u8; N], [u8; 2]),
+    keyed: &Keyed,
+    pool: &Pool<Record<N>>,
+) -> Option<bool>
+where
+    [u8; N]: Family,
+{
+    let at = members.find(ip, port, keyed, pool)?;
+    members.records(pool).get(at).map(Record::complete)
+}
+
 fn take_in<const N: usize>(
     members: &mut Members<N>,
     fields: &mut Fields<'_>,
     (now_s, mut room): (u32, usize),
-    keyed: &Keyed,
+    (place, keyed, pool): &mut (u32, &mut Keyed, &mut Pool<Record<N>>),
     peers: &mut Vec<LastKnown>,
 ) -> Option<()>
 where
@@ -303,14 +354,14 @@ where
     let mut whole = Some(());
     while !fields.0.is_empty() {
         let record = Record::<N>::read(fields)?.heard_by(now_s);
-        let there = members.find(record.ip_bytes(), record.port_bytes(), keyed);
+        let there = members.find(record.ip_bytes(), record.port_bytes(), keyed, pool);
         if record.over_s() <= now_s || there.is_some() || room == 0 {
             whole = None;
             continue;
         }
         room -= 1;
         peers.push(record.last_known());
-        members.insert(record, keyed);
+        members.insert(record, *place, keyed, pool);
     }
     whole
 }
@@ -321,12 +372,13 @@ fn refresh<const N: usize>(
     at: usize,
     entry: &Entry,
     keyed: &Keyed,
+    pool: &mut Pool<Record<N>>,
 ) -> Refreshed
 where
     [u8; N]: Family,
 {
     let mut refreshed = Refreshed { was_complete: false, finished: false };
-    members.change(at, keyed, |record| {
+    members.change(at, keyed, pool, |record| {
         refreshed.was_complete = record.complete();
         let same_run = record.id() == entry.id;
         // A datagram that came twice changes nothing.

@@ -184,7 +184,7 @@ impl Swarms {
     }
 
     fn complete_in(&self, hash: Option<InfoHash>, key: PeerKey) -> Option<bool> {
-        self.table.get(hash?)?.standing(key, self.table.keyed())
+        self.table.get(hash?)?.standing(key, self.table.arenas())
     }
 
     /// Whether a peer is in a swarm.
@@ -247,13 +247,14 @@ impl Swarms {
 
     /// An announce of a peer that is there; the counts of the swarm afterwards.
     fn refresh(&mut self, place: usize, news: &Announce, entry: &Entry) -> Option<(Moved, Counts)> {
-        let keyed = *self.table.keyed();
-        let swarm = self.table.at_mut(place)?;
-        let sources = swarm.complete();
-        let refreshed = swarm.refresh(news.key, entry, &keyed)?;
-        let source_changed = (sources == 0) != (swarm.complete() == 0);
-        note(&mut self.changes, swarm, self.bounds.peers);
-        let counts = counts(swarm);
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let refreshed = self.table.change(place, |swarm, arenas| {
+            let sources = swarm.complete();
+            let refreshed = swarm.refresh(news.key, entry, arenas)?;
+            note(changes, swarm, most);
+            Some((refreshed, (sources == 0) != (swarm.complete() == 0), counts(swarm)))
+        });
+        let (refreshed, source_changed, counts) = refreshed.flatten()?;
         let (before, after) = (refreshed.was_complete, news.complete());
         let mut moved = match (before == after, self.pairs.twin(news.hash)) {
             // By far the most of what a tracker hears: no further look-up for it.
@@ -279,20 +280,20 @@ impl Swarms {
 
     /// A peer that is not there enters.
     fn enter(&mut self, news: &Announce, entry: &Entry) -> Moved {
-        let keyed = *self.table.keyed();
         let place = match self.table.place(news.hash) {
             Some(place) => place,
             None => self.table.insert(Swarm::new(news.hash, entry.now_s)),
         };
-        let mut source_changed = false;
-        if let Some(swarm) = self.table.at_mut(place) {
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let source_changed = self.table.change(place, |swarm, arenas| {
             let sources = swarm.complete();
             self.active += usize::from(swarm.is_empty());
             swarm.born_s = swarm.born_s.min(entry.now_s);
-            swarm.insert(news.key, entry, &keyed);
-            source_changed = (sources == 0) != (swarm.complete() == 0);
-            note(&mut self.changes, swarm, self.bounds.peers);
-        }
+            swarm.insert(news.key, entry, arenas);
+            note(changes, swarm, most);
+            (sources == 0) != (swarm.complete() == 0)
+        });
+        let source_changed = source_changed.unwrap_or(false);
         self.peers += 1;
         self.shares.add(Source::limited(news.key.ip(), self.bounds.public));
         self.unpark();
@@ -324,23 +325,24 @@ impl Swarms {
         let Some(swarm) = self.table.get(hash) else { return };
         let near = Near::new(&self.sites, asker.key.ip());
         let mut choice = Choice { now_s, near, rng: &mut self.rng, far: &mut self.far };
-        swarm.sample(&mut choice, asker, take);
+        swarm.sample(&mut choice, asker, self.table.arenas(), take);
     }
 
     /// Removes a peer; nothing happens when it is not there.
     pub fn remove(&mut self, hash: InfoHash, key: PeerKey) -> Moved {
-        let keyed = *self.table.keyed();
-        let place = self.table.place(hash);
-        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else {
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let removed = self.table.place(hash).and_then(|place| {
+            self.table.change(place, |swarm, arenas| {
+                let sources = swarm.complete();
+                let was_complete = swarm.remove(key, arenas)?;
+                note(changes, swarm, most);
+                Some((was_complete, sources > 0 && swarm.complete() == 0, swarm.is_empty()))
+            })?
+        });
+        let Some((was_complete, source_changed, empty)) = removed else {
             return self.unmoved(hash, key);
         };
-        let sources = swarm.complete();
-        let Some(was_complete) = swarm.remove(key, &keyed) else {
-            return self.unmoved(hash, key);
-        };
-        let source_changed = sources > 0 && swarm.complete() == 0;
-        note(&mut self.changes, swarm, self.bounds.peers);
-        if swarm.is_empty() {
+        if empty {
             self.emptied(hash, key);
         }
         self.peers = self.peers.saturating_sub(1);

@@ -17,6 +17,11 @@ pub struct Turns {
 }
 
 impl Turns {
+    /// Who could go on, and who watches.
+    pub fn tables(&self) -> [(&'static str, usize); 2] {
+        [("connections_busy", self.busy.len()), ("connections_watching", self.watching.len())]
+    }
+
     /// Whether somebody could go on.
     pub fn is_anyones(&self) -> bool {
         !self.busy.is_empty() || (self.looked_at < self.generation && !self.watching.is_empty())

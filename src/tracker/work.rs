@@ -1,7 +1,7 @@
 //! How much the TCP side may do before datagrams have their turn again.
 
-/// Steps of one turn: about a millisecond. A step is a tenth of a microsecond, roughly.
-pub const TURN_STEPS: u64 = 8_192;
+/// Steps of one turn: a quarter of a millisecond. A step is a tenth of a microsecond, roughly.
+pub const TURN_STEPS: u64 = 2_048;
 /// What any request takes.
 pub const REQUEST_STEPS: u64 = 64;
 /// Bytes of a request that are read and checked in one step.

@@ -42,11 +42,11 @@ fn bare(name: &str, n: u32) -> Publish {
 }
 
 /// A tracker over a database, and what it asked of it.
-struct Stage {
-    world: World,
-    base: Base,
+pub struct Stage {
+    pub world: World,
+    pub base: Base,
     /// Tells what happens at each commit by itself.
-    commits: bool,
+    pub commits: bool,
 }
 
 impl Stage {
@@ -55,14 +55,18 @@ impl Stage {
     }
 
     /// A tracker that was started at this second over what `base` holds; it listens.
-    fn at(base: Base, wall_start_s: u64) -> Stage {
-        let world = World::unborn(kept(wall_start_s));
+    pub fn at(base: Base, wall_start_s: u64) -> Stage {
+        Stage::of(base, kept(wall_start_s))
+    }
+
+    pub fn of(base: Base, plan: TrackerPlan) -> Stage {
+        let world = World::unborn(plan);
         let mut stage = Stage { world, base, commits: true };
         stage.tell(Input::Born);
         stage
     }
 
-    fn tell(&mut self, input: Input<'_>) {
+    pub fn tell(&mut self, input: Input<'_>) {
         let effects = self.world.on(input);
         self.heed(effects);
     }
@@ -80,7 +84,7 @@ impl Stage {
     }
 
     /// Performs what was asked and tells it.
-    fn commit(&mut self) {
+    pub fn commit(&mut self) {
         while !self.world.stores.is_empty() {
             for (ticket, done) in self.base.commit(std::mem::take(&mut self.world.stores)) {
                 self.tell(Input::Stored { ticket, done });
@@ -88,7 +92,7 @@ impl Stage {
         }
     }
 
-    fn pass(&mut self, span: Span) {
+    pub fn pass(&mut self, span: Span) {
         let end = self.world.now + span;
         while self.world.tracker.deadline_of() <= end {
             self.world.now = self.world.now.max(self.world.tracker.deadline_of());

@@ -232,23 +232,23 @@ fn a_sample_leaves_out_the_asker_under_any_name_and_whoever_is_over() {
 
 /// What a naive tracker knows of a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Known {
-    id: u8,
-    left: u64,
+pub struct Known {
+    pub id: u8,
+    pub left: u64,
     /// No completion of this run is left to be counted.
-    counted: bool,
-    until_s: u64,
+    pub counted: bool,
+    pub until_s: u64,
 }
 
 /// A tracker as one would write it first: everything in one map, everything recounted.
 #[derive(Clone, Debug, Default)]
-struct Naive {
-    peers: BTreeMap<(usize, SocketAddr), Known>,
-    completed: BTreeMap<usize, u32>,
+pub struct Naive {
+    pub peers: BTreeMap<(usize, SocketAddr), Known>,
+    pub completed: BTreeMap<usize, u32>,
 }
 
 impl Naive {
-    fn announce(&mut self, swarm: usize, addr: SocketAddr, known: Known) {
+    pub fn announce(&mut self, swarm: usize, addr: SocketAddr, known: Known) {
         let before = self.peers.get(&(swarm, addr)).copied();
         let same_run = before.filter(|before| before.id == known.id);
         let finished = same_run.is_some_and(|before| !before.counted && known.left == 0);
@@ -257,25 +257,25 @@ impl Naive {
         self.peers.insert((swarm, addr), Known { counted, ..known });
     }
 
-    fn of(&self, swarm: usize) -> impl Iterator<Item = (SocketAddr, Known)> {
+    pub fn of(&self, swarm: usize) -> impl Iterator<Item = (SocketAddr, Known)> {
         self.peers.iter().filter(move |((at, _), _)| *at == swarm).map(|((_, addr), k)| (*addr, *k))
     }
 
     /// Seeders, leechers, completed.
-    fn scrape(&self, swarm: usize) -> (u32, u32, u32) {
+    pub fn scrape(&self, swarm: usize) -> (u32, u32, u32) {
         let seeders = self.of(swarm).filter(|(_, known)| known.left == 0).count() as u32;
         let completed = self.completed.get(&swarm).copied().unwrap_or(0);
         (seeders, self.of(swarm).count() as u32 - seeders, completed)
     }
 }
 
-const SWARMS: usize = 4;
+pub const SWARMS: usize = 4;
 
-fn swarm_hash(swarm: usize) -> InfoHash {
+pub fn swarm_hash(swarm: usize) -> InfoHash {
     InfoHash([swarm as u8 * 40; 20])
 }
 
-fn peer_addr(n: u64, swarm: usize) -> SocketAddr {
+pub fn peer_addr(n: u64, swarm: usize) -> SocketAddr {
     // The third swarm is large enough for an index.
     let n = if swarm == 2 { n } else { n % 9 };
     match n % 3 {
@@ -336,7 +336,9 @@ fn drive(seed: u64) {
             15..18 => {
                 now = now + Span::secs(1 + rng.below(250));
                 if rng.chance(500) {
-                    (0..rng.below(4)).for_each(|_| swarms.sweep(now, 3, &mut Vec::new()));
+                    for _ in 0..rng.below(4) {
+                        swarms.sweep(now, 3, &mut Vec::new());
+                    }
                 }
             }
             18 => {

@@ -41,6 +41,8 @@ pub fn text(desk: &Desk<'_>) -> String {
     add(&mut text, Metric("announces_total", counter, "Announces answered."), &rows);
     let rows = [over("udp", figures.of(Kind::Scrape).1), over("http", desk.pages.scrapes)];
     add(&mut text, Metric("scrapes_total", counter, "Scrapes answered."), &rows);
+    let rows = desk.registry.tables().map(|(table, n)| (format!("table=\"{table}\""), n as u64));
+    add(&mut text, Metric("table_rows", "gauge", "Lengths of tables."), &rows.collect::<Vec<_>>());
     singles(desk, &mut text);
     text
 }
@@ -78,6 +80,14 @@ fn singles(desk: &Desk<'_>, text: &mut String) {
         (
             Metric("commit_longest_us", gauge, "The longest commit, microseconds."),
             store.longest.0 / 1000,
+        ),
+        (
+            Metric("slice_longest_us", gauge, "The longest commit of peers, microseconds."),
+            store.longest_slice.0 / 1000,
+        ),
+        (
+            Metric("checkpoint_longest_us", gauge, "The longest move of the log, microseconds."),
+            store.longest_checkpoint.0 / 1000,
         ),
         (Metric("unsaved_changes", gauge, "Changes not written yet."), store.unsaved),
         (

@@ -6,7 +6,7 @@ use super::super::unwritten::{Unwritten, add, not_saving};
 use super::{Asked, Closing, Keeping, RETRY, Trouble};
 use crate::core::id::Ticket;
 use crate::core::mark::mark;
-use crate::core::store::{Commit, StoreDone};
+use crate::core::store::StoreDone;
 use crate::core::time::Time;
 
 /// A turn for the worse or the better.
@@ -26,9 +26,9 @@ impl Keeping {
         swarms: &mut Swarms,
     ) -> Option<Turn> {
         let StoreDone::Written { result, commit } = done else { return None };
-        self.count(commit);
         let peers = self.asked_peers.take_if(|asked| asked.ticket == ticket);
         let of_peers = peers.is_some();
+        self.count(commit, of_peers);
         for hash in peers.into_iter().flat_map(|asked| asked.hashes) {
             if result.is_err() {
                 swarms.unwritten(hash);
@@ -83,15 +83,5 @@ impl Keeping {
                 self.finished(hash, downloads);
             }
         }
-    }
-
-    fn count(&mut self, commit: Commit) {
-        if commit.number <= self.commit {
-            return;
-        }
-        self.commit = commit.number;
-        self.row.commits += 1;
-        self.row.last = commit.took;
-        self.row.longest = self.row.longest.max(commit.took);
     }
 }

@@ -131,11 +131,20 @@ impl Names {
 
     pub(super) fn index(&mut self, place: &Place, entry: &Entry) {
         for hash in entry.swarm_hashes() {
-            let places = self.by_hash.entry(hash).or_default();
-            if !places.contains(place) {
-                places.push(place.clone());
-            }
+            self.by_hash.insert((hash, place.1), place.0.clone());
         }
+    }
+
+    /// The lengths of its tables.
+    pub fn tables(&self) -> [(&'static str, usize); 6] {
+        [
+            ("names", self.records.len()),
+            ("name_hashes", self.by_hash.len()),
+            ("name_owners", self.by_owner.len()),
+            ("name_changes", self.changes.len()),
+            ("names_unkept", self.unkept.len()),
+            ("metainfo_bytes", self.metainfo_bytes),
+        ]
     }
 
     /// Puts an entry of an earlier run back in its place, while there is room.
@@ -154,7 +163,7 @@ impl Names {
         self.listed += u64::from(matches!(record.life, Life::Listed { .. }));
         let metainfo = std::mem::take(&mut record.metainfo);
         self.store(&mut record, metainfo);
-        self.records.insert(place.clone(), record);
+        self.records.insert(place.clone(), Box::new(record));
         self.own(place);
     }
 }

@@ -67,7 +67,7 @@ impl Registry {
         }
         let usable = |source: &Source| {
             source.key != asker.key
-                && source.id != asker.id
+                && (source.id != asker.id || asker.id.is_blank())
                 && source.key.ip().is_ipv4() == asker.v4
         };
         let swarms = &self.swarms;

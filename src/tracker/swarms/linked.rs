@@ -36,11 +36,12 @@ impl Swarms {
 
     fn union(&self, one: InfoHash, other: InfoHash) -> Counts {
         let mut counts = Counts::default();
-        for peer in self.table.get(one).iter().flat_map(|swarm| swarm.peers()) {
+        let arenas = self.table.arenas();
+        for peer in self.table.get(one).iter().flat_map(|swarm| swarm.peers(arenas)) {
             let there = self.complete_in(Some(other), peer.key);
             counts.moved(Standing::Absent, Standing::of(Some(peer.complete), there));
         }
-        for peer in self.table.get(other).iter().flat_map(|swarm| swarm.peers()) {
+        for peer in self.table.get(other).iter().flat_map(|swarm| swarm.peers(arenas)) {
             if self.complete_in(Some(one), peer.key).is_none() {
                 counts.moved(Standing::Absent, Standing::of(Some(peer.complete), None));
             }

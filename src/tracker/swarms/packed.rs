@@ -24,12 +24,12 @@ impl Swarms {
     pub fn changed(&mut self, out: &mut Vec<SwarmPart>) -> Option<InfoHash> {
         let hash = self.changes.take()?;
         let place = self.table.place(hash);
-        match place.and_then(|place| self.table.at_mut(place)) {
+        if let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) {
+            swarm.noted = false;
+        }
+        match place.and_then(|place| self.table.at(place)) {
             None => out.push(SwarmPart { hash, part: 0, last: true, packed: Vec::new() }),
-            Some(swarm) => {
-                swarm.noted = false;
-                swarm.pack(out);
-            }
+            Some(swarm) => swarm.pack(self.table.arenas(), out),
         }
         Some(hash)
     }
@@ -62,7 +62,6 @@ impl Swarms {
     /// Takes peers back that an earlier run packed, with the time they have left: these. Those that
     /// are over, or for whom there is no room, are left out; nothing is told of the others.
     pub fn restore(&mut self, now: Time, part: &SwarmPart) -> Vec<LastKnown> {
-        let keyed = *self.table.keyed();
         let now_s = self.now_s(now);
         let known = self.table.place(part.hash);
         let (hash, there) = (part.hash, known.and_then(|place| self.table.at(place)));
@@ -71,18 +70,21 @@ impl Swarms {
         let room = room.min(self.bounds.swarm_peers.saturating_sub(here));
         let place = known.unwrap_or_else(|| self.table.insert(Swarm::new(hash, now_s)));
         let mut peers: Vec<LastKnown> = Vec::new();
-        if let Some(swarm) = self.table.at_mut(place) {
+        let (changes, most) = (&mut self.changes, self.bounds.peers);
+        let active = &mut self.active;
+        let unwanted = self.table.change(place, |swarm, arenas| {
             let was_empty = swarm.is_empty();
-            let whole = swarm.unpack(&part.packed, (now_s, room), &keyed, &mut peers);
-            self.active += usize::from(was_empty && !swarm.is_empty());
+            let whole = swarm.unpack(&part.packed, (now_s, room), arenas, &mut peers);
+            *active += usize::from(was_empty && !swarm.is_empty());
             if whole.is_none() {
                 // What is written is not what is there.
-                note(&mut self.changes, swarm, self.bounds.peers);
+                note(changes, swarm, most);
             }
-            if swarm.is_empty() && !swarm.parked {
-                self.table.remove(hash);
-                self.changes.note(hash, self.bounds.peers);
-            }
+            swarm.is_empty() && !swarm.parked
+        });
+        if unwanted == Some(true) {
+            self.table.remove(hash);
+            self.changes.note(hash, self.bounds.peers);
         }
         self.peers += peers.len();
         for LastKnown { peer, .. } in &peers {

@@ -6,14 +6,28 @@ use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::core::time::Time;
 use crate::tracker::record::PeerKey;
 use crate::tracker::source::Source;
+use crate::tracker::swarm::Swarm;
 
 /// Peers of a swarm up to which those that are over are removed before anything is said of it; a
 /// larger one waits for the sweep.
 const SETTLE_PEERS_MAX: usize = 4096;
-/// Peers removed in one slice of work: each may be told, and names may lose their source.
-const REMOVED_PER_SLICE: usize = 500;
+/// Peers removed in one slice of work: each may be told, names may lose their source, and memory
+/// goes back.
+const REMOVED_PER_SLICE: usize = 150;
 
 impl Swarms {
+    /// The lengths of its tables.
+    pub fn tables(&self) -> [(&'static str, usize); 6] {
+        [
+            ("peers", self.peers),
+            ("swarms", self.table.swarms()),
+            ("swarms_parked", self.parked.len()),
+            ("swarms_changed", self.changes.len()),
+            ("swarm_pairs", self.pairs.len()),
+            ("sources", self.shares.len()),
+        ]
+    }
+
     /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
     pub(super) fn emptied(&mut self, hash: InfoHash, last: PeerKey) {
         let place = self.table.place(hash);
@@ -60,39 +74,46 @@ impl Swarms {
     /// Removes the peers of one swarm whose time is over, so that what is said of it next is true.
     pub fn settle(&mut self, now: Time, hash: InfoHash, gone: &mut Vec<Moved>) {
         let now_s = self.now_s(now);
-        let place = self.table.place(hash);
-        let Some(swarm) = place.and_then(|place| self.table.at_mut(place)) else { return };
-        if swarm.earliest_s() > now_s || swarm.len() > SETTLE_PEERS_MAX {
+        let Some(place) = self.table.place(hash) else { return };
+        let due = |swarm: &&Swarm| swarm.earliest_s() <= now_s && swarm.len() <= SETTLE_PEERS_MAX;
+        if self.table.at(place).filter(due).is_none() {
             return;
         }
         let mut over = std::mem::take(&mut self.over);
-        swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over);
+        self.table.change(place, |swarm, arenas| {
+            swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over, arenas);
+        });
         gone.extend(over.drain(..).map(|key| self.remove(hash, key)));
         self.over = over;
     }
 
     /// One slice of the sweep: looks at up to `slots` swarms and peers for peers whose time is
-    /// over and removes some of them into `gone`, going on where the last slice ended.
-    pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) {
+    /// over and removes some of them into `gone`, going on where the last slice ended. Whether
+    /// there were too many of them for one slice.
+    pub fn sweep(&mut self, now: Time, mut slots: usize, gone: &mut Vec<Moved>) -> bool {
+        let before = gone.len();
         let now_s = self.now_s(now);
         let mut over = std::mem::take(&mut self.over);
         let mut rounds = self.table.places();
-        while slots > 0 && rounds > 0 && gone.len() < REMOVED_PER_SLICE {
+        while slots > 0 && rounds > 0 && gone.len() - before < REMOVED_PER_SLICE {
             let (place, from) = self.sweep_at;
             if place >= self.table.places() {
                 self.sweep_at = (0, 0);
                 continue;
             }
             slots -= 1;
-            let most = REMOVED_PER_SLICE - gone.len();
-            let looked_at = self.table.at_mut(place).filter(|s| s.earliest_s() <= now_s);
-            let next = looked_at.and_then(|swarm| {
+            let most = (REMOVED_PER_SLICE + before).saturating_sub(gone.len());
+            let next = self.table.change(place, |swarm, arenas| {
+                if swarm.earliest_s() > now_s {
+                    return (swarm.hash, None);
+                }
                 let len = swarm.len().saturating_sub(from);
-                let next = swarm.over(now_s, (from, slots.max(1), most), &mut over);
+                let next = swarm.over(now_s, (from, slots.max(1), most), &mut over, arenas);
                 slots = slots.saturating_sub(len);
-                next
+                (swarm.hash, next)
             });
-            let hash = self.table.at(place).map(|swarm| swarm.hash);
+            let (hash, next) = next.unzip();
+            let next = next.flatten();
             self.sweep_at = match next {
                 // Those that are removed make those behind them move up.
                 Some(at) => (place, at.saturating_sub(over.len())),
@@ -103,5 +124,6 @@ impl Swarms {
             gone.extend(gone_here.filter_map(|(key, hash)| Some(self.remove(hash?, key))));
         }
         self.over = over;
+        gone.len() - before >= REMOVED_PER_SLICE
     }
 }
