@@ -1,6 +1,6 @@
 //! One announcing conversation over HTTP (BEP 3, 7, 23): one tracker, one info-hash, one connection
-//! for each question. The tracker may be anybody's: what comes back is bounded in bytes and time, and
-//! it can send us nowhere that it could not name as a peer's address.
+//! for each question. The tracker may be anybody's: what comes back is bounded in bytes and time,
+//! and it can send us nowhere that it could not name as a peer's address.
 
 use super::course::Course;
 use super::filter;

@@ -1,6 +1,6 @@
 //! The trackers of a torrent in their tiers (BEP 12): of each tier one is announced to, the first
-//! that answers, and all tiers at once. Whoever does not answer gives way to the next of its tier and
-//! is left alone for a while.
+//! that answers, and all tiers at once. Whoever does not answer gives way to the next of its tier
+//! and is left alone for a while.
 
 use super::hosts::Hosts;
 use super::http::{self, HttpAnnouncer};

@@ -1,6 +1,7 @@
 //! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
 
 use super::flags;
+use super::refused::refused;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::values::{self, HostPort};
@@ -18,7 +19,6 @@ use crate::tracker::sites::Network;
 use crate::wire::catalogue::signature::PublicKey;
 use crate::wire::token::Bearer;
 use clap::ArgMatches;
-use clap::error::{ContextKind, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -395,29 +395,6 @@ pub(super) fn path_of(value: &OsStr, flag: &'static str) -> Result<PathBuf, Stri
         bytes if bytes.contains(&0) => Err(format!("--{flag}: the path contains a NUL byte")),
         _ => Ok(PathBuf::from(value)),
     }
-}
-
-/// What clap refuses, as one line; help and version are no refusals.
-fn refused(error: &clap::Error) -> Result<Typed, String> {
-    let rendered = error.render().to_string();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
-        ErrorKind::MissingSubcommand => {
-            return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info, status, probe, token or keygen; try 'lmk --help'".into(),
-            );
-        }
-        _ => {}
-    }
-    let said: Vec<&str> = rendered.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();
-    let said = said.join(" ");
-    let mut line = foreign(said.strip_prefix("error: ").unwrap_or(&said));
-    for near in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
-        if let Some(suggestion) = error.get(near) {
-            line.push_str(&format!("; did you mean '{suggestion}'?"));
-        }
-    }
-    Err(format!("{line} (see 'lmk --help')"))
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 //! announcer for each identity of the content. Ties that break are tied again; the node hears of it
 //! once an outage.
 
+mod answers;
+mod torrents;
+
 use crate::announce::catalogue::{self, CatalogueClient};
-use crate::announce::control::{self, Control, Ready};
+use crate::announce::control::{self, Control};
 use crate::announce::session::Health;
 use crate::announce::tiers::{self, Tiers};
 use crate::announce::udp::{self, Announcer, Stats};
@@ -109,22 +112,6 @@ impl Ties {
         }
     }
 
-    /// Leaves the tracker alone: only those of a torrent are asked.
-    pub fn without_tracker(mut self) -> Ties {
-        (self.used, self.wanted) = (false, false);
-        self
-    }
-
-    /// Whether the tracker is used, and not only those of a torrent.
-    pub fn is_used(&self) -> bool {
-        self.used
-    }
-
-    /// The trackers of a torrent.
-    pub fn add_tiers(&mut self, tiers: Tiers) {
-        self.tiers = Some(tiers);
-    }
-
     /// Begins with the control request.
     pub fn start(&mut self, node_key: [u8; 32], now: Time, out: &mut Outbox) {
         self.node_key = Some(NodeKey(node_key));
@@ -206,11 +193,6 @@ impl Ties {
         }
     }
 
-    /// Whether words of farewell still wait for a connection.
-    pub fn is_stopping(&self) -> bool {
-        self.tiers.as_ref().is_some_and(Tiers::is_stopping)
-    }
-
     /// The figures as this tracker takes them.
     fn shown(&self, stats: Stats) -> Stats {
         Stats { slots: stats.slots.filter(|_| self.knows_slots), ..stats }
@@ -287,17 +269,6 @@ impl Ties {
         self.hear_tiers();
     }
 
-    fn hear_tiers(&mut self) {
-        for news in self.tiers.as_mut().map(Tiers::take_news).unwrap_or_default() {
-            let named = self.told.iter().find(|(_, info_hash)| *info_hash == news.info_hash);
-            let identity = named.map(|(identity, _)| *identity);
-            if let (Some(identity), tiers::What::Answered { peers, .. }) = (identity, &news.what) {
-                self.news.push(Tie::Named { identity, peers: peers.clone() });
-            }
-            self.news.push(Tie::Heard(news));
-        }
-    }
-
     /// Several conversations notice one outage: it is told once.
     fn got_health(&mut self, health: Health) {
         match (health, self.silent) {
@@ -331,41 +302,6 @@ impl Ties {
         if let Some(tiers) = &mut self.tiers {
             tiers.got_datagram(from, bytes, now, out);
         }
-    }
-
-    fn got_control(&mut self, heard: control::Heard, now: Time, out: &mut Outbox) {
-        match heard {
-            control::Heard::Ready(ready) => {
-                self.knows_slots = true;
-                let (open, returning_s) = (ready.is_open(), ready.returning_s());
-                self.news.push(Tie::Ready { open, returning_s });
-                if self.wanted {
-                    self.dial(&ready, now, out);
-                }
-            }
-            control::Heard::Busy { .. } => {}
-            control::Heard::Refused(status) if status.is_denial() => {
-                self.news.push(Tie::Denied);
-                self.try_later(now);
-            }
-            control::Heard::Stock(text) if text == DENIED => {
-                self.news.push(Tie::Denied);
-                self.try_later(now);
-            }
-            control::Heard::Refused(status) => {
-                self.news.push(Tie::Refused(format!("it answers {status:?}")));
-                self.try_later(now);
-            }
-            control::Heard::Stock(text) => {
-                self.news.push(Tie::Refused(format!("it has no names ({text})")));
-                self.try_later(now);
-            }
-        }
-    }
-
-    fn dial(&mut self, ready: &Ready, now: Time, out: &mut Outbox) {
-        let catalogue = CatalogueClient::dial(now, ready, self.node_key.clone(), out);
-        self.catalogue = Some(catalogue.with_token(self.token.as_ref()));
     }
 
     fn try_later(&mut self, now: Time) {

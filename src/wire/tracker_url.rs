@@ -1,5 +1,5 @@
-//! URLs of trackers: `udp://HOST[:PORT]/...`, `http://HOST[:PORT]/announce...`, and `HOST[:PORT]` for
-//! UDP.
+//! URLs of trackers: `udp://HOST[:PORT]/...`, `http://HOST[:PORT]/announce...`, and `HOST[:PORT]`
+//! for UDP.
 
 use crate::core::report::foreign;
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,5 +1,5 @@
-//! `--torrent` with the real program: every form, over UDP and HTTP, and trackers that say what they
-//! must not.
+//! `--torrent` with the real program: every form, over UDP and HTTP, and trackers that say what
+//! they must not.
 
 use crate::bed::{Bed, Lmk, words};
 use lmk::content::metainfo::{Content, ContentHasher};
