@@ -37,8 +37,8 @@ enum Completion {
     Closed,
 }
 
-impl Course {
-    pub fn new() -> Course {
+impl Default for Course {
+    fn default() -> Course {
         Course {
             life: Life::Quiet,
             next: Time::NEVER,
@@ -47,7 +47,9 @@ impl Course {
             completion: Completion::Unknown,
         }
     }
+}
 
+impl Course {
     /// Announces from `at` on, `started` first.
     pub fn start(&mut self, at: Time) {
         if self.life == Life::Quiet {

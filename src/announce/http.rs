@@ -79,7 +79,7 @@ impl HttpAnnouncer {
             tracker,
             target,
             identity,
-            course: Course::new(),
+            course: Course::default(),
             asking: None,
             failures: 0,
             tracker_id: None,

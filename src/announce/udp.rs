@@ -83,7 +83,7 @@ impl Announcer {
         Announcer {
             session: Session::new(tracker, PACE, Rng::new(seed)),
             identity,
-            course: Course::new(),
+            course: Course::default(),
             stranger: None,
             token: None,
         }
