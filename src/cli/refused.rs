@@ -11,7 +11,7 @@ pub fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info, status, probe, token or keygen; try 'lmk --help'".into(),
+                "a command is missing, as in 'lmk seeder --file big.zip'; try 'lmk --help'".into(),
             );
         }
         _ => {}

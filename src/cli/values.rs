@@ -6,9 +6,11 @@ use crate::core::id::{Hash32, InfoHash};
 use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::node::plan::{Pin, Want};
+use crate::tracker::sites::Network;
 use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey};
 use crate::wire::token_keys::bytes_of_hex;
 pub use crate::wire::tracker_url::{HostPort, host_port};
+use std::ffi::OsStr;
 use unicode_normalization::UnicodeNormalization;
 
 /// `30s`, `5m`, `2h`, `1d`, or a plain number of seconds.
@@ -27,6 +29,15 @@ pub fn duration(text: &str) -> Result<Span, String> {
     }
     let count: u64 = digits.parse().map_err(|_| wrong())?;
     Ok(Span::secs(count.saturating_mul(unit_s)))
+}
+
+/// `CIDR=NAME`.
+pub fn site(text: &OsStr) -> Result<(Network, String), String> {
+    let shown = foreign(&text.to_string_lossy());
+    let wrong = || format!("'{shown}': write CIDR=NAME, as 10.1.0.0/16=rack1");
+    let (network, name) = text.to_str().and_then(|text| text.split_once('=')).ok_or_else(wrong)?;
+    let network = Network::parse(network).ok_or_else(wrong)?;
+    if name.is_empty() { Err(wrong()) } else { Ok((network, name.to_owned())) }
 }
 
 /// A count from 1 to `most`.

@@ -1,5 +1,5 @@
-//! Hashing pieces of both kinds as the bytes of files come, in any cutting: for making metainfo, and
-//! for comparing files with it. Bytes that cannot be read are told, and their pieces have no hash.
+//! Hashing pieces of both kinds as the bytes of files come, in any cutting: for making metainfo and
+//! for comparing files with it. Bytes that cannot be read are told: their pieces have no hash.
 
 use super::digest::{self, LeafHasher, PieceHasher};
 use super::file_list::{Entry, FileList, Kind};

@@ -10,6 +10,7 @@ mod writer;
 pub use writer::Writer;
 
 use super::limits::{BENCODE_DEPTH_MAX, BENCODE_TOKENS_MAX};
+use super::mark::mark;
 use parser::Parser;
 use std::fmt;
 use std::ops::Range;
@@ -61,6 +62,7 @@ impl std::error::Error for BencodeError {}
 pub fn parse(bytes: &[u8], mode: Mode, limits: Limits) -> Result<Doc<'_>, BencodeError> {
     let (doc, len) = parse_prefix(bytes, mode, limits)?;
     if len < bytes.len() {
+        mark!("A06");
         return Err(BencodeError { what: "data after the value", at: len });
     }
     Ok(doc)

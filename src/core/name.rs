@@ -4,6 +4,7 @@
 //! such an element that also compares bytewise: NFC, without spaces at its ends.
 
 use super::limits::NAME_BYTES_MAX;
+use super::mark::mark;
 use std::fmt;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -47,8 +48,8 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// One element of a path in a metainfo: whatever a file system can hold as one name of UTF-8. It may
-/// steer a terminal, so it is shown through [`super::report::escaped`] alone.
+/// One element of a path in a metainfo: whatever a file system can hold as one name of UTF-8. It
+/// may steer a terminal, so it is shown through [`super::report::escaped`] alone.
 pub fn path_element(bytes: &[u8]) -> Result<&str, NameError> {
     if bytes.is_empty() {
         return Err(NameError::Empty);
@@ -62,7 +63,10 @@ pub fn path_element(bytes: &[u8]) -> Result<&str, NameError> {
     }
     match bytes.iter().find(|byte| matches!(byte, b'/' | b'\\' | 0)) {
         Some(0) => Err(NameError::Nul),
-        Some(_) => Err(NameError::Separator),
+        Some(_) => {
+            mark!("A14");
+            Err(NameError::Separator)
+        }
         None => Ok(name),
     }
 }

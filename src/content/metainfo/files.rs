@@ -4,6 +4,7 @@ use crate::content::error::MetaError;
 use crate::content::file_list::Kind;
 use crate::core::bencode::{Entries, Value};
 use crate::core::id::Hash32;
+use crate::core::mark::mark;
 use crate::core::name;
 
 /// Longest path taken, bytes, its separators counted.
@@ -60,6 +61,7 @@ fn length_of(file: Value, kind: Kind) -> Result<u64, MetaError> {
     match (kind, file.get(b"length")) {
         (Kind::Link, None) => Ok(0),
         (Kind::Link, Some(length)) if length.int() != Some(0) => {
+            mark!("A17");
             Err(MetaError::Bad("length", "is given for a symbolic link"))
         }
         _ => length(file),
@@ -78,7 +80,11 @@ pub fn total(lengths: impl Iterator<Item = u64>) -> Result<u64, MetaError> {
     for length in lengths {
         sum = sum.checked_add(length).ok_or(MetaError::TooLarge)?;
     }
-    if sum > i64::MAX as u64 { Err(MetaError::TooLarge) } else { Ok(sum) }
+    if sum > i64::MAX as u64 {
+        mark!("A12");
+        return Err(MetaError::TooLarge);
+    }
+    Ok(sum)
 }
 
 /// The entries of v1 `files`, each with a safe path of its own.
@@ -146,6 +152,7 @@ fn no_shared_paths(list: &[ListedFile]) -> Result<(), MetaError> {
         let [a, b] = pair else { continue };
         let mut longer = elements(*b);
         if elements(*a).all(|element| longer.next() == Some(element)) {
+            mark!("A16");
             return Err(MetaError::Bad("files", "has two entries that would be the same file"));
         }
     }
@@ -211,6 +218,7 @@ fn tree_file<'a>(file: Value<'_, 'a>) -> Result<TreeFile<'a>, MetaError> {
             .ok_or(MetaError::Bad("pieces root", "is not 32 bytes"))?,
     };
     if length > 0 && root.0 == [0; 32] {
+        mark!("A19");
         return Err(MetaError::Bad("pieces root", "is all zero"));
     }
     Ok(TreeFile { length, attr, root })

@@ -8,6 +8,7 @@ use crate::content::geometry::Geometry;
 use crate::core::bencode::Value;
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
+use crate::core::mark::mark;
 use crate::core::name;
 use std::collections::BTreeMap;
 
@@ -163,6 +164,7 @@ fn listed<'d, 'a>(info: Value<'d, 'a>, common: &Common) -> Result<Listed<'d, 'a>
         (None, Some(list)) => files::listed(list)?,
     };
     if list.iter().any(|file| file.is_pad() && file.length >= common.piece_length.into()) {
+        mark!("A18");
         return Err(MetaError::Bad("attr", "makes a pad of a piece or more"));
     }
     Ok(Listed::Several(list))
@@ -186,6 +188,7 @@ fn pieces<'d, 'a>(
         return Err(MetaError::Bad("pieces", "is not a multiple of 20 bytes"));
     }
     if hashes.len() != geometry.pieces() as usize {
+        mark!("A11");
         return Err(MetaError::Bad("pieces", "has not one hash for each piece"));
     }
     Ok(pieces)
@@ -255,6 +258,7 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
             return Err(MetaError::Disagree("sizes"));
         }
         if length > 0 && !self.offset.is_multiple_of(u64::from(self.common.piece_length)) {
+            mark!("A21");
             return Err(MetaError::Disagree("alignment"));
         }
         self.offset = self.offset.saturating_add(length);

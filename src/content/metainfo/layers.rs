@@ -8,6 +8,7 @@ use crate::content::geometry::Geometry;
 use crate::content::merkle::Shape;
 use crate::core::bencode::{Value, Writer};
 use crate::core::id::Hash32;
+use crate::core::mark::mark;
 use std::collections::BTreeMap;
 
 /// Checks the whole dict against the files of a torrent: no layer lacks, none is there beyond need,
@@ -57,7 +58,10 @@ pub fn check(
     }
     match Shape::of(geometry) {
         Some(shape) if shape.root(layer) == *root => Ok(()),
-        _ => Err(MetaError::Layers("a layer does not fold to its root")),
+        _ => {
+            mark!("A20");
+            Err(MetaError::Layers("a layer does not fold to its root"))
+        }
     }
 }
 

@@ -113,6 +113,11 @@ impl Maker {
         self.grid.wanted()
     }
 
+    /// Bytes of the wanted entry still to come.
+    pub fn left(&self) -> u64 {
+        self.grid.left()
+    }
+
     /// The next bytes of the wanted entry.
     pub fn update(&mut self, bytes: &[u8]) {
         self.grid.update(bytes);

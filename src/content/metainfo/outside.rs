@@ -3,6 +3,7 @@
 //! would be too much is passed over.
 
 use crate::core::bencode::{Value, Writer};
+use crate::core::mark::mark;
 
 /// Trackers kept of one torrent, and web seeds too.
 pub const URLS_MAX: usize = 64;
@@ -78,7 +79,10 @@ impl Outside {
         let room = self.tiers.iter().map(Vec::len).sum::<usize>() < URLS_MAX;
         match self.tiers.last_mut().filter(|_| room) {
             Some(tier) => tier.push(url),
-            None => self.passed_over += 1,
+            None => {
+                mark!("A24");
+                self.passed_over += 1;
+            }
         }
     }
 
@@ -170,7 +174,7 @@ mod tests {
         assert_eq!((found.passed_over, found.created_s), (3, Some(5)));
         assert_eq!(found.comment.as_deref(), Some("hi"));
         assert_eq!(read("d8:announce8:udp://z/e").tiers, [["udp://z/"]]);
-        assert_eq!(read("d8:announce8:udp://z/13:announce-listllelee").tiers, [["udp://z/"]]);
+        assert_eq!(read("d8:announce8:udp://z/13:announce-listlleleee").tiers, [["udp://z/"]]);
     }
 
     #[test]

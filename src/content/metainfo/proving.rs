@@ -5,7 +5,7 @@ use crate::content::bitfield::Bitfield;
 use crate::content::grid::GridHasher;
 use std::rc::Rc;
 
-/// Takes the bytes of [`Proving::wanted`] file by file and judges each piece by every hash there is.
+/// Takes the bytes of [`Proving::wanted`] file by file and judges each piece by every hash it has.
 #[derive(Debug)]
 pub struct Proving {
     metainfo: Rc<Metainfo>,

@@ -12,6 +12,7 @@ use crate::content::grid::Form;
 use crate::core::bencode::{Doc, Limits, Mode, Value, parse};
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::limits::TORRENT_BYTES_MAX;
+use crate::core::mark::mark;
 use std::ops::Range;
 
 /// In which order the keys of dictionaries may stand.
@@ -60,7 +61,11 @@ impl Metainfo {
         let (doc, unsorted) = match (parse(&text, Mode::Strict, Limits::METAINFO), order) {
             (Ok(doc), _) => (doc, false),
             (Err(strict), KeyOrder::Any) => match lenient(&text)? {
-                Some(doc) => (doc, true),
+                Some(doc) => {
+                    // The hash is that of the bytes as they stand, never of a re-encoding.
+                    mark!("A10");
+                    (doc, true)
+                }
                 None => return Err(strict.into()),
             },
             (Err(strict), KeyOrder::Sorted) => return Err(strict.into()),
@@ -99,6 +104,11 @@ impl Metainfo {
             (None, Some(_)) => Form::V2,
             _ => Form::V1,
         }
+    }
+
+    /// The .torrent as it was found.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// The info dict as it was found.
