@@ -13,7 +13,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn bytes() -> Vec<u8> {
-    (0..300_000u32).map(|i| (i * 7 >> 3) as u8).collect()
+    (0..300_000u32).map(|i| ((i * 7) >> 3) as u8).collect()
 }
 
 fn content() -> Content {
@@ -42,12 +42,12 @@ fn seeder(bed: &Bed, who: &str, torrent: &str) -> Lmk {
 fn each_form_is_seeded_and_fetched_over_udp_and_http() {
     let bed = Bed::new("torrents");
     let tracker = bed.tracker();
-    let make: [fn(&Bed, &str, &[String]) -> String; 2] = [v1, v2];
     for (index, (form, scheme)) in
         [(0, "udp"), (1, "udp"), (0, "http"), (1, "http")].into_iter().enumerate()
     {
         let url = format!("{scheme}://{}/announce", tracker.at);
-        let torrent = make[form](&bed, &format!("{index}.torrent"), &[url]);
+        let under = format!("{index}.torrent");
+        let torrent = if form == 0 { v1(&bed, &under, &[url]) } else { v2(&bed, &under, &[url]) };
         let seeder = seeder(&bed, &format!("s{index}"), &torrent);
         let hash = seeder.hash();
         seeder.says(": interval ");
