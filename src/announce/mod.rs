@@ -2,8 +2,12 @@
 
 pub mod catalogue;
 pub mod control;
+pub mod course;
 pub mod filter;
+pub mod hosts;
+pub mod http;
 pub mod session;
+pub mod tiers;
 pub mod udp;
 
 #[cfg(test)]

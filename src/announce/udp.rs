@@ -1,5 +1,6 @@
 //! One announcing conversation (BEP 15): one tracker, one info-hash.
 
+use super::course::Course;
 use super::filter;
 use super::session::{Connection, Health, Pace, Reply, Session, jittered};
 use crate::core::id::{InfoHash, PeerId};
@@ -17,6 +18,13 @@ use std::net::SocketAddr;
 const PACE: Pace = Pace { waits_ms: &[1000, 2000, 4000, 8000, 15_000], patience: 2 };
 /// Intervals a tracker may ask for, seconds.
 const INTERVAL_S: std::ops::RangeInclusive<u64> = 5..=3600;
+/// The timeouts of BEP 15 itself, for trackers that may be anybody's; one of them says enough.
+const STRANGERS_PACE: Pace = Pace {
+    waits_ms: &[15_000, 30_000, 60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_840_000],
+    patience: 1,
+};
+/// Intervals that such a tracker may ask for, seconds.
+const STRANGERS_INTERVAL_S: std::ops::RangeInclusive<u64> = 5..=86_400;
 /// How long after an answer the next hurried announce may leave.
 const HURRY_AFTER: Span = Span::secs(5);
 /// How long after an error the next announce leaves.
@@ -64,36 +72,10 @@ pub enum Heard {
 pub struct Announcer {
     session: Session,
     identity: Identity,
-    life: Life,
-    /// When the next announce begins, unless one is under way.
-    next: Time,
-    /// No hurried announce before this.
-    hurry_from: Time,
-    /// The event of the announce under way or next.
-    event: Event,
-    /// What to say after `started` was heard.
-    completion: Completion,
+    course: Course,
+    /// Its tracker may be anybody's: path and query of its URL (BEP 41), and refusals in a row.
+    stranger: Option<(Vec<u8>, u32)>,
     token: Option<Bearer>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Life {
-    /// Not started, or over.
-    Quiet,
-    Running,
-    Stopping,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Completion {
-    /// It is not known yet whether content was missing at the start.
-    Unknown,
-    /// Content was missing at the start: `completed` may come.
-    Open,
-    /// To be said with the next announce that is free for it.
-    ToSay,
-    /// Said, or never to be said.
-    Closed,
 }
 
 impl Announcer {
@@ -101,13 +83,23 @@ impl Announcer {
         Announcer {
             session: Session::new(tracker, PACE, Rng::new(seed)),
             identity,
-            life: Life::Quiet,
-            next: Time::NEVER,
-            hurry_from: Time::ZERO,
-            event: Event::Started,
-            completion: Completion::Unknown,
+            course: Course::default(),
+            stranger: None,
             token: None,
         }
+    }
+
+    /// Announces to a tracker that may be anybody's: with the timeouts of BEP 15, and never before
+    /// the interval given. `url_data`: path and query of its URL (BEP 41).
+    pub fn among_strangers(
+        tracker: SocketAddr,
+        identity: Identity,
+        url_data: Vec<u8>,
+        seed: u64,
+    ) -> Announcer {
+        let announcer = Announcer::new(tracker, identity, seed);
+        let session = Session::new(tracker, STRANGERS_PACE, Rng::new(seed));
+        Announcer { session, stranger: Some((url_data, 0)), ..announcer }
     }
 
     /// Shows a token.
@@ -130,77 +122,60 @@ impl Announcer {
         self.session.share(connection);
     }
 
-    /// Announces from now on, `started` first.
-    pub fn start(&mut self, now: Time) {
-        if self.life == Life::Quiet {
-            self.life = Life::Running;
-            self.event = Event::Started;
-            self.completion = Completion::Unknown;
-            self.next = now;
-        }
+    /// Announces from `at` on, `started` first.
+    pub fn start(&mut self, at: Time) {
+        self.course.start(at);
     }
 
     /// Everything is here: says so once, at once, if something was missing at the start.
     pub fn completed(&mut self, now: Time) {
-        if self.completion != Completion::Open {
-            return;
-        }
-        self.completion = Completion::ToSay;
-        self.next = now;
-        // A regular announce under way is overtaken; `started` is not.
-        if self.event == Event::None {
+        if self.course.completed(now) {
             self.session.rest();
         }
     }
 
-    /// The next announce leaves now, or 5 s after the last answer.
+    /// The next announce leaves now, or 5 s after the last answer; among strangers at its time.
     pub fn hurry(&mut self, now: Time) {
-        self.next = self.next.min(self.hurry_from.max(now));
+        if self.stranger.is_none() {
+            self.course.hurry(now);
+        }
     }
 
     /// Says `stopped` at once with the connection id there is. The process may end after this turn;
     /// if it lives on, the word is repeated until [`Heard::Stopped`].
     pub fn stop(&mut self, now: Time, stats: Stats, out: &mut Outbox) {
-        // What never left needs no farewell.
-        let heard_of = self.life == Life::Running
-            && (self.event != Event::Started || self.completion != Completion::Unknown);
-        self.life = Life::Quiet;
-        self.next = Time::NEVER;
         self.session.rest();
-        if heard_of {
-            self.life = Life::Stopping;
-            self.event = Event::Stopped;
+        if self.course.stop() {
             self.session.ask_last(now, action::ANNOUNCE);
             self.poll(now, stats, out);
         }
     }
 
     pub fn deadline(&self) -> Time {
-        let next = if self.session.is_asking() { Time::NEVER } else { self.next };
+        let next = if self.session.is_asking() { Time::NEVER } else { self.course.next() };
         self.session.deadline().min(next)
     }
 
     /// Sends what is due.
     pub fn poll(&mut self, now: Time, stats: Stats, out: &mut Outbox) -> Option<Health> {
-        if self.life == Life::Running && !self.session.is_asking() && self.next <= now {
-            if self.completion == Completion::ToSay && self.event != Event::Started {
-                self.event = Event::Completed;
-            }
+        if !self.session.is_asking() && self.course.begins(now) {
             self.session.ask(now, action::ANNOUNCE);
         }
-        let (identity, event) = (&self.identity, self.event);
+        let (identity, event) = (&self.identity, self.course.event());
         let slots = stats.slots.map(|slots| SlotWord::of(slots).pair());
         let auth = self.token.as_ref().map(Bearer::pair);
-        let url_data = token::url_data(auth.into_iter().chain(slots));
+        let url_data = match &self.stranger {
+            Some((path, _)) => path.clone(),
+            None => token::url_data(auth.into_iter().chain(slots)),
+        };
         let mut announced = false;
         let health = self.session.poll(now, out, |cid, tid, bytes| {
             announced = true;
             AnnounceRequest { url_data, ..request(identity, stats, event, (cid, tid)) }
                 .encode(bytes);
         });
-        if announced && self.completion == Completion::Unknown {
-            let complete = stats.left == 0;
-            self.completion = if complete { Completion::Closed } else { Completion::Open };
+        if announced {
+            self.course.left(stats.left == 0);
         }
         health
     }
@@ -212,8 +187,12 @@ impl Announcer {
         match self.session.got(now, from, bytes, read)? {
             Reply::Answer(Response::Announce(answer)) => Some(self.got_answer(now, answer)),
             Reply::Answer(Response::Error { text, .. }) | Reply::Refused(text) => {
-                self.next = now + jittered(REFUSED_AFTER, self.session.rng());
-                self.over_if_stopping();
+                let wait = match &mut self.stranger {
+                    Some((_, refusals)) => refused_wait(refusals),
+                    None => REFUSED_AFTER,
+                };
+                let wait = jittered(wait, self.session.rng());
+                self.course.again(now + wait);
                 Some(Heard::Refused(text))
             }
             Reply::Answer(_) => None,
@@ -221,18 +200,22 @@ impl Announcer {
     }
 
     fn got_answer(&mut self, now: Time, answer: AnnounceResponse) -> Heard {
-        if self.over_if_stopping() {
+        if self.course.over_if_stopping() {
             return Heard::Stopped;
         }
-        if self.event == Event::Completed {
-            self.completion = Completion::Closed;
-        }
-        self.event = Event::None;
-        let interval_s = u64::from(answer.interval_s).clamp(*INTERVAL_S.start(), *INTERVAL_S.end());
         crate::mark!("B18");
-        let interval = jittered(Span::secs(interval_s), self.session.rng());
-        self.hurry_from = now + HURRY_AFTER;
-        self.next = if self.completion == Completion::ToSay { now } else { now + interval };
+        let interval = match &mut self.stranger {
+            Some((_, refusals)) => {
+                *refusals = 0;
+                strangers_interval(answer.interval_s.into(), self.session.rng())
+            }
+            None => {
+                let interval_s = u64::from(answer.interval_s);
+                let interval_s = interval_s.clamp(*INTERVAL_S.start(), *INTERVAL_S.end());
+                jittered(Span::secs(interval_s), self.session.rng())
+            }
+        };
+        self.course.answered(now, interval, now + HURRY_AFTER);
         Heard::Peers {
             peers: filter::keep(&answer.peers, self.tracker(), &self.identity.own),
             seeders: answer.seeders,
@@ -240,15 +223,19 @@ impl Announcer {
             interval,
         }
     }
+}
 
-    fn over_if_stopping(&mut self) -> bool {
-        let over = self.life == Life::Stopping;
-        if over {
-            self.life = Life::Quiet;
-            self.next = Time::NEVER;
-        }
-        over
-    }
+/// The time until the next announce to a tracker that may be anybody's: never less than it said.
+pub fn strangers_interval(said_s: u64, rng: &mut Rng) -> Span {
+    let said = Span::secs(said_s.clamp(*STRANGERS_INTERVAL_S.start(), *STRANGERS_INTERVAL_S.end()));
+    Span(said.0 + rng.below(said.0 / 10))
+}
+
+/// How long a tracker is left alone after one more failure: 1, 2, 4 ... 32 minutes.
+pub fn refused_wait(failures: &mut u32) -> Span {
+    let wait = Span::secs(60 << (*failures).min(5));
+    *failures = failures.saturating_add(1);
+    wait
 }
 
 fn request(

@@ -92,8 +92,10 @@ pub const FLAGS: &[Flag] = &[
         help: "Also write a .torrent for stock BitTorrent clients" },
     Flag { name: "sign", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
         help: "Sign what is published with the secret key in FILE, made by `lmk keygen`" },
-    Flag { name: "want", short: None, takes: Takes::Needed("NAME[@PIN]"), on: &["leecher"],
+    Flag { name: "want", short: None, takes: Takes::Value("NAME[@PIN]"), on: &["leecher"],
         help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
+    Flag { name: "torrent", short: None, takes: Takes::Value("FILE"), on: PEERS,
+        help: "What the file is, in place of a name: a .torrent of one file; its trackers are asked" },
     Flag { name: "out", short: None, takes: Takes::Value("DIR|FILE"), on: &["leecher"],
         help: "Where to write it [default: the working directory, under its own name]" },
     Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["leecher"],
@@ -213,7 +215,8 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk seeder --file big.zip --tracker 192.168.1.5
   lmk seeder --file build/out.img --as nightly.img --slots 16
   lmk seeder --file big.zip --write-torrent big.torrent
-  lmk seeder --file big.zip --sign release.key --token-file token.txt",
+  lmk seeder --file big.zip --sign release.key --token-file token.txt
+  lmk seeder --torrent big.torrent --file big.zip",
     },
     CommandRow {
         name: "leecher",
@@ -223,7 +226,8 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip --tracker 192.168.1.5 --out /data/
   lmk leecher --want big.zip@3f2a9c01 --out copy.zip --overwrite
   lmk leecher --want big.zip --keep-seeding --timeout 10m
-  lmk leecher --want big.zip --publisher release.pub",
+  lmk leecher --want big.zip --publisher release.pub
+  lmk leecher --torrent big.torrent --out /data/",
     },
     CommandRow {
         name: "ls",

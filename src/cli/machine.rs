@@ -35,8 +35,8 @@ pub struct Machine {
     pub random: Random,
     /// LMK_TOKEN: a token for the tracker.
     pub token: Option<Secret>,
-    /// Reads a whole small file that the command line names.
-    pub load: fn(&Path) -> std::io::Result<Vec<u8>>,
+    /// Reads a file that the command line names, so many bytes of it at the most.
+    pub load: fn(&Path, u64) -> std::io::Result<Vec<u8>>,
     /// Standard error is a terminal that can move its cursor.
     pub terminal_err: bool,
     /// NO_COLOR is set and not empty (no-color.org).
@@ -97,12 +97,9 @@ pub fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
     Ok((host, port).to_socket_addrs()?.collect())
 }
 
-/// Most bytes of a file that holds a token or a key.
-const SMALL_BYTES_MAX: u64 = 4096;
-
-fn load(path: &Path) -> std::io::Result<Vec<u8>> {
+fn load(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(SMALL_BYTES_MAX).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

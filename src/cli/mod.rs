@@ -8,6 +8,8 @@ pub mod machine;
 pub mod planned;
 pub mod planned_access;
 pub mod planned_torrent;
+pub mod planned_trackers;
+pub mod refused;
 pub mod states;
 pub mod tracker_url;
 pub mod typed;

@@ -3,6 +3,7 @@
 
 use super::machine::Machine;
 use super::planned_access as access;
+use super::planned_trackers::torrent_plan;
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
@@ -17,13 +18,11 @@ use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
 use crate::tracker::admission::Bounds;
 use crate::tracker::lists::connections_max;
 use crate::tracker::plan::{Database, TrackerPlan};
+use crate::wire::tracker_url::TRACKER_PORT;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// The customary port of a tracker.
-pub const TRACKER_PORT: u16 = 6969;
 
 /// Letters and digits, the customary alphabet of peer ids (BEP 20).
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -54,12 +53,17 @@ pub fn plan(
             })
         }
         Wish::Seed { seed, peer } => {
-            let slots = seed.slots;
-            let job = Job::Seed(seed_plan(seed, machine)?);
+            let (slots, from) = (seed.slots, seed.torrent.clone());
+            let mut plan = seed_plan(seed, machine)?;
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine, &resolve));
+            let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let job = Job::Fetch(fetch_plan(fetch, machine)?);
+            let from = fetch.torrent.clone();
+            let mut plan = fetch_plan(fetch, machine)?;
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
+            let job = Job::Fetch(plan);
             Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
         }
         Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
@@ -162,6 +166,7 @@ fn seed_plan(seed: Seed, machine: &Machine) -> Result<SeedPlan, Fatal> {
         return Err(Fatal { ending: Ending::Usage, line });
     };
     Ok(SeedPlan {
+        torrent: None,
         file_name: last.as_bytes().to_vec(),
         publish_as: seed.publish_as,
         torrent_out: seed.write_torrent.map(|out| absolute(&out, machine)),
@@ -179,6 +184,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
             || bytes == b".."
     };
     Ok(FetchPlan {
+        torrent: None,
         want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
         out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),
@@ -240,7 +246,7 @@ mod tests {
             wall_start_s: 1_800_000_000,
             random: Random { secret: [7; 32], seed: 9, peer_id: *b"\0\x3d\x3e\xff12345678" },
             token: None,
-            load: |_| Ok(Vec::new()),
+            load: |_, _| Ok(Vec::new()),
             terminal_err: false,
             no_color: false,
             panics: false,

@@ -13,6 +13,9 @@ use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey, SECRET_PREFIX, Se
 use crate::wire::token::{self, Bearer};
 use std::path::{Path, PathBuf};
 
+/// Most bytes of a file that holds a token or a key.
+const SMALL_BYTES_MAX: u64 = 4096;
+
 /// The file of the keys of tokens, in the state directory.
 const KEYS_FILE: &str = "token.keys";
 
@@ -23,9 +26,8 @@ fn usage(line: String) -> Fatal {
 /// A file that the command line names: its bytes, and how it is shown.
 fn load(path: &Path, machine: &Machine) -> Result<(Vec<u8>, String), Fatal> {
     let shown = foreign(&path.to_string_lossy());
-    let bytes = (machine.load)(&absolute(path, machine)).map_err(|error| Fatal {
-        ending: Ending::Disk,
-        line: format!("cannot read {shown}: {error}"),
+    let bytes = (machine.load)(&absolute(path, machine), SMALL_BYTES_MAX).map_err(|error| {
+        Fatal { ending: Ending::Disk, line: format!("cannot read {shown}: {error}") }
     })?;
     Ok((bytes, shown))
 }

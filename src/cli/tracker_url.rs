@@ -1,76 +1,8 @@
-//! URLs of trackers, as typed: `udp://HOST[:PORT]/...`, `http://HOST[:PORT]/announce...`, and
-//! `HOST[:PORT]` for UDP.
+//! Trackers of ours, as a person or a magnet link names them.
 
-use super::values::{self, HostPort};
-use crate::core::report::foreign;
+use super::values::HostPort;
 use crate::wire::token::{self, Bearer};
-
-/// How a tracker is spoken to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scheme {
-    Udp,
-    Http,
-}
-
-impl Scheme {
-    pub fn name(self) -> &'static str {
-        match self {
-            Scheme::Udp => "udp",
-            Scheme::Http => "http",
-        }
-    }
-
-    /// The port where none is said.
-    pub fn port(self) -> u16 {
-        match self {
-            Scheme::Udp => super::planned::TRACKER_PORT,
-            Scheme::Http => 80,
-        }
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TrackerUrl {
-    pub scheme: Scheme,
-    pub at: HostPort,
-    /// Path and query, from the slash on; empty when there is none. There may be a token in it.
-    pub path: String,
-}
-
-/// Reads a URL or says in one line what is wrong. No such line repeats the path.
-pub fn read(text: &str) -> Result<TrackerUrl, String> {
-    let (scheme, rest) = match text.split_once("://") {
-        None => (Scheme::Udp, text),
-        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-            "udp" => (Scheme::Udp, rest),
-            "http" => (Scheme::Http, rest),
-            "https" => {
-                let line = "https:// needs TLS, which is not built yet; try http:// or udp://";
-                return Err(line.to_owned());
-            }
-            _ => {
-                let scheme = foreign(scheme);
-                return Err(format!("'{scheme}://' is no tracker's; write udp:// or http://"));
-            }
-        },
-    };
-    let rest = rest.split('#').next().unwrap_or_default();
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    if host.contains('@') {
-        return Err("a user name before the host is not sent; leave it out".to_owned());
-    }
-    let at = values::host_port(host).map_err(|why| foreign(&why))?;
-    if at.port == Some(0) {
-        return Err("port 0 is nobody's".to_owned());
-    }
-    if path.bytes().any(|byte| byte <= b' ' || byte > b'~') {
-        return Err("the path has bytes that a URL must escape".to_owned());
-    }
-    let slash = if path.starts_with('?') { "/" } else { "" };
-    let path = if path == "/" { String::new() } else { format!("{slash}{path}") };
-    Ok(TrackerUrl { scheme, at, path })
-}
+pub use crate::wire::tracker_url::{Scheme, TrackerUrl, read};
 
 /// A tracker of ours, as a person or a magnet link names it: `HOST[:PORT]`, or a URL with the path
 /// `/announce` or none, in which there may be a token. What it speaks is on one port, so that the

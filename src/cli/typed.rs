@@ -1,6 +1,7 @@
 //! What was typed, read but not yet looked up: no name is resolved, no path made absolute.
 
 use super::flags;
+use super::refused::refused;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::typed_torrent::{self as torrent, TorrentWish};
@@ -19,7 +20,6 @@ use crate::tracker::sites::Network;
 use crate::wire::catalogue::signature::PublicKey;
 use crate::wire::token::Bearer;
 use clap::ArgMatches;
-use clap::error::{ContextKind, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -129,6 +129,8 @@ pub enum Db {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     pub tracker: HostPort,
+    /// It was named, and is not the customary one.
+    pub tracker_named: bool,
     pub token: TokenFrom,
     pub listen: Option<HostPort>,
 }
@@ -136,6 +138,7 @@ pub struct Peer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seed {
     pub file: PathBuf,
+    pub torrent: Option<PathBuf>,
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
@@ -144,7 +147,9 @@ pub struct Seed {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetch {
+    /// Without a name if there is a torrent.
     pub want: Want,
+    pub torrent: Option<PathBuf>,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
     pub keep_seeding: bool,
@@ -241,6 +246,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     };
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
+        torrent: path(given, "torrent")?,
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
@@ -253,9 +259,10 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let want = text(given, "want")?.ok_or("--want is missing")?;
+    let (want, torrent) = wanted(given)?;
     let fetch = Fetch {
-        want: values::want(want).map_err(|why| format!("--want '{}': {why}", foreign(want)))?,
+        want,
+        torrent,
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
         keep_seeding: given.get_flag("keep-seeding"),
@@ -271,6 +278,21 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
         common: common(given)?,
     })
+}
+
+/// A name or a .torrent.
+fn wanted(given: &ArgMatches) -> Result<(Want, Option<PathBuf>), String> {
+    match (text(given, "want")?, path(given, "torrent")?) {
+        (Some(want), None) => {
+            let read = values::want(want);
+            Ok((read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?, None))
+        }
+        (None, Some(path)) => {
+            Ok((Want { name: String::new(), pin: None, publisher: None }, Some(path)))
+        }
+        (None, None) => Err("--want or --torrent is missing".into()),
+        _ => Err("--want and --torrent: one of them at a time".into()),
+    }
 }
 
 fn ls(given: &ArgMatches) -> Result<Typed, String> {
@@ -329,7 +351,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         None => None,
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
-    Ok(Peer { tracker, token, listen })
+    let tracker_named = raw(given, "tracker").is_some();
+    Ok(Peer { tracker, tracker_named, token, listen })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -370,29 +393,6 @@ pub(super) fn path_of(value: &OsStr, flag: &'static str) -> Result<PathBuf, Stri
         bytes if bytes.contains(&0) => Err(format!("--{flag}: the path contains a NUL byte")),
         _ => Ok(PathBuf::from(value)),
     }
-}
-
-/// What clap refuses, as one line; help and version are no refusals.
-fn refused(error: &clap::Error) -> Result<Typed, String> {
-    let rendered = error.render().to_string();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
-        ErrorKind::MissingSubcommand => {
-            return Err(
-                "a command is missing, as in 'lmk seeder --file big.zip'; try 'lmk --help'".into(),
-            );
-        }
-        _ => {}
-    }
-    let said: Vec<&str> = rendered.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();
-    let said = said.join(" ");
-    let mut line = foreign(said.strip_prefix("error: ").unwrap_or(&said));
-    for near in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
-        if let Some(suggestion) = error.get(near) {
-            line.push_str(&format!("; did you mean '{suggestion}'?"));
-        }
-    }
-    Err(format!("{line} (see 'lmk --help')"))
 }
 
 #[cfg(test)]

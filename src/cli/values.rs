@@ -9,27 +9,9 @@ use crate::node::plan::{Pin, Want};
 use crate::tracker::sites::Network;
 use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey};
 use crate::wire::token_keys::bytes_of_hex;
+pub use crate::wire::tracker_url::{HostPort, host_port};
 use std::ffi::OsStr;
-use std::net::{IpAddr, Ipv6Addr};
 use unicode_normalization::UnicodeNormalization;
-
-/// A host with or without a port, as typed. An IPv6 address has lost its brackets.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HostPort {
-    pub host: String,
-    pub port: Option<u16>,
-}
-
-impl HostPort {
-    /// `HOST:PORT` or `[v6]:PORT`, with `port_default` where none was typed.
-    pub fn with_port(&self, port_default: u16) -> String {
-        let port = self.port.unwrap_or(port_default);
-        match self.host.contains(':') {
-            true => format!("[{}]:{port}", self.host),
-            false => format!("{}:{port}", self.host),
-        }
-    }
-}
 
 /// `30s`, `5m`, `2h`, `1d`, or a plain number of seconds.
 pub fn duration(text: &str) -> Result<Span, String> {
@@ -47,45 +29,6 @@ pub fn duration(text: &str) -> Result<Span, String> {
     }
     let count: u64 = digits.parse().map_err(|_| wrong())?;
     Ok(Span::secs(count.saturating_mul(unit_s)))
-}
-
-/// `HOST`, `HOST:PORT`, `[v6]`, `[v6]:PORT` or a bare IPv6 address.
-pub fn host_port(text: &str) -> Result<HostPort, String> {
-    let wrong = |why: &str| format!("'{text}' is no address ({why}); write HOST or HOST:PORT");
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (inside, after) = rest.split_once(']').ok_or_else(|| wrong("']' is missing"))?;
-        let bare = inside.split('%').next().unwrap_or_default();
-        if bare.parse::<Ipv6Addr>().is_err() {
-            return Err(wrong("between [ and ] stands no IPv6 address"));
-        }
-        match after.strip_prefix(':') {
-            Some(port) => (inside, Some(port)),
-            None if after.is_empty() => (inside, None),
-            None => return Err(wrong("after ']' comes :PORT or nothing")),
-        }
-    } else if text.parse::<IpAddr>().is_ok() {
-        (text, None)
-    } else {
-        match text.rsplit_once(':') {
-            Some((host, _)) if host.contains(':') => {
-                return Err(wrong("an IPv6 address with a port is written [ADDR]:PORT"));
-            }
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
-    };
-    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
-    if host.is_empty() || host.contains(odd) {
-        return Err(wrong("the host is missing or is not one"));
-    }
-    let port = match port {
-        None => None,
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
-            Some(port.parse().map_err(|_| wrong("a port is a number from 0 to 65535"))?)
-        }
-        Some(_) => return Err(wrong("a port is a number from 0 to 65535")),
-    };
-    Ok(HostPort { host: host.to_owned(), port })
 }
 
 /// `CIDR=NAME`.

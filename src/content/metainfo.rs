@@ -39,6 +39,15 @@ pub struct Content {
     pub v2: Option<V2>,
 }
 
+/// What proves one piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PieceHash {
+    /// Its node of the tree of BEP 52.
+    Node(Hash32),
+    /// BEP 3.
+    Sha1([u8; 20]),
+}
+
 /// The SHA-1 identity (BEP 3).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct V1 {
@@ -155,6 +164,11 @@ impl Content {
         torrent::read(bytes)
     }
 
+    /// What a .torrent says beside its info dict; nothing of what is no .torrent.
+    pub fn outside_of(bytes: &[u8]) -> outside::Outside {
+        torrent::outside(bytes)
+    }
+
     /// One content of two companions that agree on name, size, grid and `private`.
     pub fn join(v1: Content, v2: Content) -> Result<Content, MetaError> {
         v1.agrees_with(&v2)?;
@@ -180,6 +194,49 @@ impl Content {
             return Err(MetaError::Disagree("private"));
         }
         Ok(())
+    }
+
+    /// What files of ours know the content by: its v2 info-hash, or its v1 info-hash and zeros.
+    pub fn hash(&self) -> Hash32 {
+        let mut hash = Hash32([0; 32]);
+        match (&self.v2, &self.v1) {
+            (Some(v2), _) => hash = v2.info_hash,
+            (None, Some(v1)) => hash.0[..20].copy_from_slice(&v1.info_hash.0),
+            (None, None) => {}
+        }
+        hash
+    }
+
+    /// The info-hash for people: the one of v2, if there is one.
+    pub fn shown_hash(&self) -> String {
+        match (&self.v2, &self.v1) {
+            (Some(v2), _) => v2.info_hash.to_string(),
+            (None, v1) => v1.as_ref().map(|v1| v1.info_hash.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the hash of every piece is known under v2; else SHA-1 proves them.
+    pub fn has_tree(&self) -> bool {
+        self.v2.as_ref().is_some_and(|v2| v2.has_layer(&self.geometry))
+    }
+
+    /// The hash of the bytes of a piece, whose blocks have the hashes `leaves`, in the form that
+    /// [`Content::expected`] has.
+    pub fn piece_hash(&self, bytes: &[u8], leaves: &[Hash32]) -> Option<PieceHash> {
+        match self.has_tree() {
+            true => Some(PieceHash::Node(Shape::of(&self.geometry)?.piece_node(leaves))),
+            false => Some(PieceHash::Sha1(digest::sha1(bytes))),
+        }
+    }
+
+    /// What piece `index` must hash to.
+    pub fn expected(&self, index: u32) -> Option<PieceHash> {
+        match &self.v2 {
+            Some(v2) if self.has_tree() => {
+                v2.piece_node(&self.geometry, index).map(PieceHash::Node)
+            }
+            _ => self.v1.as_ref()?.hashes.get(index as usize).copied().map(PieceHash::Sha1),
+        }
     }
 
     /// Whether both identities come of one info dict.

@@ -12,7 +12,8 @@ use crate::core::io::{Command, Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use http::{HttpTalk, Target};
+use crate::wire::http::asking::Target;
+use http::{Asked, HttpTalk};
 use std::net::SocketAddr;
 use udp::UdpTalk;
 
@@ -95,8 +96,9 @@ impl Probe {
             }
             Speech::Http { host, path, query } => {
                 let (host, path, query) = (host.clone(), path.clone(), query.clone());
-                let target = Target { tracker: plan.tracker, host, path, query };
-                Talk::Http(HttpTalk::new(target, plan.hash, id))
+                let target = Target { host, path, query };
+                let asked = Asked { tracker: plan.tracker, target };
+                Talk::Http(HttpTalk::new(asked, plan.hash, id))
             }
         };
         Probe { plan, talk, ending: None, ended: false }

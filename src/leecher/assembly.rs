@@ -1,11 +1,10 @@
 //! Pieces being filled: a page of memory for each, from its first byte on, within a bound. Each
 //! block is hashed as it completes, while it is still warm; a whole piece is folded to one node and
-//! compared with the proven tree before a byte of it goes to disk.
+//! compared with what the content says before a byte of it goes to disk.
 
 use crate::content::digest;
 use crate::content::geometry::{Block, Geometry, Piece};
-use crate::content::merkle::Shape;
-use crate::content::metainfo::V2;
+use crate::content::metainfo::Content;
 use crate::core::id::{ConnId, Hash32};
 use crate::core::io::Page;
 use crate::core::limits::{PAGES_BYTES_MAX, PAGES_MIN};
@@ -136,13 +135,11 @@ impl Assembly {
         }
     }
 
-    /// All blocks of the piece came: does it fold to its node of the proven tree? `None` if it is
-    /// not being filled.
-    pub fn judge(&mut self, piece: Piece, v2: &V2) -> Option<Verdict> {
+    /// All blocks of the piece came: is it what the content says? `None` if it is not being filled.
+    pub fn judge(&mut self, piece: Piece, content: &Content) -> Option<Verdict> {
         let filling = self.filling.remove(&piece)?;
-        let node =
-            Shape::of(&self.geometry).map(|shape| shape.piece_node(&filling.evidence.leaves));
-        let proven = node.is_some() && node == v2.piece_node(&self.geometry, piece.index());
+        let hash = content.piece_hash(&filling.page, &filling.evidence.leaves);
+        let proven = hash.is_some() && hash == content.expected(piece.index());
         Some(if proven { Verdict::Proven(filling) } else { Verdict::Broken(filling) })
     }
 
@@ -169,6 +166,7 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::metainfo::V2;
     use crate::core::rng::Rng;
 
     /// Whatever becomes of pieces, no page is lost or made twice.
@@ -178,7 +176,8 @@ mod tests {
         let mut rng = Rng::new(seed);
         let geometry = Geometry::new(40 << 18, 1 << 18).unwrap();
         let root = Hash32([1; 32]);
-        let v2 = V2::write(b"x", &geometry, root, vec![root; 40]);
+        let v2 = Some(V2::write(b"x", &geometry, root, vec![root; 40]));
+        let content = Content { name: b"x".to_vec(), geometry, private: false, v1: None, v2 };
         let mut assembly = Assembly::new(geometry);
         let (all, mut open, mut kept) = (assembly.room(), Vec::new(), Vec::new());
         for step in 0..2_000 {
@@ -191,7 +190,7 @@ mod tests {
                 }
                 2 if !open.is_empty() => {
                     let piece = open.swap_remove(0);
-                    let Some(Verdict::Broken(filling)) = assembly.judge(piece, &v2) else {
+                    let Some(Verdict::Broken(filling)) = assembly.judge(piece, &content) else {
                         panic!("seed {seed:#x} step {step}: not broken");
                     };
                     kept.push((piece, filling));

@@ -131,7 +131,8 @@ impl Leecher {
         out: &mut Outbox,
     ) -> bool {
         let Some((_, range)) = self.leaves_of(piece) else { return false };
-        let Some(v2) = &self.content.v2 else { return false };
+        let v2 = self.content.v2.as_ref().filter(|_| self.content.has_tree());
+        let Some(v2) = v2 else { return false };
         let Some(inquiry) = self.inquiries.open.get(&piece) else { return true };
         let senders = inquiry.filling.evidence.senders();
         let can_tell = |session: &&mut Session| {

@@ -29,7 +29,7 @@ const VOID: u8 = 5;
 /// What a journal is about, and which run writes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// The v2 info-hash.
+    /// What the content is known by ([`crate::content::metainfo::Content::hash`]).
     pub hash: Hash32,
     pub size: u64,
     pub piece_length: u32,

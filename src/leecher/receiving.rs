@@ -78,8 +78,7 @@ impl Leecher {
     }
 
     pub(super) fn judge(&mut self, piece: Piece, out: &mut Outbox) {
-        let Some(v2) = &self.content.v2 else { return };
-        match self.assembly.judge(piece, v2) {
+        match self.assembly.judge(piece, &self.content) {
             Some(Verdict::Proven(filling)) => {
                 self.piece_proved(piece, &filling.evidence);
                 let offset = self.content.geometry.piece_offset(piece);

@@ -1,11 +1,10 @@
-//! Reads pieces of a file and says which of them are what the content's tree says: for a target
+//! Reads pieces of a file and says which of them are what the content says: for a target
 //! that is there already, and for a part file of an earlier run. Holes are not read.
 
 use crate::content::bitfield::Bitfield;
 use crate::content::digest;
 use crate::content::geometry::Piece;
-use crate::content::merkle::Shape;
-use crate::content::metainfo::Content;
+use crate::content::metainfo::{Content, PieceHash};
 use crate::core::id::{FileId, Hash32, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Outbox, Page};
 use crate::core::limits::BLOCK_BYTES;
@@ -33,7 +32,7 @@ pub struct Check {
     /// a hole.
     data: (u64, u64),
     /// The hash of a piece of zeros: what a hole must be to be good.
-    zeros: Option<Hash32>,
+    zeros: Option<PieceHash>,
     checked_bytes: u64,
     passed_bytes: u64,
     pub good: Bitfield,
@@ -142,25 +141,28 @@ impl Check {
             return;
         }
         self.leaves.clear();
-        digest::leaves(bytes, &mut self.leaves);
-        let node = Shape::of(geometry).map(|shape| shape.piece_node(&self.leaves));
-        self.compare(piece, node);
+        if self.content.has_tree() {
+            digest::leaves(bytes, &mut self.leaves);
+        }
+        let hash = self.content.piece_hash(bytes, &self.leaves);
+        self.compare(piece, hash);
     }
 
     fn judge_hole(&mut self, piece: Piece) {
-        let geometry = &self.content.geometry;
         if self.zeros.is_none() {
-            let mut leaf = Vec::new();
-            digest::leaves(&[0; BLOCK_BYTES as usize], &mut leaf);
-            let leaves = leaf.repeat((geometry.piece_length() / BLOCK_BYTES) as usize);
-            self.zeros = Shape::of(geometry).map(|shape| shape.piece_node(&leaves));
+            let zeros = vec![0; self.content.geometry.piece_length() as usize];
+            let mut leaves = Vec::new();
+            if self.content.has_tree() {
+                digest::leaves(&[0; BLOCK_BYTES as usize], &mut leaves);
+                leaves = leaves.repeat(zeros.len() / BLOCK_BYTES as usize);
+            }
+            self.zeros = self.content.piece_hash(&zeros, &leaves);
         }
         self.compare(piece, self.zeros);
     }
 
-    fn compare(&mut self, piece: Piece, node: Option<Hash32>) {
-        let (v2, geometry) = (self.content.v2.as_ref(), &self.content.geometry);
-        if node.is_some() && node == v2.and_then(|v2| v2.piece_node(geometry, piece.index())) {
+    fn compare(&mut self, piece: Piece, hash: Option<PieceHash>) {
+        if hash.is_some() && hash == self.content.expected(piece.index()) {
             self.good.set(piece.index());
         }
     }

@@ -6,26 +6,24 @@ mod disk;
 mod keeping;
 mod picture;
 mod room;
+mod seeking;
 
 use super::places::show;
 use super::plan::FetchPlan;
-use super::seek::Seek;
+use super::search::Search;
 use super::shared::Shared;
 use super::target::{Placed, Target};
 use super::ties::Tie;
 use crate::content::bitfield::Bitfield;
-use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::meter::Meter;
-use crate::core::name;
 use crate::core::report::{Ending, Event, bytes_text, foreign};
 use crate::core::time::{Span, Time};
 use crate::peer::Identity;
 use crate::swarm::Happened;
 use room::Room;
-use std::rc::Rc;
 
 /// Blocks already asked of us are handed over for so long after completion.
 const HAND_OVER: Span = Span::secs(2);
@@ -34,7 +32,7 @@ const HAND_OVER: Span = Span::secs(2);
 enum Phase {
     /// Only while one phase becomes the next.
     Between,
-    Seeking(Seek),
+    Seeking(Search),
     Placing(Box<Target>),
     Downloading(Box<Target>),
     /// The disk is full, and what was written last is lost: looked at again then.
@@ -73,7 +71,7 @@ pub struct Fetch {
 impl Fetch {
     pub fn new(plan: FetchPlan) -> Fetch {
         Fetch {
-            phase: Phase::Seeking(Seek::new(plan.want.clone(), plan.wait)),
+            phase: Phase::Seeking(Search::new(&plan)),
             plan,
             started: Time::ZERO,
             no_source: None,
@@ -88,9 +86,9 @@ impl Fetch {
         &self.plan.want.name
     }
 
-    pub fn start(&mut self, now: Time) {
-        if let Phase::Seeking(seek) = &mut self.phase {
-            seek.start(now);
+    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+        if let Phase::Seeking(search) = &mut self.phase {
+            search.start(now, out);
         }
         self.no_source = Some(now);
     }
@@ -148,45 +146,6 @@ impl Fetch {
         };
     }
 
-    /// News of the tracker.
-    pub fn got_tie(
-        &mut self,
-        shared: &mut Shared,
-        tie: Tie,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
-        let Phase::Seeking(seek) = &mut self.phase else { return self.denied(shared, &tie) };
-        let content = seek.got_tie(shared, tie, now, out)?;
-        self.size = seek.size().unwrap_or(self.size);
-        match content {
-            Some(content) => {
-                shared.ties.hang_up(out);
-                self.place(shared, content, now, out)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The metainfo is what its hash says: where does the file go?
-    fn place(
-        &mut self,
-        shared: &mut Shared,
-        content: Content,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
-        let file_name = name::target_file_name(&self.plan.want.name).map_err(|why| Fatal {
-            ending: Ending::Refused,
-            line: format!("{}: {why}; not written", foreign(&self.plan.want.name)),
-        })?;
-        let rng = shared.rng.fork(0x7a);
-        let target = Target::start(&self.plan, Rc::new(content), file_name, rng, out);
-        self.phase = Phase::Placing(Box::new(target));
-        (self.started, self.checking) = (now, Meter::new(now));
-        Ok(())
-    }
-
     /// A file operation came back; hands back what is not ours.
     pub fn got_file(
         &mut self,
@@ -198,6 +157,9 @@ impl Fetch {
         if self.room.asked(ticket) {
             self.got_room(shared, done, now, out);
             return Ok(None);
+        }
+        if matches!(self.phase, Phase::Seeking(_)) {
+            return self.read(shared, (ticket, done), now, out);
         }
         let (Phase::Placing(target)
         | Phase::Downloading(target)
@@ -343,11 +305,11 @@ impl Fetch {
     }
 
     fn tell_complete(&self, shared: &Shared, line: &str, path: &str, took: Span, out: &mut Outbox) {
-        let hash = shared.swarm.as_ref().and_then(|swarm| swarm.content().v2.as_ref());
+        let content = shared.swarm.as_ref().map(|swarm| swarm.content());
         out.tell(
             Event::result("complete", line)
                 .text("path", path)
-                .text("hash", hash.map(|v2| v2.info_hash.to_string()).unwrap_or_default())
+                .text("hash", content.map(|content| content.shown_hash()).unwrap_or_default())
                 .number("size", self.size)
                 .number("ms", took.as_ms()),
         );

@@ -11,15 +11,18 @@ mod key;
 mod lobby;
 mod memory;
 mod part;
+mod parting;
 mod places;
 pub mod plan;
 mod publish;
 mod say;
+mod search;
 mod seek;
 mod share;
 mod shared;
 mod target;
 mod ties;
+mod torrent;
 mod whole;
 mod withdraw;
 mod work;
@@ -50,13 +53,18 @@ impl Node {
         let mut rng = Rng::new(plan.seed);
         let work = Work::new(plan.job.clone());
         let ties = Ties::new(plan.tracker, work.op(), plan.token.clone(), rng.fork(1));
+        let listed = plan.torrent().is_none_or(|torrent| torrent.listed);
+        let ties = if listed { ties } else { ties.without_tracker() };
         Node { shared: Shared::new(plan, ties, rng), work, key: None }
     }
 
     fn born(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         self.work.start(now, out)?;
-        let any = SocketAddr::new(shared::towards(self.shared.plan.tracker.ip()), 0);
+        let any = SocketAddr::new(self.shared.speaks_from(), 0);
         out.listen(any, 0, false, true);
+        if !self.shared.ties.is_used() {
+            self.shared.listen(out);
+        }
         self.key = key::load(&self.shared.plan, out);
         if self.key.is_none() {
             self.shared.ties.start(self.shared.plan.secret, now, out);
@@ -92,7 +100,8 @@ impl Node {
         let shared = &mut self.shared;
         match input {
             Input::Connected { conn, .. } => {
-                if !shared.ties.got_connected(conn, now, out)
+                let stats = shared.stats();
+                if !shared.ties.got_connected(conn, stats, now, out)
                     && let Some(swarm) = &mut shared.swarm
                 {
                     swarm.got_connected(conn, now, out);
@@ -105,7 +114,7 @@ impl Node {
                 }
             }
             Input::Closed { conn, why } => {
-                if !shared.ties.got_closed(conn, why, now)
+                if !shared.ties.got_closed(conn, why, now, out)
                     && !shared.lobby.left(conn)
                     && let Some(swarm) = &mut shared.swarm
                 {
@@ -203,6 +212,9 @@ impl Role for Node {
         if self.shared.ended {
             return;
         }
+        if self.shared.parting.is_some() {
+            return self.shared.part(input, now, out);
+        }
         let done = self.route(now, input, out).and_then(|()| self.settle(now, out));
         if let Err(fatal) = done {
             self.shared.fail(fatal, now, out);
@@ -210,8 +222,8 @@ impl Role for Node {
     }
 
     fn deadline(&self) -> Time {
-        if self.shared.ended {
-            return Time::NEVER;
+        if let Some(last) = self.shared.last_deadline() {
+            return last;
         }
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());

@@ -273,12 +273,8 @@ impl Part {
     fn believe(&mut self, journal: Option<Vec<u8>>, out: &mut Outbox) -> Opened {
         let Some((_, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
         let geometry = &self.content.geometry;
-        let kept = self
-            .content
-            .v2
-            .as_ref()
-            .zip(journal)
-            .and_then(|(v2, bytes)| journal::read(&bytes, v2.info_hash, geometry, &meta));
+        let hash = self.content.hash();
+        let kept = journal.and_then(|bytes| journal::read(&bytes, hash, geometry, &meta));
         let kept = kept.filter(|kept| kept.clean != Some(false));
         let Some(kept) = kept else {
             // After a failed sync the system's memory of the file is no proof.

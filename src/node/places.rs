@@ -31,7 +31,7 @@ pub fn beside(target: &Path, suffix: &[u8], content: &Content) -> PathBuf {
     if name.len() + SUFFIX_BYTES_MAX > FILE_NAME_BYTES_MAX {
         let whole = String::from_utf8_lossy(&name).into_owned();
         let cut = whole.floor_char_boundary(FILE_NAME_BYTES_MAX - SUFFIX_BYTES_MAX - 9);
-        let hash = content.v2.as_ref().map(|v2| v2.info_hash.to_string()).unwrap_or_default();
+        let hash = content.hash().to_string();
         name = format!("{}~{}", &whole[..cut], &hash[..8.min(hash.len())]).into_bytes();
     }
     name.extend_from_slice(suffix);

@@ -1,6 +1,7 @@
 //! What a node (seeder or leecher) is told at birth: every choice already made, every host name
 //! resolved, every path absolute.
 
+use crate::announce::hosts::Hosts;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
@@ -44,6 +45,29 @@ impl Listen {
     pub const PORTS: (u16, u16) = (6881, 6999);
 }
 
+impl NodePlan {
+    /// The torrent that the job is about, if it is about one.
+    pub fn torrent(&self) -> Option<&TorrentPlan> {
+        match &self.job {
+            Job::Seed(seed) => seed.torrent.as_ref(),
+            Job::Fetch(fetch) => fetch.torrent.as_ref(),
+        }
+    }
+}
+
+/// A torrent, in place of a name of the catalogue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TorrentPlan {
+    /// The .torrent, absolute.
+    pub path: PathBuf,
+    /// Where its trackers are.
+    pub hosts: Hosts,
+    /// Further trackers, as URLs: each is a tier of its own.
+    pub further: Vec<String>,
+    /// The tracker of the plan lists it, too.
+    pub listed: bool,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Job {
     Seed(SeedPlan),
@@ -52,6 +76,8 @@ pub enum Job {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SeedPlan {
+    /// What the file must be (`--torrent`); else it is hashed.
+    pub torrent: Option<TorrentPlan>,
     /// The file, absolute.
     pub path: PathBuf,
     /// The bytes of its last path element: the `name` of the info dicts.
@@ -68,7 +94,9 @@ pub struct SeedPlan {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FetchPlan {
+    /// With a torrent its name once that is known, and no pin.
     pub want: Want,
+    pub torrent: Option<TorrentPlan>,
     /// Directory that relative results go to: the working directory, absolute.
     pub directory: PathBuf,
     /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/`

@@ -64,7 +64,7 @@ pub fn seeding(shared: &Shared, name: &str, out: &mut Outbox) {
     let content = swarm.content();
     let (size, slots) = (content.geometry.size(), shared.plan.slots);
     let shown = foreign(name);
-    let hash = content.v2.as_ref().map(|v2| v2.info_hash.to_string()).unwrap_or_default();
+    let hash = content.shown_hash();
     let line = format!("seeding {shown} ({}, {slots} slots) hash {hash}", bytes_text(size));
     out.tell(
         Event::result("seeding", line)
@@ -77,6 +77,23 @@ pub fn seeding(shared: &Shared, name: &str, out: &mut Outbox) {
     out.tell(Event::result("receive", format!("receivers type: {line}")).text("command", line));
     let link = magnet(content, &announce_url(shared));
     out.tell(Event::result("magnet", format!("stock clients: {link}")).text("link", link));
+    listening(shared, out);
+}
+
+/// The seeder can serve a torrent that no catalogue lists.
+pub fn seeding_torrent(shared: &Shared, name: &str, out: &mut Outbox) {
+    let Some(swarm) = &shared.swarm else { return };
+    let (content, slots) = (swarm.content(), shared.plan.slots);
+    let (size, hash) = (content.geometry.size(), content.shown_hash());
+    let shown = foreign(name);
+    let line = format!("seeding {shown} ({}, {slots} slots) hash {hash}", bytes_text(size));
+    out.tell(
+        Event::result("seeding", line)
+            .text("name", name)
+            .text("hash", hash)
+            .number("size", size)
+            .number("port", u64::from(shared.port())),
+    );
     listening(shared, out);
 }
 

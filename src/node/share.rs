@@ -1,6 +1,11 @@
 //! The seeder's work: open the file, remember or make its hashes, publish it, announce it, and say
 //! the line that a receiver types.
 
+mod picture;
+mod said;
+mod written;
+
+use super::check::Check;
 use super::file_watch::FileWatch;
 use super::hashing::{Hashing, Step};
 use super::memory;
@@ -10,6 +15,7 @@ use super::publish;
 use super::say;
 use super::shared::Shared;
 use super::ties::Tie;
+use super::torrent::TorrentFile;
 use super::withdraw::Withdrawing;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
@@ -18,7 +24,7 @@ use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
 use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::core::name;
-use crate::core::report::{Ending, Event, Transfer, bytes_text, foreign};
+use crate::core::report::{Ending, Event, bytes_text, foreign};
 use crate::core::time::Time;
 use crate::peer::Identity;
 use crate::wire::catalogue::answer::Answer;
@@ -26,9 +32,13 @@ use std::rc::Rc;
 
 #[derive(Debug)]
 pub(super) enum Phase {
+    /// The .torrent says what the file must be.
+    Reading(TorrentFile),
     Opening(Ticket),
     Remembering(Ticket),
     Hashing(Box<Hashing>),
+    /// Is the file what the .torrent says?
+    Checking(Box<Check>),
     /// Was the file changed while it was hashed?
     Looking(Ticket, Box<Content>),
     /// The content is known; the rest depends on the tracker.
@@ -53,12 +63,16 @@ pub struct Share {
     told: bool,
     /// The .torrent on its way to its file.
     torrent: Option<Ticket>,
+    /// What a .torrent says that the file is.
+    pub(super) said: Option<Rc<Content>>,
 }
 
 impl Share {
     /// The work, or why the file cannot be published under its name.
     pub fn new(plan: SeedPlan) -> Result<Share, Fatal> {
+        let listed = plan.torrent.as_ref().is_none_or(|torrent| torrent.listed);
         let named = match &plan.publish_as {
+            _ if !listed => Ok(String::from_utf8_lossy(&plan.file_name).into_owned()),
             Some(name) => name::check(name.as_bytes()).map(str::to_owned),
             None => name::from_file_name(&plan.file_name),
         };
@@ -75,10 +89,11 @@ impl Share {
             phase: None,
             file: None,
             publishing: None,
-            published: false,
+            published: !listed,
             announced: Vec::new(),
             told: false,
             torrent: None,
+            said: None,
         })
     }
 
@@ -87,6 +102,17 @@ impl Share {
     }
 
     pub fn start(&mut self, out: &mut Outbox) {
+        match &self.plan.torrent {
+            Some(torrent) => {
+                let mut file = TorrentFile::new(torrent.path.clone());
+                file.load(out);
+                self.phase = Some(Phase::Reading(file));
+            }
+            None => self.open(out),
+        }
+    }
+
+    pub(super) fn open(&mut self, out: &mut Outbox) {
         let path = self.plan.path.clone();
         self.phase = Some(Phase::Opening(out.file(FileOp::Open { path, mode: OpenMode::Read })));
     }
@@ -114,6 +140,9 @@ impl Share {
             return Ok(None);
         }
         match (self.phase.take(), done) {
+            (Some(phase @ (Phase::Reading(_) | Phase::Checking(_))), done) => {
+                return self.got_said(shared, phase, (ticket, done), out);
+            }
             (Some(Phase::Opening(ours)), FileDone::Opened(opened)) if ours == ticket => {
                 self.opened(opened.map_err(|error| self.cannot(error))?, now, out)?;
             }
@@ -134,7 +163,9 @@ impl Share {
                 if Some(meta) != self.file.map(|(_, before)| before) {
                     return Err(self.changed());
                 }
-                self.remember(&meta, &content, out);
+                if self.said.is_none() {
+                    self.remember(&meta, &content, out);
+                }
                 self.know(shared, *content, now, out);
             }
             (Some(Phase::Sharing(mut watch)), done) => {
@@ -161,6 +192,9 @@ impl Share {
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         self.file = Some((file, meta));
+        if self.said.is_some() {
+            return self.check(out);
+        }
         match &self.plan.hash_cache {
             Some(directory) => {
                 let path = memory::path(directory, &meta);
@@ -242,7 +276,10 @@ impl Share {
         self.phase = Some(Phase::Sharing(watch));
         let have = Bitfield::full(content.geometry.pieces());
         shared.begin_swarm(Rc::new(content), file, have, now);
-        self.publish(shared, now, out);
+        match self.published {
+            true => self.got_listening(shared, now, out),
+            false => self.publish(shared, now, out),
+        }
     }
 
     fn publish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
@@ -271,7 +308,7 @@ impl Share {
             }
             Tie::Denied => return Err(shared.denied()),
             // The list is gone with the connection: perhaps the tracker restarted.
-            Tie::Lost(_) => self.published = false,
+            Tie::Lost(_) if self.is_listed() => self.published = false,
             Tie::Named { identity, .. } => {
                 if !self.announced.contains(&identity) {
                     self.announced.push(identity);
@@ -315,10 +352,16 @@ impl Share {
 
     /// The listener is open: what waited for its port goes on.
     pub fn got_listening(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
-        if self.published && matches!(self.phase, Some(Phase::Sharing(_))) {
+        let listens = shared.listens_at.is_some();
+        if listens && self.published && matches!(self.phase, Some(Phase::Sharing(_))) {
             shared.announce(&[Identity::V2, Identity::V1], now, out);
+            // Trackers of strangers are not waited for.
+            if !self.is_listed() && !self.told {
+                self.told = true;
+                return say::seeding_torrent(shared, &self.name, out);
+            }
         }
-        if self.told {
+        if self.told && self.is_listed() {
             // We listen elsewhere than we said.
             shared.ties.hurry(now);
             say::seeding(shared, &self.name, out);
@@ -335,47 +378,5 @@ impl Share {
         self.told = true;
         say::seeding(shared, &self.name, out);
         self.write_torrent(shared, out);
-    }
-
-    /// Only now is it known under which address others reach the tracker.
-    fn write_torrent(&mut self, shared: &Shared, out: &mut Outbox) {
-        let urls = [say::announce_url(shared)];
-        let content = shared.swarm.as_ref().map(|swarm| swarm.content());
-        let bytes = content.and_then(|content| content.write_torrent_v1(&urls));
-        if let (Some(path), Some(bytes)) = (self.plan.torrent_out.clone(), bytes) {
-            self.torrent = Some(out.file(FileOp::Save { path, bytes, private: false }));
-        }
-    }
-
-    fn wrote_torrent(&self, done: &FileDone, out: &mut Outbox) -> Result<(), Fatal> {
-        let path = self.plan.torrent_out.as_deref().map(show).unwrap_or_default();
-        if let FileDone::Done(Err(error)) = done {
-            let why = error.reason();
-            let line = format!("{path}: {why}; name another place with --write-torrent");
-            return Err(Fatal { ending: Ending::Disk, line });
-        }
-        out.tell(Event::info("torrent", format!("wrote {path}")).text("path", path));
-        Ok(())
-    }
-
-    pub fn phase(&self) -> &'static str {
-        match &self.phase {
-            Some(Phase::Hashing(_)) => "hashing",
-            Some(Phase::Sharing(_)) if self.told => "seeding",
-            Some(Phase::Sharing(_)) => "publishing",
-            Some(Phase::Withdrawing(_)) => "withdrawing",
-            _ => "opening",
-        }
-    }
-
-    /// The transfer row before there is a swarm.
-    pub fn transfer(&self, now: Time) -> Option<Transfer> {
-        let (_, meta) = self.file?;
-        let (done, rate) = match &self.phase {
-            Some(Phase::Hashing(hashing)) => (hashing.hashed_bytes(), hashing.meter.rate(now)),
-            _ => (0, 0),
-        };
-        let (name, size) = (self.name.clone(), meta.size);
-        Some(Transfer { name, size, done, rate_down: rate, ..Transfer::default() })
     }
 }

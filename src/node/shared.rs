@@ -1,8 +1,10 @@
 //! What both works of a node use: the plan, the ties to the tracker, the listener, the swarm.
 
 use super::lobby::{Announced, Lobby};
+use super::parting::Parting;
 use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
+use super::torrent;
 use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
@@ -47,6 +49,8 @@ pub struct Shared {
     /// Why nothing moves, for the snapshot.
     pub waiting: Option<String>,
     pub ended: bool,
+    /// The end, while words of farewell are on their way.
+    pub parting: Option<Parting>,
 }
 
 impl Shared {
@@ -63,6 +67,7 @@ impl Shared {
             tracker_open: None,
             waiting: None,
             ended: false,
+            parting: None,
         }
     }
 
@@ -74,12 +79,20 @@ impl Shared {
 
     /// Ends the process: the tracker is told that we go.
     pub fn end(&mut self, ending: Ending, now: Time, out: &mut Outbox) {
-        if self.ended {
+        if self.ended || self.parting.is_some() {
             return;
         }
-        self.ended = true;
         self.ties.stop(self.stats(), now, out);
-        out.end(ending);
+        self.part_from_trackers(ending, now, out);
+    }
+
+    /// The address that datagrams leave from: any, among strangers.
+    pub fn speaks_from(&self) -> IpAddr {
+        match self.plan.torrent() {
+            Some(torrent) if torrent.hosts.is_ipv6_only() => Ipv6Addr::UNSPECIFIED.into(),
+            Some(_) => Ipv4Addr::UNSPECIFIED.into(),
+            None => towards(self.plan.tracker.ip()),
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -236,6 +249,7 @@ impl Shared {
                 let line = self.denied().line;
                 out.tell(Event::detail("tracker_denies", line));
             }
+            Tie::Heard(news) => torrent::say_heard(news, out),
             Tie::Opened | Tie::Answered { .. } => {}
         }
     }

@@ -2,9 +2,13 @@
 //! announcer for each identity of the content. Ties that break are tied again; the node hears of it
 //! once an outage.
 
+mod answers;
+mod torrents;
+
 use crate::announce::catalogue::{self, CatalogueClient};
-use crate::announce::control::{self, Control, Ready};
+use crate::announce::control::{self, Control};
 use crate::announce::session::Health;
+use crate::announce::tiers::{self, Tiers};
 use crate::announce::udp::{self, Announcer, Stats};
 use crate::core::id::{ConnId, InfoHash, PeerId};
 use crate::core::io::{Closed, Outbox};
@@ -53,6 +57,8 @@ pub enum Tie {
     Refused(String),
     /// The tracker is private, and we have no token or one that does not count (any more).
     Denied,
+    /// What came of an announce to a tracker of the torrent.
+    Heard(tiers::News),
 }
 
 #[derive(Debug)]
@@ -65,6 +71,11 @@ pub struct Ties {
     control: Option<Control>,
     catalogue: Option<CatalogueClient>,
     announcers: Vec<(Identity, Announcer)>,
+    /// The trackers of a torrent, and what is announced to them.
+    tiers: Option<Tiers>,
+    told: Vec<(Identity, InfoHash)>,
+    /// Whether the tracker is used at all, and not only those of a torrent.
+    used: bool,
     /// When to try for the catalogue again, and how often it failed in a row.
     retry: Time,
     failures: u32,
@@ -88,6 +99,9 @@ impl Ties {
             control: None,
             catalogue: None,
             announcers: Vec::new(),
+            tiers: None,
+            told: Vec::new(),
+            used: true,
             retry: Time::NEVER,
             failures: 0,
             ping: Time::NEVER,
@@ -101,6 +115,9 @@ impl Ties {
     /// Begins with the control request.
     pub fn start(&mut self, node_key: [u8; 32], now: Time, out: &mut Outbox) {
         self.node_key = Some(NodeKey(node_key));
+        if !self.used {
+            return;
+        }
         self.ask_control(now, out);
     }
 
@@ -121,8 +138,14 @@ impl Ties {
         now: Time,
         out: &mut Outbox,
     ) {
+        self.told.extend(identities);
+        for (_, info_hash) in identities {
+            if let Some(tiers) = &mut self.tiers {
+                tiers.announce(*info_hash, (peer_id, own), now);
+            }
+        }
         let key = self.rng.next_u32();
-        for (identity, info_hash) in identities {
+        for (identity, info_hash) in identities.iter().filter(|_| self.used) {
             let (info_hash, own) = (*info_hash, own.to_vec());
             let who = udp::Identity { info_hash, peer_id, key, own };
             let announcer = Announcer::new(self.tracker, who, self.rng.next_u64());
@@ -137,11 +160,14 @@ impl Ties {
     }
 
     pub fn is_announcing(&self, identity: Identity) -> bool {
-        self.announcers.iter().any(|(ours, _)| *ours == identity)
+        self.told.iter().any(|(ours, _)| *ours == identity)
     }
 
     pub fn completed(&mut self, stats: Stats, now: Time, out: &mut Outbox) {
         self.announcers.iter_mut().for_each(|(_, announcer)| announcer.completed(now));
+        if let Some(tiers) = &mut self.tiers {
+            tiers.completed(now, out);
+        }
         self.poll(stats, now, out);
     }
 
@@ -161,6 +187,9 @@ impl Ties {
         let stats = self.shown(stats);
         for (_, announcer) in &mut self.announcers {
             announcer.stop(now, stats, out);
+        }
+        if let Some(tiers) = &mut self.tiers {
+            tiers.stop(stats, now, out);
         }
     }
 
@@ -207,6 +236,7 @@ impl Ties {
         let catalogue = self.catalogue.as_ref().map_or(Time::NEVER, CatalogueClient::deadline);
         let announcers = self.announcers.iter().map(|(_, announcer)| announcer.deadline());
         let own = self.retry.min(self.ping);
+        let own = own.min(self.tiers.as_ref().map_or(Time::NEVER, Tiers::deadline));
         announcers.min().unwrap_or(Time::NEVER).min(control).min(catalogue).min(own)
     }
 
@@ -233,6 +263,10 @@ impl Ties {
             healths.extend(announcer.poll(now, stats, out));
         }
         healths.into_iter().for_each(|health| self.got_health(health));
+        if let Some(tiers) = &mut self.tiers {
+            tiers.poll(stats, now, out);
+        }
+        self.hear_tiers();
     }
 
     /// Several conversations notice one outage: it is told once.
@@ -265,41 +299,9 @@ impl Ties {
                 Some(udp::Heard::Stopped) | None => {}
             }
         }
-    }
-
-    fn got_control(&mut self, heard: control::Heard, now: Time, out: &mut Outbox) {
-        match heard {
-            control::Heard::Ready(ready) => {
-                self.knows_slots = true;
-                let (open, returning_s) = (ready.is_open(), ready.returning_s());
-                self.news.push(Tie::Ready { open, returning_s });
-                if self.wanted {
-                    self.dial(&ready, now, out);
-                }
-            }
-            control::Heard::Busy { .. } => {}
-            control::Heard::Refused(status) if status.is_denial() => {
-                self.news.push(Tie::Denied);
-                self.try_later(now);
-            }
-            control::Heard::Stock(text) if text == DENIED => {
-                self.news.push(Tie::Denied);
-                self.try_later(now);
-            }
-            control::Heard::Refused(status) => {
-                self.news.push(Tie::Refused(format!("it answers {status:?}")));
-                self.try_later(now);
-            }
-            control::Heard::Stock(text) => {
-                self.news.push(Tie::Refused(format!("it has no names ({text})")));
-                self.try_later(now);
-            }
+        if let Some(tiers) = &mut self.tiers {
+            tiers.got_datagram(from, bytes, now, out);
         }
-    }
-
-    fn dial(&mut self, ready: &Ready, now: Time, out: &mut Outbox) {
-        let catalogue = CatalogueClient::dial(now, ready, self.node_key.clone(), out);
-        self.catalogue = Some(catalogue.with_token(self.token.as_ref()));
     }
 
     fn try_later(&mut self, now: Time) {
@@ -314,7 +316,18 @@ impl Ties {
     }
 
     /// A dial succeeded; `false` if it is not ours.
-    pub fn got_connected(&mut self, conn: ConnId, now: Time, out: &mut Outbox) -> bool {
+    pub fn got_connected(
+        &mut self,
+        conn: ConnId,
+        stats: Stats,
+        now: Time,
+        out: &mut Outbox,
+    ) -> bool {
+        if let Some(tiers) = &mut self.tiers
+            && tiers.got_connected(conn, stats, out)
+        {
+            return true;
+        }
         let ours = self.is_catalogue(conn);
         if let Some(catalogue) = self.catalogue.as_mut().filter(|_| ours) {
             catalogue.got_connected(now, out);
@@ -324,7 +337,8 @@ impl Ties {
 
     pub fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) -> bool {
         if !self.is_catalogue(conn) {
-            return false;
+            let tiers = self.tiers.as_mut();
+            return tiers.is_some_and(|tiers| tiers.got_bytes(conn, bytes, now, out));
         }
         let Some(catalogue) = &mut self.catalogue else { return false };
         for heard in catalogue.got_bytes(now, bytes, out) {
@@ -333,9 +347,10 @@ impl Ties {
         true
     }
 
-    pub fn got_closed(&mut self, conn: ConnId, why: Closed, now: Time) -> bool {
+    pub fn got_closed(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) -> bool {
         if !self.is_catalogue(conn) {
-            return false;
+            let tiers = self.tiers.as_mut();
+            return tiers.is_some_and(|tiers| tiers.got_closed(conn, why, now, out));
         }
         if let Some(heard) = self.catalogue.take().and_then(|mut client| client.lost(why)) {
             self.got_heard(heard, now);

@@ -40,7 +40,7 @@ impl Work {
     pub fn start(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         match self {
             Work::Share(share) => share.start(out),
-            Work::Fetch(fetch) => fetch.start(now),
+            Work::Fetch(fetch) => fetch.start(now, out),
             Work::Refused(fatal) => return Err(fatal.clone()),
         }
         Ok(())

@@ -80,6 +80,7 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
 
 pub(super) fn seed_plan(scene: &Scene) -> SeedPlan {
     SeedPlan {
+        torrent: None,
         path: SOURCE.into(),
         file_name: NAME.into(),
         publish_as: None,
@@ -91,6 +92,7 @@ pub(super) fn seed_plan(scene: &Scene) -> SeedPlan {
 
 pub(super) fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
     FetchPlan {
+        torrent: None,
         want: Want { name: NAME.into(), pin: None, publisher: None },
         directory,
         out: None,

@@ -157,11 +157,10 @@ impl Swarm {
         if self.neighbours.is_struck((session.remote, peer_id), session.outgoing, now) {
             return Err(Fault::nobody("it sent bad data not long ago"));
         }
-        if session.identity == Identity::V1 && peer_id.is_lmk() && self.content.v2.is_some() {
-            let remote = session.remote;
-            if session.outgoing {
-                self.neighbours.got_named(Identity::V2, &[remote], now);
-            }
+        // One of ours that dials under v1 knows no more: else it would hang up here itself.
+        let both = session.identity == Identity::V1 && self.content.v2.is_some();
+        if both && session.outgoing && peer_id.is_lmk() {
+            self.neighbours.got_named(Identity::V2, &[session.remote], now);
             return Err(Fault::nobody("peers of ours meet under v2"));
         }
         if let Some(loser) = self.second_conversation(conn, now) {

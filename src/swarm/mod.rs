@@ -84,13 +84,13 @@ impl Swarm {
         let fetch =
             (!have.is_full()).then(|| Leecher::new(content.clone(), file, have.clone(), rng));
         Swarm {
+            neighbours: Neighbours::new(rng.next_u64()).of_v1(content.v2.is_none()),
             serve: Seeder::new(Library::new(content.clone(), file, have), slots),
             content,
             us,
             sessions: Sessions::new(),
             dials: BTreeMap::new(),
             fetch,
-            neighbours: Neighbours::new(rng.next_u64()),
             sources_max: sources as usize,
             shown: BTreeMap::new(),
             happened: Vec::new(),

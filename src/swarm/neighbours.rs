@@ -103,11 +103,18 @@ pub struct Neighbours {
     struck: Struck,
     /// Puts addresses in an order of our own, so that not all dial the same first.
     seed: u64,
+    /// The content has no other identity than v1: no other name is waited for.
+    v1_alone: bool,
 }
 
 impl Neighbours {
     pub fn new(seed: u64) -> Neighbours {
         Neighbours { seed, ..Neighbours::default() }
+    }
+
+    /// Whether the content has no other identity than v1.
+    pub fn of_v1(self, v1_alone: bool) -> Neighbours {
+        Neighbours { v1_alone, ..self }
     }
 
     /// A tracker named these.
@@ -136,6 +143,7 @@ impl Neighbours {
             .known
             .iter()
             .filter(|(_, n)| match n.reach {
+                Reach::Fresh if self.v1_alone => true,
                 Reach::Fresh => n.identity == Identity::V2 || now.since(n.known) >= V1_ALONE,
                 Reach::Away { until } => {
                     until.max(n.struck_until) <= now && (lacking || n.named > n.lost)

@@ -14,4 +14,5 @@ pub mod read;
 pub mod slot_word;
 pub mod token;
 pub mod token_keys;
+pub mod tracker_url;
 pub mod udp;

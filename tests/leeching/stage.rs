@@ -286,6 +286,7 @@ fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
 
 fn seed_plan() -> SeedPlan {
     SeedPlan {
+        torrent: None,
         path: PathBuf::from("/home").join(NAME),
         file_name: NAME.into(),
         publish_as: None,
@@ -297,6 +298,7 @@ fn seed_plan() -> SeedPlan {
 
 fn fetch_plan(sources: u32) -> FetchPlan {
     FetchPlan {
+        torrent: None,
         want: Want { name: NAME.into(), pin: None, publisher: None },
         directory: "/home".into(),
         out: None,

@@ -19,5 +19,6 @@ mod part_file;
 mod probe;
 mod script;
 mod signed;
+mod strangers;
 mod talk;
 mod torrents;

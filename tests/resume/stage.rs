@@ -93,6 +93,7 @@ fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
     Box::new(Node::new(plan(
         env,
         Job::Fetch(FetchPlan {
+            torrent: None,
             want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/l".into(),
             out: None,
@@ -138,6 +139,7 @@ impl Stage {
             Box::new(Node::new(plan(
                 env,
                 Job::Seed(SeedPlan {
+                    torrent: None,
                     path: SOURCE.into(),
                     file_name: "big.zip".into(),
                     publish_as: None,

@@ -46,6 +46,7 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
 fn add_seeder(world: &mut World, ip: [u8; 4], content: &[u8]) -> NodeId {
     let seeder = world.add_node(ip.into(), |env| {
         let seed = SeedPlan {
+            torrent: None,
             path: SOURCE.into(),
             file_name: b"big.zip".to_vec(),
             publish_as: None,
@@ -94,6 +95,7 @@ fn add_leecher_of(world: &mut World, number: usize, start: Time, sources: u32) -
     let ip = IpAddr::from([10, 0, 1, number as u8]);
     let node = world.add_idle(ip, move |env| {
         let fetch = FetchPlan {
+            torrent: None,
             want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/home".into(),
             out: None,

@@ -1,5 +1,6 @@
 //! Whole .torrent files.
 
+use super::outside::Outside;
 use super::{Content, info};
 use crate::content::error::MetaError;
 use crate::core::bencode::{Limits, Mode, Writer, parse};
@@ -20,6 +21,15 @@ pub fn read(bytes: &[u8]) -> Result<Content, MetaError> {
     match &content.v2 {
         Some(v2) if !v2.has_layer(&content.geometry) => Err(MetaError::Missing("piece layers")),
         _ => Ok(content),
+    }
+}
+
+/// What stands beside the info dict.
+pub fn outside(bytes: &[u8]) -> Outside {
+    let bytes = if bytes.len() > TORRENT_BYTES_MAX { &[] } else { bytes };
+    match parse(bytes, Mode::Strict, Limits::METAINFO) {
+        Ok(doc) => Outside::read(doc.root()),
+        Err(_) => Outside::default(),
     }
 }
 

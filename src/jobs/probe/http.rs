@@ -3,27 +3,24 @@
 use super::{LEFT, NUM_WANT, Outcome, PORT, Step, say};
 use crate::core::id::{ConnId, InfoHash, PeerId};
 use crate::core::io::{Closed, Input, Outbox};
+use crate::core::report::foreign;
 use crate::core::time::{Span, Time};
+use crate::wire::http::asking::{Announcing, Target, scrape_path};
 use crate::wire::http::head::HEAD_BYTES_MAX;
-use crate::wire::http::query;
 use crate::wire::http::reply::{self, BODY_BYTES_MAX, Reply, Said};
+use crate::wire::udp::Event;
 use std::net::SocketAddr;
 
 /// Where the questions go.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
+pub struct Asked {
     pub tracker: SocketAddr,
-    /// The host as the user named it, for the line of that name.
-    pub host: String,
-    /// Path of the announce, from the slash on.
-    pub path: String,
-    /// Query of the URL, without its `?`; empty when there is none.
-    pub query: String,
+    pub target: Target,
 }
 
 #[derive(Debug)]
 pub struct HttpTalk {
-    target: Target,
+    asked: Asked,
     hash: InfoHash,
     id: PeerId,
     step: Step,
@@ -40,9 +37,9 @@ pub struct HttpTalk {
 }
 
 impl HttpTalk {
-    pub fn new(target: Target, hash: InfoHash, id: PeerId) -> HttpTalk {
+    pub fn new(asked: Asked, hash: InfoHash, id: PeerId) -> HttpTalk {
         HttpTalk {
-            target,
+            asked,
             hash,
             id,
             step: Step::Connect,
@@ -91,7 +88,7 @@ impl HttpTalk {
                 match self.connected {
                     true => self.read(true, now, out),
                     false => {
-                        let port = self.target.tracker.port();
+                        let port = self.asked.tracker.port();
                         let refused = format!("nobody listens on TCP port {port}");
                         let why = if why == Closed::Refused { &refused } else { "no connection" };
                         self.got_nothing(why, now, out)
@@ -122,7 +119,7 @@ impl HttpTalk {
         self.came.clear();
         (self.step, self.connected) = (step, false);
         (self.sent, self.due) = (now, now + wait(step));
-        self.conn = Some(out.dial(self.target.tracker));
+        self.conn = Some(out.dial(self.asked.tracker));
     }
 
     fn close(&mut self, out: &mut Outbox) {
@@ -148,36 +145,28 @@ impl HttpTalk {
     }
 
     fn request(&self) -> String {
-        let Target { host, path, query, .. } = &self.target;
-        let scrape = scrape_path(path);
-        let path = match &scrape {
-            Some(scrape) if self.step == Step::Scrape => scrape,
-            _ => path,
+        let (event, num_want) = match self.step {
+            Step::Stopped => (Event::Stopped, 0),
+            _ => (Event::Started, NUM_WANT),
         };
-        let mut line = format!("GET {path}?");
-        if !query.is_empty() {
-            line.push_str(query);
-            line.push('&');
+        let announce = || {
+            self.asked.target.announce(&Announcing {
+                info_hash: self.hash,
+                peer_id: self.id,
+                port: PORT,
+                uploaded: 0,
+                downloaded: 0,
+                left: LEFT,
+                num_want,
+                event,
+                key: None,
+                tracker_id: None,
+            })
+        };
+        match self.step {
+            Step::Scrape => self.asked.target.scrape(self.hash).unwrap_or_else(announce),
+            _ => announce(),
         }
-        line.push_str("info_hash=");
-        query::encode(&self.hash.0, &mut line);
-        if self.step != Step::Scrape {
-            line.push_str("&peer_id=");
-            query::encode(&self.id.0, &mut line);
-            let (event, want) = match self.step {
-                Step::Stopped => ("stopped", 0),
-                _ => ("started", NUM_WANT),
-            };
-            line.push_str(&format!(
-                "&port={PORT}&uploaded=0&downloaded=0&left={LEFT}&compact=1&numwant={want}\
-                 &event={event}"
-            ));
-        }
-        // HTTP/1.0: an answer that is not chunked and ends with the connection.
-        let agent = concat!("lmk/", env!("CARGO_PKG_VERSION"));
-        format!(
-            "{line} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
-        )
     }
 
     fn read(&mut self, ended: bool, now: Time, out: &mut Outbox) -> Option<Outcome> {
@@ -198,18 +187,18 @@ impl HttpTalk {
 
     fn got_reply(&mut self, reply: &Reply<'_>, now: Time, out: &mut Outbox) -> Option<Outcome> {
         if let Some(to) = &reply.location {
-            let why = format!("it sends us to {to}; probe that URL");
+            let why = format!("it sends us to {}; probe that URL", foreign(to));
             return self.got_nothing(&why, now, out);
         }
         let read = match self.step {
-            Step::Scrape => reply::scraped(reply.body, self.hash).map(|said| match said {
+            Step::Scrape => reply::scraped(&reply.body, self.hash).map(|said| match said {
                 Said::Answer(row) => {
                     say::scraped(row.as_ref(), out);
                     None
                 }
                 Said::Failure(text) => Some(text),
             }),
-            _ => reply::announced(reply.body).map(|said| match said {
+            _ => reply::announced(&reply.body).map(|said| match said {
                 Said::Answer(said) => {
                     self.got_announced(said, out);
                     None
@@ -258,7 +247,7 @@ impl HttpTalk {
     /// Goes on after a step that is over.
     fn next(&mut self, now: Time, out: &mut Outbox) -> Option<Outcome> {
         let over = self.outcome.failed.is_some();
-        let scrape = scrape_path(&self.target.path).is_some();
+        let scrape = scrape_path(&self.asked.target.path).is_some();
         let next = match self.step {
             Step::Announce if self.in_swarm && !self.outcome.refused => Some(Step::Stopped),
             Step::Announce | Step::Stopped if !over && scrape => Some(Step::Scrape),
@@ -283,14 +272,6 @@ fn wait(step: Step) -> Span {
     Span::ms(step.waits_ms().iter().sum())
 }
 
-/// The path of a scrape, if that of the announce has one: the last part begins with `announce`
-/// (BEP 48).
-fn scrape_path(path: &str) -> Option<String> {
-    let (before, last) = path.rsplit_once('/')?;
-    let rest = last.strip_prefix("announce")?;
-    Some(format!("{before}/scrape{rest}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,13 +290,10 @@ mod tests {
 
     #[test]
     fn a_request_carries_the_query_of_the_url_and_all_fields() {
-        let target = Target {
-            tracker: "127.0.0.1:1".parse().unwrap(),
-            host: "box:80".into(),
-            path: "/a/announce".into(),
-            query: "auth=x".into(),
-        };
-        let mut talk = HttpTalk::new(target, InfoHash([0xab; 20]), PeerId([b'p'; 20]));
+        let target =
+            Target { host: "box:80".into(), path: "/a/announce".into(), query: "auth=x".into() };
+        let asked = Asked { tracker: "127.0.0.1:1".parse().unwrap(), target };
+        let mut talk = HttpTalk::new(asked, InfoHash([0xab; 20]), PeerId([b'p'; 20]));
         let hash = "%AB".repeat(20);
         let id = "p".repeat(20);
         let tail = concat!(

@@ -1,5 +1,5 @@
-//! A fresh journal: begun once the part file is as the last run left it, or, when that cannot be made
-//! durable, to say what a later run may still believe
+//! A fresh journal: begun once the part file is as the last run left it, or, when that cannot be
+//! made durable, to say what a later run may still believe
 
 use super::{Opened, Part, Step};
 use crate::core::io::{FileError, FileOp, Outbox};
@@ -9,12 +9,12 @@ use crate::leecher::journal::Header;
 
 impl Part {
     pub(super) fn begin_journal(&mut self, step: Step, out: &mut Outbox) -> Opened {
-        let (Some(v2), Some((_, meta))) = (&self.content.v2, &self.file) else {
+        let Some((_, meta)) = &self.file else {
             return Opened::Failed(FileError::NotRegular);
         };
         let mut run = [0; 16];
         self.rng.fill(&mut run);
-        let header = Header::new(v2.info_hash, &self.content.geometry, meta.inode, run);
+        let header = Header::new(self.content.hash(), &self.content.geometry, meta.inode, run);
         let (writer, bytes) = Durable::begin(header, &self.have);
         self.writer = Some((writer, bytes.len() as u64));
         let path = self.journal.clone();

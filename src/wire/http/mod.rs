@@ -3,6 +3,7 @@
 
 pub mod announce;
 pub mod answer;
+pub mod asking;
 pub mod head;
 pub mod query;
 pub mod reply;

@@ -7,18 +7,22 @@ use crate::core::id::InfoHash;
 use crate::core::report::foreign_bytes;
 use crate::wire::read::Fields;
 use crate::wire::udp::ScrapeRow;
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// Most bytes of a body that are taken.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Longest tracker id that is said again.
+const TRACKER_ID_BYTES_MAX: usize = 256;
+
 /// One response, whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply<'a> {
     pub status: u16,
-    /// Where a redirection points.
+    /// Where a redirection points: foreign text.
     pub location: Option<String>,
-    pub body: &'a [u8],
+    pub body: Cow<'a, [u8]>,
 }
 
 /// Reads a response to a request of HTTP/1.0, whose body ends at its stated length or with the
@@ -34,18 +38,30 @@ pub fn read(bytes: &[u8], ended: bool) -> Result<Option<Reply<'_>>, &'static str
         Ok(_) => return Err("the head of the answer is too large"),
         Err(_) => return Err("the answer is not HTTP"),
     };
-    let (mut len, mut location) = (None, None);
+    let (mut len, mut location, mut chunked) = (None, None, false);
     for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             let text = std::str::from_utf8(header.value).unwrap_or_default();
             len = Some(text.trim().parse::<usize>().map_err(|_| "its length is no number")?);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err("the answer is chunked, and HTTP/1.0 was asked for");
+            // Some send chunks to one who asks with HTTP/1.0, too.
+            chunked = header.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            if !chunked {
+                return Err("the answer is in a coding that nobody asked for");
+            }
         } else if header.name.eq_ignore_ascii_case("location") {
-            location = Some(foreign_bytes(header.value));
+            location = Some(String::from_utf8_lossy(header.value).into_owned());
         }
     }
+    let status = response.code.unwrap_or_default();
     let body = bytes.get(head_bytes..).unwrap_or_default();
+    if chunked {
+        // Read once, whole: it must not be read anew with each packet.
+        return match ended {
+            true => Ok(Some(Reply { status, location, body: Cow::Owned(unchunked(body)?) })),
+            false => Ok(None),
+        };
+    }
     if len.unwrap_or(body.len()) > BODY_BYTES_MAX {
         return Err("the answer is larger than 1 MiB");
     }
@@ -56,7 +72,27 @@ pub fn read(bytes: &[u8], ended: bool) -> Result<Option<Reply<'_>>, &'static str
         None if !ended => return Ok(None),
         None => body,
     };
-    Ok(Some(Reply { status: response.code.unwrap_or_default(), location, body }))
+    Ok(Some(Reply { status, location, body: Cow::Borrowed(body) }))
+}
+
+/// The bytes of a chunked body (RFC 9112, 7.1); trailers are passed over.
+fn unchunked(mut rest: &[u8]) -> Result<Vec<u8>, &'static str> {
+    const BROKEN: &str = "the chunks of the answer are broken";
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n").ok_or(BROKEN)?;
+        let (line, after) = rest.split_at_checked(end).ok_or(BROKEN)?;
+        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let digits = std::str::from_utf8(digits).map_err(|_| BROKEN)?;
+        let len = usize::from_str_radix(digits, 16).map_err(|_| BROKEN)?;
+        if len == 0 {
+            return Ok(body);
+        }
+        let after = after.get(2..).unwrap_or_default();
+        let (chunk, after) = after.split_at_checked(len).ok_or(BROKEN)?;
+        body.extend_from_slice(chunk);
+        rest = after.strip_prefix(b"\r\n").ok_or(BROKEN)?;
+    }
 }
 
 /// What a body says.
@@ -69,7 +105,10 @@ pub enum Said<T> {
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Announced {
+    /// The longer one of `interval` and `min interval`.
     pub interval_s: u64,
+    /// `tracker id`: to be said with the next announces.
+    pub tracker_id: Option<Vec<u8>>,
     /// Peers that have all of it, and those that have not; `None` = not said.
     pub complete: Option<u64>,
     pub incomplete: Option<u64>,
@@ -87,7 +126,14 @@ pub fn announced(body: &[u8]) -> Result<Said<Announced>, &'static str> {
     }
     let number = |key: &[u8]| root.get(key).and_then(|value| value.uint());
     let mut announced = Announced {
-        interval_s: number(b"interval").ok_or("the answer has no interval")?,
+        interval_s: number(b"interval")
+            .ok_or("the answer has no interval")?
+            .max(number(b"min interval").unwrap_or_default()),
+        tracker_id: root
+            .get(b"tracker id")
+            .and_then(|id| id.bytes())
+            .filter(|id| id.len() <= TRACKER_ID_BYTES_MAX)
+            .map(<[u8]>::to_vec),
         complete: number(b"complete"),
         incomplete: number(b"incomplete"),
         peers: Vec::new(),
@@ -159,21 +205,35 @@ mod tests {
             assert_eq!(read(&whole[..len], false), Ok(None), "{len}");
             assert!(read(&whole[..len], true).is_err(), "{len}");
         }
-        let reply = Reply { status: 200, location: None, body: b"de" };
+        let reply = Reply { status: 200, location: None, body: Cow::Borrowed(&b"de"[..]) };
         assert_eq!(read(whole, false), Ok(Some(reply)));
         let open = b"HTTP/1.0 302 Found\r\nlocation: /x\x1by\r\n\r\nde";
         assert_eq!(read(open, false), Err("the answer is not HTTP"));
         let open = b"HTTP/1.0 302 Found\r\nlocation: /x\xe2\x80\xaey\r\n\r\nde";
         assert_eq!(read(open, false), Ok(None));
-        let location = Some("/x\u{fffd}y".to_owned());
-        assert_eq!(read(open, true), Ok(Some(Reply { status: 302, location, body: b"de" })));
+        let location = Some("/x\u{202e}y".to_owned());
+        let body = Cow::Borrowed(&b"de"[..]);
+        assert_eq!(read(open, true), Ok(Some(Reply { status: 302, location, body })));
+    }
+
+    #[test]
+    fn chunks_are_joined_once_the_connection_ended() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
+        let bytes = format!("{head}2;x=y\r\nd1\r\n00A\r\n:a1:bi1e234\r\n0\r\nT: x\r\n\r\n");
+        assert_eq!(read(bytes.as_bytes(), false), Ok(None));
+        let reply = read(bytes.as_bytes(), true).unwrap().unwrap();
+        assert_eq!(reply.body, &b"d1:a1:bi1e234"[..]);
+        for broken in ["", "x\r\n", "5\r\nab", "2\r\nabX", "fffffffffffffffff\r\n", "-1\r\n"] {
+            let said = read(format!("{head}{broken}").as_bytes(), true).unwrap_err();
+            assert!(said.contains("chunks"), "{broken}");
+        }
     }
 
     #[test]
     fn what_is_no_answer_is_refused_in_words() {
         for (bytes, why) in [
             (&b"\x00\x01\x02"[..], "not HTTP"),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "chunked"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "coding"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "larger"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "length"),
         ] {

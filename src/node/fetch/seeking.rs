@@ -1,0 +1,81 @@
+//! Before there is a download: what is wanted is found out, by its name or its
+//! .torrent.
+
+use super::{Fetch, Phase, Shared, Target, Tie};
+use crate::content::metainfo::Content;
+use crate::core::fault::Fatal;
+use crate::core::id::Ticket;
+use crate::core::io::{FileDone, Outbox};
+use crate::core::meter::Meter;
+use crate::core::name;
+use crate::core::report::{Ending, foreign, foreign_bytes};
+use crate::core::time::Time;
+use std::rc::Rc;
+
+impl Fetch {
+    /// News of the tracker.
+    pub fn got_tie(
+        &mut self,
+        shared: &mut Shared,
+        tie: Tie,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        let Phase::Seeking(search) = &mut self.phase else { return self.denied(shared, &tie) };
+        let content = search.got_tie(shared, tie, now, out)?;
+        self.size = search.size().unwrap_or(self.size);
+        match content {
+            Some(content) => {
+                shared.ties.hang_up(out);
+                self.place(shared, content, now, out)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A file operation came back before there is a target; hands back what is not ours.
+    pub(super) fn read(
+        &mut self,
+        shared: &mut Shared,
+        (ticket, done): (Ticket, FileDone),
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<Option<FileDone>, Fatal> {
+        let Phase::Seeking(search) = &mut self.phase else { return Ok(Some(done)) };
+        match search.got_file(shared, (ticket, done), out)? {
+            Ok(content) => {
+                self.size = content.geometry.size();
+                self.place(shared, content, now, out)?;
+                Ok(None)
+            }
+            Err(done) => Ok(Some(done)),
+        }
+    }
+
+    /// The metainfo is what its hash says: where does the file go?
+    fn place(
+        &mut self,
+        shared: &mut Shared,
+        content: Content,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        let refused = |shown: String, why| Fatal {
+            ending: Ending::Refused,
+            line: format!("{shown}: {why}; not written"),
+        };
+        if self.plan.torrent.is_some() {
+            let named = name::element(&content.name);
+            let named = named.map_err(|why| refused(foreign_bytes(&content.name), why))?;
+            self.plan.want.name = named.to_owned();
+        } else {
+            let wanted = &self.plan.want.name;
+            name::target_file_name(wanted).map_err(|why| refused(foreign(wanted), why))?;
+        }
+        let (rng, name) = (shared.rng.fork(0x7a), &self.plan.want.name);
+        let target = Target::start(&self.plan, Rc::new(content), name, rng, out);
+        self.phase = Phase::Placing(Box::new(target));
+        (self.started, self.checking) = (now, Meter::new(now));
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Ways to find out what is wanted: by a name of the catalogue, or by a .torrent.
+
+use super::plan::FetchPlan;
+use super::seek::Seek;
+use super::shared::Shared;
+use super::ties::Tie;
+use super::torrent::{self, TorrentFile};
+use crate::content::metainfo::Content;
+use crate::core::fault::Fatal;
+use crate::core::id::Ticket;
+use crate::core::io::{FileDone, Outbox};
+use crate::core::time::Time;
+
+#[derive(Debug)]
+pub enum Search {
+    Name(Seek),
+    Torrent(TorrentFile),
+}
+
+impl Search {
+    pub fn new(plan: &FetchPlan) -> Search {
+        match &plan.torrent {
+            Some(torrent) => Search::Torrent(TorrentFile::new(torrent.path.clone())),
+            None => Search::Name(Seek::new(plan.want.clone(), plan.wait)),
+        }
+    }
+
+    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+        match self {
+            Search::Name(seek) => seek.start(now),
+            Search::Torrent(file) => file.load(out),
+        }
+    }
+
+    /// What is waited for.
+    pub fn waiting(&self) -> Option<String> {
+        match self {
+            Search::Name(seek) => seek.waiting(),
+            Search::Torrent(_) => None,
+        }
+    }
+
+    /// Bytes of the content, as soon as somebody says so.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Search::Name(seek) => seek.size(),
+            Search::Torrent(_) => None,
+        }
+    }
+
+    pub fn deadline(&self) -> Time {
+        match self {
+            Search::Name(seek) => seek.deadline(),
+            Search::Torrent(_) => Time::NEVER,
+        }
+    }
+
+    /// The deadline has come.
+    pub fn too_late(&self, tracker: &str) -> Fatal {
+        match self {
+            Search::Name(seek) => seek.too_late(tracker),
+            Search::Torrent(file) => file.unreadable("it is not read"),
+        }
+    }
+
+    /// News of the tracker; the content once it is known.
+    pub fn got_tie(
+        &mut self,
+        shared: &mut Shared,
+        tie: Tie,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<Option<Content>, Fatal> {
+        match self {
+            Search::Name(seek) => seek.got_tie(shared, tie, now, out),
+            Search::Torrent(_) => Ok(None),
+        }
+    }
+
+    /// A file operation came back: the content, or what is not ours.
+    pub fn got_file(
+        &mut self,
+        shared: &mut Shared,
+        (ticket, done): (Ticket, FileDone),
+        out: &mut Outbox,
+    ) -> Result<Result<Content, FileDone>, Fatal> {
+        let Search::Torrent(file) = self else { return Ok(Err(done)) };
+        let read = match file.got_file(ticket, done) {
+            Ok(read) => read?,
+            Err(done) => return Ok(Err(done)),
+        };
+        let (content, tiers) = read;
+        torrent::take_up(shared, &content, &tiers, out);
+        Ok(Ok(content))
+    }
+}

@@ -1,0 +1,167 @@
+//! A torrent in place of a name: its .torrent is read, its trackers are taken up, and what people
+//! know of torrents is said: the tables at the start, and a line for each announce.
+
+use super::places::show;
+use super::shared::Shared;
+use crate::announce::tiers::{News, Tiers, What};
+use crate::content::error::MetaError;
+use crate::content::metainfo::Content;
+use crate::core::fault::Fatal;
+use crate::core::id::Ticket;
+use crate::core::io::{FileDone, FileOp, Outbox};
+use crate::core::limits::TORRENT_BYTES_MAX;
+use crate::core::report::{Ending, Event, bytes_text, counted, foreign_bytes};
+use std::path::PathBuf;
+
+/// A content and its trackers, tier by tier.
+pub type Read = (Content, Vec<Vec<String>>);
+
+/// A .torrent that is being read.
+#[derive(Debug)]
+pub struct TorrentFile {
+    path: PathBuf,
+    ticket: Option<Ticket>,
+}
+
+impl TorrentFile {
+    pub fn new(path: PathBuf) -> TorrentFile {
+        TorrentFile { path, ticket: None }
+    }
+
+    pub fn load(&mut self, out: &mut Outbox) {
+        let (path, bytes_max) = (self.path.clone(), TORRENT_BYTES_MAX as u64);
+        self.ticket = Some(out.file(FileOp::Load { path, bytes_max }));
+    }
+
+    /// A file operation came back: what the .torrent says, or what is not ours.
+    pub fn got_file(
+        &mut self,
+        ticket: Ticket,
+        done: FileDone,
+    ) -> Result<Result<Read, Fatal>, FileDone> {
+        if self.ticket.take_if(|ours| *ours == ticket).is_none() {
+            return Err(done);
+        }
+        let FileDone::Loaded(loaded) = done else { return Err(done) };
+        let failed = |ending, why: String| {
+            let line = format!("{}: {why}", show(&self.path));
+            Fatal { ending, line }
+        };
+        let bytes = match loaded {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(failed(Ending::Disk, error.reason()))),
+        };
+        Ok(match Content::from_torrent(&bytes) {
+            Ok(content) => Ok((content, Content::outside_of(&bytes).tiers)),
+            Err(MetaError::SeveralFiles) => {
+                let why = "folders are not supported yet; a BitTorrent client can fetch it";
+                Err(failed(Ending::Usage, why.to_owned()))
+            }
+            Err(why) => Err(failed(Ending::Usage, why.to_string())),
+        })
+    }
+
+    pub fn unreadable(&self, why: &str) -> Fatal {
+        Fatal { ending: Ending::Disk, line: format!("{}: {why}", show(&self.path)) }
+    }
+}
+
+/// The trackers of a torrent are asked from now on; the tables at the start are said.
+pub fn take_up(shared: &mut Shared, content: &Content, urls: &[Vec<String>], out: &mut Outbox) {
+    let Some(plan) = shared.plan.torrent() else { return };
+    // A private torrent is announced to its own trackers alone (BEP 27).
+    let further = plan.further.iter().filter(|_| !content.private).map(|url| vec![url.clone()]);
+    let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
+    let tiers = Tiers::new(&urls, plan.hosts.clone(), shared.rng.fork(0x71));
+    say_content(content, out);
+    say_trackers(shared, &tiers, out);
+    shared.ties.add_tiers(tiers);
+}
+
+/// What the torrent is.
+fn say_content(content: &Content, out: &mut Outbox) {
+    let geometry = &content.geometry;
+    let (name, size) = (foreign_bytes(&content.name), geometry.size());
+    let (pieces, length) = (geometry.pieces(), geometry.piece_length());
+    let v1 = content.v1.as_ref().map(|v1| v1.info_hash.to_string());
+    let v2 = content.v2.as_ref().map(|v2| v2.info_hash.to_string());
+    let mut event = Event::info(
+        "torrent",
+        format!(
+            "torrent {name}: {}, {} of {}",
+            bytes_text(size),
+            counted(pieces.into(), "piece"),
+            bytes_text(length.into())
+        ),
+    );
+    event = event.text("name", name).number("size", size).number("pieces", pieces.into());
+    event = event.number("piece_length", length.into()).flag("private", content.private);
+    for (key, hash) in [("v1", &v1), ("v2", &v2)] {
+        if let Some(hash) = hash {
+            event = event.text(key, hash.clone());
+        }
+    }
+    out.tell(event);
+    for (key, hash) in [("v1", v1), ("v2", v2)] {
+        if let Some(hash) = hash {
+            let line = format!("info-hash {key}  {hash}");
+            out.tell(Event::info("info_hash", line).text("form", key).text("hash", hash));
+        }
+    }
+}
+
+/// Who we are, and whom we ask.
+fn say_trackers(shared: &Shared, tiers: &Tiers, out: &mut Outbox) {
+    let id = foreign_bytes(&shared.plan.peer_id.0);
+    let line = match shared.port() {
+        0 => format!("peer id {id}"),
+        port => format!("client port {port}, peer id {id}"),
+    };
+    out.tell(Event::info("client", line).text("peer_id", id).number("port", shared.port().into()));
+    for row in tiers.rows() {
+        let line = format!("tier {}  {}  {}", row.tier, row.tracker, row.status);
+        out.tell(
+            Event::info("tracker", line)
+                .number("tier", row.tier as u64)
+                .text("tracker", row.tracker)
+                .text("status", row.status),
+        );
+    }
+    if !tiers.is_of_use() {
+        let line = "no tracker that can be asked; only peers that dial us will be met";
+        out.tell(Event::warning("no_tracker", line));
+    }
+}
+
+/// What came of an announce.
+pub fn say_heard(news: &News, out: &mut Outbox) {
+    let tracker = &news.tracker;
+    match &news.what {
+        What::Failed(why) => {
+            let line = format!("{tracker}: {why}; trying again");
+            out.tell(Event::warning("tracker_failed", line).text("tracker", tracker.clone()));
+        }
+        What::Answered { peers, seeders, leechers, interval } => {
+            let said = |n: &Option<u64>, what: &str| match n {
+                Some(n) => counted(*n, what),
+                None => format!("{what}s not told"),
+            };
+            let line = format!(
+                "{tracker}: interval {} s, {}, {}, {}",
+                interval.as_secs(),
+                said(seeders, "seeder"),
+                said(leechers, "leecher"),
+                counted(peers.len() as u64, "peer"),
+            );
+            let mut event = Event::info("announced", line).text("tracker", tracker.clone());
+            event =
+                event.number("interval", interval.as_secs()).number("peers", peers.len() as u64);
+            for (key, count) in [("seeders", seeders), ("leechers", leechers)] {
+                if let Some(count) = count {
+                    event = event.number(key, *count);
+                }
+            }
+            out.tell(event);
+        }
+    }
+}
