@@ -138,7 +138,10 @@ pub fn execute(
             }
             Err(refusal) => Err(refusal),
         },
-        Request::Lookup { names } => Ok(found(registry, client, &names)),
+        Request::Lookup { names } => match listing::found(registry, client.owner, &names) {
+            Ok(payload) => return Reply::Payload(kind::ANSWER | kind::LOOKUP, payload),
+            Err(refusal) => Err(refusal),
+        },
         Request::Fetch { hash, what, offset } => match fetched(registry, client, hash, what) {
             Ok(parts) => return Reply::Stream { parts, skip: offset },
             Err(refusal) => Err(refusal),
@@ -280,18 +283,4 @@ fn standing(
         }
         None => Err(Refusal { code: code::NOT_FOUND, what: "no such entry" }),
     }
-}
-
-fn found(registry: &Registry, client: &Client, names: &[String]) -> Answer {
-    let mut entries = Vec::new();
-    for (at, name) in names.iter().enumerate() {
-        // A name asked for twice is answered once.
-        if names.iter().take(at).any(|earlier| earlier == name) {
-            continue;
-        }
-        let records = registry.names.of_name(name).map(|(_, record)| record);
-        let seen = records.filter(|record| record.is_seen_by(client.owner));
-        entries.extend(seen.map(|record| registry.listed(record)));
-    }
-    Answer::Found { entries, generation: registry.names.generation() }
 }
