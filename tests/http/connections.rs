@@ -154,7 +154,7 @@ fn many_who_are_held_back_do_not_fill_the_memory() {
         closed += usize::from(world.line(conn).closed);
         held += if world.line(conn).closed { 0 } else { flood.len() };
     }
-    assert!(held <= lists::HELD_BYTES_MAX + flood.len() * 2, "{held}");
+    assert!(held <= held::HTTP_BYTES_MAX + flood.len() * 2, "{held}");
     assert!(closed > 20, "{closed}");
 }
 
