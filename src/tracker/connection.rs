@@ -4,8 +4,8 @@
 use super::access::{Access, Denied, Pass, announce_url};
 use super::conversation::{self, Conversation};
 use super::desk::Desk;
-use super::http::Asker;
 use super::held::Held;
+use super::http::Asker;
 use super::http::exchange::{self, Exchange};
 use super::lists::{HELLO, IDLE, STALLED};
 use super::requests::Client;

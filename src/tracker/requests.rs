@@ -7,6 +7,7 @@ use super::names::{News, Place};
 use super::publish;
 use super::registrations::Source;
 use super::registry::Registry;
+use super::source::Source as Origin;
 use super::swarm::PeerKey;
 use super::ticket;
 use super::work::REQUEST_STEPS;
@@ -252,9 +253,9 @@ fn published(
     let owner = writer(client)?;
     may_register(registry, now, client, publish.entry.swarm_hashes(), out)?;
     let (entry, metainfo) = publish::check(publish)?;
-    let public = client.public;
+    let source = client.public.then(|| Origin::of(client.ip));
     let counts = Counts::default();
-    let news = News { entry, metainfo, owner, time_s: 0, counts, public, replaces };
+    let news = News { entry, metainfo, owner, time_s: 0, counts, source, replaces };
     let place = registry.publish(now, news, out)?;
     let record = registry.names.get(&place);
     Ok(Answer::Published {

@@ -55,7 +55,13 @@ pub struct Tickets {
 
 impl Tickets {
     pub fn new(key: Key, public: bool) -> Tickets {
-        Tickets { key, reserved: [(0, 0); RING], of_source: BTreeMap::new(), unused: BTreeMap::new(), public }
+        Tickets {
+            key,
+            reserved: [(0, 0); RING],
+            of_source: BTreeMap::new(),
+            unused: BTreeMap::new(),
+            public,
+        }
     }
 
     /// Whether an address may be promised one more connection.
