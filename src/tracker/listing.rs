@@ -1,6 +1,6 @@
 //! Pages of the catalogue, written straight into the payload of their answer: the whole list, names
-//! by prefix or glob, or what changed. The work of one page is bounded; its cursor goes on. Names that
-//! are looked up are answered in the same way, whole or not at all.
+//! by prefix or glob, or what changed. The work of one page is bounded; its cursor goes on. Names
+//! that are looked up are answered in the same way, whole or not at all.
 
 use super::history::Change;
 use super::names::{Names, Place, Record};

@@ -1,5 +1,5 @@
-//! Where the names of the catalogue came from, as far as limits count: how many each source has, and
-//! how much metainfo. An owner is a key that anybody makes; an address is not.
+//! Where the names of the catalogue came from, as far as limits count: how many each source has,
+//! and how much metainfo. An owner is a key that anybody makes; an address is not.
 
 use crate::core::limits::{ADDRESS_METAINFO_BYTES_MAX, ADDRESS_NAMES_MAX};
 use crate::tracker::source::Source;
