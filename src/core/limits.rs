@@ -27,6 +27,17 @@ pub const BENCODE_TOKENS_MAX: usize = 3_000_000;
 
 /// Longest catalogue message: a PUBLISH with both info dicts and the piece layers.
 pub const CATALOGUE_MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest message of a client that may not write: 256 names of 255 bytes, and some to spare.
+pub const CATALOGUE_READER_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of requests and answers of one catalogue connection that are kept at any time: one that
+/// reads, or publishes what is small, is never in want of a share.
+pub const CATALOGUE_SMALL_BYTES: usize = 64 * 1024;
+/// Bytes kept beyond that for all catalogue connections together: unfinished messages, and requests
+/// and answers that wait.
+pub const CATALOGUE_HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The same for those of one public address (or IPv6 /64): a PUBLISH of the longest while its
+/// memory grows.
+pub const ADDRESS_HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest frame a server or client of ours takes.
 pub const CATALOGUE_FRAME_BYTES_MAX: u32 = 1024 * 1024;
 /// Largest answer a catalogue client takes: piece layers of 2,097,152 pieces.
@@ -139,6 +150,11 @@ pub const FINISHED_UNWRITTEN_MAX: usize = 100_000;
 /// Tickets of one public address (or IPv6 /64) that are not used yet: each is a connection to the
 /// catalogue that nobody else is promised for 20 s.
 pub const ADDRESS_TICKETS_MAX: u32 = 64;
+/// Names in a tracker's catalogue that came from one public address (or IPv6 /64): a twentieth of
+/// all there may be.
+pub const ADDRESS_NAMES_MAX: u32 = 100_000;
+/// Metainfo kept of names that came from one public address (or IPv6 /64): a sixteenth of all.
+pub const ADDRESS_METAINFO_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Contents that all nodes of one public address (or IPv6 /64) register together: those of a large
 /// folder, and as many of a connection before that is being forgotten.
 pub const ADDRESS_CONTENTS_MAX: u32 = 524_288;

@@ -4,6 +4,7 @@
 use super::access::{Access, Denied, Pass, announce_url};
 use super::conversation::{self, Conversation};
 use super::desk::Desk;
+use super::held::Held;
 use super::http::Asker;
 use super::http::exchange::{self, Exchange};
 use super::lists::{HELLO, IDLE, STALLED};
@@ -12,7 +13,7 @@ use super::ticket::{Holder, WRITE};
 use crate::core::chunk::Chunk;
 use crate::core::id::ConnId;
 use crate::core::io::{Effect, Outbox};
-use crate::core::limits::CATALOGUE_FRAME_BYTES_MAX;
+use crate::core::limits::{CATALOGUE_FRAME_BYTES_MAX, CATALOGUE_SMALL_BYTES};
 use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::hello::{HELLO_BYTES_MAX, Hello, HelloReply, Owner};
@@ -91,11 +92,15 @@ impl Connection {
         self.queued > 0
     }
 
-    /// Bytes of HTTP requests that wait for their turn.
-    pub fn held_back(&self) -> usize {
+    /// Bytes of requests and answers that wait for their turn.
+    pub fn held_back(&self) -> Held {
         match &self.phase {
-            Phase::Http(exchange) => exchange.held(),
-            _ => 0,
+            Phase::Http(exchange) => Held { http: exchange.held(), large: 0 },
+            Phase::Catalogue(conversation) => {
+                let large = conversation.held_back().saturating_sub(CATALOGUE_SMALL_BYTES);
+                Held { http: 0, large }
+            }
+            Phase::Opening(_) | Phase::Closing => Held::default(),
         }
     }
 

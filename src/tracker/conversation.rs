@@ -5,6 +5,7 @@ use super::desk::Desk;
 use super::parts::Parts;
 use super::raw_stream::Stream;
 use super::requests::{self, Client, Reply};
+use super::ticket;
 use super::unsaved::Unsaved;
 use super::watches::Watches;
 use super::work::{NEAR_REQUESTS_BURST, NEAR_REQUESTS_PER_S, REQUEST_BYTES_A_STEP, REQUEST_STEPS};
@@ -19,8 +20,9 @@ use crate::wire::catalogue::{RAW_FRAME_BYTES, kind};
 
 /// The next answer or frame is made only while fewer bytes than this wait to be sent.
 pub const QUEUE_BYTES: u64 = 256 * 1024;
-/// A message that is slower than this after its first seconds is not waited for.
-const RATE_BYTES_MIN: u64 = 1024;
+/// A message must grow by so many bytes in each span of so long, or it is not waited for. What came
+/// in an earlier span counts for nothing.
+const SPAN_BYTES_MIN: u64 = 10 * 1024;
 const SLOW: Span = Span::secs(10);
 /// Bytes kept of a client that sends on although it is not read from.
 const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -49,7 +51,7 @@ pub struct Conversation {
     credit: u32,
     is_read: bool,
     watches: Watches,
-    /// Since when a message is coming in, and how many bytes came since.
+    /// Since when the message that is coming in is measured, and how many bytes came since.
     inside: Option<(Time, u64)>,
     answer: Vec<u8>,
 }
@@ -57,10 +59,14 @@ pub struct Conversation {
 impl Conversation {
     pub fn new(client: Client, frame_max: u32) -> Conversation {
         let credit = if client.public { REQUESTS_BURST } else { NEAR_REQUESTS_BURST };
+        let limits = match client.rights & ticket::WRITE {
+            0 => FrameLimits::READER,
+            _ => FrameLimits::TRACKER,
+        };
         Conversation {
             client,
             frame_max,
-            reader: FrameReader::new(FrameLimits::TRACKER),
+            reader: FrameReader::new(limits),
             held: Vec::new(),
             done: 0,
             stream: None,
@@ -75,7 +81,12 @@ impl Conversation {
 
     /// Bytes kept for this connection alone.
     pub fn held(&self) -> usize {
-        self.held.capacity() + self.answer.capacity() + self.watches.bytes()
+        self.held_back() + self.answer.capacity() + self.watches.bytes()
+    }
+
+    /// Of these, bytes of requests that are not executed and of answers that are not given.
+    pub fn held_back(&self) -> usize {
+        self.held.capacity() + self.reader.held() + self.unsaved.bytes()
     }
 
     /// A second has passed.
@@ -102,20 +113,28 @@ impl Conversation {
     pub fn is_too_slow(&self, now: Time) -> bool {
         let Some((since, bytes)) = self.inside else { return false };
         let passed = now.since(since);
-        self.is_read && passed >= SLOW && bytes < passed.as_secs().saturating_mul(RATE_BYTES_MIN)
+        let enough = bytes >= SPAN_BYTES_MIN && passed < Span(2 * SLOW.0);
+        self.is_read && passed >= SLOW && !enough
+    }
+
+    /// Measures the message that is coming in; once a span brought enough a new one begins.
+    fn measure(&mut self, now: Time, came: usize) {
+        let Some((since, bytes)) = &mut self.inside else { return };
+        *bytes += came as u64;
+        if now.since(*since) >= SLOW && *bytes >= SPAN_BYTES_MIN {
+            (*since, *bytes) = (now, 0);
+        }
     }
 
     /// Takes what came. `queued` bytes wait to be sent on this connection.
     pub fn got_bytes(&mut self, bytes: &[u8], mut queued: u64, desk: &mut Desk<'_>) -> Heard {
-        if let Some((_, got)) = &mut self.inside {
-            *got += bytes.len() as u64;
-        }
+        self.measure(desk.now, bytes.len());
         if !self.held.is_empty() || !self.is_free(queued) {
             if self.held.len() + bytes.len() > HELD_BYTES_MAX {
                 return Heard::Broken;
             }
             self.held.extend_from_slice(bytes);
-            self.pace(desk.out);
+            self.pace(desk);
             return Heard::Fine;
         }
         let mut rest = bytes;
@@ -124,7 +143,7 @@ impl Conversation {
         if heard == Heard::Fine {
             self.tell(queued, desk);
         }
-        self.pace(desk.out);
+        self.pace(desk);
         heard
     }
 
@@ -147,7 +166,7 @@ impl Conversation {
         if heard == Heard::Fine {
             self.tell(queued, desk);
         }
-        self.pace(desk.out);
+        self.pace(desk);
         heard
     }
 
@@ -175,11 +194,13 @@ impl Conversation {
     }
 
     /// Reads from the client only while nothing of it is held back.
-    fn pace(&mut self, out: &mut Outbox) {
+    fn pace(&mut self, desk: &mut Desk<'_>) {
         let read = self.held.is_empty();
         if read != self.is_read {
             self.is_read = read;
-            out.reading(self.client.conn, read);
+            desk.out.reading(self.client.conn, read);
+            // A client cannot send while it is not read from.
+            self.inside = self.inside.map(|_| (desk.now, 0));
         }
     }
 

@@ -76,6 +76,7 @@ pub fn record(row: NameRow, orderly: bool, now: Time, unix_s: u64, keep: Span) -
             signed: row.signed.map(|bytes| Box::new(Signed::from_bytes(&bytes))),
         },
         owners: row.owners.into_iter().map(Owner).collect(),
+        source: None,
         generation: row.generation,
         time_s: row.time_s,
         life,

@@ -1,8 +1,9 @@
 //! Pages of the catalogue, written straight into the payload of their answer: the whole list, names
-//! by prefix or glob, or what changed. The work of one page is bounded; its cursor goes on.
+//! by prefix or glob, or what changed. The work of one page is bounded; its cursor goes on. Names
+//! that are looked up are answered in the same way, whole or not at all.
 
 use super::history::Change;
-use super::names::{Place, Record};
+use super::names::{Names, Place, Record};
 use super::registry::Registry;
 use super::work::ENTRY_STEPS;
 use crate::core::bencode::Writer;
@@ -13,6 +14,7 @@ use crate::wire::catalogue::entry::{Added, write_gone, write_listed};
 use crate::wire::catalogue::hello::Owner;
 use crate::wire::catalogue::request::List;
 use crate::wire::catalogue::{LIST_PAGE_BYTES, LIST_PAGE_MAX, code};
+use std::collections::BTreeSet;
 
 /// Entries looked at for one page: many may be hidden from the client, or not fit its glob.
 const PAGE_LOOKS_MAX: u64 = 8_192;
@@ -20,6 +22,9 @@ const PAGE_LOOKS_MAX: u64 = 8_192;
 const PAGE_GLOB_STEPS_MAX: u64 = 200_000;
 /// Steps of a glob that take as long as one step of work.
 const GLOB_STEPS_A_STEP: u64 = 16;
+
+/// Finding a name in the catalogue, in steps of work.
+const NAME_STEPS: u64 = 4;
 
 /// The entries of one page in the making, as the list under the key `e`.
 pub struct Page {
@@ -149,6 +154,24 @@ impl Page {
         Ok((registry.names.generation(), true))
     }
 
+    /// Fills the page with all entries of some names, each name once; false if they do not fit.
+    fn whole(&mut self, names: &Names, viewer: Option<Owner>, wanted: &[String]) -> bool {
+        let mut answered = BTreeSet::new();
+        for name in wanted.iter().filter(|name| answered.insert(name.as_str())) {
+            self.looks += NAME_STEPS;
+            for (_, record) in names.of_name(name) {
+                self.looks += 1;
+                if record.is_seen_by(viewer) {
+                    if self.is_full() {
+                        return false;
+                    }
+                    self.put(record);
+                }
+            }
+        }
+        true
+    }
+
     fn change(&mut self, registry: &Registry, viewer: Option<Owner>, change: &Change) {
         let place = (change.name.clone(), change.number);
         match registry.names.get(&place) {
@@ -194,6 +217,28 @@ pub fn page(
     let (generation, names) = (registry.names.generation(), registry.names.listed());
     page.writer.end().key(b"g").uint(generation).key(b"n").uint(names).end();
     Ok((headed(cursor, page.writer), steps))
+}
+
+/// Answers a LOOKUP: its payload. The work is spent whether or not there is an answer.
+///
+/// Refuses with TOO_LARGE what is more than a page: part of an answer would not say that a name
+/// stands for several contents. One name alone always fits.
+pub fn found(
+    registry: &mut Registry,
+    viewer: Option<Owner>,
+    names: &[String],
+) -> Result<Vec<u8>, Refusal> {
+    let mut writer = Writer::new();
+    writer.begin_dict();
+    let mut page = Page::new(writer, LIST_PAGE_MAX);
+    let whole = page.whole(&registry.names, viewer, names);
+    registry.work.spend(page.steps());
+    if !whole {
+        let what = "too many entries for one answer; look up fewer names at a time";
+        return Err(Refusal { code: code::TOO_LARGE, what });
+    }
+    page.writer.end().key(b"g").uint(registry.names.generation()).end();
+    Ok(page.writer.finish())
 }
 
 /// The key `c` stands first, and is known last.

@@ -4,6 +4,7 @@
 use super::admission::Bounds;
 use super::connection::{Connection, Ends, Phase, Verdict};
 use super::desk::Desk;
+use super::held::{Budget, Held};
 use super::registry::Registry;
 use super::source::Source;
 use super::turns::Turns;
@@ -30,8 +31,6 @@ pub const HELLO: Span = Span::secs(5);
 pub const IDLE: Span = Span::secs(30);
 /// Time without any byte taken of what waits to be sent.
 pub const STALLED: Span = Span::secs(10);
-/// Bytes held back for all HTTP connections together: pipelined requests that wait for their turn.
-pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Connections there may be when the system lets a process have `descriptors`.
 pub fn connections_max(descriptors: u64) -> usize {
@@ -59,8 +58,8 @@ pub struct Lists {
     /// Connections that are not closing, per origin whose connections are limited.
     of_origin: BTreeMap<Origin, usize>,
     turns: Turns,
-    /// Bytes held back for HTTP connections.
-    held: usize,
+    /// Bytes held back.
+    held: Budget,
     /// Connections taken since the start.
     pub taken: u64,
     /// Connections dropped for what they said, since the last [`Lists::take_dropped`].
@@ -75,7 +74,7 @@ impl Lists {
             conns: BTreeMap::new(),
             of_origin: BTreeMap::new(),
             turns: Turns::default(),
-            held: 0,
+            held: Budget::default(),
             taken: 0,
             dropped: 0,
         }
@@ -94,7 +93,8 @@ impl Lists {
         let own = [
             ("connections", self.conns.len()),
             ("connection_origins", self.of_origin.len()),
-            ("held_bytes", self.held),
+            ("held_bytes", self.held.bytes()),
+            ("held_sources", self.held.sources()),
         ];
         own.into_iter().chain(self.turns.tables())
     }
@@ -173,12 +173,12 @@ impl Lists {
         self.turns.forget(conn);
         registry.registrations.drop_node(conn);
         registry.watch_bytes = registry.watch_bytes.saturating_sub(connection.watch_bytes());
-        match std::mem::replace(&mut connection.phase, Phase::Closing) {
-            Phase::Closing => return,
-            Phase::Http(exchange) => self.held = self.held.saturating_sub(exchange.held()),
-            Phase::Opening(_) | Phase::Catalogue(_) => {}
+        let (source, held) = (connection.ends.source, connection.held_back());
+        let limited = Source::limited(source, self.public);
+        let _less = self.held.moved(limited, held, Held::default());
+        if let Phase::Closing = std::mem::replace(&mut connection.phase, Phase::Closing) {
+            return;
         }
-        let source = connection.ends.source;
         if let Some((origin, _)) = self.limited(source)
             && let Some(count) = self.of_origin.get_mut(&origin)
         {
@@ -273,9 +273,8 @@ impl Lists {
         connection.count_sent(desk.out, before);
         self.turns.note(conn, connection.has_work(self.turns.generation));
         self.turns.note_watching(conn, connection.watch_bytes() > 0);
-        let holds = connection.held_back();
-        self.held = (self.held + holds).saturating_sub(held);
-        if holds > held && self.held > HELD_BYTES_MAX {
+        let source = Source::limited(connection.ends.source, self.public);
+        if !self.held.moved(source, held, connection.held_back()) {
             verdict = Verdict::Drop;
         }
         match verdict {

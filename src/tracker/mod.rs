@@ -14,6 +14,7 @@ pub mod datagrams;
 pub mod desk;
 pub mod figures;
 pub mod fleet;
+pub mod held;
 pub mod history;
 pub mod http;
 pub mod interval;

@@ -3,6 +3,7 @@
 use super::counts::Counts;
 use super::metainfo::Metainfo;
 use super::names::Place;
+use super::source::Source;
 use crate::core::time::Time;
 use crate::wire::catalogue::entry::{Entry, flag};
 use crate::wire::catalogue::hello::Owner;
@@ -20,6 +21,8 @@ pub struct Record {
     pub entry: Entry,
     /// Whoever published it and did not take it back; the first is shown. Never empty.
     pub owners: Vec<Owner>,
+    /// Where it came from first, if limits count for that; not known of an entry of an earlier run.
+    pub source: Option<Source>,
     /// Generation and Unix second of its last change.
     pub generation: u64,
     pub time_s: u64,
@@ -64,8 +67,8 @@ pub struct News {
     pub time_s: u64,
     /// Who is in its swarms already.
     pub counts: Counts,
-    /// Whether limits per owner count.
-    pub public: bool,
+    /// Where it comes from, if limits per owner and address count for that.
+    pub source: Option<Source>,
     /// The entry that its owner takes back for it.
     pub replaces: Option<Place>,
 }

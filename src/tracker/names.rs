@@ -2,6 +2,7 @@
 //! several contents; equal bytes published by several owners under one name are one entry.
 
 mod kept;
+mod origins;
 pub use kept::{Before, Changed};
 
 use super::counts::Counts;
@@ -15,6 +16,7 @@ use crate::core::time::{Span, Time};
 use crate::wire::catalogue::code;
 use crate::wire::catalogue::entry::Entry;
 use crate::wire::catalogue::hello::Owner;
+use origins::Origins;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -46,6 +48,7 @@ pub struct Names {
     /// Names of contents, by swarm hash and number.
     by_hash: BTreeMap<(InfoHash, u64), Arc<str>>,
     by_owner: BTreeMap<Owner, u32>,
+    origins: Origins,
     generation: u64,
     changes: Changes,
     next: u64,
@@ -65,6 +68,7 @@ impl Names {
             records: BTreeMap::new(),
             by_hash: BTreeMap::new(),
             by_owner: BTreeMap::new(),
+            origins: Origins::default(),
             generation,
             changes: Changes::new(generation),
             next: 0,
@@ -243,6 +247,7 @@ impl Names {
         let place: Place = (news.entry.name.as_str().into(), self.next);
         self.index(&place, &news.entry);
         *self.by_owner.entry(news.owner).or_default() += 1;
+        self.origins.came(news.source);
         let has_source = news.counts.complete > 0;
         let life = match has_source {
             true => Life::Listed { alone: None },
@@ -253,6 +258,7 @@ impl Names {
         let mut record = Record {
             entry: news.entry,
             owners: vec![news.owner],
+            source: news.source,
             generation,
             time_s: news.time_s,
             life,
@@ -268,7 +274,8 @@ impl Names {
     /// Keeps metainfo with a record that has none yet, while there is room.
     fn store(&mut self, record: &mut Record, metainfo: Metainfo) {
         let bytes = metainfo.bytes();
-        if record.metainfo.is_empty() && self.metainfo_bytes + bytes <= METAINFO_BYTES_MAX {
+        let fits = self.metainfo_bytes + bytes <= METAINFO_BYTES_MAX;
+        if record.metainfo.is_empty() && fits && self.origins.takes(record.source, bytes) {
             self.metainfo_bytes += bytes;
             record.metainfo = metainfo;
         }
@@ -304,8 +311,12 @@ impl Names {
             self.records.get(place).is_some_and(|record| record.owners == [news.owner])
         });
         let own = self.by_owner.get(&news.owner).copied().unwrap_or(0);
-        if news.public && own >= OWNER_ENTRIES_MAX + u32::from(goes.is_some()) {
+        let one_less = u32::from(goes.is_some());
+        if news.source.is_some() && own >= OWNER_ENTRIES_MAX + one_less {
             return quota("too many names of one owner");
+        }
+        if self.origins.is_full(news.source, one_less) {
+            return quota("too many names from one address");
         }
         if self.records.len() >= NAMES_MAX {
             return quota("the catalogue is full");
@@ -367,6 +378,7 @@ impl Names {
             self.changed(place, &record.entry);
         }
         self.metainfo_bytes = self.metainfo_bytes.saturating_sub(record.metainfo.bytes());
+        self.origins.went(record.source, record.metainfo.bytes());
         Some(*record)
     }
 

@@ -7,6 +7,7 @@ use super::names::{News, Place};
 use super::publish;
 use super::registrations::Source;
 use super::registry::Registry;
+use super::source::Source as Origin;
 use super::swarm::PeerKey;
 use super::ticket;
 use super::work::REQUEST_STEPS;
@@ -138,7 +139,10 @@ pub fn execute(
             }
             Err(refusal) => Err(refusal),
         },
-        Request::Lookup { names } => Ok(found(registry, client, &names)),
+        Request::Lookup { names } => match listing::found(registry, client.owner, &names) {
+            Ok(payload) => return Reply::Payload(kind::ANSWER | kind::LOOKUP, payload),
+            Err(refusal) => Err(refusal),
+        },
         Request::Fetch { hash, what, offset } => match fetched(registry, client, hash, what) {
             Ok(parts) => return Reply::Stream { parts, skip: offset },
             Err(refusal) => Err(refusal),
@@ -249,9 +253,9 @@ fn published(
     let owner = writer(client)?;
     may_register(registry, now, client, publish.entry.swarm_hashes(), out)?;
     let (entry, metainfo) = publish::check(publish)?;
-    let public = client.public;
+    let source = client.public.then(|| Origin::of(client.ip));
     let counts = Counts::default();
-    let news = News { entry, metainfo, owner, time_s: 0, counts, public, replaces };
+    let news = News { entry, metainfo, owner, time_s: 0, counts, source, replaces };
     let place = registry.publish(now, news, out)?;
     let record = registry.names.get(&place);
     Ok(Answer::Published {
@@ -280,18 +284,4 @@ fn standing(
         }
         None => Err(Refusal { code: code::NOT_FOUND, what: "no such entry" }),
     }
-}
-
-fn found(registry: &Registry, client: &Client, names: &[String]) -> Answer {
-    let mut entries = Vec::new();
-    for (at, name) in names.iter().enumerate() {
-        // A name asked for twice is answered once.
-        if names.iter().take(at).any(|earlier| earlier == name) {
-            continue;
-        }
-        let records = registry.names.of_name(name).map(|(_, record)| record);
-        let seen = records.filter(|record| record.is_seen_by(client.owner));
-        entries.extend(seen.map(|record| registry.listed(record)));
-    }
-    Answer::Found { entries, generation: registry.names.generation() }
 }

@@ -20,6 +20,7 @@ pub const WRITE: u8 = 2;
 
 /// 24 bytes: u32 Unix second of expiry, u8 rights, u8 key epoch, u16 zero, 16 bytes of MAC.
 pub type Ticket = [u8; 24];
+type Mac = [u8; 16];
 
 /// Whom a ticket is for.
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +46,22 @@ pub struct Tickets {
     reserved: [(u64, u32); RING],
     /// The same of each source whose limits count.
     of_source: BTreeMap<(u64, Source), u32>,
+    /// The same of each ticket, by second of expiry and MAC: shown again and again it still was one
+    /// promise. As many as there may be connections.
+    unused: BTreeMap<(u64, Mac), u32>,
     /// Limits per address count for private addresses, too.
     public: bool,
 }
 
 impl Tickets {
     pub fn new(key: Key, public: bool) -> Tickets {
-        Tickets { key, reserved: [(0, 0); RING], of_source: BTreeMap::new(), public }
+        Tickets {
+            key,
+            reserved: [(0, 0); RING],
+            of_source: BTreeMap::new(),
+            unused: BTreeMap::new(),
+            public,
+        }
     }
 
     /// Whether an address may be promised one more connection.
@@ -69,6 +79,9 @@ impl Tickets {
         while let Some(oldest) = self.of_source.first_entry().filter(|e| e.key().0 < unix_s) {
             oldest.remove();
         }
+        while let Some(oldest) = self.unused.first_entry().filter(|e| e.key().0 < unix_s) {
+            oldest.remove();
+        }
         if let Some(source) = Source::limited(holder.ip, self.public) {
             *self.of_source.entry((expiry, source)).or_default() += 1;
         }
@@ -81,6 +94,7 @@ impl Tickets {
         let [a, b, c, d] = (expiry as u32).to_be_bytes();
         head.copy_from_slice(&[a, b, c, d, rights, 0, 0, 0]);
         self.key.tag(&holder.parts(head, &ip16(holder.ip)), mac);
+        *self.unused.entry((expiry, mac_of(&ticket))).or_default() += 1;
         ticket
     }
 
@@ -92,9 +106,15 @@ impl Tickets {
         (real && unix_s <= expiry).then_some(head.get(4).copied().unwrap_or_default())
     }
 
-    /// A ticket was used by whom it was given to: its promise is kept.
+    /// A ticket was used by whom it was given to: its promise is kept, the first time.
     pub fn used(&mut self, ticket: &Ticket, ip: IpAddr) {
         let expiry = self.expiry(ticket);
+        let promise = (expiry, mac_of(ticket));
+        match self.unused.get_mut(&promise) {
+            None => return,
+            Some(1) => _ = self.unused.remove(&promise),
+            Some(count) => *count = count.saturating_sub(1),
+        }
         let source = Source::limited(ip, self.public);
         if let Some(count) = source.and_then(|source| self.of_source.get_mut(&(expiry, source))) {
             *count = count.saturating_sub(1);
@@ -116,6 +136,13 @@ impl Tickets {
         let [a, b, c, d, ..] = *ticket;
         u64::from(u32::from_be_bytes([a, b, c, d]))
     }
+}
+
+fn mac_of(ticket: &Ticket) -> Mac {
+    let mut mac = [0; 16];
+    let (_, bytes) = ticket.split_at(8);
+    mac.copy_from_slice(bytes);
+    mac
 }
 
 #[cfg(test)]
@@ -179,6 +206,23 @@ mod tests {
         assert_eq!(tickets.reserved(T0 + 5), 1);
         assert_eq!(tickets.reserved(T0 + 5 + LIFETIME_S), 1);
         assert_eq!(tickets.reserved(T0 + 6 + LIFETIME_S), 0);
+    }
+
+    #[test]
+    fn a_ticket_shown_again_and_again_keeps_one_promise() {
+        let mut tickets = tickets();
+        let by = holder("8.8.8.8", [0; 8]);
+        let first = tickets.give(by, READ, T0);
+        tickets.give(holder("8.8.4.4", [0; 8]), READ, T0);
+        (0..5).for_each(|_| tickets.used(&first, by.ip));
+        assert_eq!(tickets.reserved(T0), 1, "that of somebody else");
+        // What was asked for twice in a second is two promises of the same bytes.
+        let [again, same] = [(); 2].map(|()| tickets.give(by, READ, T0 + 1));
+        assert_eq!((again, tickets.reserved(T0 + 1)), (same, 3));
+        (0..5).for_each(|_| tickets.used(&again, by.ip));
+        assert_eq!((tickets.reserved(T0 + 1), tickets.unused.len()), (1, 1));
+        tickets.give(by, READ, T0 + 2 + LIFETIME_S);
+        assert_eq!(tickets.unused.len(), 1, "what is over is forgotten");
     }
 
     #[test]

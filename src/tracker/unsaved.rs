@@ -29,6 +29,11 @@ impl Unsaved {
         self.queue.is_empty()
     }
 
+    /// Bytes of answers that are written.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there is room for a further answer.
     pub fn has_room(&self) -> bool {
         self.queue.len() < ANSWERS_MAX && self.bytes < BYTES_MAX

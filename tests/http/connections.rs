@@ -8,8 +8,8 @@ use lmk::core::io::Input;
 use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::tracker::conversation::QUEUE_BYTES;
+use lmk::tracker::held;
 use lmk::tracker::http::exchange::HELD_BYTES_MAX;
-use lmk::tracker::lists;
 use lmk::tracker::work::REQUESTS_BURST;
 use lmk::tracker::work::{REQUEST_STEPS, TURN_STEPS};
 use proptest::prelude::*;
@@ -154,7 +154,7 @@ fn many_who_are_held_back_do_not_fill_the_memory() {
         closed += usize::from(world.line(conn).closed);
         held += if world.line(conn).closed { 0 } else { flood.len() };
     }
-    assert!(held <= lists::HELD_BYTES_MAX + flood.len() * 2, "{held}");
+    assert!(held <= held::HTTP_BYTES_MAX + flood.len() * 2, "{held}");
     assert!(closed > 20, "{closed}");
 }
 

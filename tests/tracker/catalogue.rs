@@ -3,6 +3,7 @@
 use super::world::{Client, Peer, World, addr};
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::id::InfoHash;
+use lmk::core::io::Input;
 use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::wire::catalogue::answer::{Answer, Page};
@@ -417,4 +418,47 @@ fn an_owner_that_is_away_keeps_the_name_beside_whoever_uses_it_meanwhile() {
     assert!(hashes.contains(&h1), "an hour is less than a day: {hashes:?}");
     let take = Request::Unpublish { name: "big.zip".to_owned(), hash: h1 };
     assert_eq!(refused(world.ask(&mut mallory, &take)), code::FORBIDDEN);
+}
+
+/// Publishes `names` names of the longest with `contents` contents each; gives the names.
+fn long_names(world: &mut World, names: u32, contents: u32) -> Vec<String> {
+    let wanted: Vec<String> = (0..names).map(|n| format!("{n:0>255}")).collect();
+    for version in 0..contents {
+        let from = addr(&format!("127.0.0.1:{}", 100 + version / 8));
+        let mut owner = world.client(from, Some(1 + (version / 8) as u8));
+        for (n, name) in wanted.iter().enumerate() {
+            let hash = n as u32 * 32 + version;
+            let answer = world.ask(&mut owner, &Request::Publish(bare(name, hash)));
+            assert!(matches!(answer, Answer::Published { .. }), "{answer:?}");
+            let hash = bare(name, hash).entry.v1.unwrap();
+            world.announce(&Peer::new("127.0.0.1:7001", 0).hash(hash));
+        }
+    }
+    wanted
+}
+
+#[test]
+fn a_lookup_answers_no_more_than_a_page_and_takes_its_work() {
+    let mut world = World::local();
+    let names = long_names(&mut world, 64, 16);
+    let mut client = world.client(addr("127.0.0.1:50"), None);
+    let ask = |names: &[String]| Request::Lookup { names: names.to_vec() };
+    // One name alone always fits, and one that is asked for twice is answered once.
+    let twice = [names[0].clone(), names[0].clone()];
+    match world.ask(&mut client, &ask(&twice)) {
+        Answer::Found { entries, .. } => assert_eq!(entries.len(), 16),
+        other => panic!("{other:?}"),
+    }
+    match world.ask(&mut client, &ask(&names[..32])) {
+        Answer::Found { entries, .. } => assert_eq!(entries.len(), 32 * 16),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(refused(world.ask(&mut client, &ask(&names))), code::TOO_LARGE);
+    // What waits to be executed waits for further turns.
+    let mut bytes = Vec::new();
+    (0..4).for_each(|_| ask(&names[..32]).encode(1, 1 << 20, &mut bytes));
+    world.on(Input::Bytes { conn: client.conn, bytes: &bytes });
+    assert!(world.answers(&mut client).len() < 4, "all in one turn");
+    world.out.arena.clear();
+    world.turn();
 }

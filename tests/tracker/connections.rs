@@ -3,6 +3,7 @@
 use super::catalogue::{content, publish};
 use super::world::{Client, Peer, World, addr, plan, vector};
 use lmk::core::id::{ConnId, InfoHash};
+use lmk::core::limits::{ADDRESS_HELD_BYTES_MAX, CATALOGUE_READER_BYTES_MAX};
 use lmk::core::mark::expect_mark;
 use lmk::core::time::Span;
 use lmk::tracker::conversation::QUEUE_BYTES;
@@ -10,8 +11,10 @@ use lmk::tracker::lists::{CONNECTIONS_MAX, connections_max};
 use lmk::tracker::work::REQUESTS_BURST;
 use lmk::wire::catalogue::answer::Answer;
 use lmk::wire::catalogue::entry::{Entry, flag};
+use lmk::wire::catalogue::frame::write_frame;
 use lmk::wire::catalogue::hello::{HelloReply, REPLY_BYTES};
 use lmk::wire::catalogue::request::{Publish, Request, What};
+use lmk::wire::catalogue::{code, kind};
 use lmk::wire::control::{Op, Status};
 use proptest::prelude::*;
 
@@ -145,6 +148,95 @@ fn a_ping_keeps_a_connection_and_a_dripping_message_does_not() {
     }
     assert!(!world.line(client.conn).closed);
     assert!(world.line(dripping.conn).closed);
+}
+
+/// A frame of a PUBLISH that is not complete.
+fn part(bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write_frame(kind::PUBLISH, 0, 1, &vec![b'x'; bytes], &mut frame);
+    frame
+}
+
+fn table(world: &World, wanted: &str) -> usize {
+    let mut tables = world.tracker.tables();
+    tables.find(|(table, _)| *table == wanted).expect("a table of this name").1
+}
+
+#[test]
+fn unfinished_messages_share_one_budget_of_which_an_address_has_a_part() {
+    let mut world = World::open();
+    let greedy: Vec<Client> =
+        (0..8).map(|n| world.client(addr(&format!("8.8.8.8:{}", 100 + n)), Some(1))).collect();
+    for _ in 0..7 {
+        for client in &greedy {
+            if !world.line(client.conn).closed {
+                world.bytes(client.conn, &part((1 << 20) - 4));
+            }
+        }
+    }
+    assert!(table(&world, "held_bytes") <= ADDRESS_HELD_BYTES_MAX);
+    assert!(greedy.iter().any(|client| world.line(client.conn).closed));
+    // Somebody else publishes what is large, and small things go on from there, too.
+    let other = world.client(addr("8.8.4.4:50"), Some(2));
+    (0..7).for_each(|_| world.bytes(other.conn, &part((1 << 20) - 4)));
+    assert!(!world.line(other.conn).closed);
+    assert!(table(&world, "held_bytes") >= 7 << 20, "what is unfinished is counted");
+    let closed = greedy.iter().find(|client| world.line(client.conn).closed).unwrap();
+    world.end(closed.conn);
+    let mut small = world.client(addr("8.8.8.8:200"), Some(3));
+    let answer = world.ask(&mut small, &Request::Publish(publish("a", &content("a", b"abc"))));
+    assert!(matches!(answer, Answer::Published { .. }), "{answer:?}");
+    for client in greedy.iter().chain([&other]).filter(|client| client.conn != closed.conn) {
+        world.end(client.conn);
+    }
+    assert_eq!((table(&world, "held_bytes"), table(&world, "held_sources")), (0, 0));
+}
+
+#[test]
+fn who_may_only_read_says_nothing_long() {
+    let mut world = World::local();
+    let from = addr("127.0.0.1:50");
+    let ticket = world.control(from, Op::Read, 0).ticket;
+    let conn = world.accept(from);
+    let mut bytes = Vec::new();
+    world.hello(ticket, Some(1)).encode(&mut bytes);
+    bytes.extend(part(CATALOGUE_READER_BYTES_MAX));
+    world.bytes(conn, &bytes);
+    assert!(!world.line(conn).closed);
+    world.bytes(conn, &part(1));
+    assert!(world.line(conn).closed);
+    let frame = &world.line(conn).got[REPLY_BYTES..];
+    let word = format!("ci{}e", code::TOO_LARGE);
+    assert!(frame.windows(4).any(|part| part == word.as_bytes()), "{frame:?}");
+    // The longest that a reader asks for is taken.
+    let from = addr("127.0.0.1:51");
+    let ticket = world.control(from, Op::Read, 0).ticket;
+    let conn = world.accept(from);
+    let mut bytes = Vec::new();
+    world.hello(ticket, None).encode(&mut bytes);
+    let names = (0..256).map(|n| format!("{n:0>255}")).collect();
+    Request::Lookup { names }.encode(1, 1 << 20, &mut bytes);
+    world.bytes(conn, &bytes);
+    assert!(!world.line(conn).closed);
+    assert_eq!(world.line(conn).got[REPLY_BYTES + 4], kind::ANSWER | kind::LOOKUP);
+}
+
+#[test]
+fn a_burst_buys_no_time_for_a_message_that_drips() {
+    let mut world = World::local();
+    let burst = world.client(addr("127.0.0.1:50"), Some(1));
+    let steady = world.client(addr("127.0.0.1:51"), Some(2));
+    world.bytes(burst.conn, &part(1 << 19));
+    world.bytes(burst.conn, &part(1 << 19));
+    for n in 0..10 {
+        if !world.line(burst.conn).closed {
+            world.bytes(burst.conn, &part(1));
+        }
+        world.bytes(steady.conn, &part(11 * 1024));
+        world.pass(Span::secs(5));
+        assert!(n < 6 || world.line(burst.conn).closed, "{n}");
+        assert!(!world.line(steady.conn).closed, "{n}");
+    }
 }
 
 #[test]

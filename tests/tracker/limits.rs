@@ -1,13 +1,24 @@
 //! The rows of promises about a tracker under bad input and greed, those that no other file of this
 //! folder shows: each test demands the mark of its row.
 
+use super::catalogue::bare;
 use super::world::{Peer, T0, World, addr, plan, vector};
 use lmk::core::id::{InfoHash, PeerId};
-use lmk::core::time::Span;
+use lmk::core::limits::{ADDRESS_METAINFO_BYTES_MAX, ADDRESS_NAMES_MAX};
+use lmk::core::time::{Span, Time};
 use lmk::expect_mark;
 use lmk::tracker::connection_id::{ConnectionIds, WINDOW_S};
+use lmk::tracker::counts::Counts;
 use lmk::tracker::mac::Key;
+use lmk::tracker::metainfo::Metainfo;
+use lmk::tracker::names::{Names, News};
 use lmk::tracker::sites::Network;
+use lmk::tracker::source::Source;
+use lmk::wire::catalogue::answer::Answer;
+use lmk::wire::catalogue::code;
+use lmk::wire::catalogue::entry::{Entry, flag};
+use lmk::wire::catalogue::hello::Owner;
+use lmk::wire::catalogue::request::Request as ListRequest;
 use lmk::wire::udp::{Event, Request, Response, ScrapeRow};
 use std::net::SocketAddr;
 
@@ -296,5 +307,83 @@ fn those_nearby_are_given_first_and_the_rest_at_random() {
         assert!(one[..near.len()].iter().all(|peer| near.contains(peer)), "{from}: {one:?}");
         assert!(near.iter().all(|peer| two.contains(peer)));
         assert_ne!(one[near.len()..], two[near.len()..], "the rest is drawn anew");
+    }
+}
+
+/// One publishing from an address, by one of many owners that are all one.
+fn news(source: &str, n: u32, metainfo: Metainfo) -> News {
+    let mut owner = [0; 8];
+    owner[..4].copy_from_slice(&(n / 1000).to_be_bytes());
+    let entry = Entry {
+        name: format!("{source} {n}"),
+        v1: Some(hash(n)),
+        v2: None,
+        size: 1,
+        piece_bytes: 16_384,
+        flags: flag::V1,
+        sha256: None,
+        signed: None,
+    };
+    News {
+        entry,
+        metainfo,
+        owner: Owner(owner),
+        time_s: T0,
+        counts: Counts::default(),
+        source: Source::limited(source.parse().unwrap(), false),
+        replaces: None,
+    }
+}
+
+#[test]
+fn one_address_has_a_share_of_the_catalogue_whatever_keys_it_shows() {
+    let mut names = Names::new(1, Span::secs(60));
+    let mut publish = |source: &str, n: u32| {
+        let said = names.publish(Time::ZERO, news(source, n, Metainfo::default()));
+        names.take_changed();
+        said.map_err(|refusal| refusal.code)
+    };
+    for n in 0..ADDRESS_NAMES_MAX {
+        assert!(publish("8.8.8.8", n).is_ok(), "{n}");
+    }
+    assert_eq!(publish("8.8.8.8", ADDRESS_NAMES_MAX).unwrap_err(), code::QUOTA);
+    assert!(publish("8.8.8.8", 5).is_ok(), "what it has may be published again");
+    assert!(publish("8.8.4.4", ADDRESS_NAMES_MAX).is_ok(), "a modest one is let in");
+    for n in 0..=ADDRESS_NAMES_MAX {
+        assert!(publish("10.0.0.9", n + 2 * ADDRESS_NAMES_MAX).is_ok(), "a private one, {n}");
+    }
+    let owner = news("8.8.8.8", 0, Metainfo::default()).owner;
+    names.unpublish("8.8.8.8 0", hash(0), owner).unwrap();
+    let again = names.publish(Time::ZERO, news("8.8.8.8", ADDRESS_NAMES_MAX, Metainfo::default()));
+    assert!(again.is_ok(), "in the place of one that was taken back");
+}
+
+#[test]
+fn one_address_has_a_share_of_the_metainfo_that_is_kept() {
+    let mut names = Names::new(1, Span::secs(60));
+    let large: std::sync::Arc<[u8]> = vec![b'x'; 1 << 20].into();
+    let mut publish = |source: &str, n: u32| {
+        let metainfo = Metainfo { v1_info: Some(large.clone()), ..Metainfo::default() };
+        let place = names.publish(Time::ZERO, news(source, n, metainfo)).unwrap().place;
+        !names.get(&place).unwrap().metainfo.is_empty()
+    };
+    let most = (ADDRESS_METAINFO_BYTES_MAX >> 20) as u32;
+    assert!((0..most).all(|n| publish("8.8.8.8", n)));
+    assert!(!publish("8.8.8.8", most), "listed without");
+    assert!(publish("8.8.4.4", most + 1) && publish("10.0.0.9", most + 2));
+}
+
+#[test]
+fn a_name_counts_for_the_address_that_published_it() {
+    let mut world = World::open();
+    let origins = |world: &World| {
+        let mut tables = world.tracker.tables();
+        tables.find(|(table, _)| *table == "name_origins").unwrap().1
+    };
+    for (from, counted) in [("10.0.0.9:50", 0), ("127.0.0.1:50", 0), ("8.8.8.8:50", 1)] {
+        let mut client = world.client(addr(from), Some(1));
+        let answer = world.ask(&mut client, &ListRequest::Publish(bare(from, 1)));
+        assert!(matches!(answer, Answer::Published { .. }), "{from}: {answer:?}");
+        assert_eq!(origins(&world), counted, "{from}");
     }
 }

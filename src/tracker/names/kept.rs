@@ -136,11 +136,12 @@ impl Names {
     }
 
     /// The lengths of its tables.
-    pub fn tables(&self) -> [(&'static str, usize); 6] {
+    pub fn tables(&self) -> [(&'static str, usize); 7] {
         [
             ("names", self.records.len()),
             ("name_hashes", self.by_hash.len()),
             ("name_owners", self.by_owner.len()),
+            ("name_origins", self.origins.len()),
             ("name_changes", self.changes.len()),
             ("names_unkept", self.unkept.len()),
             ("metainfo_bytes", self.metainfo_bytes),
@@ -160,6 +161,7 @@ impl Names {
 
     fn put_back(&mut self, place: &Place, mut record: Record) {
         self.index(place, &record.entry);
+        self.origins.came(record.source);
         self.listed += u64::from(matches!(record.life, Life::Listed { .. }));
         let metainfo = std::mem::take(&mut record.metainfo);
         self.store(&mut record, metainfo);

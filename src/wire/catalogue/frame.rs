@@ -5,6 +5,7 @@ use super::code;
 use crate::core::fault::Refusal;
 use crate::core::limits::{
     CATALOGUE_ANSWER_BYTES_MAX, CATALOGUE_FRAME_BYTES_MAX, CATALOGUE_MESSAGE_BYTES_MAX,
+    CATALOGUE_READER_BYTES_MAX,
 };
 use crate::core::mark::mark;
 
@@ -44,6 +45,12 @@ impl FrameLimits {
         frame: CATALOGUE_FRAME_BYTES_MAX,
         message: CATALOGUE_MESSAGE_BYTES_MAX,
         raw_message: CATALOGUE_FRAME_BYTES_MAX as usize,
+    };
+    /// What a tracker takes from a client that may only read.
+    pub const READER: FrameLimits = FrameLimits {
+        frame: CATALOGUE_FRAME_BYTES_MAX,
+        message: CATALOGUE_READER_BYTES_MAX,
+        raw_message: CATALOGUE_READER_BYTES_MAX,
     };
     /// What a client takes from a tracker.
     pub const CLIENT: FrameLimits = FrameLimits {
@@ -97,6 +104,11 @@ impl FrameReader {
     /// Whether a message has begun and is not complete: its time is the caller's to limit.
     pub fn is_inside(&self) -> bool {
         self.head_len > 0 || self.unfinished.is_some()
+    }
+
+    /// Bytes kept of a message that is not complete.
+    pub fn held(&self) -> usize {
+        self.unfinished.as_ref().map_or(0, |message| message.payload.capacity())
     }
 
     fn advance(&mut self, bytes: &mut &[u8]) -> Result<Option<Message>, Refusal> {
