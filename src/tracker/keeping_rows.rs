@@ -82,5 +82,6 @@ pub fn record(row: NameRow, now: Time, unix_s: u64, keep: Span) -> Record {
             layers: metainfo.layers,
             hybrid: metainfo.hybrid,
         },
+        linked: false,
     }
 }

@@ -92,6 +92,8 @@ pub struct Swarms {
     rng: Rng,
     /// Where the sweep goes on: place of a swarm, and of a peer in it.
     sweep_at: (usize, usize),
+    /// When peers were removed for an answer, and how many.
+    settled: (Time, usize),
     far: Vec<u32>,
     over: Vec<PeerKey>,
 }
@@ -114,6 +116,7 @@ impl Swarms {
             nodes: Counts::default(),
             rng,
             sweep_at: (0, 0),
+            settled: (Time::ZERO, 0),
             far: Vec::new(),
             over: Vec::new(),
         }
@@ -135,11 +138,6 @@ impl Swarms {
 
     pub fn peers(&self) -> usize {
         self.peers
-    }
-
-    /// Swarms and peers that a whole sweep looks at.
-    pub fn sweepable(&self) -> usize {
-        self.table.swarms() + self.peers
     }
 
     /// Swarms that somebody is in.

@@ -26,12 +26,12 @@ impl Registry {
 
     /// Puts an entry of an earlier run back; whether there was room.
     pub fn restore_name(&mut self, number: u64, record: Record) -> bool {
-        let (v1, v2) = (record.entry.v1, record.entry.v2);
-        let restored = self.names.restore(number, record).is_some();
-        if let (true, Some(v1), Some(v2)) = (restored, v1, v2) {
-            self.swarms.link(v1, v2.truncated());
+        let entry = record.entry.clone();
+        let place = self.names.restore(number, record);
+        if let Some(place) = &place {
+            self.link(place, &entry);
         }
-        restored
+        place.is_some()
     }
 
     /// Puts peers of an earlier run back, silently; how many.
@@ -93,9 +93,7 @@ impl Registry {
                 if !self.names.reinstate(place, *was) {
                     return;
                 }
-                if let (Some(v1), Some(v2)) = (entry.v1, entry.v2) {
-                    self.swarms.link(v1, v2.truncated());
-                }
+                self.link(place, &entry);
                 // They came and went while it was not there.
                 for hash in entry.swarm_hashes() {
                     self.sources_changed(now, hash, out);
