@@ -37,6 +37,9 @@ const SWEEP_NAMES: (usize, usize) = (2_000, 200);
 const SWEEP_NAMES_EVERY: Span = Span::ms(100);
 /// What it takes to look whether a peer is in two swarms.
 const LINKED_PEER_STEPS: u64 = 2;
+/// Peers that are over up to which they are removed for the answers of one moment, those to a scrape
+/// of many swarms among them.
+const SETTLED_AT_ONCE: usize = 256;
 /// With more peers than this their comings and goings are no longer told one by one.
 const TOLD_PEERS_MAX: usize = 5000;
 /// Nor are more of them told in one second than so many.
@@ -64,6 +67,8 @@ pub struct Registry {
     gone: Vec<Moved>,
     /// The last slice of the sweep left peers that are over.
     behind: bool,
+    /// When peers were removed for answers, and how many.
+    settled: (Time, usize),
     /// The second in which peers were told of last, and how many.
     told: (u64, u32),
 }
@@ -85,6 +90,7 @@ impl Registry {
             names_every: SWEEP_EVERY.1,
             gone: Vec::new(),
             behind: false,
+            settled: (Time::ZERO, 0),
             told: (0, 0),
         }
     }
@@ -128,8 +134,15 @@ impl Registry {
     }
 
     fn settle(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
+        if self.settled.0 != now {
+            self.settled = (now, 0);
+        }
+        if self.settled.1 >= SETTLED_AT_ONCE {
+            return;
+        }
         let mut gone = std::mem::take(&mut self.gone);
         self.swarms.settle(now, hash, &mut gone);
+        self.settled.1 += gone.len();
         for moved in gone.drain(..) {
             self.told(now, &moved, "expired", out);
         }

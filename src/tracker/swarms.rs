@@ -92,8 +92,6 @@ pub struct Swarms {
     rng: Rng,
     /// Where the sweep goes on: place of a swarm, and of a peer in it.
     sweep_at: (usize, usize),
-    /// When peers were removed for an answer, and how many.
-    settled: (Time, usize),
     far: Vec<u32>,
     over: Vec<PeerKey>,
 }
@@ -116,7 +114,6 @@ impl Swarms {
             nodes: Counts::default(),
             rng,
             sweep_at: (0, 0),
-            settled: (Time::ZERO, 0),
             far: Vec::new(),
             over: Vec::new(),
         }

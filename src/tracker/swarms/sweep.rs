@@ -14,8 +14,8 @@ const SETTLE_PEERS_MAX: usize = 4096;
 /// Peers removed in one slice of work: each may be told, names may lose their source, and memory
 /// goes back.
 const REMOVED_PER_SLICE: usize = 150;
-/// Peers removed so that answers are true, all that are given at one time together.
-const SETTLED_AT_ONCE: usize = 64;
+/// Peers removed so that an answer is true.
+const SETTLED_MAX: usize = 64;
 
 impl Swarms {
     /// The lengths of its tables.
@@ -78,8 +78,8 @@ impl Swarms {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Removes the peers of one swarm whose time is over, so that what is said of it next is true;
-    /// up to 64 of them at one `now`, whatever swarms they are in. The sweep does the rest.
+    /// Removes the peers of one swarm whose time is over, up to 64, so that what is said of it next
+    /// is true; where there are more the sweep does the rest.
     pub fn settle(&mut self, now: Time, hash: InfoHash, gone: &mut Vec<Moved>) {
         let now_s = self.now_s(now);
         let Some(place) = self.table.place(hash) else { return };
@@ -87,18 +87,10 @@ impl Swarms {
         if self.table.at(place).filter(due).is_none() {
             return;
         }
-        if self.settled.0 != now {
-            self.settled = (now, 0);
-        }
-        let most = SETTLED_AT_ONCE.saturating_sub(self.settled.1);
-        if most == 0 {
-            return;
-        }
         let mut over = std::mem::take(&mut self.over);
         self.table.change(place, |swarm, arenas| {
-            swarm.over(now_s, (0, SETTLE_PEERS_MAX, most), &mut over, arenas);
+            swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLED_MAX), &mut over, arenas);
         });
-        self.settled.1 += over.len();
         gone.extend(over.drain(..).map(|key| self.remove(hash, key)));
         self.over = over;
     }
