@@ -17,9 +17,11 @@ use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::store::Store;
 use crate::core::time::{Span, Time};
 use crate::jobs::keygen::Keygen;
-use crate::jobs::plan::{JobPlan, KeygenPlan, ProbePlan, TokenPlan};
+use crate::jobs::plan::{
+    CreatePlan, JobPlan, KeygenPlan, ProbePlan, ShowPlan, TokenPlan, VerifyPlan,
+};
 use crate::jobs::token::TokenJob;
-use crate::jobs::{Job, Probe};
+use crate::jobs::{Create, Describe, Job, Probe, Verify};
 use crate::node::Node;
 use crate::node::plan::NodePlan;
 use crate::reactor::{Handle, Options, Reactor};
@@ -38,6 +40,9 @@ pub enum Plan {
     Token(TokenPlan),
     Keygen(KeygenPlan),
     Probe(ProbePlan),
+    Create(CreatePlan),
+    Show(ShowPlan),
+    Verify(VerifyPlan),
 }
 
 /// One role on one event loop. Nothing happens between turns.
@@ -63,6 +68,9 @@ impl Engine {
             Plan::Token(plan) => Part::Job(Box::new(TokenJob::new(plan))),
             Plan::Keygen(plan) => Part::Job(Box::new(Keygen::new(plan))),
             Plan::Probe(plan) => Part::Job(Box::new(Probe::new(plan))),
+            Plan::Create(plan) => Part::Job(Box::new(Create::new(plan))),
+            Plan::Show(plan) => Part::Job(Box::new(Describe::new(plan))),
+            Plan::Verify(plan) => Part::Job(Box::new(Verify::new(plan))),
         };
         let reactor = Reactor::new(part, Options::default())?.with_store(store);
         Ok(Engine { reactor, events: Vec::new() })

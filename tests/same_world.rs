@@ -191,6 +191,7 @@ same_world!(
     files_open_create_and_read_to_their_end,
     files_are_renamed_removed_and_told_apart,
     small_files_are_saved_and_loaded_whole,
+    a_directory_is_listed_by_name_and_links_are_not_followed,
     what_is_no_regular_file_is_never_opened,
     a_lock_of_another_process_is_busy,
     a_guarded_file_tells_that_somebody_else_wrote,

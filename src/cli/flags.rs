@@ -51,7 +51,8 @@ pub struct CommandRow {
 
 const PEERS: &[&str] = &["seeder", "leecher"];
 const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
-const ROLES: &[&str] = &["tracker", "seeder", "leecher", "ls", "info", "status", "probe"];
+const ROLES: &[&str] =
+    &["tracker", "seeder", "leecher", "ls", "info", "status", "probe", "create", "show", "verify"];
 
 #[rustfmt::skip]
 pub const FLAGS: &[Flag] = &[
@@ -133,6 +134,40 @@ pub const FLAGS: &[Flag] = &[
         help: "udp://HOST:PORT/..., http://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
     Flag { name: "hash", short: None, takes: Takes::Bare("HASH"), on: &["probe"],
         help: "What to ask about: 40 or 64 hex digits [default: a hash that nobody has]" },
+    Flag { name: "path", short: None, takes: Takes::BareNeeded("PATH"), on: &["create"],
+        help: "The file or folder" },
+    Flag { name: "out", short: Some('o'), takes: Takes::Value("FILE"), on: &["create"],
+        help: "Where the .torrent goes [default: NAME.torrent in the working directory]" },
+    Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["create"],
+        help: "Replace a .torrent that is there" },
+    Flag { name: "v1", short: None, takes: Takes::Nothing, on: &["create"],
+        help: "SHA-1 alone, as all clients read it (BEP 3)" },
+    Flag { name: "v2", short: None, takes: Takes::Nothing, on: &["create"],
+        help: "SHA-256 alone (BEP 52)" },
+    Flag { name: "hybrid", short: None, takes: Takes::Nothing, on: &["create"],
+        help: "Both in one [default]" },
+    Flag { name: "piece-length", short: None, takes: Takes::Value("SIZE"), on: &["create"],
+        help: "A power of two from 16K to 128M [default: by the size of the content]" },
+    Flag { name: "announce", short: None, takes: Takes::Each("URL[,URL]"), on: &["create"],
+        help: "A tier of trackers, udp:// or http://; repeated, a further tier" },
+    Flag { name: "webseed", short: None, takes: Takes::Each("URL"), on: &["create"],
+        help: "Where the same files are served over HTTP; may be repeated" },
+    Flag { name: "private", short: None, takes: Takes::Nothing, on: &["create"],
+        help: "Clients shall ask these trackers alone for peers (BEP 27)" },
+    Flag { name: "comment", short: None, takes: Takes::Value("TEXT"), on: &["create"],
+        help: "A line for people" },
+    Flag { name: "source", short: None, takes: Takes::Value("TEXT"), on: &["create"],
+        help: "A word that gives equal files another info-hash" },
+    Flag { name: "date", short: None, takes: Takes::Maybe("SECONDS"), on: &["create"],
+        help: "Say when it was made, in seconds since 1970 [default: do not; without SECONDS: now]" },
+    Flag { name: "subject", short: None, takes: Takes::BareNeeded("FILE|MAGNET"), on: &["show"],
+        help: "A .torrent file or a magnet link" },
+    Flag { name: "torrent", short: None, takes: Takes::BareNeeded("FILE"), on: &["verify"],
+        help: "The .torrent file" },
+    Flag { name: "path", short: None, takes: Takes::BareNeeded("PATH"), on: &["verify"],
+        help: "The file or folder it describes, or what that lies in" },
+    Flag { name: "lenient", short: None, takes: Takes::Nothing, on: &["show", "verify"],
+        help: "Take a v1 torrent whose keys are not sorted; its hash is that of its bytes" },
     Flag { name: "token", short: None, takes: Takes::Value("TOKEN"), on: &["probe"],
         help: "Shown to the tracker; LMK_TOKEN is not, as a probe may go anywhere" },
     Flag { name: "token-file", short: None, takes: Takes::Value("FILE"), on: &["probe"],
@@ -237,6 +272,31 @@ pub const COMMANDS: &[CommandRow] = &[
         examples: "Examples:
   lmk keygen
   lmk keygen --out release.key",
+    },
+    CommandRow {
+        name: "create",
+        about: "Makes a .torrent of a file or a folder",
+        examples: "Examples:
+  lmk create photos                     photos.torrent, for old and new clients
+  lmk create big.iso -o big.torrent --announce udp://192.168.1.5:6969/announce
+  lmk create photos --v1 --piece-length 1M --private --source team
+  lmk create photos --announce udp://a:1/announce,udp://b:1/announce --announce http://c/announce
+  lmk create photos --webseed https://example.org/files/ --comment summer --date",
+    },
+    CommandRow {
+        name: "show",
+        about: "Tells what a .torrent or a magnet link says",
+        examples: "Examples:
+  lmk show photos.torrent
+  lmk show photos.torrent --json
+  lmk show 'magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567'",
+    },
+    CommandRow {
+        name: "verify",
+        about: "Compares files with a .torrent",
+        examples: "Examples:
+  lmk verify photos.torrent photos
+  lmk verify big.torrent /data/ --json",
     },
     CommandRow {
         name: "limits",

@@ -7,10 +7,12 @@ pub mod logging;
 pub mod machine;
 pub mod planned;
 pub mod planned_access;
+pub mod planned_torrent;
 pub mod states;
 pub mod tracker_url;
 pub mod typed;
 pub mod typed_access;
+pub mod typed_torrent;
 pub mod values;
 
 use crate::core::fault::Fatal;

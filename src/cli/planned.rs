@@ -72,6 +72,7 @@ pub fn plan(
             seed: machine.random.seed,
             table: !json,
         }),
+        Wish::Torrent(wish) => super::planned_torrent::plan(wish, !json, machine)?,
         Wish::Probe { mut url, hash, token } => {
             access::show(&mut url, &token, machine)?;
             let tracker = look_up(&url.at, url.scheme.port())?;

@@ -3,6 +3,7 @@
 use super::flags;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
+use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
@@ -85,6 +86,7 @@ pub enum Wish {
     Keygen {
         out: Option<PathBuf>,
     },
+    Torrent(TorrentWish),
 }
 
 /// Whom a tracker answers.
@@ -175,6 +177,9 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "token" => access::token(given),
         "keygen" => access::keygen(given),
         "probe" => probe(given),
+        "create" => torrent::create(given),
+        "show" => torrent::show(given),
+        "verify" => torrent::verify(given),
         _ => fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
@@ -226,14 +231,7 @@ fn sites(given: &ArgMatches) -> Result<Vec<(Network, String)>, String> {
     if typed.len() > limits::SITES_MAX {
         return Err(format!("--site: at most {} networks", limits::SITES_MAX));
     }
-    let read = |text: &OsString| {
-        let shown = foreign(&text.to_string_lossy());
-        let wrong = || format!("--site '{shown}': write CIDR=NAME, as 10.1.0.0/16=rack1");
-        let (network, name) = text.to_str().and_then(|t| t.split_once('=')).ok_or_else(wrong)?;
-        let network = Network::parse(network).ok_or_else(wrong)?;
-        if name.is_empty() { Err(wrong()) } else { Ok((network, name.to_owned())) }
-    };
-    typed.map(read).collect()
+    typed.map(|text| values::site(text).map_err(|why| format!("--site {why}"))).collect()
 }
 
 fn seed(given: &ArgMatches) -> Result<Typed, String> {
@@ -381,7 +379,7 @@ fn refused(error: &clap::Error) -> Result<Typed, String> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Ok(Typed::Text(rendered)),
         ErrorKind::MissingSubcommand => {
             return Err(
-                "a command is missing: tracker, seeder, leecher, ls, info, status, probe, token or keygen; try 'lmk --help'".into(),
+                "a command is missing, as in 'lmk seeder --file big.zip'; try 'lmk --help'".into(),
             );
         }
         _ => {}

@@ -6,8 +6,10 @@ use crate::core::id::{Hash32, InfoHash};
 use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::node::plan::{Pin, Want};
+use crate::tracker::sites::Network;
 use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey};
 use crate::wire::token_keys::bytes_of_hex;
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv6Addr};
 use unicode_normalization::UnicodeNormalization;
 
@@ -84,6 +86,15 @@ pub fn host_port(text: &str) -> Result<HostPort, String> {
         Some(_) => return Err(wrong("a port is a number from 0 to 65535")),
     };
     Ok(HostPort { host: host.to_owned(), port })
+}
+
+/// `CIDR=NAME`.
+pub fn site(text: &OsStr) -> Result<(Network, String), String> {
+    let shown = foreign(&text.to_string_lossy());
+    let wrong = || format!("'{shown}': write CIDR=NAME, as 10.1.0.0/16=rack1");
+    let (network, name) = text.to_str().and_then(|text| text.split_once('=')).ok_or_else(wrong)?;
+    let network = Network::parse(network).ok_or_else(wrong)?;
+    if name.is_empty() { Err(wrong()) } else { Ok((network, name.to_owned())) }
 }
 
 /// A count from 1 to `most`.

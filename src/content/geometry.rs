@@ -3,6 +3,7 @@
 use super::error::MetaError;
 use crate::core::fault::Fault;
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
+use crate::core::mark::mark;
 
 /// Longest piece taken, bytes: its leaves (8192) still fit one BEP 52 `hashes` message.
 pub const PIECE_BYTES_MAX: u32 = 128 * 1024 * 1024;
@@ -75,7 +76,10 @@ impl Geometry {
         let pieces = size.div_ceil(u64::from(piece_length));
         match u32::try_from(pieces) {
             Ok(pieces) if pieces <= PIECES_MAX => Ok(Geometry { size, piece_length, pieces }),
-            _ => Err(MetaError::TooManyPieces),
+            _ => {
+                mark!("A13");
+                Err(MetaError::TooManyPieces)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Magnet links (BEP 9, BEP 52, BEP 53): made and read.
 
 use crate::core::id::{Hash32, InfoHash};
+use crate::core::mark::mark;
 use std::fmt;
 
 /// Longest link read, bytes.
@@ -18,6 +19,8 @@ pub struct Magnet {
     pub name: Option<String>,
     /// `tr`: tracker URLs.
     pub trackers: Vec<String>,
+    /// `ws`: URLs that serve the files over HTTP (BEP 19).
+    pub web_seeds: Vec<String>,
     /// `x.pe`: host (IPv6 without brackets) and port.
     pub peers: Vec<(String, u16)>,
     /// `so`: ranges of file indices, ends included; empty for all.
@@ -65,6 +68,7 @@ impl Magnet {
     /// Reads a link.
     pub fn parse(link: &str) -> Result<Magnet, MagnetError> {
         if link.len() > MAGNET_BYTES_MAX {
+            mark!("A23");
             return Err(MagnetError::TooLong);
         }
         let (scheme, query) = link.split_once(":?").ok_or(MagnetError::NotMagnet)?;
@@ -84,6 +88,7 @@ impl Magnet {
                 "xt" => magnet.topic(&value)?,
                 "dn" if magnet.name.is_none() => magnet.name = Some(value),
                 "tr" if magnet.trackers.len() < MAGNET_LIST_MAX => magnet.trackers.push(value),
+                "ws" if magnet.web_seeds.len() < MAGNET_LIST_MAX => magnet.web_seeds.push(value),
                 "x.pe" if magnet.peers.len() < MAGNET_LIST_MAX => magnet.peers.extend(peer(&value)),
                 "so" => magnet.select = select(&value).unwrap_or_default(),
                 "xs" => mutable |= value.starts_with("urn:btpk:"),
@@ -237,6 +242,9 @@ impl fmt::Display for Magnet {
         for tracker in &self.trackers {
             write!(f, "{}tr={}", next(), Encoded(tracker, b""))?;
         }
+        for seed in &self.web_seeds {
+            write!(f, "{}ws={}", next(), Encoded(seed, b""))?;
+        }
         for (host, port) in &self.peers {
             match host.contains(':') {
                 true => write!(f, "{}x.pe=[{}]:{port}", next(), Encoded(host, b":"))?,
@@ -306,6 +314,7 @@ mod tests {
                 v1: v1.map(InfoHash),
                 v2: Some(Hash32(v2)),
                 name,
+                web_seeds: trackers.clone(),
                 trackers,
                 peers: vec![("::1".into(), port), ("127.0.0.1".into(), port)],
                 select,

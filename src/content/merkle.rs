@@ -27,6 +27,39 @@ pub fn fold(nodes: &[Hash32], layer: u8, up: u8) -> Hash32 {
     row.first().copied().unwrap_or(padding)
 }
 
+/// As [`fold`], of nodes that come one after the other: memory grows with the levels alone.
+pub fn fold_each(nodes: impl IntoIterator<Item = Hash32>, layer: u8, up: u8) -> Hash32 {
+    // At each level the left node that waits for its sibling.
+    let mut left: Vec<Option<Hash32>> = vec![None; usize::from(up)];
+    for mut node in nodes {
+        let mut waits = false;
+        for place in &mut left {
+            match place.take() {
+                Some(sibling) => node = parent(&sibling, &node),
+                None => {
+                    *place = Some(node);
+                    waits = true;
+                    break;
+                }
+            }
+        }
+        if !waits {
+            return node;
+        }
+    }
+    let mut padding = pad(layer);
+    let mut open: Option<Hash32> = None;
+    for place in left {
+        open = match (place, open) {
+            (Some(left), right) => Some(parent(&left, &right.unwrap_or(padding))),
+            (None, Some(left)) => Some(parent(&left, &padding)),
+            (None, None) => None,
+        };
+        padding = parent(&padding, &padding);
+    }
+    open.unwrap_or(padding)
+}
+
 /// The row of parents of `row`; a last one without a sibling meets `padding`.
 pub fn row_above(row: &[Hash32], padding: &Hash32) -> Vec<Hash32> {
     row.chunks(2)
@@ -76,8 +109,8 @@ impl Shape {
     }
 
     /// The root from the nodes of all pieces.
-    pub fn root(&self, piece_nodes: &[Hash32]) -> Hash32 {
-        fold(piece_nodes, self.piece_layer, self.root_layer.saturating_sub(self.piece_layer))
+    pub fn root(&self, piece_nodes: impl IntoIterator<Item = Hash32>) -> Hash32 {
+        fold_each(piece_nodes, self.piece_layer, self.root_layer.saturating_sub(self.piece_layer))
     }
 
     /// Nodes of the padded `layer`; 0 above the root.
@@ -124,8 +157,11 @@ mod tests {
             let nodes: Vec<Hash32> =
                 leaves.chunks(1 << shift).map(|piece| shape.piece_node(piece)).collect();
             prop_assert_eq!(nodes.len() as u32, shape.pieces);
+            for up in 0..=shape.root_layer {
+                prop_assert_eq!(fold_each(leaves.iter().copied(), 0, up), fold(&leaves, 0, up));
+            }
             prop_assert_eq!(&nodes[..], &rows[shape.piece_layer as usize][..nodes.len()]);
-            prop_assert_eq!(shape.root(&nodes), rows.last().unwrap()[0]);
+            prop_assert_eq!(shape.root(nodes.iter().copied()), rows.last().unwrap()[0]);
             for layer in 0..=shape.root_layer {
                 prop_assert_eq!(shape.width(layer), rows[layer as usize].len() as u64);
             }
@@ -138,5 +174,6 @@ mod tests {
             assert_eq!(Shape::of(&Geometry::new(size, length).unwrap()), None);
         }
         assert_eq!(fold(&[], 2, 3), pad(5));
+        assert_eq!(fold_each([], 2, 3), pad(5));
     }
 }

@@ -7,9 +7,16 @@ mod files;
 mod hasher;
 mod info;
 mod layers;
+mod making;
+pub mod outside;
+mod proving;
 mod torrent;
+mod whole;
 
 pub use hasher::ContentHasher;
+pub use making::{Maker, Wanted};
+pub use proving::Proving;
+pub use whole::{KeyOrder, Metainfo};
 
 use super::digest;
 use super::error::MetaError;
@@ -183,7 +190,7 @@ impl Content {
     /// Takes the nodes of all pieces once they were fetched; they must fold to the root.
     pub fn set_layer(&mut self, layer: Vec<Hash32>) -> Result<(), MetaError> {
         let Some(v2) = &mut self.v2 else { return Err(MetaError::Missing("file tree")) };
-        layers::check(&self.geometry, &v2.root, &layer)?;
+        layers::check(&self.geometry, &v2.root, layer.iter().copied())?;
         v2.layer = layer;
         Ok(())
     }

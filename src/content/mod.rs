@@ -3,7 +3,9 @@
 pub mod bitfield;
 pub mod digest;
 pub mod error;
+pub mod file_list;
 pub mod geometry;
+pub mod grid;
 pub mod magnet;
 pub mod merkle;
 pub mod metainfo;

@@ -10,8 +10,10 @@ mod writer;
 pub use writer::Writer;
 
 use super::limits::{BENCODE_DEPTH_MAX, BENCODE_TOKENS_MAX};
+use super::mark::mark;
 use parser::Parser;
 use std::fmt;
+use std::ops::Range;
 
 /// How much of BEP 3 is demanded of dictionaries; everything else is always strict.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +62,7 @@ impl std::error::Error for BencodeError {}
 pub fn parse(bytes: &[u8], mode: Mode, limits: Limits) -> Result<Doc<'_>, BencodeError> {
     let (doc, len) = parse_prefix(bytes, mode, limits)?;
     if len < bytes.len() {
+        mark!("A06");
         return Err(BencodeError { what: "data after the value", at: len });
     }
     Ok(doc)
@@ -118,6 +121,18 @@ impl<'d, 'a> Value<'d, 'a> {
     pub fn raw(&self) -> &'a [u8] {
         let token = self.doc.token(self.index);
         self.doc.bytes.get(token.start as usize..token.end as usize).unwrap_or_default()
+    }
+
+    /// Where [`Value::raw`] stands in the text.
+    pub fn raw_range(&self) -> Range<usize> {
+        let token = self.doc.token(self.index);
+        token.start as usize..token.end as usize
+    }
+
+    /// Where [`Value::bytes`] stand in the text.
+    pub fn bytes_range(&self) -> Option<Range<usize>> {
+        let end = self.raw_range().end;
+        Some(end.checked_sub(self.bytes()?.len())?..end)
     }
 
     pub fn is_dict(&self) -> bool {

@@ -43,6 +43,9 @@ pub enum FileOp {
     /// user alone: mode 0600, and missing parent directories are made with mode 0700. One that is
     /// not has the mode that the user's umask leaves, in a directory that is there. -> `Done`.
     Save { path: PathBuf, bytes: Vec<u8>, private: bool },
+    /// The entries of a directory, at most `entries_max`, else `TooLarge`; not of what a last
+    /// symbolic link leads to. -> `Listed`, sorted by name as raw bytes.
+    ListDir { path: PathBuf, entries_max: usize },
     /// An advisory lock that dies with the process; `Busy` if another process holds it. -> `Done`.
     Lock { file: FileId },
     /// Who holds the lock of a file that was `Busy`. -> `Holder`.
@@ -93,6 +96,7 @@ pub enum FileDone {
     Guarded(Result<bool, FileError>),
     Free(Result<u64, FileError>),
     Loaded(Result<Vec<u8>, FileError>),
+    Listed(Result<Vec<DirEntry>, FileError>),
     /// The process id of who holds a lock, if the system knows it.
     Holder(Option<u32>),
     /// First byte and end of a stretch of data; `None` if there is no more data.
@@ -111,6 +115,14 @@ pub struct Meta {
     pub mtime_ns: i128,
     /// Nanoseconds of Unix time.
     pub ctime_ns: i128,
+}
+
+/// One name in a directory, and what it names; a symbolic link is not followed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirEntry {
+    /// As the system has it: any bytes but `/` and NUL.
+    pub name: Vec<u8>,
+    pub meta: Meta,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -142,6 +154,9 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// ESTALE: a pinned file is not what it was.
+    pub const STALE: FileError = FileError::Other(116);
+
     /// The reason in a few words, for an error line.
     pub fn reason(self) -> String {
         match self {

@@ -2,7 +2,7 @@
 //! [`Effect`] in an [`Outbox`]. Nothing is performed while logic runs: whoever drives the role (the
 //! reactor or the simulator) applies the effects afterwards and tells completions in later turns.
 
-pub use super::files::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Page};
+pub use super::files::{DirEntry, FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Page};
 
 use super::chunk::{Chunk, Head};
 use super::id::{ConnId, Ticket};

@@ -14,8 +14,12 @@ pub const HASHES_BYTES_MAX: u32 = 49 + 32 * (8192 + 32);
 
 /// Most pieces of one content: a bitfield of 256 KiB.
 pub const PIECES_MAX: u32 = 2_097_152;
-/// Largest .torrent file read, bytes (room for 2,097,152 pieces in both identities).
+/// Largest .torrent file read, bytes: room for 2,097,152 pieces of either kind, or for 1,930,000 of
+/// both.
 pub const TORRENT_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// Most files of a folder that a .torrent is made of, and most names in one directory: the values
+/// of a hybrid, 24 for each file, are still read.
+pub const FOLDER_FILES_MAX: usize = 120_000;
 /// Deepest nesting of bencode.
 pub const BENCODE_DEPTH_MAX: usize = 64;
 /// Most values in one bencoded text.

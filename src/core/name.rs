@@ -4,6 +4,7 @@
 //! such an element that also compares bytewise: NFC, without spaces at its ends.
 
 use super::limits::NAME_BYTES_MAX;
+use super::mark::mark;
 use std::fmt;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -17,6 +18,7 @@ pub enum NameError {
     Dots,
     /// `/` or `\`.
     Separator,
+    Nul,
     /// A control character, or a separator of lines or paragraphs.
     Control,
     /// A character that turns the direction of text.
@@ -35,6 +37,7 @@ impl fmt::Display for NameError {
             NameError::NotUtf8 => "the name is not UTF-8",
             NameError::Dots => "the name is `.` or `..`",
             NameError::Separator => "the name contains `/` or `\\`",
+            NameError::Nul => "the name contains a NUL byte",
             NameError::Control => "the name contains a control character",
             NameError::Bidi => "the name contains a character that turns the direction of text",
             NameError::Space => "the name starts or ends with a space",
@@ -45,8 +48,9 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// One element of a path in a metainfo, or of a file of ours.
-pub fn element(bytes: &[u8]) -> Result<&str, NameError> {
+/// One element of a path in a metainfo: whatever a file system can hold as one name of UTF-8. It
+/// may steer a terminal, so it is shown through [`super::report::escaped`] alone.
+pub fn path_element(bytes: &[u8]) -> Result<&str, NameError> {
     if bytes.is_empty() {
         return Err(NameError::Empty);
     }
@@ -57,6 +61,19 @@ pub fn element(bytes: &[u8]) -> Result<&str, NameError> {
     if name == "." || name == ".." {
         return Err(NameError::Dots);
     }
+    match bytes.iter().find(|byte| matches!(byte, b'/' | b'\\' | 0)) {
+        Some(0) => Err(NameError::Nul),
+        Some(_) => {
+            mark!("A14");
+            Err(NameError::Separator)
+        }
+        None => Ok(name),
+    }
+}
+
+/// One element of a path that is shown and typed too: a file of ours, a name of the catalogue.
+pub fn element(bytes: &[u8]) -> Result<&str, NameError> {
+    let name = path_element(bytes)?;
     match name.chars().find_map(forbidden) {
         Some(why) => Err(why),
         None => Ok(name),
@@ -65,7 +82,6 @@ pub fn element(bytes: &[u8]) -> Result<&str, NameError> {
 
 fn forbidden(c: char) -> Option<NameError> {
     match c {
-        '/' | '\\' => Some(NameError::Separator),
         '\u{2028}' | '\u{2029}' => Some(NameError::Control),
         c if c.is_control() => Some(NameError::Control),
         // Marks, embeddings, overrides and isolates of UAX 9.
@@ -134,7 +150,7 @@ mod tests {
             (b"../../x", Separator),
             (b"/etc/passwd", Separator),
             (b"C:\\x", Separator),
-            (b"a\0b", Control),
+            (b"a\0b", Nul),
             (b"a\x1b[2J", Control),
             (b"a\x7f", Control),
             ("a\u{85}".as_bytes(), Control),
@@ -149,6 +165,16 @@ mod tests {
         for (name, why) in table {
             assert_eq!(check(name), Err(*why), "{}", name.escape_ascii());
             assert!(!why.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn a_path_keeps_every_name_that_a_file_system_can_hold() {
+        for name in ["foo... bar", "Icon\r", "aux.c", "a:b", " a ", "e\u{301}", "a\u{202e}b"] {
+            assert_eq!(path_element(name.as_bytes()), Ok(name));
+        }
+        for name in ["", ".", "..", "a/b", "a\\b", "a\0b"] {
+            assert!(path_element(name.as_bytes()).is_err(), "{name:?}");
         }
     }
 

@@ -215,16 +215,32 @@ pub struct StoreRow {
 /// Foreign text made safe for a terminal: no control, bidi or zero-width characters, at most 200
 /// characters. Everything from the network or a file name passes here once before it is shown.
 pub fn foreign(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
-            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let mut safe: String =
         text.chars().take(201).map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect();
     if safe.chars().count() > 200 {
         safe = safe.chars().take(199).collect();
         safe.push('\u{2026}');
+    }
+    safe
+}
+
+/// Whether a character would steer a terminal or not be seen.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A foreign path made safe for a terminal, whole and so that different paths look different:
+/// `Icon\r`, `a\u{202e}b`. Bytes that are not UTF-8 become U+FFFD.
+pub fn escaped(path: &[u8]) -> String {
+    let mut safe = String::new();
+    for c in String::from_utf8_lossy(path).chars() {
+        match c {
+            '\\' => safe.push_str("\\\\"),
+            c if hidden(c) => safe.extend(c.escape_default()),
+            c => safe.push(c),
+        }
     }
     safe
 }
@@ -264,6 +280,13 @@ mod tests {
         assert_eq!(foreign("a\x1b[2Jb\u{202e}c\r\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\u{fffd}");
         assert_eq!(foreign(&"x".repeat(500)).chars().count(), 200);
         assert_eq!(foreign("größe 文件"), "größe 文件");
+    }
+
+    #[test]
+    fn a_path_is_shown_whole_and_nothing_of_it_is_obeyed() {
+        let path = "Icon\r/\x1b[2J\u{202e}größe\\".as_bytes();
+        assert_eq!(escaped(path), "Icon\\r/\\u{1b}[2J\\u{202e}größe\\\\");
+        assert_eq!(escaped("x".repeat(900).as_bytes()).len(), 900);
     }
 
     #[test]

@@ -80,6 +80,35 @@ impl fmt::Display for Span {
     }
 }
 
+/// Unix seconds at the end of the year 9999.
+const YEAR_10000_S: u64 = 253_402_300_800;
+
+/// `2026-01-31 23:59` of a Unix second (proleptic Gregorian, as in RFC 3339); one beyond the year
+/// 9999 stays a number.
+pub fn utc(unix_s: u64) -> String {
+    if unix_s >= YEAR_10000_S {
+        return format!("{unix_s} s");
+    }
+    let (mut days, minutes) = (unix_s / 86_400, unix_s % 86_400 / 60);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02} {:02}:{:02}", days + 1, minutes / 60, minutes % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +129,20 @@ mod tests {
                 .map(Span::to_string)
                 .collect();
         assert_eq!(said, ["340 ms", "12.3 s", "4 min 05 s", "2 h 10 min"]);
+    }
+
+    #[test]
+    fn dates_read_as_in_a_calendar() {
+        for (unix_s, text) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_400, "2000-02-29 00:00"),
+            (1_767_225_599, "2025-12-31 23:59"),
+            (1_798_761_599, "2026-12-31 23:59"),
+            (4_107_542_400, "2100-03-01 00:00"),
+            (YEAR_10000_S - 1, "9999-12-31 23:59"),
+            (u64::MAX, "18446744073709551615 s"),
+        ] {
+            assert_eq!(utc(unix_s), text);
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! What a job is told at birth.
 
+use super::torrent_file::TorrentFile;
+use crate::content::magnet::Magnet;
+use crate::content::metainfo::Wanted;
 use crate::core::id::InfoHash;
 use crate::wire::catalogue::signature::SecretKey;
 use crate::wire::token::Bearer;
@@ -101,4 +104,42 @@ pub enum Speech {
     Udp { url_data: Vec<u8> },
     /// BEP 3: the host as it was named, path of the announce and query of the URL.
     Http { host: String, path: String, query: String },
+}
+
+/// `lmk create`: make a .torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreatePlan {
+    /// The file or folder, absolute.
+    pub path: PathBuf,
+    /// Its own name.
+    pub name: Vec<u8>,
+    /// Where the .torrent goes, absolute.
+    pub out: PathBuf,
+    /// Replace what is there.
+    pub overwrite: bool,
+    pub wanted: Wanted,
+    /// Lines are read by a person; otherwise each stands for itself.
+    pub table: bool,
+}
+
+/// `lmk show`: tell what a .torrent or a link says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShowPlan {
+    pub subject: Subject,
+    /// Lines are read by a person; otherwise each stands for itself.
+    pub table: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+    Torrent(TorrentFile),
+    Magnet(Box<Magnet>),
+}
+
+/// `lmk verify`: compare files with a .torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifyPlan {
+    pub torrent: TorrentFile,
+    /// The file or folder, or what it lies in; absolute.
+    pub path: PathBuf,
 }

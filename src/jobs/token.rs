@@ -6,7 +6,7 @@ use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileError, FileOp, Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot, foreign};
-use crate::core::time::Time;
+use crate::core::time::{Time, utc};
 use crate::wire::catalogue::hello::Owner;
 use crate::wire::token::{Bearer, Token, scope};
 use crate::wire::token_keys::{FILE_BYTES_MAX, TokenKeys};
@@ -201,28 +201,6 @@ fn listed(keys: &TokenKeys) -> Vec<Event> {
     events
 }
 
-/// `2026-01-31 23:59` of a Unix second (proleptic Gregorian, as in RFC 3339).
-fn utc(unix_s: u64) -> String {
-    let (mut days, minutes) = (unix_s / 86_400, unix_s % 86_400 / 60);
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let mut month = 1;
-    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02} {:02}:{:02}", days + 1, minutes / 60, minutes % 60)
-}
-
 impl Role for TokenJob {
     fn on(&mut self, _now: Time, input: Input<'_>, out: &mut Outbox) {
         if self.ended {
@@ -240,23 +218,5 @@ impl Role for TokenJob {
 
     fn snapshot(&self, _now: Time) -> Snapshot {
         Snapshot { phase: "making", ..Snapshot::default() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_read_as_in_a_calendar() {
-        for (unix_s, text) in [
-            (0, "1970-01-01 00:00"),
-            (951_782_400, "2000-02-29 00:00"),
-            (1_767_225_599, "2025-12-31 23:59"),
-            (1_798_761_599, "2026-12-31 23:59"),
-            (4_107_542_400, "2100-03-01 00:00"),
-        ] {
-            assert_eq!(utc(unix_s), text);
-        }
     }
 }

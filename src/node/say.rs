@@ -102,8 +102,7 @@ fn magnet(content: &Content, url: &str) -> String {
         v2: None,
         name: Some(String::from_utf8_lossy(&content.name).into_owned()),
         trackers: vec![url.to_owned()],
-        peers: Vec::new(),
-        select: Vec::new(),
+        ..Magnet::default()
     }
     .to_string()
 }

@@ -81,6 +81,9 @@ impl Files {
             }
             FileOp::Load { path, bytes_max } => FileDone::Loaded(paths::load(&path, bytes_max)),
             FileOp::FreeSpace { path } => FileDone::Free(paths::free_space(&path)),
+            FileOp::ListDir { path, entries_max } => {
+                FileDone::Listed(paths::list_dir(&path, entries_max))
+            }
             FileOp::Holder { file } => {
                 let holder = self.on(file, |fd| Ok(open::holder(fd)));
                 FileDone::Holder(holder.ok().flatten())
@@ -135,6 +138,7 @@ impl Files {
             | FileOp::Write { .. }
             | FileOp::Load { .. }
             | FileOp::FreeSpace { .. }
+            | FileOp::ListDir { .. }
             | FileOp::Guard { .. }
             | FileOp::Holder { .. } => Err(FileError::Other(Errno::INVAL.raw_os_error())),
         }
@@ -209,7 +213,10 @@ impl Files {
 fn cost_bytes(op: &FileOp) -> usize {
     match op {
         FileOp::Read { page, .. } | FileOp::Write { page, .. } => page.len().max(SMALL_COST_BYTES),
-        FileOp::Sync { .. } | FileOp::SyncDir { .. } | FileOp::Load { .. } => SYNC_COST_BYTES,
+        FileOp::Sync { .. }
+        | FileOp::SyncDir { .. }
+        | FileOp::Load { .. }
+        | FileOp::ListDir { .. } => SYNC_COST_BYTES,
         FileOp::Save { bytes, .. } => bytes.len().saturating_add(SYNC_COST_BYTES),
         _ => SMALL_COST_BYTES,
     }

@@ -1,8 +1,8 @@
 //! File operations that name a path: look, rename, load and save whole, make durable.
 
 use super::regular::{file_error, meta, open_regular, read, write};
-use crate::core::io::{FileError, Meta, OpenMode};
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use crate::core::io::{DirEntry, FileError, Meta, OpenMode};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -40,6 +40,31 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), FileError> {
         Err(Errno::INVAL) => Ok(()),
         result => result.map_err(file_error),
     }
+}
+
+/// What is in a directory, `.` and `..` apart, by name.
+pub(super) fn list_dir(path: &Path, entries_max: usize) -> Result<Vec<DirEntry>, FileError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(or_here(path), flags, Mode::empty()).map_err(file_error)?;
+    let mut found = Vec::new();
+    for entry in Dir::read_from(&fd).map_err(file_error)? {
+        let entry = entry.map_err(file_error)?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if found.len() >= entries_max {
+            return Err(FileError::TooLarge);
+        }
+        match rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => found.push(DirEntry { name: name.to_bytes().to_vec(), meta: meta(&stat) }),
+            // Gone since it was listed.
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(file_error(e)),
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 /// Bytes free for us where `path` is, or would be if it existed.

@@ -7,4 +7,6 @@ mod merkle;
 mod metainfo;
 mod names;
 mod proofs;
+mod rows;
+mod torrents;
 mod vectors;

@@ -177,7 +177,7 @@ fn names_inside_metainfo_lead_nowhere() {
     let bytes = noise(30, 40_000);
     let honest = content("f", &bytes);
     let v2 = honest.v2.clone().unwrap();
-    for name in [&b"../../x"[..], b"/x", b"..", b"a/b", b"x\x1b[2J", b""] {
+    for name in [&b"../../x"[..], b"/x", b"..", b"a/b", b"x\0y", b""] {
         let evil = V2::write(name, &honest.geometry, v2.root, v2.layer.clone());
         let mut script = Script::of("f", &bytes);
         script.entries[0].entry.v2 = Some(evil.info_hash);

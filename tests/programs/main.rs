@@ -20,3 +20,4 @@ mod probe;
 mod script;
 mod signed;
 mod talk;
+mod torrents;

@@ -706,6 +706,49 @@ pub fn small_files_are_saved_and_loaded_whole(stage: &mut dyn Stage) {
     assert_eq!(stage.get(&stage.folder().join("open")).as_deref(), Some(&b"open"[..]));
 }
 
+pub fn a_directory_is_listed_by_name_and_links_are_not_followed(stage: &mut dyn Stage) {
+    let top = stage.folder().join("top");
+    let [b, a, sub, deep] = ["b", "a.x", "a", "a/deep"].map(|name| top.join(name));
+    let [link, way] = ["link", "../way"].map(|name| top.join(name));
+    stage.make(Thing::Directory, &top);
+    stage.make(Thing::Directory, &sub);
+    stage.make(Thing::File(b"12345"), &b);
+    stage.make(Thing::File(b""), &a);
+    stage.make(Thing::File(b"not told"), &deep);
+    stage.make(Thing::Symlink(&b), &link);
+    let way = stage.folder().join(way.file_name().unwrap());
+    stage.make(Thing::Symlink(&top), &way);
+    let list =
+        |path: PathBuf, entries_max| move |_: &[FileId]| FileOp::ListDir { path, entries_max };
+    let refuses = |why: FileError| {
+        move |done: FileDone| match done {
+            FileDone::Listed(found) => assert_eq!(found, Err(why)),
+            other => panic!("{other:?}"),
+        }
+    };
+    let all = |done: FileDone| match done {
+        FileDone::Listed(Ok(found)) => {
+            let told: Vec<_> = found.iter().map(|e| (e.name.as_slice(), e.meta.kind)).collect();
+            let expected: [(&[u8], FileKind); 4] = [
+                (b"a", FileKind::Directory),
+                (b"a.x", FileKind::Regular),
+                (b"b", FileKind::Regular),
+                (b"link", FileKind::Symlink),
+            ];
+            assert_eq!(told, expected);
+            assert_eq!(found[2].meta.size, 5);
+        }
+        other => panic!("{other:?}"),
+    };
+    let steps = FileSteps::default()
+        .then(list(top.clone(), 4), all)
+        .then(list(top.join("."), 100), all)
+        .then(list(top, 3), refuses(FileError::TooLarge))
+        .then(list(way, 100), refuses(FileError::NotFound))
+        .then(list(b, 100), refuses(FileError::NotFound));
+    stage.play(vec![steps.role()]);
+}
+
 pub fn what_is_no_regular_file_is_never_opened(stage: &mut dyn Stage) {
     let folder = stage.folder();
     let [file, directory, fifo, link] =

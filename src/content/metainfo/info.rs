@@ -6,87 +6,119 @@ use crate::content::digest;
 use crate::content::error::MetaError;
 use crate::content::geometry::Geometry;
 use crate::core::bencode::Value;
-use crate::core::id::InfoHash;
+use crate::core::id::{Hash32, InfoHash};
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
+use crate::core::mark::mark;
 use crate::core::name;
+use std::collections::BTreeMap;
 
 /// The rule of BEP 52 for piece lengths.
 pub const PIECE_LENGTH_V2: MetaError =
     MetaError::Bad("piece length", "is not a power of two of at least 16384");
 
-/// What every info dict says.
-#[derive(Clone, Copy)]
-struct Common<'a> {
-    name: &'a [u8],
-    piece_length: u32,
-    private: bool,
+/// An info dict that keeps every rule of its form, its values borrowed from the text.
+pub struct Info<'d, 'a> {
+    pub dict: Value<'d, 'a>,
+    pub common: Common<'a>,
+    /// The v1 part.
+    pub listed: Option<Listed<'d, 'a>>,
+    /// `pieces` of the v1 part: as many hashes as its lengths ask for.
+    pub pieces: Option<Value<'d, 'a>>,
+    /// The v2 part.
+    pub tree: Option<FileTree<'a>>,
+    /// The layers that came with it, by their roots.
+    pub layers: Option<BTreeMap<Hash32, Value<'d, 'a>>>,
 }
 
-/// What the v1 part says.
-enum FileList<'d, 'a> {
+/// What every info dict says.
+#[derive(Clone, Copy)]
+pub struct Common<'a> {
+    pub name: &'a [u8],
+    pub piece_length: u32,
+    pub private: bool,
+}
+
+/// The files of the v1 part.
+pub enum Listed<'d, 'a> {
     One(u64),
     Several(Vec<ListedFile<'d, 'a>>),
 }
 
-/// What the v2 part says.
-struct FileTree {
-    files: Vec<TreeFile>,
+/// The files of the v2 part.
+pub struct FileTree<'a> {
+    pub files: Vec<TreeFile<'a>>,
+    /// Their paths, elements joined by `/`.
+    pub paths: Vec<Box<[u8]>>,
     /// The only file, when it stands at the top under the name of the torrent.
-    alone: bool,
+    pub alone: bool,
 }
 
-/// The content of an info dict. Checks everything the form asks for, then refuses what is a folder.
-pub fn content(info: Value, piece_layers: Option<Value>) -> Result<Content, MetaError> {
-    if !info.is_dict() {
+impl Info<'_, '_> {
+    /// Whether the files lie in a folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self.listed, Some(Listed::Several(_)))
+            || self.tree.as_ref().is_some_and(|tree| !tree.alone)
+    }
+}
+
+/// Reads an info dict of any form and checks everything the form asks for; layers that are given
+/// are proven.
+pub fn read<'d, 'a>(
+    dict: Value<'d, 'a>,
+    piece_layers: Option<Value<'d, 'a>>,
+) -> Result<Info<'d, 'a>, MetaError> {
+    if !dict.is_dict() {
         return Err(MetaError::Bad("info", "is not a dictionary"));
     }
-    let has = |key: &[u8]| info.get(key).is_some();
+    let has = |key: &[u8]| dict.get(key).is_some();
     // The version comes first: of a newer one nothing else can be judged.
     let v2 = has(b"meta version") || has(b"file tree");
     if v2 {
-        check_version(info)?;
+        check_version(dict)?;
     }
-    let common = common(info)?;
+    let common = common(dict)?;
     let v1 = !v2 || has(b"pieces") || has(b"length") || has(b"files");
-    let listed = if v1 { Some(listed(info)?) } else { None };
-    let hashes = match &listed {
-        Some(listed) => piece_hashes(info, &common, listed)?,
-        None => Vec::new(),
+    let listed = if v1 { Some(listed(dict, &common)?) } else { None };
+    let pieces = match &listed {
+        Some(listed) => Some(pieces(dict, &common, listed)?),
+        None => None,
     };
-    let tree = if v2 { Some(file_tree(info, &common, listed.as_ref())?) } else { None };
-    if let (Some(tree), Some(dict)) = (&tree, piece_layers) {
-        layers::check_all(dict, &tree.files, common.piece_length)?;
-    }
-    let several = matches!(listed, Some(FileList::Several(_)));
-    if several || tree.as_ref().is_some_and(|tree| !tree.alone) {
-        return Err(MetaError::SeveralFiles);
-    }
-    single(info, &common, listed, hashes, tree, piece_layers)
+    let tree = if v2 { Some(file_tree(dict, &common, listed.as_ref())?) } else { None };
+    let layers = match (&tree, piece_layers) {
+        (Some(tree), Some(layers)) => {
+            Some(layers::check_all(layers, &tree.files, common.piece_length)?)
+        }
+        _ => None,
+    };
+    Ok(Info { dict, common, listed, pieces, tree, layers })
 }
 
-/// The content of a dict that passed, of one file.
-fn single(
-    info: Value,
-    common: &Common,
-    listed: Option<FileList>,
-    hashes: Vec<[u8; 20]>,
-    tree: Option<FileTree>,
-    piece_layers: Option<Value>,
+/// The content of an info dict of any form; a folder is refused.
+pub fn content<'d, 'a>(
+    info: Value<'d, 'a>,
+    piece_layers: Option<Value<'d, 'a>>,
 ) -> Result<Content, MetaError> {
-    let raw = info.raw();
-    let file = tree.and_then(|tree| tree.files.first().copied());
-    let size = match (&listed, file) {
-        (Some(FileList::One(size)), _) => *size,
+    let info = read(info, piece_layers)?;
+    if info.is_folder() {
+        return Err(MetaError::SeveralFiles);
+    }
+    let (raw, common) = (info.dict.raw(), &info.common);
+    let file = info.tree.as_ref().and_then(|tree| tree.files.first());
+    let size = match (&info.listed, file) {
+        (Some(Listed::One(size)), _) => *size,
         (_, Some(file)) => file.length,
         _ => return Err(MetaError::Missing("length")),
     };
     let geometry = Geometry::new(size, common.piece_length)?;
-    let v1 =
-        listed.map(|_| V1 { info_hash: InfoHash(digest::sha1(raw)), info: raw.to_vec(), hashes });
+    let v1 = info.pieces.map(|pieces| V1 {
+        info_hash: InfoHash(digest::sha1(raw)),
+        info: raw.to_vec(),
+        hashes: pieces.bytes().unwrap_or_default().as_chunks::<20>().0.to_vec(),
+    });
     let v2 = match file {
         Some(file) => {
-            let bytes = piece_layers.and_then(|dict| dict.get(&file.root.0)?.bytes());
-            let layer = layers::hashes(bytes.unwrap_or_default())?;
+            let layer = info.layers.as_ref().and_then(|layers| layers.get(&file.root)?.bytes());
+            let layer = layers::nodes(layer.unwrap_or_default())?.collect();
             let info_hash = digest::sha256(raw);
             Some(V2 { info_hash, info: raw.to_vec(), root: file.root, layer })
         }
@@ -107,9 +139,10 @@ fn check_version(info: Value) -> Result<(), MetaError> {
 }
 
 fn common<'a>(info: Value<'_, 'a>) -> Result<Common<'a>, MetaError> {
-    let name = info.get(b"name").ok_or(MetaError::Missing("name"))?;
+    let name = info.get(b"name.utf-8").or_else(|| info.get(b"name"));
+    let name = name.ok_or(MetaError::Missing("name"))?;
     let name = name.bytes().ok_or(MetaError::Bad("name", "is not a string"))?;
-    name::element(name)?;
+    name::path_element(name)?;
     let length = info.get(b"piece length").ok_or(MetaError::Missing("piece length"))?;
     let piece_length = length
         .int()
@@ -124,23 +157,28 @@ fn common<'a>(info: Value<'_, 'a>) -> Result<Common<'a>, MetaError> {
     Ok(Common { name, piece_length, private })
 }
 
-fn listed<'d, 'a>(info: Value<'d, 'a>) -> Result<FileList<'d, 'a>, MetaError> {
-    match (info.get(b"length"), info.get(b"files")) {
-        (Some(_), Some(_)) => Err(MetaError::Bad("files", "stands beside `length`")),
-        (_, None) => Ok(FileList::One(files::length(info)?)),
-        (None, Some(list)) => Ok(FileList::Several(files::listed(list)?)),
+fn listed<'d, 'a>(info: Value<'d, 'a>, common: &Common) -> Result<Listed<'d, 'a>, MetaError> {
+    let list = match (info.get(b"length"), info.get(b"files")) {
+        (Some(_), Some(_)) => return Err(MetaError::Bad("files", "stands beside `length`")),
+        (_, None) => return Ok(Listed::One(files::length(info)?)),
+        (None, Some(list)) => files::listed(list)?,
+    };
+    if list.iter().any(|file| file.is_pad() && file.length >= common.piece_length.into()) {
+        mark!("A18");
+        return Err(MetaError::Bad("attr", "makes a pad of a piece or more"));
     }
+    Ok(Listed::Several(list))
 }
 
 /// The SHA-1 of each piece: as many as the lengths ask for.
-fn piece_hashes(
-    info: Value,
+fn pieces<'d, 'a>(
+    info: Value<'d, 'a>,
     common: &Common,
-    listed: &FileList,
-) -> Result<Vec<[u8; 20]>, MetaError> {
+    listed: &Listed,
+) -> Result<Value<'d, 'a>, MetaError> {
     let total = match listed {
-        FileList::One(length) => *length,
-        FileList::Several(list) => files::total(list.iter().map(|file| file.length))?,
+        Listed::One(length) => *length,
+        Listed::Several(list) => files::total(list.iter().map(|file| file.length))?,
     };
     let geometry = Geometry::new(total, common.piece_length)?;
     let pieces = info.get(b"pieces").ok_or(MetaError::Missing("pieces"))?;
@@ -150,23 +188,24 @@ fn piece_hashes(
         return Err(MetaError::Bad("pieces", "is not a multiple of 20 bytes"));
     }
     if hashes.len() != geometry.pieces() as usize {
+        mark!("A11");
         return Err(MetaError::Bad("pieces", "has not one hash for each piece"));
     }
-    Ok(hashes.to_vec())
+    Ok(pieces)
 }
 
 /// The files of the tree; in a hybrid each is compared with its twin of the v1 part.
-fn file_tree(
-    info: Value,
+fn file_tree<'a>(
+    info: Value<'_, 'a>,
     common: &Common,
-    listed: Option<&FileList>,
-) -> Result<FileTree, MetaError> {
+    listed: Option<&Listed>,
+) -> Result<FileTree<'a>, MetaError> {
     if !common.piece_length.is_power_of_two() || common.piece_length < BLOCK_BYTES {
         return Err(PIECE_LENGTH_V2);
     }
     let tree = info.get(b"file tree").ok_or(MetaError::Missing("file tree"))?;
     let mut twins = listed.map(|listed| Twins::new(listed, common));
-    let (mut found, mut at_top, mut pieces) = (Vec::new(), false, 0u64);
+    let (mut found, mut paths, mut at_top, mut pieces) = (Vec::new(), Vec::new(), false, 0u64);
     files::walk(tree, |path, file| {
         if let Some(twins) = &mut twins {
             twins.compare(path, &file)?;
@@ -177,18 +216,19 @@ fn file_tree(
             return Err(MetaError::TooManyPieces);
         }
         found.push(file);
+        paths.push(path.join(&b'/').into_boxed_slice());
         Ok(())
     })?;
     if let Some(mut twins) = twins {
         twins.end()?;
     }
     files::total(found.iter().map(|file| file.length))?;
-    Ok(FileTree { alone: found.len() == 1 && at_top, files: found })
+    Ok(FileTree { alone: found.len() == 1 && at_top, files: found, paths })
 }
 
 /// The v1 part of a hybrid, gone through beside its tree.
 struct Twins<'l, 'd, 'a> {
-    listed: &'l FileList<'d, 'a>,
+    listed: &'l Listed<'d, 'a>,
     common: Common<'a>,
     /// Entries of the v1 part passed, and bytes in them.
     passed: usize,
@@ -196,14 +236,14 @@ struct Twins<'l, 'd, 'a> {
 }
 
 impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
-    fn new(listed: &'l FileList<'d, 'a>, common: &Common<'a>) -> Twins<'l, 'd, 'a> {
+    fn new(listed: &'l Listed<'d, 'a>, common: &Common<'a>) -> Twins<'l, 'd, 'a> {
         Twins { listed, common: *common, passed: 0, offset: 0 }
     }
 
     fn compare(&mut self, path: &[&[u8]], file: &TreeFile) -> Result<(), MetaError> {
         let (same_path, length) = match self.listed {
-            FileList::One(length) => (self.passed == 0 && path == [self.common.name], *length),
-            FileList::Several(list) => {
+            Listed::One(length) => (self.passed == 0 && path == [self.common.name], *length),
+            Listed::Several(list) => {
                 self.pass_pads(list);
                 let twin = list.get(self.passed).ok_or(MetaError::Disagree("number of files"))?;
                 let same =
@@ -218,6 +258,7 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
             return Err(MetaError::Disagree("sizes"));
         }
         if length > 0 && !self.offset.is_multiple_of(u64::from(self.common.piece_length)) {
+            mark!("A21");
             return Err(MetaError::Disagree("alignment"));
         }
         self.offset = self.offset.saturating_add(length);
@@ -226,7 +267,7 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
     }
 
     fn pass_pads(&mut self, list: &[ListedFile]) {
-        while let Some(pad) = list.get(self.passed).filter(|file| file.pad) {
+        while let Some(pad) = list.get(self.passed).filter(|file| file.is_pad()) {
             self.offset = self.offset.saturating_add(pad.length);
             self.passed += 1;
         }
@@ -235,8 +276,8 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
     /// After the last file only the pad that fills its piece may follow.
     fn end(&mut self) -> Result<(), MetaError> {
         let count = match self.listed {
-            FileList::One(_) => 1,
-            FileList::Several(list) => {
+            Listed::One(_) => 1,
+            Listed::Several(list) => {
                 let data = self.offset;
                 self.pass_pads(list);
                 let grid = u64::from(self.common.piece_length);

@@ -8,11 +8,16 @@ use crate::content::geometry::Geometry;
 use crate::content::merkle::Shape;
 use crate::core::bencode::{Value, Writer};
 use crate::core::id::Hash32;
+use crate::core::mark::mark;
 use std::collections::BTreeMap;
 
 /// Checks the whole dict against the files of a torrent: no layer lacks, none is there beyond need,
-/// each folds to its root.
-pub fn check_all(dict: Value, files: &[TreeFile], piece_length: u32) -> Result<(), MetaError> {
+/// each folds to its root. Gives the layers by their roots.
+pub fn check_all<'d, 'a>(
+    dict: Value<'d, 'a>,
+    files: &[TreeFile],
+    piece_length: u32,
+) -> Result<BTreeMap<Hash32, Value<'d, 'a>>, MetaError> {
     if !dict.is_dict() {
         return Err(MetaError::Bad("piece layers", "is not a dictionary"));
     }
@@ -20,7 +25,7 @@ pub fn check_all(dict: Value, files: &[TreeFile], piece_length: u32) -> Result<(
     for (key, value) in dict.entries() {
         let root = <[u8; 32]>::try_from(key).map_err(|_| MetaError::Layers("a key is no root"))?;
         let layer = value.bytes().ok_or(MetaError::Layers("a layer is not a string"))?;
-        given.insert(Hash32(root), layer);
+        given.insert(Hash32(root), (value, layer));
     }
     // Equal files share one layer, which is folded once.
     let mut used = BTreeMap::new();
@@ -29,36 +34,44 @@ pub fn check_all(dict: Value, files: &[TreeFile], piece_length: u32) -> Result<(
         if used.get(&file.root) == Some(&geometry.pieces()) {
             continue;
         }
-        let Some(layer) = given.get(&file.root) else {
+        let Some((_, layer)) = given.get(&file.root) else {
             return Err(MetaError::Layers("the layer of a file lacks"));
         };
-        check(&geometry, &file.root, &hashes(layer)?)?;
+        let nodes = nodes(layer)?;
+        check(&geometry, &file.root, nodes)?;
         used.insert(file.root, geometry.pieces());
     }
     if given.len() != used.len() {
         return Err(MetaError::Layers("a layer belongs to no file of several pieces"));
     }
-    Ok(())
+    Ok(given.into_iter().map(|(root, (value, _))| (root, value)).collect())
 }
 
 /// Checks that `layer` has one node for each piece, without padding, and folds to `root`.
-pub fn check(geometry: &Geometry, root: &Hash32, layer: &[Hash32]) -> Result<(), MetaError> {
+pub fn check(
+    geometry: &Geometry,
+    root: &Hash32,
+    layer: impl ExactSizeIterator<Item = Hash32>,
+) -> Result<(), MetaError> {
     if layer.len() != geometry.pieces() as usize {
         return Err(MetaError::Layers("a layer has not one hash for each piece"));
     }
     match Shape::of(geometry) {
         Some(shape) if shape.root(layer) == *root => Ok(()),
-        _ => Err(MetaError::Layers("a layer does not fold to its root")),
+        _ => {
+            mark!("A20");
+            Err(MetaError::Layers("a layer does not fold to its root"))
+        }
     }
 }
 
 /// The nodes in the bytes of one layer.
-pub fn hashes(bytes: &[u8]) -> Result<Vec<Hash32>, MetaError> {
+pub fn nodes(bytes: &[u8]) -> Result<impl ExactSizeIterator<Item = Hash32>, MetaError> {
     let (hashes, rest) = bytes.as_chunks::<32>();
     if !rest.is_empty() {
         return Err(MetaError::Layers("a layer is not a multiple of 32 bytes"));
     }
-    Ok(hashes.iter().copied().map(Hash32).collect())
+    Ok(hashes.iter().copied().map(Hash32))
 }
 
 /// The dict of one file; empty when the file needs no layer.

@@ -1,6 +1,7 @@
 //! The bencode grammar: one pass over the bytes that notes each value's span.
 
 use super::{BencodeError, Limits, Mode, Token};
+use crate::core::mark::mark;
 
 /// A list or dictionary whose end has not been seen.
 struct Open<'a> {
@@ -34,7 +35,10 @@ impl<'a> Parser<'a> {
     fn peek(&self) -> Result<u8, BencodeError> {
         match self.bytes.get(self.at) {
             Some(byte) => Ok(*byte),
-            None => self.error("text ends early"),
+            None => {
+                mark!("A07");
+                self.error("text ends early")
+            }
         }
     }
 
@@ -63,6 +67,7 @@ impl<'a> Parser<'a> {
     /// Notes a value that starts here and ends before `end`.
     fn push(&mut self, end: usize) -> Result<(), BencodeError> {
         if self.tokens.len() >= self.limits.tokens {
+            mark!("A08");
             return self.error("too many items");
         }
         let next = self.tokens.len() as u32 + 1;
@@ -72,6 +77,7 @@ impl<'a> Parser<'a> {
 
     fn begin(&mut self, dict: bool) -> Result<(), BencodeError> {
         if self.open.len() >= self.limits.depth {
+            mark!("A01");
             return self.error(match self.limits.depth {
                 8 => "nesting deeper than 8",
                 64 => "nesting deeper than 64",
@@ -129,7 +135,10 @@ impl<'a> Parser<'a> {
             }
             // Counted downwards: the negative side of i64 is the longer one.
             let lower = value.checked_mul(10).and_then(|v| v.checked_sub(i64::from(byte - b'0')));
-            let Some(lower) = lower else { return self.error("integer outside 64 bits") };
+            let Some(lower) = lower else {
+                mark!("A04");
+                return self.error("integer outside 64 bits");
+            };
             value = lower;
             digits += 1;
             self.at += 1;
@@ -158,11 +167,13 @@ impl<'a> Parser<'a> {
                 return self.error("string length is not decimal digits");
             }
             if self.at > start && len == 0 {
+                mark!("A03");
                 return self.error("string length with a leading zero");
             }
             // Never beyond ten times 4 GiB: no digits can overflow it.
             len = len * 10 + usize::from(byte - b'0');
             if len > self.bytes.len() {
+                mark!("A02");
                 return self.error("string length runs past end of input");
             }
             self.at += 1;
@@ -191,6 +202,7 @@ impl<'a> Parser<'a> {
                 self.error("dictionary key twice")
             }
             Some(before) if self.mode == Mode::Strict && before > key => {
+                mark!("A05");
                 self.error("dictionary keys not in order")
             }
             _ => Ok(()),

@@ -134,6 +134,7 @@ pub(super) fn refusal(op: FileOp, error: FileError) -> FileDone {
         FileOp::Write { page, .. } => FileDone::Wrote { page, result: Err(error) },
         FileOp::FreeSpace { .. } => FileDone::Free(Err(error)),
         FileOp::Load { .. } => FileDone::Loaded(Err(error)),
+        FileOp::ListDir { .. } => FileDone::Listed(Err(error)),
         FileOp::NextExtent { .. } => FileDone::Extent(Err(error)),
         FileOp::Holder { .. } => FileDone::Holder(None),
         FileOp::Guard { .. } => FileDone::Guarded(Err(error)),

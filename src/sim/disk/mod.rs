@@ -13,10 +13,11 @@ pub use faults::{Fault, On};
 use self::faults::Faults;
 use self::sparse::Sparse;
 use crate::core::id::FileId;
-use crate::core::io::{FileError, Meta, Page};
+use crate::core::io::{DirEntry, FileError, FileKind, Meta, Page};
 use crate::core::rng::Rng;
 use crate::core::slots::Slots;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// More than anybody fills.
@@ -111,6 +112,27 @@ impl Disk {
         let inode = Inode { body, mtime_ns: self.now_ns, ctime_ns: self.now_ns };
         self.inodes.insert(self.last_inode, inode);
         self.last_inode
+    }
+}
+
+/// Directories.
+impl Disk {
+    fn list_dir(&self, path: &Path, entries_max: usize) -> Result<Vec<DirEntry>, FileError> {
+        if self.stat(path)?.kind != FileKind::Directory {
+            return Err(FileError::NotFound);
+        }
+        let below = self.names.iter().filter(|(name, _)| name.parent() == Some(path));
+        let entry = |(name, inode): (&PathBuf, &u64)| DirEntry {
+            name: name.file_name().unwrap_or_default().as_bytes().to_vec(),
+            meta: self.meta(*inode),
+        };
+        let mut found: Vec<DirEntry> =
+            below.take(entries_max.saturating_add(1)).map(entry).collect();
+        if found.len() > entries_max {
+            return Err(FileError::TooLarge);
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
     }
 }
 

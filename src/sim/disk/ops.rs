@@ -35,6 +35,9 @@ impl Disk {
                 let result = self.write(owner, file, offset, &page);
                 FileDone::Wrote { page, result }
             }
+            FileOp::ListDir { path, entries_max } => {
+                FileDone::Listed(self.list_dir(&path, entries_max))
+            }
             FileOp::FreeSpace { path } => FileDone::Free(self.stat(&path).map(|_| self.free())),
             FileOp::Load { path, bytes_max } => FileDone::Loaded(self.load(&path, bytes_max)),
             FileOp::Sync { file, .. } => FileDone::Done(self.sync(owner, file)),
@@ -117,11 +120,11 @@ impl Disk {
         Err(FileError::NotRegular)
     }
 
-    fn stat(&self, path: &Path) -> Result<Meta, FileError> {
+    pub(super) fn stat(&self, path: &Path) -> Result<Meta, FileError> {
         self.names.get(path).map(|inode| self.meta(*inode)).ok_or(FileError::NotFound)
     }
 
-    fn meta(&self, number: u64) -> Meta {
+    pub(super) fn meta(&self, number: u64) -> Meta {
         let inode = self.inodes.get(&number);
         let (kind, size) = match inode.map(|inode| &inode.body) {
             Some(Body::Regular(body)) => (FileKind::Regular, body.len()),
