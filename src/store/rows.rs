@@ -21,8 +21,8 @@ fn unsigned(row: &Row<'_>, at: usize) -> Result<u64> {
     Ok(row.get::<_, i64>(at)?.cast_unsigned())
 }
 
-/// A number that is counted up from. None of ours comes near half of the range: what does is damaged,
-/// and counting on from it would end at once.
+/// A number that is counted up from. None of ours comes near half of the range: what does is
+/// damaged, and counting on from it would end at once.
 fn counted(row: &Row<'_>, at: usize) -> Result<u64> {
     u64::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged(at))
 }

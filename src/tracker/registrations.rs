@@ -320,8 +320,8 @@ impl Registrations {
         nodes.filter(|node| !node.gone).map(|node| node.source)
     }
 
-    /// How many places have a content and do not announce it. Where very many nodes are gone, theirs
-    /// count until they are forgotten.
+    /// How many places have a content and do not announce it. Where very many nodes are gone,
+    /// theirs count until they are forgotten.
     pub fn unannounced(&self, hash: InfoHash) -> u32 {
         let Some(held) = self.held.get(&hash) else { return 0 };
         if self.gone.is_empty() || self.gone.len() > GOING_MAX {

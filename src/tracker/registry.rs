@@ -37,8 +37,8 @@ const SWEEP_NAMES: (usize, usize) = (2_000, 200);
 const SWEEP_NAMES_EVERY: Span = Span::ms(100);
 /// What it takes to look whether a peer is in two swarms.
 const LINKED_PEER_STEPS: u64 = 2;
-/// Peers that are over up to which they are removed for the answers of one moment, those to a scrape
-/// of many swarms among them.
+/// Peers that are over up to which they are removed for the answers of one moment, those to a
+/// scrape of many swarms among them.
 const SETTLED_AT_ONCE: usize = 256;
 /// With more peers than this their comings and goings are no longer told one by one.
 const TOLD_PEERS_MAX: usize = 5000;
