@@ -21,6 +21,12 @@ fn unsigned(row: &Row<'_>, at: usize) -> Result<u64> {
     Ok(row.get::<_, i64>(at)?.cast_unsigned())
 }
 
+/// A number that is counted up from. None of ours comes near half of the range: what does is
+/// damaged, and counting on from it would end at once.
+fn counted(row: &Row<'_>, at: usize) -> Result<u64> {
+    u64::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged(at))
+}
+
 fn count(row: &Row<'_>, at: usize) -> Result<u32> {
     row.get(at)
 }
@@ -90,7 +96,7 @@ fn name(row: &Row<'_>) -> Result<NameRow> {
         sha256: array_maybe(row, 7)?.map(Hash32),
         signed: array_maybe(row, 17)?.map(Box::new),
         owners: owners.to_vec(),
-        generation: unsigned(row, 9)?,
+        generation: counted(row, 9)?,
         time_s: unsigned(row, 10)?,
         listed: row.get(11)?,
         until_s: row.get::<_, Option<i64>>(12)?.map(i64::cast_unsigned),
@@ -139,7 +145,7 @@ pub fn swarms(
 pub fn setting(db: &Connection, name: &str) -> Result<Option<u64>> {
     let mut statement = db.prepare_cached(schema::SETTING)?;
     let mut rows = statement.query([name])?;
-    rows.next()?.map(|row| unsigned(row, 0)).transpose()
+    rows.next()?.map(|row| counted(row, 0)).transpose()
 }
 
 pub fn set(db: &Connection, name: &str, value: u64) -> Result<()> {

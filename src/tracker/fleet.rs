@@ -3,6 +3,8 @@
 //! decided by it.
 
 use super::record::Progress;
+use super::shares::Shares;
+use super::source::Source;
 use super::swarm::PeerKey;
 use crate::core::id::InfoHash;
 use crate::core::time::{Span, Time};
@@ -11,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// Nodes remembered, all contents together; later ones are counted in their swarm and not shown.
 pub const FLEET_NODES_MAX: usize = 10_000;
+/// Of these, nodes of one limited source: it leaves room for others.
+pub const SOURCE_NODES_MAX: u32 = 500;
 /// Announces closer than this are of one moment: two identities of a node, or a word repeated.
 const MOMENT: Span = Span::secs(1);
 /// Weight of the new in the smoothed rate, percent: after three announces the old is forgotten.
@@ -128,9 +132,35 @@ impl Node {
 pub struct Fleet {
     contents: BTreeMap<InfoHash, BTreeMap<PeerKey, Node>>,
     nodes: usize,
+    /// Nodes of each source whose limits count.
+    shares: Shares,
+    /// Limits per address count for private addresses, too.
+    public: bool,
 }
 
 impl Fleet {
+    pub fn new(public: bool) -> Fleet {
+        Fleet { public, ..Fleet::default() }
+    }
+
+    fn source(&self, who: PeerKey) -> Option<Source> {
+        Source::limited(who.ip(), self.public)
+    }
+
+    /// A node of a content that was not there, if there is room.
+    fn enter(&mut self, content: InfoHash, who: PeerKey, node: Node) {
+        let source = self.source(who);
+        if self.nodes < FLEET_NODES_MAX && self.shares.of(source) < SOURCE_NODES_MAX {
+            self.nodes += 1;
+            self.shares.add(source);
+            self.contents.entry(content).or_default().insert(who, node);
+        }
+    }
+
+    fn node_mut(&mut self, content: InfoHash, who: PeerKey) -> Option<&mut Node> {
+        self.contents.get_mut(&content)?.get_mut(&who)
+    }
+
     /// The lengths of its tables.
     pub fn tables(&self) -> [(&'static str, usize); 2] {
         [("fleet_contents", self.contents.len()), ("fleet_nodes", self.nodes)]
@@ -147,11 +177,9 @@ impl Fleet {
 
     /// A node of a content announced. `content` is the one hash that stands for the content.
     pub fn heard(&mut self, now: Time, content: InfoHash, who: PeerKey, said: Said) {
-        if let Some(node) = self.contents.get_mut(&content).and_then(|nodes| nodes.get_mut(&who)) {
-            node.says(now, said);
-        } else if self.nodes < FLEET_NODES_MAX {
-            self.nodes += 1;
-            self.contents.entry(content).or_default().insert(who, Node::new(now, said));
+        match self.node_mut(content, who) {
+            Some(node) => node.says(now, said),
+            None => self.enter(content, who, Node::new(now, said)),
         }
     }
 
@@ -165,31 +193,40 @@ impl Fleet {
         silent_s: u64,
     ) {
         let Progress { uploaded, downloaded, left } = progress;
-        let slots = None;
-        if self.nodes < FLEET_NODES_MAX {
-            let nodes = self.contents.entry(content).or_default();
-            // The other identity of a content may have told of it already.
-            nodes.entry(who).or_insert_with(|| {
-                self.nodes += 1;
-                let node = Node::new(now, Said { left, downloaded, uploaded, slots });
-                Node { silent_s: Some(silent_s), ..node }
-            });
+        // The other identity of a content may have told of it already.
+        if self.node_mut(content, who).is_none() {
+            let node = Node::new(now, Said { left, downloaded, uploaded, slots: None });
+            self.enter(content, who, Node { silent_s: Some(silent_s), ..node });
         }
     }
 
     /// A node is gone from a content.
     pub fn left(&mut self, content: InfoHash, who: PeerKey) {
         let Some(nodes) = self.contents.get_mut(&content) else { return };
-        self.nodes -= usize::from(nodes.remove(&who).is_some());
+        let gone = nodes.remove(&who).is_some();
         if nodes.is_empty() {
             self.contents.remove(&content);
+        }
+        if gone {
+            self.took(who);
         }
     }
 
     /// A content has no name any more.
     pub fn forget(&mut self, content: InfoHash) {
-        let gone = self.contents.remove(&content).map_or(0, |nodes| nodes.len());
-        self.nodes = self.nodes.saturating_sub(gone);
+        for who in self.contents.remove(&content).unwrap_or_default().into_keys() {
+            self.took(who);
+        }
+    }
+
+    fn took(&mut self, who: PeerKey) {
+        self.nodes = self.nodes.saturating_sub(1);
+        self.shares.take(self.source(who));
+    }
+
+    /// How many nodes a content has here.
+    pub fn count(&self, content: InfoHash) -> usize {
+        self.contents.get(&content).map_or(0, BTreeMap::len)
     }
 
     /// The nodes of a content, in the order of their addresses.
@@ -320,5 +357,24 @@ mod tests {
         fleet.left(CONTENT, key(3));
         fleet.heard(at(2), CONTENT, key(60_000), said(5, 0));
         assert_eq!(fleet.len(), FLEET_NODES_MAX);
+    }
+
+    #[test]
+    fn one_address_leaves_room_for_others() {
+        let mut fleet = Fleet::new(true);
+        let of = |host: u8, port| PeerKey::new(([9, 9, 9, host], port).into());
+        for n in 0..2000 {
+            fleet.heard(at(0), CONTENT, of(1, n), said(5, 0));
+            let progress = Progress { uploaded: 0, downloaded: 0, left: 5 };
+            fleet.remembers(at(0), CONTENT, of(1, 3000 + n), progress, 9);
+        }
+        assert_eq!(fleet.len(), SOURCE_NODES_MAX as usize);
+        fleet.heard(at(0), CONTENT, of(2, 1), said(5, 0));
+        assert_eq!(fleet.len(), SOURCE_NODES_MAX as usize + 1);
+        fleet.left(CONTENT, of(1, 0));
+        fleet.heard(at(0), CONTENT, of(1, 9000), said(5, 0));
+        assert!(fleet.nodes(CONTENT).any(|(who, _)| who == of(1, 9000)), "one went");
+        fleet.forget(CONTENT);
+        assert!(fleet.is_empty() && fleet.shares.is_empty());
     }
 }

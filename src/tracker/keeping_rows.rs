@@ -88,5 +88,6 @@ pub fn record(row: NameRow, orderly: bool, now: Time, unix_s: u64, keep: Span) -
             layers: metainfo.layers,
             hybrid: metainfo.hybrid,
         },
+        linked: false,
     }
 }

@@ -30,6 +30,8 @@ pub struct Record {
     /// Its sources and those who want it, kept as they come and go: a list only reads them.
     pub counts: Counts,
     pub metainfo: Metainfo,
+    /// Its claim that its two hashes are one content counts: it is taken back when the entry goes.
+    pub linked: bool,
 }
 
 impl Record {

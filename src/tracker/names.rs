@@ -223,25 +223,6 @@ impl Names {
         }
     }
 
-    /// Looks at up to `count` entries and removes those whose time is over.
-    pub fn sweep(&mut self, now: Time, count: usize) -> Vec<Record> {
-        let over = |life: Life| match life {
-            Life::Pending { until } | Life::Listed { alone: Some(until) } => until <= now,
-            Life::Listed { alone: None } => false,
-        };
-        let mut last = None;
-        let mut seen = 0;
-        let mut gone = Vec::new();
-        for (place, record) in self.from(self.sweep_at.clone(), "").take(count) {
-            if over(record.life) {
-                gone.push(place.clone());
-            }
-            (last, seen) = (Some(place), seen + 1);
-        }
-        self.sweep_at = if seen < count { None } else { last.cloned() };
-        gone.iter().filter_map(|place| self.remove(place)).collect()
-    }
-
     fn insert(&mut self, now: Time, news: News) -> Place {
         self.next += 1;
         let place: Place = (news.entry.name.as_str().into(), self.next);
@@ -264,6 +245,7 @@ impl Names {
             life,
             counts: news.counts,
             metainfo: Metainfo::default(),
+            linked: false,
         };
         self.store(&mut record, news.metainfo);
         self.note(&place, !record.metainfo.is_empty(), Before::Absent);

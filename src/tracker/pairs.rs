@@ -14,6 +14,17 @@ pub struct Pair {
     claims: u32,
 }
 
+/// What became of a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// The first one.
+    New,
+    /// One more.
+    Again,
+    /// One of the two belongs to another pair.
+    Refused,
+}
+
 /// Every hash is in at most one pair: whoever claims a second partner for it is not believed, and
 /// nobody can make an announce cost more than two look-ups.
 #[derive(Debug, Default)]
@@ -31,24 +42,26 @@ impl Pairs {
         self.pairs.is_empty()
     }
 
-    /// Makes the pair with these counts, or adds a claim to it. True if it is new.
-    pub fn link(&mut self, one: InfoHash, other: InfoHash, counts: Counts) -> bool {
+    /// Claims that two hashes are one content. A new pair is to be made with [`Pairs::link`].
+    pub fn claim(&mut self, one: InfoHash, other: InfoHash) -> Claim {
         match (self.at.get(&one), self.at.get(&other)) {
-            _ if one == other => false,
-            (None, None) => {
-                let slot = self.pairs.insert(Pair { hashes: [one, other], counts, claims: 1 });
-                self.at.insert(one, slot);
-                self.at.insert(other, slot);
-                true
-            }
+            _ if one == other => Claim::Refused,
+            (None, None) => Claim::New,
             (Some(a), Some(b)) if a == b => {
                 if let Some(pair) = self.pairs.get_mut(*a) {
                     pair.claims = pair.claims.saturating_add(1);
                 }
-                false
+                Claim::Again
             }
-            _ => false,
+            _ => Claim::Refused,
         }
+    }
+
+    /// Makes the pair that a first claim asks for, with these counts.
+    pub fn link(&mut self, one: InfoHash, other: InfoHash, counts: Counts) {
+        let slot = self.pairs.insert(Pair { hashes: [one, other], counts, claims: 1 });
+        self.at.insert(one, slot);
+        self.at.insert(other, slot);
     }
 
     /// Takes a claim back; the counts of the pair if that was the last.
@@ -85,5 +98,25 @@ impl Pairs {
     fn slot(&self, one: InfoHash, other: InfoHash) -> Option<usize> {
         let slot = *self.at.get(&one)?;
         (self.at.get(&other) == Some(&slot)).then_some(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_is_refused_is_nobodys() {
+        let hash = |n: u8| InfoHash([n; 20]);
+        let mut pairs = Pairs::default();
+        assert_eq!(pairs.claim(hash(1), hash(2)), Claim::New);
+        pairs.link(hash(1), hash(2), Counts::default());
+        assert_eq!(pairs.claim(hash(2), hash(1)), Claim::Again);
+        assert_eq!(pairs.claim(hash(1), hash(3)), Claim::Refused);
+        assert_eq!(pairs.claim(hash(1), hash(1)), Claim::Refused);
+        assert_eq!(pairs.unlink(hash(1), hash(3)), None);
+        assert_eq!(pairs.unlink(hash(1), hash(2)), None, "one claim is left");
+        assert_eq!(pairs.unlink(hash(1), hash(2)), Some(Counts::default()));
+        assert_eq!(pairs.twin(hash(1)), None);
     }
 }

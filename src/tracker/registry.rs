@@ -20,7 +20,7 @@ use crate::core::id::InfoHash;
 use crate::core::io::Outbox;
 use crate::core::report::TrackerRow;
 use crate::core::time::{Span, Time};
-use crate::wire::catalogue::entry::Listed;
+use crate::wire::catalogue::entry::{Entry, Listed};
 use crate::wire::catalogue::hello::Owner;
 use std::net::SocketAddr;
 
@@ -30,14 +30,20 @@ const SWEEP_SLICE: usize = 10_000;
 const SWEEP_ROUND: Span = Span::secs(8);
 /// Time between slices, when there are few and when there are very many.
 const SWEEP_EVERY: (Span, Span) = (Span::ms(10), Span::secs(1));
-/// Entries looked at per second.
-const SWEEP_NAMES: usize = 20_000;
+/// Entries looked at and removed in one slice: a look takes a tenth of a microsecond, a removal a
+/// few of them, for its swarms are counted anew.
+const SWEEP_NAMES: (usize, usize) = (2_000, 200);
+/// Time between slices of a look that goes on.
+const SWEEP_NAMES_EVERY: Span = Span::ms(100);
+/// What it takes to look whether a peer is in two swarms.
+const LINKED_PEER_STEPS: u64 = 2;
+/// Peers that are over up to which they are removed for the answers of one moment, those to a
+/// scrape of many swarms among them.
+const SETTLED_AT_ONCE: usize = 256;
 /// With more peers than this their comings and goings are no longer told one by one.
 const TOLD_PEERS_MAX: usize = 5000;
 /// Nor are more of them told in one second than so many.
 const TOLD_PER_S: u32 = 1000;
-/// Steps in which a second forgets what gone nodes had registered.
-const FORGET_STEPS: usize = 4;
 
 #[derive(Debug)]
 pub struct Registry {
@@ -57,9 +63,12 @@ pub struct Registry {
     pub watch_bytes: usize,
     /// When the next look at the names is due.
     names_at: Time,
+    names_every: Span,
     gone: Vec<Moved>,
     /// The last slice of the sweep left peers that are over.
     behind: bool,
+    /// When peers were removed for answers, and how many.
+    settled: (Time, usize),
     /// The second in which peers were told of last, and how many.
     told: (u64, u32),
 }
@@ -70,7 +79,7 @@ impl Registry {
             clock,
             names,
             keeping: Keeping::default(),
-            fleet: Fleet::default(),
+            fleet: Fleet::new(swarms.is_public()),
             registrations: Registrations::new(swarms.is_public()),
             access: Access::new(AccessPlan::default(), 0),
             work: Work::default(),
@@ -78,8 +87,10 @@ impl Registry {
             not_saving: None,
             watch_bytes: 0,
             names_at: Time::ZERO,
+            names_every: SWEEP_EVERY.1,
             gone: Vec::new(),
             behind: false,
+            settled: (Time::ZERO, 0),
             told: (0, 0),
         }
     }
@@ -123,8 +134,15 @@ impl Registry {
     }
 
     fn settle(&mut self, now: Time, hash: InfoHash, out: &mut Outbox) {
+        if self.settled.0 != now {
+            self.settled = (now, 0);
+        }
+        if self.settled.1 >= SETTLED_AT_ONCE {
+            return;
+        }
         let mut gone = std::mem::take(&mut self.gone);
         self.swarms.settle(now, hash, &mut gone);
+        self.settled.1 += gone.len();
         for moved in gone.drain(..) {
             self.told(now, &moved, "expired", out);
         }
@@ -156,16 +174,25 @@ impl Registry {
         }
         self.gone = gone;
         if self.names_at <= now {
-            self.names_at = now + SWEEP_EVERY.1;
-            self.names.age(now);
-            for record in self.names.sweep(now, SWEEP_NAMES) {
-                self.removed(&record, out);
-            }
+            self.sweep_names(now, out);
         }
-        for _ in 0..FORGET_STEPS {
-            for hash in self.registrations.forget() {
-                self.sources_changed(now, hash, out);
-            }
+        for hash in self.registrations.forget() {
+            self.sources_changed(now, hash, out);
+        }
+    }
+
+    fn sweep_names(&mut self, now: Time, out: &mut Outbox) {
+        self.names.age(now);
+        let (looks, most) = SWEEP_NAMES;
+        let gone = self.names.sweep(now, looks, most);
+        self.names_every = match (gone.len() == most, self.names.is_mid_sweep()) {
+            (true, _) => SWEEP_EVERY.0,
+            (false, true) => SWEEP_NAMES_EVERY,
+            (false, false) => SWEEP_EVERY.1,
+        };
+        self.names_at = now + self.names_every;
+        for record in gone {
+            self.removed(&record, out);
         }
     }
 
@@ -184,11 +211,11 @@ impl Registry {
 
     /// Time until the next slice.
     pub fn sweep_every(&self) -> Span {
-        if self.behind {
+        if self.behind || self.registrations.is_behind() {
             return SWEEP_EVERY.0;
         }
         let slices = self.swarms.sweepable().div_ceil(SWEEP_SLICE).max(1) as u64;
-        Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(SWEEP_EVERY.1)
+        Span(SWEEP_ROUND.0 / slices).max(SWEEP_EVERY.0).min(self.names_every)
     }
 
     /// A publishing that passed its checks.
@@ -205,9 +232,8 @@ impl Registry {
         for record in &published.gone {
             self.removed(record, out);
         }
-        if let (true, Some(v1), Some(v2)) = (published.new, entry.v1, entry.v2) {
-            self.swarms.link(v1, v2.truncated());
-            self.recount(v1);
+        if published.new {
+            self.link(&published.place, &entry);
         }
         if published.new
             && let Some(record) = self.names.get(&published.place)
@@ -248,7 +274,9 @@ impl Registry {
 
     fn removed(&mut self, record: &Record, out: &mut Outbox) {
         if let (Some(v1), Some(v2)) = (record.entry.v1, record.entry.v2) {
-            self.swarms.unlink(v1, v2.truncated());
+            if record.linked {
+                self.swarms.unlink(v1, v2.truncated());
+            }
             self.recount(v1);
             self.recount(v2.truncated());
         }
@@ -258,6 +286,15 @@ impl Registry {
             }
         }
         out.tell(tell::name("unpublished", record));
+    }
+
+    /// An entry came that says of two hashes that they are one content.
+    fn link(&mut self, place: &Place, entry: &Entry) {
+        let (Some(v1), Some(v2)) = (entry.v1, entry.v2) else { return };
+        let looked = self.swarms.link(v1, v2.truncated());
+        self.names.note_linked(place, looked.is_some());
+        self.work.spend(looked.unwrap_or(0) as u64 * LINKED_PEER_STEPS);
+        self.recount(v1);
     }
 
     /// Passes on what became of a peer: to the names it is a source of, and to the user.

@@ -137,11 +137,6 @@ impl Swarms {
         self.peers
     }
 
-    /// Swarms and peers that a whole sweep looks at.
-    pub fn sweepable(&self) -> usize {
-        self.table.swarms() + self.peers
-    }
-
     /// Swarms that somebody is in.
     pub fn active(&self) -> usize {
         self.active

@@ -144,6 +144,20 @@ fn a_damaged_file_is_put_aside_and_never_lost() {
 }
 
 #[test]
+fn a_generation_that_nobody_counted_to_is_damage() {
+    let folder = Folder::new();
+    let path = folder.path("t.db");
+    Base::opened(&path).write(vec![Change::Generation(u64::MAX)]).unwrap();
+    let mut base = Base::new(&path);
+    let opened = base.open().unwrap();
+    assert!(opened.damaged.is_some(), "the next change would have no number");
+    assert_eq!(opened.generation, 0);
+    base.write(vec![Change::Generation(u64::MAX >> 1)]).unwrap();
+    drop(base);
+    assert_eq!(Base::new(&path).open().unwrap().generation, u64::MAX >> 1);
+}
+
+#[test]
 fn what_is_newer_or_not_ours_is_left_alone() {
     let pragma = |path: &Path, sql: &str| reader(path).execute_batch(sql).unwrap();
     let folder = Folder::new();

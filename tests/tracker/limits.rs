@@ -66,6 +66,39 @@ fn what_is_no_request_and_who_proves_nothing_get_silence() {
     assert_eq!(world.row().dropped, 9);
 }
 
+/// Whoever forges a source never sees an answer: without one it has no id for that address.
+#[test]
+fn forged_sources_change_nothing_and_draw_no_more_than_they_send() {
+    let mut world = World::open();
+    let (own, mut sent, mut drawn) = (addr("9.9.9.9:7001"), 0, 0);
+    world.announce(&Peer::new("8.8.8.8:7001", 0));
+    let cid = world.connect(own);
+    let before = world.row();
+    for n in 0..2000u32 {
+        let forged = SocketAddr::new([7, 7, (n >> 8) as u8, n as u8].into(), 7001);
+        let hashes = vec![Peer::new("8.8.8.8:7001", 0).hash; 74];
+        let request = match n % 4 {
+            0 => Request::Connect { tid: n },
+            1 => Request::Announce(Peer::new("7.7.7.7:7001", 0).request(cid)),
+            2 => Request::Scrape { cid, tid: n, hashes },
+            _ => {
+                let mut bye = Peer::new("8.8.8.8:7001", 0).event(Event::Stopped);
+                bye.port = 7001;
+                Request::Announce(bye.request(id_from(0, own)))
+            }
+        };
+        let from = if n % 4 == 3 { addr("8.8.8.8:7001") } else { forged };
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        let answer = world.datagram(from, &bytes).map_or(0, |answer| answer.len());
+        assert!(answer <= bytes.len(), "{answer} for {}", bytes.len());
+        (sent, drawn) = (sent + bytes.len(), drawn + answer);
+    }
+    let after = world.row();
+    assert_eq!((after.seeders, after.leechers), (before.seeders, before.leechers));
+    assert!(drawn > 0 && drawn < sent, "{drawn} for {sent}");
+}
+
 #[test]
 fn an_error_is_never_longer_than_what_it_answers() {
     let mut world = World::local();

@@ -95,7 +95,7 @@ proptest! {
                     swarms.sweep(now, 10_000, &mut Vec::new());
                 }
                 Step::Link(true) => {
-                    swarms.link(HASHES[0], HASHES[1]);
+                    assert!(swarms.link(HASHES[0], HASHES[1]).is_some());
                     linked += 1;
                 }
                 Step::Link(false) => {
@@ -148,6 +148,53 @@ proptest! {
             prop_assert_eq!(got.len(), want.min(able.len()));
         }
     }
+}
+
+#[test]
+fn joining_two_swarms_looks_at_the_smaller_one_and_only_if_it_is_believed() {
+    let mut swarms = table(1, Bounds::default());
+    let mut announce = |hash: InfoHash, n: u16, complete| {
+        let key = PeerKey::new(([10, 0, 0, 1], 1000 + n).into());
+        let (id, progress) = (PeerId([1; 20]), progress(complete));
+        let news = Announce { hash, key, id, progress, stopped: false };
+        swarms.announce(Time::ZERO, &news).unwrap();
+    };
+    (0..500).for_each(|n| announce(HASHES[0], n, n < 100));
+    (498..501).for_each(|n| announce(HASHES[1], n, true));
+    assert_eq!(swarms.link(HASHES[0], HASHES[2]), Some(0), "nobody is in one of them");
+    assert_eq!(swarms.link(HASHES[0], HASHES[1]), None);
+    swarms.unlink(HASHES[0], HASHES[2]);
+    assert_eq!(swarms.link(HASHES[0], HASHES[1]), Some(3));
+    assert_eq!(swarms.link(HASHES[1], HASHES[0]), Some(0), "it is known");
+    let all = swarms.counts(Some(HASHES[0]), Some(HASHES[1]));
+    assert_eq!(all, Counts { complete: 103, incomplete: 398 });
+    assert_eq!(swarms.nodes(), all);
+}
+
+#[test]
+fn many_that_are_over_hold_up_no_answer() {
+    let mut swarms = table(1, Bounds::default());
+    for n in 0..1000u16 {
+        let news = Announce {
+            hash: HASHES[usize::from(n % 3)],
+            key: PeerKey::new(([10, 0, 0, 1], 1000 + n).into()),
+            id: PeerId([1; 20]),
+            progress: progress(false),
+            stopped: false,
+        };
+        swarms.announce(Time::ZERO, &news).unwrap();
+    }
+    let mut now = Time::ZERO + Span::secs(5000);
+    let mut gone = Vec::new();
+    HASHES.iter().for_each(|hash| swarms.settle(now, *hash, &mut gone));
+    assert!((1..=3 * 64).contains(&gone.len()), "{}", gone.len());
+    while swarms.peers() > 0 {
+        now = now + Span::ms(10);
+        let before = gone.len();
+        swarms.sweep(now, 10_000, &mut gone);
+        assert!(gone.len() > before && gone.len() - before <= 200);
+    }
+    assert_eq!(swarms.nodes(), Counts::default());
 }
 
 #[test]

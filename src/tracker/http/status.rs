@@ -130,15 +130,18 @@ impl View<'_> {
     }
 
     fn add(&self, record: &Record, listing: &mut Listing) {
-        let entry = &record.entry;
-        let key = (entry.name.clone(), entry.v1.map(|hash| hash.0), entry.v2.map(|hash| hash.0));
-        if !record.is_seen_by(None) || !listing.shown.insert(key) {
+        if !record.is_seen_by(None) {
             return;
         }
-        listing.contents.push(self.content(record, &mut listing.nodes));
+        let entry = &record.entry;
+        let hashes = (entry.v1.map(|hash| hash.0), entry.v2.map(|hash| hash.0));
+        if listing.shown.insert((entry.name.clone(), hashes.0, hashes.1)) {
+            let content = self.content(record, listing);
+            listing.contents.push(content);
+        }
     }
 
-    fn content(&self, record: &Record, shown: &mut usize) -> String {
+    fn content(&self, record: &Record, listing: &mut Listing) -> String {
         let (entry, listed) = (&record.entry, self.registry.listed(record));
         let mut object = Object::default().text("name", &entry.name).number("size", entry.size);
         if let Some(hash) = entry.v1 {
@@ -156,21 +159,32 @@ impl View<'_> {
         ]);
         object = object.raw("metainfo", if record.metainfo.is_empty() { "false" } else { "true" });
         let Some(content) = entry.swarm_hashes().next() else { return object.end() };
-        let mut nodes = self.nodes(entry, content);
-        let all = nodes.len();
-        // Who lacks most is who the others wait for.
-        nodes.sort_by_key(|(who, node)| (std::cmp::Reverse(node.left), *who));
-        nodes.truncate(CONTENT_NODES_MAX.min(NODES_MAX.saturating_sub(*shown)));
-        *shown += nodes.len();
+        let most = CONTENT_NODES_MAX.min(NODES_MAX.saturating_sub(listing.nodes));
+        let (nodes, all) = match most {
+            0 => (Vec::new(), self.count(entry, content)),
+            _ => self.nodes(entry, content, most),
+        };
+        listing.nodes += nodes.len();
+        // Each was looked at for when it is done, and most of them for their row.
+        listing.looks += all as u64;
         let rows: Vec<String> =
             nodes.iter().map(|(who, node)| self.node(*who, node, entry.size)).collect();
         let object =
             number_or_null(object, "finish_s", self.registry.fleet.finish_s(content, self.now));
-        object.list("nodes", &rows).number("nodes_more", (all - rows.len()) as u64).end()
+        object
+            .list("nodes", &rows)
+            .number("nodes_more", all.saturating_sub(rows.len()) as u64)
+            .end()
     }
 
-    /// Who announced a content with a word about its part, and who registered all of it.
-    fn nodes(&self, entry: &Entry, content: InfoHash) -> Vec<(PeerKey, Node)> {
+    /// Who announced a content with a word about its part, and who registered all of it: `most` of
+    /// them, and how many there are.
+    fn nodes(
+        &self,
+        entry: &Entry,
+        content: InfoHash,
+        most: usize,
+    ) -> (Vec<(PeerKey, Node)>, usize) {
         let announced = self.registry.fleet.nodes(content).map(|(who, node)| (who, *node));
         let mut nodes: BTreeMap<PeerKey, Node> = announced.collect();
         for hash in entry.swarm_hashes() {
@@ -178,7 +192,19 @@ impl View<'_> {
                 nodes.entry(source.key).or_insert_with(|| Node::complete(self.now));
             }
         }
-        nodes.into_iter().collect()
+        let all = nodes.len();
+        // Who lacks most is who the others wait for.
+        let mut nodes: Vec<(PeerKey, Node)> = nodes.into_iter().collect();
+        nodes.sort_by_key(|(who, node)| (std::cmp::Reverse(node.left), *who));
+        nodes.truncate(most);
+        (nodes, all)
+    }
+
+    /// How many they are, without a look at each.
+    fn count(&self, entry: &Entry, content: InfoHash) -> usize {
+        let v2 = entry.v2.map(|hash| hash.truncated());
+        let registered = self.registry.registrations.count(entry.v1, v2) as usize;
+        self.registry.fleet.count(content) + registered
     }
 
     fn node(&self, who: PeerKey, node: &Node, size: u64) -> String {

@@ -159,6 +159,42 @@ impl Names {
         Some(place)
     }
 
+    /// Looks at up to `count` entries, from where the last look ended, and removes those whose time
+    /// is over, `most` at once.
+    pub fn sweep(&mut self, now: Time, count: usize, most: usize) -> Vec<Record> {
+        let over = |life: Life| match life {
+            Life::Pending { until } | Life::Listed { alone: Some(until) } => until <= now,
+            Life::Listed { alone: None } => false,
+        };
+        let mut last = None;
+        let mut ended = true;
+        let mut gone = Vec::new();
+        for (seen, (place, record)) in self.from(self.sweep_at.clone(), "").enumerate() {
+            if seen == count || gone.len() == most {
+                ended = false;
+                break;
+            }
+            if over(record.life) {
+                gone.push(place.clone());
+            }
+            last = Some(place);
+        }
+        self.sweep_at = if ended { None } else { last.cloned() };
+        gone.iter().filter_map(|place| self.remove(place)).collect()
+    }
+
+    /// Whether the last look did not come to the end.
+    pub fn is_mid_sweep(&self) -> bool {
+        self.sweep_at.is_some()
+    }
+
+    /// Whether the claim of an entry counts that its two hashes are one content.
+    pub fn note_linked(&mut self, place: &Place, linked: bool) {
+        if let Some(record) = self.records.get_mut(place) {
+            record.linked = linked;
+        }
+    }
+
     fn put_back(&mut self, place: &Place, mut record: Record) {
         self.index(place, &record.entry);
         self.origins.came(record.source);

@@ -27,16 +27,15 @@ impl Registry {
     /// Puts an entry of an earlier run back, which is to be written if it is not `as_kept`; whether
     /// there was room.
     pub fn restore_name(&mut self, number: u64, record: Record, as_kept: bool) -> bool {
-        let (v1, v2) = (record.entry.v1, record.entry.v2);
+        let entry = record.entry.clone();
         let place = self.names.restore(number, record);
-        let restored = place.is_some();
-        let news = place.filter(|_| !as_kept);
+        let news = place.clone().filter(|_| !as_kept);
         let news = news.map(|place| Changed { place, metainfo: false, before: Before::Unasked });
         self.keeping.note(news.into_iter().collect(), false);
-        if let (true, Some(v1), Some(v2)) = (restored, v1, v2) {
-            self.swarms.link(v1, v2.truncated());
+        if let Some(place) = &place {
+            self.link(place, &entry);
         }
-        restored
+        place.is_some()
     }
 
     /// Puts peers of an earlier run back, silently; how many.
@@ -98,9 +97,7 @@ impl Registry {
                 if !self.names.reinstate(place, *was) {
                     return;
                 }
-                if let (Some(v1), Some(v2)) = (entry.v1, entry.v2) {
-                    self.swarms.link(v1, v2.truncated());
-                }
+                self.link(place, &entry);
                 // They came and went while it was not there.
                 for hash in entry.swarm_hashes() {
                     self.sources_changed(now, hash, out);

@@ -7,7 +7,6 @@ use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::tracker::counts::Counts;
 use crate::tracker::record::Peer;
-use crate::tracker::record::PeerKey;
 use crate::tracker::registrations::{Registrations, Source};
 use crate::tracker::sample::{Asker, Candidate};
 use crate::tracker::swarms::Swarms;
@@ -98,8 +97,7 @@ impl Registry {
 
     /// Nodes that registered a content and do not announce it.
     pub(super) fn registered(&self, hash: InfoHash) -> u32 {
-        let announced = |key| self.swarms.holds(hash, key);
-        self.registrations.count([hash].into_iter(), announced)
+        self.registrations.unannounced(hash)
     }
 
     /// Nodes by state: those that announce, each once per content, and those that registered and
@@ -111,6 +109,16 @@ impl Registry {
     }
 
     pub(super) fn recount(&mut self, hash: InfoHash) {
+        if !self.registrations.is_empty() {
+            let swarms = &self.swarms;
+            match swarms.twin(hash) {
+                Some(twin) => {
+                    let announced = |key| swarms.holds(hash, key) || swarms.holds(twin, key);
+                    self.registrations.unite(hash, twin, announced);
+                }
+                None => self.registrations.part(hash),
+            }
+        }
         let (swarms, registrations) = (&self.swarms, &self.registrations);
         self.names.recount(hash, |entry| counts(swarms, registrations, entry));
     }
@@ -134,8 +142,8 @@ impl Registry {
 
 /// Who has the content of an entry and who wants it, each node once.
 pub(super) fn counts(swarms: &Swarms, registrations: &Registrations, entry: &Entry) -> Counts {
-    let mut counts = swarms.counts(entry.v1, entry.v2.map(|hash| hash.truncated()));
-    let announced = |key: PeerKey| entry.swarm_hashes().any(|hash| swarms.holds(hash, key));
-    counts.complete += registrations.count(entry.swarm_hashes(), announced);
+    let (v1, v2) = (entry.v1, entry.v2.map(|hash| hash.truncated()));
+    let mut counts = swarms.counts(v1, v2);
+    counts.complete += registrations.count(v1, v2);
     counts
 }

@@ -3,16 +3,29 @@
 use super::Swarms;
 use crate::core::id::InfoHash;
 use crate::tracker::counts::{Counts, Standing};
+use crate::tracker::pairs::Claim;
 
 impl Swarms {
     /// From now on the two hashes are one content for the counts, unless one of them already
-    /// belongs to another pair.
-    pub fn link(&mut self, one: InfoHash, other: InfoHash) {
-        let union = self.union(one, other);
-        let sum = self.sum(one, other);
-        if self.pairs.link(one, other, union) {
-            self.exchange(sum, union);
+    /// belongs to another pair. How many peers were looked at for it; `None` if it is not believed.
+    /// What is believed is to be taken back once, with [`Swarms::unlink`].
+    pub fn link(&mut self, one: InfoHash, other: InfoHash) -> Option<usize> {
+        match self.pairs.claim(one, other) {
+            Claim::Refused => None,
+            Claim::Again => Some(0),
+            Claim::New => {
+                let sum = self.sum(one, other);
+                let (union, looked) = self.union(one, other);
+                self.pairs.link(one, other, union);
+                self.exchange(sum, union);
+                Some(looked)
+            }
         }
+    }
+
+    /// The other hash of the same content.
+    pub fn twin(&self, hash: InfoHash) -> Option<InfoHash> {
+        self.pairs.twin(hash)
     }
 
     /// Takes back [`Swarms::link`].
@@ -34,18 +47,20 @@ impl Swarms {
         Counts { complete: a.complete + b.complete, incomplete: a.incomplete + b.incomplete }
     }
 
-    fn union(&self, one: InfoHash, other: InfoHash) -> Counts {
-        let mut counts = Counts::default();
+    /// How many nodes there are under either hash, and how many were looked at: those of the
+    /// smaller swarm, for nobody but them can be in both.
+    fn union(&self, one: InfoHash, other: InfoHash) -> (Counts, usize) {
+        let len = |hash| self.table.get(hash).map_or(0, |swarm| swarm.len());
+        let (small, large) = if len(one) <= len(other) { (one, other) } else { (other, one) };
+        let mut counts = self.sum(one, other);
         let arenas = self.table.arenas();
-        for peer in self.table.get(one).iter().flat_map(|swarm| swarm.peers(arenas)) {
-            let there = self.complete_in(Some(other), peer.key);
-            counts.moved(Standing::Absent, Standing::of(Some(peer.complete), there));
-        }
-        for peer in self.table.get(other).iter().flat_map(|swarm| swarm.peers(arenas)) {
-            if self.complete_in(Some(one), peer.key).is_none() {
-                counts.moved(Standing::Absent, Standing::of(Some(peer.complete), None));
+        for peer in self.table.get(small).iter().flat_map(|swarm| swarm.peers(arenas)) {
+            if let Some(there) = self.complete_in(Some(large), peer.key) {
+                let here = Some(peer.complete);
+                counts.moved(Standing::of(here, None), Standing::Absent);
+                counts.moved(Standing::of(Some(there), None), Standing::of(here, Some(there)));
             }
         }
-        counts
+        (counts, len(small))
     }
 }

@@ -2,11 +2,15 @@
 //! whoever left most of them goes: one that leaves very many drives out nobody else's.
 
 use crate::core::id::InfoHash;
+use crate::core::limits::PARKED_SWARMS_MAX;
 use crate::tracker::source::Source;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Who left a swarm empty, if its limits count.
 type Who = Option<Source>;
+
+/// Swarms of one source beyond which they go before those of nobody.
+const SHARE: usize = PARKED_SWARMS_MAX / 100;
 
 #[derive(Debug, Default)]
 pub struct Parked {
@@ -35,7 +39,12 @@ impl Parked {
 
     /// The one that goes first.
     pub fn pop(&mut self) -> Option<InfoHash> {
-        let (_, who) = self.by_length.pop_last()?;
+        // Those of whom nobody knows who left them, as after a restart, are not one who has many.
+        let known = self.by_length.iter().rev().find(|(_, who)| who.is_some());
+        let greedy = known.filter(|(len, _)| *len > SHARE);
+        let first = *greedy.or(self.by_length.last())?;
+        self.by_length.remove(&first);
+        let (_, who) = first;
         let queue = self.queues.get_mut(&who)?;
         let hash = queue.pop_front()?;
         self.len -= 1;
@@ -71,5 +80,22 @@ mod tests {
         assert_eq!(rest.len(), 5);
         assert!(rest[2..].contains(&hash(1)), "the one of the modest goes late: {rest:?}");
         assert!(parked.is_empty() && parked.pop().is_none() && parked.queues.is_empty());
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_goes_after_what_one_source_has_too_many_of() {
+        let hash = |n: u32| {
+            let mut hash = [0; 20];
+            hash[..4].copy_from_slice(&n.to_be_bytes());
+            InfoHash(hash)
+        };
+        let who = Some(Source::of([9, 9, 9, 9].into()));
+        let mut parked = Parked::default();
+        let (earlier, own) = (5 * SHARE as u32, SHARE as u32 + 3);
+        (0..earlier).for_each(|n| parked.push(None, hash(n)));
+        (earlier..earlier + own).for_each(|n| parked.push(who, hash(n)));
+        let gone: Vec<_> = (0..4).map(|_| parked.pop().unwrap()).collect();
+        assert_eq!(gone[..3], [earlier, earlier + 1, earlier + 2].map(hash));
+        assert_eq!(gone[3], hash(0), "no more than its share is left of it");
     }
 }

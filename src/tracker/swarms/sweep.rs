@@ -14,6 +14,8 @@ const SETTLE_PEERS_MAX: usize = 4096;
 /// Peers removed in one slice of work: each may be told, names may lose their source, and memory
 /// goes back.
 const REMOVED_PER_SLICE: usize = 150;
+/// Peers removed so that an answer is true.
+const SETTLED_MAX: usize = 64;
 
 impl Swarms {
     /// The lengths of its tables.
@@ -26,6 +28,11 @@ impl Swarms {
             ("swarm_pairs", self.pairs.len()),
             ("sources", self.shares.len()),
         ]
+    }
+
+    /// Swarms and peers that a whole sweep looks at.
+    pub fn sweepable(&self) -> usize {
+        self.table.swarms() + self.peers
     }
 
     /// A swarm lost its last peer: it is forgotten, or kept for a while for what it counted.
@@ -71,7 +78,8 @@ impl Swarms {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Removes the peers of one swarm whose time is over, so that what is said of it next is true.
+    /// Removes the peers of one swarm whose time is over, up to 64, so that what is said of it next
+    /// is true; where there are more the sweep does the rest.
     pub fn settle(&mut self, now: Time, hash: InfoHash, gone: &mut Vec<Moved>) {
         let now_s = self.now_s(now);
         let Some(place) = self.table.place(hash) else { return };
@@ -81,7 +89,7 @@ impl Swarms {
         }
         let mut over = std::mem::take(&mut self.over);
         self.table.change(place, |swarm, arenas| {
-            swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLE_PEERS_MAX), &mut over, arenas);
+            swarm.over(now_s, (0, SETTLE_PEERS_MAX, SETTLED_MAX), &mut over, arenas);
         });
         gone.extend(over.drain(..).map(|key| self.remove(hash, key)));
         self.over = over;
