@@ -145,6 +145,7 @@ impl FrameReader {
                     return Err(refuse(code::BAD_REQUEST, "a frame length below 4"));
                 }
                 if len > self.limits.frame {
+                    mark!("C05");
                     return Err(refuse(code::TOO_LARGE, "a frame above the announced size"));
                 }
             }

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn chunks_are_joined_once_the_connection_ended() {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
-        let bytes = format!("{head}2;x=y\r\nd1\r\n00A\r\n:a1:bi1e234\r\n0\r\nT: x\r\n\r\n");
+        let bytes = format!("{head}2;x=y\r\nd1\r\n00B\r\n:a1:bi1e234\r\n0\r\nT: x\r\n\r\n");
         assert_eq!(read(bytes.as_bytes(), false), Ok(None));
         let reply = read(bytes.as_bytes(), true).unwrap().unwrap();
         assert_eq!(reply.body, &b"d1:a1:bi1e234"[..]);
