@@ -16,7 +16,7 @@ pub trait Store: Debug {
     /// Answers what is not a write and gathers writes, for about half a millisecond: what takes
     /// long is left to [`Store::commit`].
     fn gather(&mut self, clock: &mut dyn FnMut() -> Time, done: &mut dyn FnMut(Ticket, StoreDone));
-    /// Whether [`Store::prepare`] has nothing to do.
+    /// Whether [`Store::gather`] has nothing to do.
     fn is_gathered(&self) -> bool;
     /// Performs what was asked, all writes of one kind in one transaction, and gives the
     /// completions. What nobody waits for is written in slices of about 1 ms a call, unless this is
