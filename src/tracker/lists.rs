@@ -21,8 +21,10 @@ pub const DESCRIPTORS_KEPT: u64 = 512;
 /// Connections in all, those promised to ticket holders included, where the system lets us have all
 /// descriptors that we ask for.
 pub const CONNECTIONS_MAX: usize = (DESCRIPTORS_MAX - DESCRIPTORS_KEPT) as usize;
-/// Connections of one public address (or IPv6 /64).
+/// Connections of one public IPv4 address.
 pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
+/// Connections of one public IPv6 network of 64 bits, which is a whole house or classroom.
+pub const NETWORK_CONNECTIONS_MAX: usize = 64;
 /// Connections of one private address; loopback has no limit of its own.
 pub const NEAR_CONNECTIONS_MAX: usize = 4096;
 /// Time for a hello, or for the first bytes of another protocol.
@@ -145,6 +147,9 @@ impl Lists {
     /// `None` for loopback, which has no limit of its own.
     fn limited(&self, ip: IpAddr) -> Option<(Origin, usize)> {
         match Source::limited(ip, self.public) {
+            Some(source) if ip.is_ipv6() => {
+                Some((Origin::Limited(source), NETWORK_CONNECTIONS_MAX))
+            }
             Some(source) => Some((Origin::Limited(source), ADDRESS_CONNECTIONS_MAX)),
             None if ip.is_loopback() => None,
             None => Some((Origin::Near(ip), NEAR_CONNECTIONS_MAX)),
