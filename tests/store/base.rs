@@ -80,10 +80,14 @@ impl Base {
 
     /// One commit; what it answered.
     pub fn commit(&mut self) -> Vec<(Ticket, StoreDone)> {
-        let mut answers = Vec::new();
         let born = self.born;
-        let mut clock = || Time(born.elapsed().as_nanos() as u64);
-        self.store.commit(&mut clock, false, &mut |ticket, done| answers.push((ticket, done)));
+        self.commit_by(&mut || Time(born.elapsed().as_nanos() as u64))
+    }
+
+    /// One commit by the `clock` given: a turn is as long as that clock says.
+    pub fn commit_by(&mut self, clock: &mut dyn FnMut() -> Time) -> Vec<(Ticket, StoreDone)> {
+        let mut answers = Vec::new();
+        self.store.commit(clock, false, &mut |ticket, done| answers.push((ticket, done)));
         answers
     }
 

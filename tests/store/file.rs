@@ -1,9 +1,10 @@
 //! The file: what is written is there, what is damaged is put aside, what is not ours is let be.
 
 use super::base::{Base, Folder, name, put, reader};
-use lmk::core::id::InfoHash;
+use lmk::core::id::{InfoHash, Ticket};
 use lmk::core::mark::expect_mark;
 use lmk::core::store::{Change, StoreDone, StoreError, StoreOp, SwarmPart};
+use lmk::core::time::Time;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -111,15 +112,33 @@ fn all_writes_of_a_turn_are_one_transaction() {
     let mut base = Base::opened(&folder.path("t.db"));
     let wished: Vec<_> =
         (1..=50).map(|n| base.wish(StoreOp::Write(vec![put(name(n, "x"))]))).collect();
-    let answers = base.commit();
-    let numbers: Vec<(_, u64)> = answers
-        .iter()
-        .map(|(ticket, done)| match done {
-            StoreDone::Written { result: Ok(()), commit } => (*ticket, commit.number),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(numbers, wished.iter().map(|ticket| (*ticket, 1)).collect::<Vec<_>>());
+    let answers = base.commit_by(&mut || Time(1));
+    assert_eq!(numbers(&answers), wished.iter().map(|ticket| (*ticket, 1)).collect::<Vec<_>>());
+}
+
+/// Which write was kept by which transaction.
+fn numbers(answers: &[(Ticket, StoreDone)]) -> Vec<(Ticket, u64)> {
+    let number = |(ticket, done): &(Ticket, StoreDone)| match done {
+        StoreDone::Written { result: Ok(()), commit } => (*ticket, commit.number),
+        other => panic!("{other:?}"),
+    };
+    answers.iter().map(number).collect()
+}
+
+#[test]
+fn a_turn_that_is_over_leaves_the_rest_to_the_next_transaction() {
+    let folder = Folder::new();
+    let mut base = Base::opened(&folder.path("t.db"));
+    let wished: Vec<_> =
+        (1..=3).map(|n| base.wish(StoreOp::Write(vec![put(name(n, "x"))]))).collect();
+    let mut now = 0;
+    for (at, ticket) in wished.into_iter().enumerate() {
+        let answers = base.commit_by(&mut || {
+            now += 1_000_000;
+            Time(now)
+        });
+        assert_eq!(numbers(&answers), [(ticket, at as u64 + 1)]);
+    }
 }
 
 #[test]
