@@ -10,7 +10,7 @@ use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Input, Outbox, Role};
 use crate::core::meter::Meter;
-use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, escaped};
+use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, counted, escaped};
 use crate::core::time::Time;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -287,7 +287,9 @@ impl Reading {
         let line = match good {
             true => {
                 let size = bytes_text(list.data_bytes());
-                format!("{name} is what the torrent says: {files} files, {pieces} pieces, {size}")
+                let files = counted(files, "file");
+                let pieces = counted(pieces.into(), "piece");
+                format!("{name} is what the torrent says: {files}, {pieces}, {size}")
             }
             false => {
                 let count = bad.count();
