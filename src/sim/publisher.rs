@@ -11,7 +11,7 @@ use crate::core::report::Snapshot;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::Answer;
-use crate::wire::catalogue::entry::{Entry, flag};
+use crate::wire::catalogue::entry::Entry;
 use crate::wire::catalogue::hello::NodeKey;
 use crate::wire::catalogue::request::{Publish, Request};
 use crate::wire::control::Op;
@@ -166,17 +166,7 @@ impl Publisher {
         self.versions += 1;
         let mut hash = [self.number; 20];
         hash[..4].copy_from_slice(&self.versions.to_be_bytes());
-        let entry = Entry {
-            name: self.name.clone(),
-            v1: Some(InfoHash(hash)),
-            v2: None,
-            size: 1,
-            piece_bytes: 16_384,
-            flags: flag::V1,
-            sha256: None,
-            signed: None,
-        };
-        Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
+        Publish::bare(Entry::v1(self.name.clone(), InfoHash(hash), 1))
     }
 
     fn got(&mut self, now: Time, heard: Heard) {

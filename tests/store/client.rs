@@ -2,7 +2,7 @@
 
 use lmk::core::id::InfoHash;
 use lmk::wire::catalogue::answer::Answer;
-use lmk::wire::catalogue::entry::{Entry, Item, flag};
+use lmk::wire::catalogue::entry::{Entry, Item};
 use lmk::wire::catalogue::frame::{FrameLimits, FrameReader};
 use lmk::wire::catalogue::hello::{Hello, HelloReply, NodeKey};
 use lmk::wire::catalogue::request::{List, Publish, Request};
@@ -21,17 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub fn bare(name: &str, n: u32) -> Publish {
     let mut hash = [0xb0; 20];
     hash[..4].copy_from_slice(&n.to_be_bytes());
-    let entry = Entry {
-        name: name.to_owned(),
-        v1: Some(InfoHash(hash)),
-        v2: None,
-        size: 1,
-        piece_bytes: 16_384,
-        flags: flag::V1,
-        sha256: None,
-        signed: None,
-    };
-    Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
+    Publish::bare(Entry::v1(name.to_owned(), InfoHash(hash), 1))
 }
 
 /// One UDP conversation with a tracker.

@@ -44,17 +44,7 @@ pub fn publish(name: &str, content: &Content) -> Publish {
 pub fn bare(name: &str, n: u32) -> Publish {
     let mut hash = [0; 20];
     hash[..4].copy_from_slice(&n.to_be_bytes());
-    let entry = Entry {
-        name: name.to_owned(),
-        v1: Some(InfoHash(hash)),
-        v2: None,
-        size: 1,
-        piece_bytes: 16_384,
-        flags: flag::V1,
-        sha256: None,
-        signed: None,
-    };
-    Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
+    Publish::bare(Entry::v1(name.to_owned(), InfoHash(hash), 1))
 }
 
 fn refused(answer: Answer) -> u8 {

@@ -14,7 +14,7 @@ use lmk::sim::store::Base;
 use lmk::tracker::plan::{Database, TrackerPlan};
 use lmk::wire::catalogue::answer::{Answer, NotSaving};
 use lmk::wire::catalogue::code;
-use lmk::wire::catalogue::entry::{Entry, Item, flag};
+use lmk::wire::catalogue::entry::{Entry, Item};
 use lmk::wire::catalogue::request::{List, Publish, Request};
 use std::collections::BTreeSet;
 
@@ -28,17 +28,7 @@ fn kept(wall_start_s: u64) -> TrackerPlan {
 fn bare(name: &str, n: u32) -> Publish {
     let mut hash = [0; 20];
     hash[..4].copy_from_slice(&n.to_be_bytes());
-    let entry = Entry {
-        name: name.to_owned(),
-        v1: Some(InfoHash(hash)),
-        v2: None,
-        size: 1,
-        piece_bytes: 16_384,
-        flags: flag::V1,
-        sha256: None,
-        signed: None,
-    };
-    Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
+    Publish::bare(Entry::v1(name.to_owned(), InfoHash(hash), 1))
 }
 
 /// A tracker over a database, and what it asked of it.

@@ -47,6 +47,14 @@ pub struct Entry {
     pub signed: Option<Box<Signed>>,
 }
 
+impl Entry {
+    /// A content of `size` bytes of which nothing but the v1 hash is known.
+    pub fn v1(name: String, hash: InfoHash, size: u64) -> Entry {
+        let (v1, v2, flags, piece_bytes) = (Some(hash), None, flag::V1, 16_384);
+        Entry { name, v1, v2, size, piece_bytes, flags, sha256: None, signed: None }
+    }
+}
+
 /// An entry as the tracker lists it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {

@@ -80,6 +80,12 @@ pub struct Publish {
     pub same_ok: bool,
 }
 
+impl Publish {
+    /// An entry without metainfo.
+    pub fn bare(entry: Entry) -> Publish {
+        Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
+    }
+}
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct List {
     /// Most entries of the page, from 1.
