@@ -303,3 +303,6 @@ impl Early {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,3 +157,6 @@ fn range_of(told: peer::HashRange) -> HashRange {
     let peer::HashRange { base, index, length, proof, .. } = told;
     HashRange { base, index, length, proof }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,12 +20,13 @@ const LOST_MAX: u32 = 5;
 const PAUSE: Span = Span::secs(60);
 /// Blocks taken of one peer that it was not asked for.
 const UNASKED_MAX: u32 = 8;
-/// Attempts at a time, ...
-const ATTEMPTS_MAX: usize = 8;
-/// ... and what they may hold together.
+/// What all attempts may hold together, as large as they are said to be.
 const HELD_BYTES_MAX: u64 = 2 * METADATA_BYTES_MAX as u64;
-/// How long an attempt may take while another one waits for its room.
-const TURN: Span = Span::secs(30);
+/// How long an attempt may take while a smaller one waits for its room: what is small is soon seen
+/// to be right or wrong.
+const TURN: Span = Span::secs(5);
+/// The same while any other one waits.
+const LONG_TURN: Span = Span::secs(30);
 
 /// A peer that can send it.
 #[derive(Debug)]
@@ -141,14 +142,17 @@ impl Metadata {
         self.attempts.iter().position(is_it)
     }
 
-    /// Room for one more attempt: when there is none, the largest of those that had their turn goes.
+    /// Room for one more attempt: while there is none, the largest of those that had their turn go.
     fn make_room(&mut self, size: u32, now: Time) -> Option<()> {
         loop {
             let held: u64 = self.attempts.iter().map(|attempt| u64::from(attempt.size)).sum();
-            if self.attempts.len() < ATTEMPTS_MAX && held + u64::from(size) <= HELD_BYTES_MAX {
+            if held + u64::from(size) <= HELD_BYTES_MAX {
                 return Some(());
             }
-            let over = self.attempts.iter().enumerate().filter(|(_, a)| now.since(a.since) > TURN);
+            let over = self.attempts.iter().enumerate().filter(|(_, attempt)| {
+                let turn = if attempt.size > size { TURN } else { LONG_TURN };
+                now.since(attempt.since) > turn
+            });
             let goes = over.max_by_key(|(_, attempt)| attempt.size).map(|(index, _)| index)?;
             self.attempts.swap_remove(goes);
         }
@@ -239,3 +243,6 @@ fn source_asked(sources: &BTreeMap<ConnId, Source>, conn: ConnId, block: u32) ->
     let asked = sources.get(&conn).map(|source| &source.asked);
     asked.is_some_and(|asked| asked.iter().any(|asked| asked.block == block && !asked.late))
 }
+
+#[cfg(test)]
+mod tests;

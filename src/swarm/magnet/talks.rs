@@ -159,12 +159,14 @@ impl MagnetSwarm {
                 }
             }
         }
+        if done.is_empty() {
+            return;
+        }
         for conn in done {
             self.end(conn, Fault::nobody("it gave what it can give now"), now, out);
         }
-        if !self.learning.wants(Identity::V2) {
-            self.dial_due(now, out);
-        }
+        // It may be met under the other identity now.
+        self.dial_due(now, out);
     }
 
     pub(super) fn look_after_talks(&mut self, now: Time, out: &mut Outbox) {
