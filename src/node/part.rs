@@ -340,8 +340,8 @@ impl Part {
     fn space(&mut self, free: Result<u64, FileError>, out: &mut Outbox) -> Opened {
         let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
         let geometry = &self.content.geometry;
-        let have = u64::from(self.have.count()) * u64::from(geometry.piece_length());
-        let (missing, len) = (geometry.size().saturating_sub(have), geometry.size());
+        let have = geometry.payload_of(&self.have);
+        let (missing, len) = (geometry.payload() - have, geometry.size());
         let needed = match self.trust.under_way {
             true => room_for_more(geometry, missing),
             false => missing,

@@ -64,7 +64,7 @@ impl Seeder {
         Seeder {
             slots: Slots::new(slots, library.content().geometry.size()),
             served: BTreeMap::new(),
-            proofs: Proofs::new(&library),
+            proofs: Proofs::new(),
             library,
             closed: None,
         }

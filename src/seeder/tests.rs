@@ -67,7 +67,7 @@ impl Stage {
             info_hash: crate::core::id::InfoHash([1; 20]),
             peer_id: PeerId(peer_id),
         };
-        let geometry = self.seeder.library.content().geometry;
+        let geometry = self.seeder.library.content().geometry.clone();
         let read = (Framer::new(), handshake);
         let remote = ([10, 0, 0, 1], 1000 + n as u16).into();
         let mut session =

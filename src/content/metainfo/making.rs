@@ -80,7 +80,7 @@ impl Maker {
         if !(BLOCK_BYTES..=PIECE_BYTES_MAX).contains(&piece_length)
             || !piece_length.is_power_of_two()
         {
-            return Err(super::info::PIECE_LENGTH_V2);
+            return Err(crate::content::trees::PIECE_LENGTH_V2);
         }
         let padded = match wanted.form {
             Form::Hybrid if folder => padded(entries, piece_length),
