@@ -8,6 +8,7 @@ mod written;
 use super::check::Check;
 use super::file_watch::FileWatch;
 use super::hashing::{Hashing, Step};
+use super::layout::Layout;
 use super::memory;
 use super::places::show;
 use super::plan::SeedPlan;
@@ -113,8 +114,10 @@ impl Share {
     }
 
     pub(super) fn open(&mut self, out: &mut Outbox) {
-        let path = self.plan.path.clone();
-        self.phase = Some(Phase::Opening(out.file(FileOp::Open { path, mode: OpenMode::Read })));
+        let files = self.said.as_ref().map(|content| (&content.files, content.geometry.size()));
+        let layout = files.map_or(Layout::File, |(files, size)| Layout::whole(files, size));
+        let op = layout.open(self.plan.path.clone(), OpenMode::Read);
+        self.phase = Some(Phase::Opening(out.file(op)));
     }
 
     /// The name in the info dicts: the one given with `--as`, else the file's own bytes.
