@@ -8,6 +8,7 @@ mod fetch;
 mod file_watch;
 mod hashing;
 mod key;
+pub mod layout;
 mod lobby;
 mod memory;
 mod part;

@@ -51,10 +51,6 @@ impl TorrentFile {
             Err(error) => return Ok(Err(failed(Ending::Disk, error.reason()))),
         };
         Ok(match Content::from_torrent(&bytes) {
-            Ok(content) if content.files.is_folder() => {
-                let why = "folders are not supported yet; a BitTorrent client can fetch it";
-                Err(failed(Ending::Usage, why.to_owned()))
-            }
             Ok(content) => Ok((content, Content::outside_of(&bytes).tiers)),
             Err(why) => Err(failed(Ending::Usage, why.to_string())),
         })

@@ -10,6 +10,7 @@ pub mod states;
 mod takers;
 mod telling;
 mod upload;
+pub mod walk;
 
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
