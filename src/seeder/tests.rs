@@ -374,3 +374,38 @@ fn a_cancelled_request_is_refused_once_and_a_block_that_left_is_not_taken_back()
     stage.cancel(0, 3);
     assert_eq!(stage.said(), [(0, Said::Reject(64))]);
 }
+
+/// Whoever may take part in a private torrent has its .torrent (BEP 27).
+#[test]
+fn metadata_of_a_private_torrent_is_not_given_away() {
+    for private in [false, true] {
+        let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
+        hasher.update(b"bytes");
+        let mut content = hasher.finish().unwrap();
+        content.private = private;
+        let mut stage = Stage::new(1);
+        let file = FileId { slot: 0, generation: 0 };
+        stage.seeder.library = Library::new(Rc::new(content), file, Bitfield::full(1));
+        stage.join(1);
+        let session = stage.sessions.get_mut(&conn(1)).unwrap();
+        let words = session.introduced.as_mut().unwrap();
+        words.ids.set(crate::wire::extended::Extension::UtMetadata, 3);
+        let mut ask = || stage.seeder.got_metadata_request(session, 0, stage.now, &mut stage.out);
+        match private {
+            true => expect_mark!("A25", ask()),
+            false => ask(),
+        }
+        let mut said = Vec::new();
+        for effect in &stage.out.effects {
+            if let Effect::Send { chunk: Chunk::Arena { start, len }, .. } = effect {
+                said.extend_from_slice(stage.out.bytes(*start, *len));
+            }
+            if let Effect::Send { chunk: Chunk::Head(head), .. } = effect {
+                said.extend_from_slice(head.bytes());
+            }
+        }
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(said.contains("msg_typei2e"), private, "{said}");
+        assert_eq!(said.contains("file tree"), !private, "{said}");
+    }
+}
