@@ -226,8 +226,7 @@ impl Fetch {
         let complete = have.is_full();
         // One who goes on within a run says so, too, if nothing is left.
         if have.count() > 0 || checked > 0 || self.began {
-            let bytes = u64::from(have.count()) * u64::from(content.geometry.piece_length());
-            Self::tell_resumed(bytes.min(self.size), checked, out);
+            Self::tell_resumed(content.geometry.payload_of(&have), checked, out);
         }
         shared.begin_swarm(content, file, have, now);
         let phase = std::mem::replace(&mut self.phase, Phase::Between);

@@ -139,10 +139,6 @@ impl MagnetSearch {
     }
 
     fn refused(&self, why: MetaError) -> Fatal {
-        let why = match why {
-            MetaError::SeveralFiles => "folders are not supported yet".to_owned(),
-            why => why.to_string(),
-        };
         Fatal { ending: Ending::Verification, line: format!("{}: {why}", self.name()) }
     }
 

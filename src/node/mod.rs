@@ -9,6 +9,7 @@ mod fetch;
 mod file_watch;
 mod hashing;
 mod key;
+pub mod layout;
 mod lobby;
 mod magnet;
 mod memory;

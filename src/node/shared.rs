@@ -114,7 +114,7 @@ impl Shared {
         };
         Stats {
             downloaded: swarm.downloaded(),
-            left: swarm.content().geometry.size() - swarm.done_bytes(),
+            left: swarm.content().geometry.payload() - swarm.done_bytes(),
             uploaded: swarm.uploaded(),
             port,
             slots: Some(swarm.slots_row()),

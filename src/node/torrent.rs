@@ -4,7 +4,6 @@
 use super::places::show;
 use super::shared::Shared;
 use crate::announce::tiers::{News, Tiers, What};
-use crate::content::error::MetaError;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
@@ -53,10 +52,6 @@ impl TorrentFile {
         };
         Ok(match Content::from_torrent(&bytes) {
             Ok(content) => Ok((content, Content::outside_of(&bytes).tiers)),
-            Err(MetaError::SeveralFiles) => {
-                let why = "folders are not supported yet; a BitTorrent client can fetch it";
-                Err(failed(Ending::Usage, why.to_owned()))
-            }
             Err(why) => Err(failed(Ending::Usage, why.to_string())),
         })
     }
@@ -93,7 +88,7 @@ pub fn take_up_trackers(
 /// What the torrent is.
 pub fn say_content(content: &Content, out: &mut Outbox) {
     let geometry = &content.geometry;
-    let (name, size) = (foreign_bytes(&content.name), geometry.size());
+    let (name, size) = (foreign_bytes(&content.name), content.data_bytes());
     let (pieces, length) = (geometry.pieces(), geometry.piece_length());
     let v1 = content.v1.as_ref().map(|v1| v1.info_hash.to_string());
     let v2 = content.v2.as_ref().map(|v2| v2.info_hash.to_string());

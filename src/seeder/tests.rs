@@ -3,7 +3,7 @@
 use super::*;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::ContentHasher;
-use crate::core::chunk::Chunk;
+use crate::core::chunk::{Chunk, FileSpan};
 use crate::core::id::{FileId, PeerId};
 use crate::core::io::Effect;
 use crate::core::mark::expect_mark;
@@ -67,7 +67,7 @@ impl Stage {
             info_hash: crate::core::id::InfoHash([1; 20]),
             peer_id: PeerId(peer_id),
         };
-        let geometry = self.seeder.library.content().geometry;
+        let geometry = self.seeder.library.content().geometry.clone();
         let read = (Framer::new(), handshake);
         let remote = ([10, 0, 0, 1], 1000 + n as u16).into();
         let mut session =
@@ -162,6 +162,27 @@ fn a_quantum_ends_with_state_choke_and_one_reject_for_each_request_in_this_order
     expected.extend((64..70).map(|b| (0, Said::Reject(b))));
     expected.extend([(1, Said::State(1)), (1, Said::Unchoke)]);
     assert_eq!(stage.said(), expected);
+}
+
+/// libtorrent 2.0.8 asks so for the last block of a v2 file.
+#[test]
+fn what_a_request_asks_of_behind_the_end_of_a_file_is_zeros() {
+    let mut stage = Stage::new(1);
+    stage.join(0);
+    stage.interested(0).unwrap();
+    stage.said();
+    stage.ask(0, BLOCKS - 1).unwrap();
+    stage.pump(0);
+    let sent = stage.out.effects.iter().filter_map(|effect| match effect {
+        Effect::Send { chunk, .. } => Some(*chunk),
+        _ => None,
+    });
+    let head = crate::wire::peer::block_head(BLOCKS - 1, 0, BLOCK);
+    let (file, offset) = (FileId { slot: 0, generation: 0 }, u64::from(BLOCK * (BLOCKS - 1)));
+    let short = FileSpan { file, offset, len: BLOCK - 1 };
+    let inline = |bytes: &[u8]| Chunk::Head(crate::core::chunk::Head::new(bytes).unwrap());
+    let expected = [inline(&head), Chunk::File(short), inline(&[0])];
+    assert_eq!(sent.collect::<Vec<_>>(), expected);
 }
 
 #[test]

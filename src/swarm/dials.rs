@@ -90,7 +90,7 @@ impl Swarm {
             out.close(conn);
             return true;
         };
-        let geometry = self.content.geometry;
+        let geometry = self.content.geometry.clone();
         let mut session = Session::dialled(conn, addr, identity, info_hash, geometry, now);
         session.open(&self.us, now, out);
         self.neighbours.met(addr, conn, now);

@@ -143,7 +143,7 @@ impl Swarm {
         if crowd::is_full(&self.sessions, remote.ip()) {
             return out.close(conn);
         }
-        let geometry = self.content.geometry;
+        let geometry = self.content.geometry.clone();
         let read = (framer, handshake);
         let session = Session::accepted(conn, remote, read, identity, geometry, now);
         self.sessions.insert(conn, session);

@@ -57,7 +57,7 @@ impl Fetch {
         let Phase::Seeking(search) = &mut self.phase else { return Ok(Some(done)) };
         match search.got_file(shared, (ticket, done), out)? {
             Ok(content) => {
-                self.size = content.geometry.size();
+                self.size = content.geometry.payload();
                 self.place(shared, content, now, out)?;
                 Ok(None)
             }

@@ -178,8 +178,8 @@ impl Learning {
         let Some(layers) = self.layers.as_mut().filter(|layers| layers.is_complete()) else {
             return Ok(content);
         };
-        for layer in layers.take().into_values() {
-            content.set_layer(layer)?;
+        for (root, layer) in layers.take() {
+            content.set_layer(root, &layer)?;
         }
         Ok(content)
     }
@@ -187,8 +187,6 @@ impl Learning {
 
 /// The files whose piece layers are not known: root and shape of each.
 fn lacking(content: &Content) -> Vec<(Hash32, Shape)> {
-    let Some(v2) = content.v2.as_ref().filter(|v2| !v2.has_layer(&content.geometry)) else {
-        return Vec::new();
-    };
-    Shape::of(&content.geometry).map(|shape| (v2.root, shape)).into_iter().collect()
+    let trees = content.v2.iter().flat_map(|v2| v2.trees.lacking());
+    trees.map(|tree| (tree.root, tree.shape)).collect()
 }
