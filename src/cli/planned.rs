@@ -185,6 +185,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
     };
     Ok(FetchPlan {
         torrent: None,
+        files: fetch.files,
         want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
         out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),
