@@ -36,6 +36,8 @@ pub struct Geometry {
     tails: Option<Rc<[(u32, u32)]>>,
     payload: u64,
     blocks: u64,
+    /// The last block of each file may be asked for whole.
+    padded: bool,
 }
 
 /// A piece that exists in the geometry it came from.
@@ -88,7 +90,8 @@ impl Geometry {
         let ends = ends.map(|(_, entry)| entry.offset + entry.length);
         let tails = ends.filter(|end| *end < files.size() && !end.is_multiple_of(grid));
         let tails = tails.map(|end| ((end / grid) as u32, (end % grid) as u32)).collect();
-        Geometry::with_tails(files.size(), piece_length, tails)
+        let padded = files.entries().iter().any(|entry| entry.root.is_some());
+        Ok(Geometry { padded, ..Geometry::with_tails(files.size(), piece_length, tails)? })
     }
 
     fn with_tails(
@@ -107,8 +110,15 @@ impl Geometry {
             mark!("A13");
             return Err(MetaError::TooManyPieces);
         };
-        let mut grid =
-            Geometry { size, piece_length, pieces, tails: None, payload: size, blocks: 0 };
+        let mut grid = Geometry {
+            size,
+            piece_length,
+            pieces,
+            tails: None,
+            payload: size,
+            blocks: 0,
+            padded: false,
+        };
         let full = u64::from(piece_length.div_ceil(BLOCK_BYTES));
         if let Some(last) = pieces.checked_sub(1) {
             let rest = u64::from(grid.blocks_in(Piece(last)));
@@ -196,6 +206,12 @@ impl Geometry {
         rest.min(u64::from(self.piece_length)) as u32
     }
 
+    /// Bytes of `piece` that may be asked for.
+    fn asked_len(&self, piece: Piece) -> u32 {
+        let whole = self.piece_len(piece).next_multiple_of(BLOCK_BYTES).min(self.piece_length);
+        self.place_len(piece).max(if self.padded { whole } else { 0 })
+    }
+
     /// Number of blocks in `piece`.
     pub fn blocks_in(&self, piece: Piece) -> u32 {
         self.piece_len(piece).div_ceil(BLOCK_BYTES)
@@ -242,8 +258,9 @@ impl Geometry {
     }
 
     /// The bytes of the content a request asks for, as offset and length. Stock peers may ask for
-    /// any 1 to 16,384 bytes inside one piece (BEP 3 practice), and for the zeros behind the end of a
-    /// file (BEP 47).
+    /// any 1 to 16,384 bytes inside one piece (BEP 3 practice), and for the zeros behind the end of
+    /// a file (BEP 47): of contents with trees up to the end of the last block, which may lie
+    /// behind the end of the row. So libtorrent 2.0.8 asks for the last block of every v2 file.
     pub fn span(&self, piece: u32, begin: u32, len: u32) -> Result<(u64, u32), Fault> {
         let piece = self.checked_piece(piece)?;
         if len == 0 {
@@ -252,7 +269,7 @@ impl Geometry {
         if len > BLOCK_BYTES {
             return Err(Fault::peer("request above 16 KiB"));
         }
-        if u64::from(begin) + u64::from(len) > u64::from(self.place_len(piece)) {
+        if u64::from(begin) + u64::from(len) > u64::from(self.asked_len(piece)) {
             return Err(Fault::peer("request goes beyond its piece"));
         }
         Ok((self.piece_offset(piece) + u64::from(begin), len))

@@ -323,7 +323,7 @@ impl Content {
         v2.trees.set_layer(root, layer)
     }
 
-    /// The bencoded `piece layers` dict: empty when no layer is needed, `None` while one is unknown.
+    /// The bencoded `piece layers` dict: empty when none is needed, `None` while one is unknown.
     pub fn piece_layers(&self) -> Option<Vec<u8>> {
         self.v2.as_ref()?.trees.write_layers()
     }

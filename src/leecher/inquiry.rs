@@ -224,8 +224,8 @@ impl Leecher {
         }
     }
 
-    /// The piece that an answer about `told` is about, if `conn` was asked for it: of pieces of equal
-    /// files any one.
+    /// The piece that an answer about `told` is about, if `conn` was asked for it: of pieces of
+    /// equal files any one.
     fn asked_about(
         &mut self,
         conn: ConnId,

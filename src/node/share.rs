@@ -12,7 +12,7 @@ use super::hashing::{Hashing, Step};
 use super::layout::Layout;
 use super::memory;
 use super::places::show;
-use super::plan::SeedPlan;
+use super::plan::{SeedPlan, TorrentFrom};
 use super::publish;
 use super::say;
 use super::shared::Shared;
@@ -110,13 +110,13 @@ impl Share {
     }
 
     pub fn start(&mut self, out: &mut Outbox) {
-        match &self.plan.torrent {
-            Some(torrent) => {
-                let mut file = TorrentFile::new(torrent.path.clone());
+        match self.plan.torrent.as_ref().map(|torrent| &torrent.from) {
+            Some(TorrentFrom::File(path)) => {
+                let mut file = TorrentFile::new(path.clone());
                 file.load(out);
                 self.phase = Some(Phase::Reading(file));
             }
-            None => self.open(out),
+            _ => self.open(out),
         }
     }
 

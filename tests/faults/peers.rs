@@ -117,7 +117,7 @@ const WRONG: [BlockRef; 8] = [
     BlockRef { piece: 0, begin: u32::MAX, len: 16 * 1024 },
     BlockRef { piece: 0, begin: 0, len: 0 },
     BlockRef { piece: 0, begin: 0, len: 16 * 1024 + 1 },
-    BlockRef { piece: PIECES - 1, begin: 16 * 1024, len: 16 * 1024 },
+    BlockRef { piece: PIECES - 1, begin: 16 * 1024 + 1, len: 16 * 1024 },
 ];
 
 #[test]

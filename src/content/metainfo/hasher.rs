@@ -84,6 +84,7 @@ impl ContentHasher {
         let v1 = Some(V1::write(&name, &geometry, hashes));
         let v2 = Some(V2::write(&name, &geometry, root, &nodes)?);
         let files = Rc::new(list.with_roots(shape.map(|_| root)));
+        let geometry = Geometry::of(&files, geometry.piece_length())?;
         Ok(Content { name, geometry, files, private: false, v1, v2 })
     }
 }
