@@ -138,7 +138,9 @@ impl<R: Role> Reactor<R> {
             true => Some(Signals::new(poll.registry()).map_err(fatal)?),
             false => None,
         };
-        let conns_max = descriptors::raise().saturating_sub(options.descriptors_reserved).max(1);
+        let limit = descriptors::raise();
+        // Where there are few, connections have most of them.
+        let conns_max = limit.saturating_sub(options.descriptors_reserved.min(limit / 3)).max(1);
         let conns_max = usize::try_from(conns_max).unwrap_or(usize::MAX);
         Ok(Reactor {
             door: Door {
