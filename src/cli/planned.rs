@@ -53,14 +53,15 @@ pub fn plan(
             })
         }
         Wish::Seed { seed, peer } => {
-            let (slots, from) = (seed.slots, seed.torrent.clone());
+            let slots = seed.slots;
+            let from = seed.torrent.clone().map(|path| (path, seed.order));
             let mut plan = seed_plan(seed, machine)?;
             plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine, &resolve));
             let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let from = fetch.torrent.clone();
+            let from = fetch.torrent.clone().map(|path| (path, fetch.order));
             let mut plan = fetch_plan(fetch, machine)?;
             plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
             let job = Job::Fetch(plan);

@@ -5,13 +5,13 @@ use super::machine::Machine;
 use super::planned::absolute;
 use super::typed::Peer;
 use crate::announce::hosts::Hosts;
-use crate::content::metainfo::Content;
+use crate::content::metainfo::{Content, KeyOrder};
 use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::node::plan::TorrentPlan;
 use crate::wire::tracker_url::{self, HostPort, TRACKER_PORT};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Hosts looked up for one torrent: each may take the name service a while.
 const HOSTS_MAX: usize = 16;
@@ -19,7 +19,7 @@ const HOSTS_MAX: usize = 16;
 /// `seeds`: with a tracker named, the content is published there under its name; a leecher asks
 /// that one beside those of the torrent.
 pub fn torrent_plan(
-    torrent: &Path,
+    (torrent, order): &(PathBuf, KeyOrder),
     peer: &Peer,
     seeds: bool,
     machine: &Machine,
@@ -28,7 +28,7 @@ pub fn torrent_plan(
     let path = absolute(torrent, machine);
     // What cannot be read is told when it is read in earnest.
     let bytes = (machine.load)(&path, TORRENT_BYTES_MAX as u64).unwrap_or_default();
-    let mut urls = Content::outside_of(&bytes).tiers.concat();
+    let mut urls = Content::outside_of(&bytes, *order).tiers.concat();
     let named = (peer.tracker_named && !seeds).then(|| {
         let at = peer.tracker.with_port(TRACKER_PORT);
         format!("udp://{at}/announce")
@@ -39,7 +39,7 @@ pub fn torrent_plan(
         look_up(&url.at, &mut hosts, resolve);
     }
     let listed = seeds && peer.tracker_named;
-    TorrentPlan { path, hosts, further: named.into_iter().collect(), listed }
+    TorrentPlan { path, order: *order, hosts, further: named.into_iter().collect(), listed }
 }
 
 fn look_up(

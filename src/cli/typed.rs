@@ -6,6 +6,7 @@ use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
+use crate::content::metainfo::KeyOrder;
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
 use crate::core::limits;
@@ -139,6 +140,7 @@ pub struct Peer {
 pub struct Seed {
     pub file: PathBuf,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
@@ -150,6 +152,7 @@ pub struct Fetch {
     /// Without a name if there is a torrent.
     pub want: Want,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
     pub keep_seeding: bool,
@@ -247,6 +250,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
         torrent: path(given, "torrent")?,
+        order: torrent::order(given),
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
@@ -263,6 +267,7 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
     let fetch = Fetch {
         want,
         torrent,
+        order: torrent::order(given),
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
         keep_seeding: given.get_flag("keep-seeding"),

@@ -2,6 +2,7 @@
 //! resolved, every path absolute.
 
 use crate::announce::hosts::Hosts;
+use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
@@ -60,6 +61,8 @@ impl NodePlan {
 pub struct TorrentPlan {
     /// The .torrent, absolute.
     pub path: PathBuf,
+    /// `--lenient`: the keys of a v1 one may stand in any order.
+    pub order: KeyOrder,
     /// Where its trackers are.
     pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.

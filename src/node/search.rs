@@ -20,7 +20,7 @@ pub enum Search {
 impl Search {
     pub fn new(plan: &FetchPlan) -> Search {
         match &plan.torrent {
-            Some(torrent) => Search::Torrent(TorrentFile::new(torrent.path.clone())),
+            Some(torrent) => Search::Torrent(TorrentFile::new(torrent)),
             None => Search::Name(Seek::new(plan.want.clone(), plan.wait)),
         }
     }

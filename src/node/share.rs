@@ -104,7 +104,7 @@ impl Share {
     pub fn start(&mut self, out: &mut Outbox) {
         match &self.plan.torrent {
             Some(torrent) => {
-                let mut file = TorrentFile::new(torrent.path.clone());
+                let mut file = TorrentFile::new(torrent);
                 file.load(out);
                 self.phase = Some(Phase::Reading(file));
             }

@@ -169,7 +169,8 @@ impl Shared {
 
     /// Begins the swarm of a content whose pieces `have` stand in `file`.
     pub fn begin_swarm(&mut self, content: Rc<Content>, file: FileId, have: Bitfield, now: Time) {
-        let bytes = |info: Option<&Vec<u8>>| info.map_or(0, |info| info.len() as u32);
+        let told = |info: &&Vec<u8>| !info.is_empty() && !content.private;
+        let bytes = |info: Option<&Vec<u8>>| info.filter(told).map_or(0, |info| info.len() as u32);
         let us = Us {
             peer_id: self.plan.peer_id,
             listen_port: self.port(),

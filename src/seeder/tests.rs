@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::content::bitfield::Bitfield;
-use crate::content::metainfo::ContentHasher;
+use crate::content::metainfo::{Content, ContentHasher};
 use crate::core::chunk::{Chunk, FileSpan};
 use crate::core::id::{FileId, PeerId};
 use crate::core::io::Effect;
@@ -43,10 +43,14 @@ struct Stage {
 
 impl Stage {
     fn new(slots: u32) -> Stage {
+        Stage::of(slots, false)
+    }
+
+    fn of(slots: u32, private: bool) -> Stage {
         let size = u64::from(BLOCK * BLOCKS);
         let mut hasher = ContentHasher::new(b"big.zip", size - 1).unwrap();
         hasher.update(&vec![7; size as usize - 1]);
-        let content = Rc::new(hasher.finish().unwrap());
+        let content = Rc::new(Content { private, ..hasher.finish().unwrap() });
         assert_eq!(content.geometry.pieces(), BLOCKS);
         let have = Bitfield::full(BLOCKS);
         let library = Library::new(content, FileId { slot: 0, generation: 0 }, have);
@@ -183,6 +187,29 @@ fn what_a_request_asks_of_behind_the_end_of_a_file_is_zeros() {
     let inline = |bytes: &[u8]| Chunk::Head(crate::core::chunk::Head::new(bytes).unwrap());
     let expected = [inline(&head), Chunk::File(short), inline(&[0])];
     assert_eq!(sent.collect::<Vec<_>>(), expected);
+}
+
+/// BEP 27: who may have a private torrent is for its tracker to say.
+#[test]
+fn the_metadata_of_a_private_torrent_is_given_to_nobody() {
+    let reply = |private: bool| {
+        let mut stage = Stage::of(1, private);
+        stage.join(0);
+        let session = stage.sessions.get_mut(&conn(0)).unwrap();
+        let ids = &mut session.introduced.as_mut().unwrap().ids;
+        ids.set(crate::wire::extended::Extension::UtMetadata, 3);
+        stage.seeder.got_metadata_request(session, 0, stage.now, &mut stage.out);
+        let said = stage.out.effects.iter().filter_map(|effect| match effect {
+            Effect::Send { chunk: Chunk::Arena { start, len }, .. } => {
+                Some(stage.out.bytes(*start, *len).to_vec())
+            }
+            Effect::Send { chunk: Chunk::Head(head), .. } => Some(head.bytes().to_vec()),
+            _ => None,
+        });
+        String::from_utf8_lossy(&said.collect::<Vec<_>>().concat()).into_owned()
+    };
+    assert!(reply(false).contains("8:msg_typei1e"));
+    assert!(expect_mark!("A25", reply(true)).contains("8:msg_typei2e"));
 }
 
 #[test]
