@@ -4,6 +4,7 @@
 //! bytes, never of a re-encoding.
 
 mod files;
+mod folder;
 mod hasher;
 mod info;
 mod layers;
@@ -14,6 +15,7 @@ mod proving;
 mod torrent;
 mod whole;
 
+pub use folder::FolderHasher;
 pub use hasher::ContentHasher;
 pub use making::{Maker, Wanted};
 pub use proving::Proving;

@@ -112,6 +112,7 @@ impl Fetch {
     }
 
     pub fn wake(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+        self.learn(shared, now, out)?;
         self.look_for_sources(shared, now);
         self.tend_disk(shared, now, out);
         if now < self.work_deadline() {
@@ -119,7 +120,7 @@ impl Fetch {
         }
         match &self.phase {
             Phase::Seeding(_) => self.keep_on(shared, now, out),
-            Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text)),
+            Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text, now)),
             Phase::HandingOver { .. } => {
                 shared.end(Ending::Done, now, out);
                 Ok(())
@@ -142,7 +143,7 @@ impl Fetch {
         }
         let nobody = waits.then(|| format!("nobody has {} now; waiting", foreign(self.name())));
         shared.waiting = match &self.phase {
-            Phase::Seeking(seek) => seek.waiting(),
+            Phase::Seeking(seek) => seek.waiting(shared),
             _ => self.waits_for_disk().or(nobody),
         };
     }

@@ -2,6 +2,7 @@
 //! resolved, every path absolute.
 
 use crate::announce::hosts::Hosts;
+use crate::content::magnet::Magnet;
 use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
@@ -59,16 +60,29 @@ impl NodePlan {
 /// A torrent, in place of a name of the catalogue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TorrentPlan {
-    /// The .torrent, absolute.
-    pub path: PathBuf,
-    /// `--lenient`: the keys of a v1 one may stand in any order.
-    pub order: KeyOrder,
+    pub from: TorrentFrom,
     /// Where its trackers are.
     pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.
     pub listed: bool,
+}
+
+/// What says which torrent it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TorrentFrom {
+    /// A .torrent, absolute, and in which order its keys may stand.
+    File(PathBuf, KeyOrder),
+    Magnet(Box<MagnetPlan>),
+}
+
+/// A magnet link, and where the peers are that it names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MagnetPlan {
+    pub link: Magnet,
+    /// `x.pe`, resolved.
+    pub peers: Vec<SocketAddr>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -297,10 +297,6 @@ fn check(listed: &Listed, parts: &[Part]) -> Result<Content, Fatal> {
     if content.data_bytes() != listed.entry.size {
         return Err(wrong("it has another size than the list says".into()));
     }
-    if content.files.is_folder() {
-        let why = "is a folder; folders are not supported yet; a BitTorrent client can fetch it";
-        return Err(Fatal { ending: Ending::Usage, line: format!("{name} {why}") });
-    }
     Ok(content)
 }
 

@@ -2,7 +2,6 @@
 //! know of torrents is said: the tables at the start, and a line for each announce.
 
 use super::places::show;
-use super::plan::TorrentPlan;
 use super::shared::Shared;
 use crate::announce::tiers::{News, Tiers, What};
 use crate::content::geometry::Piece;
@@ -26,8 +25,8 @@ pub struct TorrentFile {
 }
 
 impl TorrentFile {
-    pub fn new(plan: &TorrentPlan) -> TorrentFile {
-        TorrentFile { path: plan.path.clone(), order: plan.order, ticket: None }
+    pub fn new(path: PathBuf, order: KeyOrder) -> TorrentFile {
+        TorrentFile { path, order, ticket: None }
     }
 
     pub fn load(&mut self, out: &mut Outbox) {
@@ -54,10 +53,6 @@ impl TorrentFile {
             Err(error) => return Ok(Err(failed(Ending::Disk, error.reason()))),
         };
         Ok(match Content::read(&bytes, self.order) {
-            Ok(content) if content.files.is_folder() => {
-                let why = "folders are not supported yet; a BitTorrent client can fetch it";
-                Err(failed(Ending::Usage, why.to_owned()))
-            }
             Ok(content) => Ok((content, Content::outside_of(&bytes, self.order).tiers)),
             Err(why) => {
                 let mut line = why.to_string();
@@ -76,14 +71,26 @@ impl TorrentFile {
 
 /// The trackers of a torrent are asked from now on; the tables at the start are said.
 pub fn take_up(shared: &mut Shared, content: &Content, urls: &[Vec<String>], out: &mut Outbox) {
-    let Some(plan) = shared.plan.torrent() else { return };
+    say_content(content, out);
+    take_up_trackers(shared, urls, content.private, out);
+}
+
+/// The trackers of a torrent are asked from now on. -> whether there is one that can be asked.
+pub fn take_up_trackers(
+    shared: &mut Shared,
+    urls: &[Vec<String>],
+    private: bool,
+    out: &mut Outbox,
+) -> bool {
+    let Some(plan) = shared.plan.torrent() else { return false };
     // A private torrent is announced to its own trackers alone (BEP 27).
-    let further = plan.further.iter().filter(|_| !content.private).map(|url| vec![url.clone()]);
+    let further = plan.further.iter().filter(|_| !private).map(|url| vec![url.clone()]);
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
     let tiers = Tiers::new(&urls, plan.hosts.clone(), shared.rng.fork(0x71));
-    say_content(content, out);
     say_trackers(shared, &tiers, out);
+    let can_ask = tiers.is_of_use();
     shared.ties.add_tiers(tiers);
+    can_ask
 }
 
 /// Its two halves describe different bytes, so that nobody can have what it describes.
@@ -98,7 +105,7 @@ pub fn contradiction(name: &str, piece: Piece) -> Fatal {
 }
 
 /// What the torrent is.
-fn say_content(content: &Content, out: &mut Outbox) {
+pub fn say_content(content: &Content, out: &mut Outbox) {
     let geometry = &content.geometry;
     let (name, size) = (escaped(&content.name), content.data_bytes());
     let (pieces, length) = (geometry.pieces(), geometry.piece_length());

@@ -5,7 +5,6 @@ use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::core::chunk::FileSpan;
 use crate::core::id::FileId;
-use crate::core::mark::mark;
 use crate::peer::Identity;
 use crate::wire::peer::BlockRef;
 use std::rc::Rc;
@@ -29,14 +28,9 @@ impl Library {
         &self.content
     }
 
-    /// The info dict of one identity for those who have none yet; empty if the content has none, and
-    /// of a private torrent, which is its tracker's to give (BEP 27).
+    /// The info dict of one identity; empty if the content has none.
     pub fn info(&self, identity: Identity) -> &[u8] {
         match identity {
-            _ if self.content.private => {
-                mark!("A25");
-                &[]
-            }
             Identity::V1 => self.content.v1.as_ref().map_or(&[], |v1| &v1.info),
             Identity::V2 => self.content.v2.as_ref().map_or(&[], |v2| &v2.info),
         }

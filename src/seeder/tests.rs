@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::content::bitfield::Bitfield;
-use crate::content::metainfo::{Content, ContentHasher};
+use crate::content::metainfo::ContentHasher;
 use crate::core::chunk::{Chunk, FileSpan};
 use crate::core::id::{FileId, PeerId};
 use crate::core::io::Effect;
@@ -43,14 +43,10 @@ struct Stage {
 
 impl Stage {
     fn new(slots: u32) -> Stage {
-        Stage::of(slots, false)
-    }
-
-    fn of(slots: u32, private: bool) -> Stage {
         let size = u64::from(BLOCK * BLOCKS);
         let mut hasher = ContentHasher::new(b"big.zip", size - 1).unwrap();
         hasher.update(&vec![7; size as usize - 1]);
-        let content = Rc::new(Content { private, ..hasher.finish().unwrap() });
+        let content = Rc::new(hasher.finish().unwrap());
         assert_eq!(content.geometry.pieces(), BLOCKS);
         let have = Bitfield::full(BLOCKS);
         let library = Library::new(content, FileId { slot: 0, generation: 0 }, have);
@@ -187,29 +183,6 @@ fn what_a_request_asks_of_behind_the_end_of_a_file_is_zeros() {
     let inline = |bytes: &[u8]| Chunk::Head(crate::core::chunk::Head::new(bytes).unwrap());
     let expected = [inline(&head), Chunk::File(short), inline(&[0])];
     assert_eq!(sent.collect::<Vec<_>>(), expected);
-}
-
-/// BEP 27: who may have a private torrent is for its tracker to say.
-#[test]
-fn the_metadata_of_a_private_torrent_is_given_to_nobody() {
-    let reply = |private: bool| {
-        let mut stage = Stage::of(1, private);
-        stage.join(0);
-        let session = stage.sessions.get_mut(&conn(0)).unwrap();
-        let ids = &mut session.introduced.as_mut().unwrap().ids;
-        ids.set(crate::wire::extended::Extension::UtMetadata, 3);
-        stage.seeder.got_metadata_request(session, 0, stage.now, &mut stage.out);
-        let said = stage.out.effects.iter().filter_map(|effect| match effect {
-            Effect::Send { chunk: Chunk::Arena { start, len }, .. } => {
-                Some(stage.out.bytes(*start, *len).to_vec())
-            }
-            Effect::Send { chunk: Chunk::Head(head), .. } => Some(head.bytes().to_vec()),
-            _ => None,
-        });
-        String::from_utf8_lossy(&said.collect::<Vec<_>>().concat()).into_owned()
-    };
-    assert!(reply(false).contains("8:msg_typei1e"));
-    assert!(expect_mark!("A25", reply(true)).contains("8:msg_typei2e"));
 }
 
 #[test]
@@ -400,4 +373,39 @@ fn a_cancelled_request_is_refused_once_and_a_block_that_left_is_not_taken_back()
     stage.cancel(0, 64);
     stage.cancel(0, 3);
     assert_eq!(stage.said(), [(0, Said::Reject(64))]);
+}
+
+/// Whoever may take part in a private torrent has its .torrent (BEP 27).
+#[test]
+fn metadata_of_a_private_torrent_is_not_given_away() {
+    for private in [false, true] {
+        let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
+        hasher.update(b"bytes");
+        let mut content = hasher.finish().unwrap();
+        content.private = private;
+        let mut stage = Stage::new(1);
+        let file = FileId { slot: 0, generation: 0 };
+        stage.seeder.library = Library::new(Rc::new(content), file, Bitfield::full(1));
+        stage.join(1);
+        let session = stage.sessions.get_mut(&conn(1)).unwrap();
+        let words = session.introduced.as_mut().unwrap();
+        words.ids.set(crate::wire::extended::Extension::UtMetadata, 3);
+        let mut ask = || stage.seeder.got_metadata_request(session, 0, stage.now, &mut stage.out);
+        match private {
+            true => expect_mark!("A25", ask()),
+            false => ask(),
+        }
+        let mut said = Vec::new();
+        for effect in &stage.out.effects {
+            if let Effect::Send { chunk: Chunk::Arena { start, len }, .. } = effect {
+                said.extend_from_slice(stage.out.bytes(*start, *len));
+            }
+            if let Effect::Send { chunk: Chunk::Head(head), .. } = effect {
+                said.extend_from_slice(head.bytes());
+            }
+        }
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(said.contains("msg_typei2e"), private, "{said}");
+        assert_eq!(said.contains("file tree"), !private, "{said}");
+    }
 }

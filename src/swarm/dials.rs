@@ -28,6 +28,11 @@ impl Swarm {
         self.dial_due(now, out);
     }
 
+    /// As [`Swarm::got_named`]; they are dialled with the next tick.
+    pub fn know(&mut self, identity: Identity, addrs: &[SocketAddr], now: Time) {
+        self.neighbours.got_named(identity, addrs, now);
+    }
+
     pub(super) fn dial_due(&mut self, now: Time, out: &mut Outbox) {
         if self.leaving {
             return;
