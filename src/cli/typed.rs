@@ -261,7 +261,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let Wanted { want, torrent, magnet } = torrent::wanted(given)?;
+    let torrent::Wanted { want, torrent, magnet } = torrent::wanted(given)?;
     let fetch = Fetch {
         want,
         torrent,
