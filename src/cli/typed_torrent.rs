@@ -3,6 +3,7 @@
 
 use super::typed::{Typed, Wish, common, path, path_of, raw, text};
 use super::values;
+use crate::content::chosen::Chosen;
 use crate::content::geometry::PIECE_BYTES_MAX;
 use crate::content::grid::Form;
 use crate::content::magnet::Magnet;
@@ -75,6 +76,13 @@ pub(super) fn wanted(given: &ArgMatches) -> Result<Wanted, String> {
         (None, None, None) => Err("--want, --torrent or --magnet is missing".into()),
         _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
     }
+}
+
+/// Some of the files of a folder.
+pub(super) fn chosen(given: &ArgMatches) -> Result<Option<Chosen>, String> {
+    let Some(list) = text(given, "files")? else { return Ok(None) };
+    let chosen = Chosen::read(list);
+    chosen.map(Some).map_err(|why| format!("--files '{}': {why}", foreign(list)))
 }
 
 fn work(wish: TorrentWish, given: &ArgMatches) -> Result<Typed, String> {
@@ -259,12 +267,14 @@ mod tests {
 
     #[test]
     fn a_leecher_wants_one_thing_and_a_link_may_say_which() {
-        let fetched = |line: &str| match read(line.split_whitespace().map(OsString::from))? {
-            Typed::Work { wish, .. } => match *wish {
-                Wish::Fetch { fetch, .. } => Ok(fetch),
+        let fetched = |line: &str| -> Result<crate::cli::typed::Fetch, String> {
+            match read(line.split_whitespace().map(OsString::from))? {
+                Typed::Work { wish, .. } => match *wish {
+                    Wish::Fetch { fetch, .. } => Ok(fetch),
+                    other => panic!("{other:?}"),
+                },
                 other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
+            }
         };
         let link = "magnet:?xt=urn:btih:ABCDEFGHIJKLMNOPQRSTUVWXYZ234567&dn=x&so=0,2-3";
         let fetch = fetched(&format!("lmk leecher --magnet {link}")).unwrap();

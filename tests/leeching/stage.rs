@@ -298,6 +298,7 @@ pub fn seed_plan() -> SeedPlan {
 
 pub fn fetch_plan(sources: u32) -> FetchPlan {
     FetchPlan {
+        files: None,
         torrent: None,
         want: Want { name: NAME.into(), pin: None, publisher: None },
         directory: "/home".into(),
