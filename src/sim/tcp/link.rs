@@ -66,6 +66,11 @@ impl World {
             }
         }
         end.queued -= bytes.len() as u64;
+        if let Some((clear, cipher)) = &mut end.sends {
+            let plain = (*clear).min(bytes.len() as u64);
+            *clear -= plain;
+            cipher.apply(&mut bytes[plain as usize..]);
+        }
         Ok(bytes)
     }
 
