@@ -20,7 +20,10 @@ fn vectors() -> Json {
 
 fn hex(text: &Json) -> Vec<u8> {
     let text = text.as_str().unwrap().trim_start_matches("0x");
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 fn array<const N: usize>(bytes: Vec<u8>) -> [u8; N] {

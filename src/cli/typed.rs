@@ -14,6 +14,7 @@ use crate::core::time::Span;
 use crate::jobs::plan::Ask;
 use crate::jobs::plan::TokenAsk;
 use crate::node::plan::Want;
+use crate::peer::Encryption;
 use crate::tracker::admission::Bounds;
 use crate::tracker::interval;
 use crate::tracker::sites::Network;
@@ -133,6 +134,7 @@ pub struct Peer {
     pub tracker_named: bool,
     pub token: TokenFrom,
     pub listen: Option<HostPort>,
+    pub encryption: Encryption,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -352,7 +354,18 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
     let tracker_named = raw(given, "tracker").is_some();
-    Ok(Peer { tracker, tracker_named, token, listen })
+    Ok(Peer { tracker, tracker_named, token, listen, encryption: encryption(given)? })
+}
+
+fn encryption(given: &ArgMatches) -> Result<Encryption, String> {
+    match text(given, "encryption")? {
+        None | Some("allow") => Ok(Encryption::Allow),
+        Some("require") => Ok(Encryption::Require),
+        Some("off") => Ok(Encryption::Off),
+        Some(other) => {
+            Err(format!("--encryption: write allow, require or off, not '{}'", foreign(other)))
+        }
+    }
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {

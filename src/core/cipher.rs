@@ -28,7 +28,8 @@ pub struct Keystream {
 impl Keystream {
     pub fn new(key: StreamKey) -> Keystream {
         // Refused are keys of no byte and of more than 256; this one has 20.
-        let cipher = Rc4::new_from_slice(&key.key).unwrap_or_else(|_| Rc4::new(&Default::default()));
+        let cipher =
+            Rc4::new_from_slice(&key.key).unwrap_or_else(|_| Rc4::new(&Default::default()));
         let mut stream = Keystream { key: StreamKey { used: 0, ..key }, cipher };
         let mut waste = [0; 1024];
         while let left @ 1.. = key.used.saturating_sub(stream.key.used) {

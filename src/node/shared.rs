@@ -1,6 +1,6 @@
 //! What both works of a node use: the plan, the ties to the tracker, the listener, the swarm.
 
-use super::lobby::{Announced, Lobby};
+use super::lobby::{Announced, Lobby, Reception};
 use super::parting::Parting;
 use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
@@ -9,12 +9,12 @@ use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
-use crate::core::id::{ConnId, FileId, Ticket};
+use crate::core::id::{ConnId, FileId, InfoHash, Ticket};
 use crate::core::io::{Listening, NetError, Outbox};
 use crate::core::report::{Ending, Event, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
-use crate::peer::{Identity, Us};
+use crate::peer::{Encrypting, Identity, Us};
 use crate::swarm::{Struck, Swarm};
 use crate::wire::token::denied_line;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -41,6 +41,7 @@ pub struct Shared {
     pub struck: Struck,
     pub lobby: Lobby,
     pub rng: Rng,
+    encrypting: Encrypting,
     /// The wish for a peer listener, and where it listens.
     listening: Option<Ticket>,
     pub listens_at: Option<SocketAddr>,
@@ -55,12 +56,15 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(plan: NodePlan, ties: Ties, rng: Rng) -> Shared {
+        let mut encrypting =
+            Encrypting::new(plan.encryption, &plan.secret, Rng::new(plan.seed).fork(0x35e));
         Shared {
             plan,
             ties,
             swarm: None,
             struck: Struck::default(),
-            lobby: Lobby::default(),
+            lobby: Lobby::new(encrypting.fork()),
+            encrypting,
             rng,
             listening: None,
             listens_at: None,
@@ -185,6 +189,7 @@ impl Shared {
         };
         let counts = (self.plan.slots, sources);
         let mut swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        swarm.encrypt(self.encrypting.fork());
         swarm.keep_struck(std::mem::take(&mut self.struck));
         self.swarm = Some(swarm);
     }
@@ -255,19 +260,22 @@ impl Shared {
     }
 
     /// Bytes of a connection that has not said yet what it is about.
-    pub fn got_guest_bytes(&mut self, conn: ConnId, mut bytes: &[u8], now: Time, out: &mut Outbox) {
-        let announced = match self.lobby.hear(conn, &mut bytes) {
+    pub fn got_guest_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) {
+        let swarms: Vec<_> = self.swarm.iter().flat_map(|swarm| swarm.identities()).collect();
+        let swarms: Vec<InfoHash> = swarms.into_iter().map(|(_, hash)| hash).collect();
+        let mut reception = Reception { swarms: &swarms, now, out };
+        let announced = match self.lobby.hear(conn, bytes, &mut reception) {
             Ok(None) => return,
             Ok(Some(announced)) => announced,
             Err(_) => return out.close(conn),
         };
-        let Announced { remote, framer, handshake } = announced;
+        let Announced { remote, framer, handshake, rest } = announced;
         let swarm = self.swarm.as_mut();
         let found = swarm.and_then(|swarm| {
             swarm.identity_of(handshake.info_hash).map(|identity| (swarm, identity))
         });
         let Some((swarm, identity)) = found else { return out.close(conn) };
         swarm.got_accepted((conn, remote), (framer, handshake), identity, now, out);
-        swarm.got_bytes(conn, bytes, now, out);
+        swarm.got_bytes(conn, &rest, now, out);
     }
 }

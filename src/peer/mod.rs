@@ -1,11 +1,13 @@
 //! Floor 2: one conversation with one peer: what may be said when, in both directions.
 
 mod conduct;
+pub mod encryption;
 mod greeting;
 mod heard;
 pub mod saying;
 mod session;
 
+pub use encryption::{Encrypting, Encryption};
 pub use greeting::Identity;
 pub use greeting::Us;
 pub use heard::Heard;

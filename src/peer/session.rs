@@ -13,6 +13,7 @@ use crate::core::io::Outbox;
 use crate::core::mark::mark;
 use crate::core::time::Time;
 use crate::wire::extended::ExtendedHandshake;
+use crate::wire::mse::Initiator;
 use crate::wire::peer::{BlockRef, Framer, Handshake, HashRange, Long, Message, Part};
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
@@ -25,7 +26,9 @@ pub struct Session {
     pub identity: Identity,
     /// Whether we dialled.
     pub outgoing: bool,
-    info_hash: InfoHash,
+    pub(super) info_hash: InfoHash,
+    /// An encrypted handshake, while it is on.
+    pub(super) encrypting: Option<Box<Initiator>>,
     framer: Framer,
     geometry: Geometry,
     body: Body,
@@ -81,6 +84,7 @@ impl Session {
             identity,
             outgoing: true,
             info_hash,
+            encrypting: None,
             framer: Framer::new(),
             geometry,
             body: Body::None,

@@ -26,11 +26,20 @@ enum Step {
     /// Their public key comes.
     Key,
     /// Their padding, up to the enciphered verification.
-    Seek { mark: [u8; 8], streams: Streams },
+    Seek {
+        mark: [u8; 8],
+        streams: Streams,
+    },
     /// What they chose.
-    Answer { streams: Streams },
+    Answer {
+        streams: Streams,
+    },
     /// Their second padding.
-    Pad { streams: Streams, method: Method, len: usize },
+    Pad {
+        streams: Streams,
+        method: Method,
+        len: usize,
+    },
     Over,
 }
 
@@ -65,11 +74,7 @@ impl Initiator {
 
     /// Takes bytes off the front of `input`, appends what is to be said to `say`, and gives what
     /// was agreed on; `None` when more bytes are needed. A fault is final.
-    pub fn hear(
-        &mut self,
-        input: &mut &[u8],
-        say: &mut Vec<u8>,
-    ) -> Result<Option<Agreed>, Fault> {
+    pub fn hear(&mut self, input: &mut &[u8], say: &mut Vec<u8>) -> Result<Option<Agreed>, Fault> {
         loop {
             let step = std::mem::replace(&mut self.step, Step::Over);
             self.step = match step {

@@ -29,11 +29,21 @@ enum Step {
     /// Which swarm.
     Name,
     /// What they offer.
-    Offer { streams: Streams },
+    Offer {
+        streams: Streams,
+    },
     /// Their second padding, and the length of their first words.
-    Pad { streams: Streams, method: Method, len: usize },
+    Pad {
+        streams: Streams,
+        method: Method,
+        len: usize,
+    },
     /// Their first words.
-    Opening { streams: Streams, method: Method, len: usize },
+    Opening {
+        streams: Streams,
+        method: Method,
+        len: usize,
+    },
     Over,
 }
 
