@@ -120,6 +120,12 @@ impl V2 {
 }
 
 impl Content {
+    /// The v2 hash of a hybrid, whose two identities come of one dict.
+    pub fn hybrid(&self) -> Option<InfoHash> {
+        let (v1, v2) = (self.v1.as_ref()?, self.v2.as_ref()?);
+        (v1.info == v2.info).then(|| v2.info_hash.truncated())
+    }
+
     /// Reads one info dict of any form: v1, v2 or hybrid. `layers` is the bencoded `piece layers`
     /// dict; without it a v2 identity of several pieces has no layer yet.
     pub fn from_info(info: &[u8], layers: Option<&[u8]>) -> Result<Content, MetaError> {

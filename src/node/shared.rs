@@ -181,6 +181,7 @@ impl Shared {
                 bytes(content.v1.as_ref().map(|v1| &v1.info)),
                 bytes(content.v2.as_ref().map(|v2| &v2.info)),
             ],
+            upgrade: content.hybrid(),
         };
         let mut rng = self.rng.fork(0x5a);
         let sources = match &self.plan.job {

@@ -100,7 +100,7 @@ impl Session {
         now: Time,
         out: &mut Outbox,
     ) {
-        let (opening, mut say) = (us.handshake(self.info_hash), Vec::new());
+        let (opening, mut say) = (self.opening(us), Vec::new());
         let initiator = Initiator::new(fresh, self.info_hash, methods, &opening, &mut say);
         out.send(self.conn, &say);
         self.encrypting = Some(Box::new(initiator));

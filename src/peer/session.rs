@@ -35,6 +35,9 @@ pub struct Session {
     /// Their id, once the handshake came.
     pub peer_id: Option<PeerId>,
     fast: bool,
+    /// The v2 hash that a conversation under v1 may go over to, and whether they know of that.
+    upgrade: Option<InfoHash>,
+    upgrades: bool,
     /// They choke us, we choke them; they want of us, we want of them.
     pub choked: bool,
     pub choking: bool,
@@ -90,6 +93,8 @@ impl Session {
             body: Body::None,
             peer_id: None,
             fast: false,
+            upgrade: None,
+            upgrades: false,
             choked: true,
             choking: true,
             interested: false,
@@ -127,6 +132,7 @@ impl Session {
     fn take_handshake(&mut self, theirs: Handshake) {
         self.peer_id = Some(theirs.peer_id);
         self.fast = theirs.reserved.fast();
+        self.upgrades = theirs.reserved.v2_upgrade();
         if theirs.reserved.extended() {
             self.introduced = Some(ExtendedHandshake::default());
         }
@@ -134,8 +140,20 @@ impl Session {
 
     /// Opens the conversation towards a peer we dialled.
     pub fn open(&mut self, us: &Us, now: Time, out: &mut Outbox) {
-        out.send(self.conn, &us.handshake(self.info_hash));
+        let opening = self.opening(us);
+        out.send(self.conn, &opening);
         self.spoke = now;
+    }
+
+    /// The handshake with which we open it.
+    pub(super) fn opening(&mut self, us: &Us) -> [u8; 68] {
+        self.upgrade = us.upgrade.filter(|_| self.identity == Identity::V1);
+        us.handshake(self.info_hash, self.identity)
+    }
+
+    /// Goes on under v2 what began under v1.
+    fn go_over(&mut self, info_hash: InfoHash) {
+        (self.identity, self.info_hash) = (Identity::V2, info_hash);
     }
 
     /// Says who we are and what we have, once their handshake is known.
@@ -148,7 +166,10 @@ impl Session {
         out: &mut Outbox,
     ) {
         if !self.outgoing {
-            out.send(self.conn, &us.handshake(self.info_hash));
+            if let (Identity::V1, true, Some(upgrade)) = (self.identity, self.upgrades, us.upgrade) {
+                self.go_over(upgrade);
+            }
+            out.send(self.conn, &us.handshake(self.info_hash, self.identity));
         }
         if self.introduced.is_some() {
             let complete = have.is_full();
@@ -189,6 +210,9 @@ impl Session {
     fn understand<'a>(&mut self, part: Part<'a>) -> Hearing<'a> {
         match part {
             Part::Handshake(theirs) => {
+                if self.upgrade == Some(theirs.info_hash) {
+                    self.go_over(theirs.info_hash);
+                }
                 if theirs.info_hash != self.info_hash {
                     return Err(Fault::peer("handshake: another content than we asked for"));
                 }

@@ -66,6 +66,7 @@ impl Table {
             peer_id: PeerId(*b"-LM0100-us0000000000"),
             listen_port: 7000,
             metadata_bytes: [0; 2],
+            upgrade: None,
         };
         let file = FileId { slot: 0, generation: 0 };
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
