@@ -122,8 +122,7 @@ impl V2 {
 impl Content {
     /// The v2 hash of a hybrid, whose two identities come of one dict.
     pub fn hybrid(&self) -> Option<InfoHash> {
-        let (v1, v2) = (self.v1.as_ref()?, self.v2.as_ref()?);
-        (v1.info == v2.info).then(|| v2.info_hash.truncated())
+        self.v2.as_ref().filter(|_| self.is_hybrid()).map(|v2| v2.info_hash.truncated())
     }
 
     /// Reads one info dict of any form: v1, v2 or hybrid. `layers` is the bencoded `piece layers`

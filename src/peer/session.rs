@@ -166,7 +166,8 @@ impl Session {
         out: &mut Outbox,
     ) {
         if !self.outgoing {
-            if let (Identity::V1, true, Some(upgrade)) = (self.identity, self.upgrades, us.upgrade) {
+            if let (Identity::V1, true, Some(upgrade)) = (self.identity, self.upgrades, us.upgrade)
+            {
                 self.go_over(upgrade);
             }
             out.send(self.conn, &us.handshake(self.info_hash, self.identity));

@@ -250,7 +250,8 @@ mod tests {
         let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
         hasher.update(b"bytes");
         let content = Rc::new(hasher.finish().unwrap());
-        let us = Us { peer_id: PeerId([9; 20]), listen_port: 7, metadata_bytes: [0; 2], upgrade: None };
+        let us =
+            Us { peer_id: PeerId([9; 20]), listen_port: 7, metadata_bytes: [0; 2], upgrade: None };
         let file = (FileId { slot: 0, generation: 0 }, Bitfield::new(1));
         let mut swarm = Swarm::new(content, us, file, (1, 10), &mut Rng::new(1), Time::ZERO);
         let (identity, info_hash) = swarm.identities().next().unwrap();
