@@ -354,18 +354,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
     let tracker_named = raw(given, "tracker").is_some();
-    Ok(Peer { tracker, tracker_named, token, listen, encryption: encryption(given)? })
-}
-
-fn encryption(given: &ArgMatches) -> Result<Encryption, String> {
-    match text(given, "encryption")? {
-        None | Some("allow") => Ok(Encryption::Allow),
-        Some("require") => Ok(Encryption::Require),
-        Some("off") => Ok(Encryption::Off),
-        Some(other) => {
-            Err(format!("--encryption: write allow, require or off, not '{}'", foreign(other)))
-        }
-    }
+    let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
+    Ok(Peer { tracker, tracker_named, token, listen, encryption })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {

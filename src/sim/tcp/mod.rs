@@ -7,7 +7,7 @@ mod steps;
 
 use super::world::World;
 use crate::core::chunk::{Chunk, FileSpan};
-use crate::core::cipher::{Keystream, StreamKey};
+use crate::core::cipher::Keystream;
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Outbox};
 use crate::core::time::{Span, Time};
@@ -208,19 +208,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    pub(super) fn encipher(
-        &mut self,
-        node: usize,
-        conn: ConnId,
-        send: StreamKey,
-        receive: StreamKey,
-    ) {
-        let Some((id, side)) = self.place(node, conn) else { return };
-        let Some(end) = self.end(id, side) else { return };
-        end.sends = Some((end.queued, Keystream::new(send)));
-        end.receives = Some(Keystream::new(receive));
     }
 
     pub(super) fn reading(&mut self, node: usize, conn: ConnId, on: bool) {

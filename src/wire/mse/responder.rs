@@ -69,8 +69,8 @@ impl Responder {
     }
 
     /// Takes bytes off the front of `input`, appends what is to be said to `say`, and gives what
-    /// was agreed on; `None` when more bytes are needed. `swarms` are those we know, `methods` those
-    /// we take. A fault is final.
+    /// was agreed on; `None` when more bytes are needed. `swarms` are those we know, `methods`
+    /// those we take. A fault is final.
     pub fn hear(
         &mut self,
         input: &mut &[u8],
