@@ -1,14 +1,12 @@
 //! Conversations that hide what they are (MSE): whether we take part, and how one that we opened
 //! goes on from its encrypted handshake to the peer wire.
 
-use super::{Session, Us};
 use crate::core::cipher::Keystream;
 use crate::core::fault::Fault;
-use crate::core::id::ConnId;
+use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::Outbox;
 use crate::core::mac::Key;
 use crate::core::rng::Rng;
-use crate::core::time::Time;
 use crate::wire::mse::{Agreed, Fresh, Initiator, Method, Methods};
 use std::borrow::Cow;
 
@@ -91,36 +89,46 @@ pub fn agreed<'a>(
     Cow::Owned(rest)
 }
 
-impl Session {
-    /// Opens the conversation towards a peer we dialled, without showing what it is.
-    pub fn open_encrypted(
-        &mut self,
-        us: &Us,
-        (fresh, methods): (&Fresh, Methods<'_>),
-        now: Time,
+/// What an encrypted handshake with a peer we dialled needs; `None` for one in plain.
+pub type Offer = Option<(Fresh, Methods<'static>)>;
+
+/// The encrypted handshake of a conversation we opened, while it is on.
+#[derive(Debug, Default)]
+pub struct Veil(Option<Box<Initiator>>);
+
+impl Veil {
+    /// Sends our first words: as they are, or behind an encrypted handshake.
+    pub fn open(
+        (conn, swarm): (ConnId, InfoHash),
+        words: &[u8; 68],
+        offer: Offer,
         out: &mut Outbox,
-    ) {
-        let (opening, mut say) = (self.opening(us), Vec::new());
-        let initiator = Initiator::new(fresh, self.info_hash, methods, &opening, &mut say);
-        out.send(self.conn, &say);
-        self.encrypting = Some(Box::new(initiator));
-        self.spoke = now;
+    ) -> Veil {
+        let Some((fresh, methods)) = offer else {
+            out.send(conn, words);
+            return Veil(None);
+        };
+        let mut say = Vec::new();
+        let initiator = Initiator::new(&fresh, swarm, methods, words, &mut say);
+        out.send(conn, &say);
+        Veil(Some(Box::new(initiator)))
     }
 
     /// What of `bytes` is the peer wire, once an encrypted handshake is over, if there is one.
-    pub fn decipher<'a>(
+    pub fn lift<'a>(
         &mut self,
+        conn: ConnId,
         mut bytes: &'a [u8],
         out: &mut Outbox,
     ) -> Result<Cow<'a, [u8]>, Fault> {
-        let Some(initiator) = &mut self.encrypting else { return Ok(Cow::Borrowed(bytes)) };
+        let Some(initiator) = &mut self.0 else { return Ok(Cow::Borrowed(bytes)) };
         let mut say = Vec::new();
         let heard = initiator.hear(&mut bytes, &mut say)?;
         if !say.is_empty() {
-            out.send(self.conn, &say);
+            out.send(conn, &say);
         }
         let Some(done) = heard else { return Ok(Cow::Borrowed(&[])) };
-        self.encrypting = None;
-        Ok(agreed(self.conn, &done, bytes, out))
+        self.0 = None;
+        Ok(agreed(conn, &done, bytes, out))
     }
 }

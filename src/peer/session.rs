@@ -3,6 +3,7 @@
 
 use super::Heard;
 use super::conduct::Conduct;
+use super::encryption::{Offer, Veil};
 use super::greeting::{self, Identity, Us};
 use super::heard::Hearing;
 use crate::content::bitfield::{Bitfield, Loader};
@@ -13,7 +14,6 @@ use crate::core::io::Outbox;
 use crate::core::mark::mark;
 use crate::core::time::Time;
 use crate::wire::extended::ExtendedHandshake;
-use crate::wire::mse::Initiator;
 use crate::wire::peer::{BlockRef, Framer, Handshake, HashRange, Long, Message, Part};
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
@@ -26,9 +26,8 @@ pub struct Session {
     pub identity: Identity,
     /// Whether we dialled.
     pub outgoing: bool,
-    pub(super) info_hash: InfoHash,
-    /// An encrypted handshake, while it is on.
-    pub(super) encrypting: Option<Box<Initiator>>,
+    info_hash: InfoHash,
+    pub veil: Veil,
     framer: Framer,
     geometry: Geometry,
     body: Body,
@@ -81,13 +80,14 @@ impl Session {
         geometry: Geometry,
         now: Time,
     ) -> Session {
+        let none = Bitfield::new(geometry.pieces());
         Session {
             conn,
             remote,
             identity,
             outgoing: true,
             info_hash,
-            encrypting: None,
+            veil: Veil::default(),
             framer: Framer::new(),
             geometry,
             body: Body::None,
@@ -99,7 +99,7 @@ impl Session {
             choking: true,
             interested: false,
             wanting: false,
-            has: Bitfield::new(geometry.pieces()),
+            has: none,
             introduced: None,
             conduct: Conduct::default(),
             began: now,
@@ -139,16 +139,11 @@ impl Session {
     }
 
     /// Opens the conversation towards a peer we dialled.
-    pub fn open(&mut self, us: &Us, now: Time, out: &mut Outbox) {
-        let opening = self.opening(us);
-        out.send(self.conn, &opening);
-        self.spoke = now;
-    }
-
-    /// The handshake with which we open it.
-    pub(super) fn opening(&mut self, us: &Us) -> [u8; 68] {
+    pub fn open(&mut self, us: &Us, offer: Offer, now: Time, out: &mut Outbox) {
         self.upgrade = us.upgrade.filter(|_| self.identity == Identity::V1);
-        us.handshake(self.info_hash, self.identity)
+        let words = us.handshake(self.info_hash, self.identity);
+        self.veil = Veil::open((self.conn, self.info_hash), &words, offer, out);
+        self.spoke = now;
     }
 
     /// Goes on under v2 what began under v1.

@@ -33,6 +33,11 @@ impl Swarm {
         self.dial_due(now, out);
     }
 
+    /// As [`Swarm::got_named`]; they are dialled with the next tick.
+    pub fn know(&mut self, identity: Identity, addrs: &[SocketAddr], now: Time) {
+        self.neighbours.got_named(identity, addrs, now);
+    }
+
     pub(super) fn dial_due(&mut self, now: Time, out: &mut Outbox) {
         if self.leaving {
             return;
@@ -90,14 +95,9 @@ impl Swarm {
             out.close(conn);
             return true;
         };
-        let geometry = self.content.geometry;
+        let geometry = self.content.geometry.clone();
         let mut session = Session::dialled(conn, addr, identity, info_hash, geometry, now);
-        match self.neighbours.encryption_for(addr) {
-            Some((fresh, methods)) => {
-                session.open_encrypted(&self.us, (&fresh, methods), now, out);
-            }
-            None => session.open(&self.us, now, out),
-        }
+        session.open(&self.us, self.neighbours.offer(addr), now, out);
         self.neighbours.met(addr, conn, now);
         self.sessions.insert(conn, session);
         true

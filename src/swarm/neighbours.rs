@@ -6,8 +6,8 @@ mod manner;
 use crate::core::id::{ConnId, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
+use crate::peer::encryption::Offer;
 use crate::peer::{Encrypting, Identity};
-use crate::wire::mse::{Fresh, Methods};
 use manner::Manner;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -129,7 +129,7 @@ impl Neighbours {
     }
 
     /// What an encrypted handshake with a peer that was dialled needs; `None` for one in plain.
-    pub fn encryption_for(&mut self, addr: SocketAddr) -> Option<(Fresh, Methods<'static>)> {
+    pub fn offer(&mut self, addr: SocketAddr) -> Offer {
         let policy = self.encrypting.policy;
         let manner = self.known.get(&addr).map(|n| n.manner).unwrap_or_default();
         manner.is_encrypted(policy).then(|| (self.encrypting.fresh(), policy.methods()))
@@ -163,6 +163,11 @@ impl Neighbours {
             neighbour.identity = neighbour.identity.max(identity);
             neighbour.named = now;
         }
+    }
+
+    /// Every address that is known.
+    pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.known.keys().copied()
     }
 
     /// Whom to dial now, at most `room` of them, those that failed least first. One who lacks
