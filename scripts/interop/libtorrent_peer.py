@@ -1,13 +1,15 @@
-"""One libtorrent client, for as long as it is let live: TORRENT FOLDER ADDRESS PORT. It hears of peers
-from the torrent's tracker alone. Needs Debian's python3-libtorrent."""
+"""One libtorrent client, for as long as it is let live: TORRENT FOLDER ADDRESS PORT [SETTINGS], settings
+of its own as JSON. It hears of peers from the torrent's tracker alone. Needs Debian's
+python3-libtorrent."""
 
+import json
 import signal
 import sys
 import time
 
 import libtorrent
 
-torrent, folder, address, port = sys.argv[1:]
+torrent, folder, address, port, *settings = sys.argv[1:]
 at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 off = ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp", "enable_outgoing_utp")
 alerts = libtorrent.alert.category_t
@@ -16,6 +18,7 @@ session = libtorrent.session(
         "listen_interfaces": at,
         "alert_mask": alerts.tracker_notification | alerts.error_notification | alerts.peer_notification,
         **{name: False for name in off},
+        **(json.loads(settings[0]) if settings else {}),
     }
 )
 wanted = libtorrent.add_torrent_params()

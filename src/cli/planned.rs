@@ -152,6 +152,7 @@ fn node(
         seed: machine.random.seed,
         secret: machine.random.secret,
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
+        encryption: peer.encryption,
         slots,
         token: access::token(&peer.token, machine)?,
     })

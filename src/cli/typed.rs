@@ -17,6 +17,7 @@ use crate::core::time::Span;
 use crate::jobs::plan::Ask;
 use crate::jobs::plan::TokenAsk;
 use crate::node::plan::Want;
+use crate::peer::Encryption;
 use crate::tracker::admission::Bounds;
 use crate::tracker::interval;
 use crate::tracker::sites::Network;
@@ -136,6 +137,7 @@ pub struct Peer {
     pub tracker_named: bool,
     pub token: TokenFrom,
     pub listen: Option<HostPort>,
+    pub encryption: Encryption,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -348,7 +350,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
     let tracker_named = raw(given, "tracker").is_some();
-    Ok(Peer { tracker, tracker_named, token, listen })
+    let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
+    Ok(Peer { tracker, tracker_named, token, listen, encryption })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
