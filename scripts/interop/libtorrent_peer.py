@@ -1,5 +1,6 @@
-"""One libtorrent client, for as long as it is let live: TORRENT FOLDER ADDRESS PORT. It hears of peers
-from the torrent's tracker alone. Needs Debian's python3-libtorrent."""
+"""One libtorrent client, for as long as it is let live: SOURCE FOLDER ADDRESS PORT [RATE]. The source is
+a .torrent or a magnet link; the rate bounds what it sends and takes, in bytes a second. It hears of peers
+from the tracker of the source alone. Needs Debian's python3-libtorrent."""
 
 import signal
 import sys
@@ -7,7 +8,8 @@ import time
 
 import libtorrent
 
-torrent, folder, address, port = sys.argv[1:]
+source, folder, address, port = sys.argv[1:5]
+rate = int(sys.argv[5]) if len(sys.argv) > 5 else 0
 at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 off = ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp", "enable_outgoing_utp")
 alerts = libtorrent.alert.category_t
@@ -15,11 +17,16 @@ session = libtorrent.session(
     {
         "listen_interfaces": at,
         "alert_mask": alerts.tracker_notification | alerts.error_notification | alerts.peer_notification,
+        "upload_rate_limit": rate,
+        "download_rate_limit": rate,
         **{name: False for name in off},
     }
 )
-wanted = libtorrent.add_torrent_params()
-wanted.ti = libtorrent.torrent_info(torrent)
+if source.startswith("magnet:"):
+    wanted = libtorrent.parse_magnet_uri(source)
+else:
+    wanted = libtorrent.add_torrent_params()
+    wanted.ti = libtorrent.torrent_info(source)
 wanted.save_path = folder
 flags = libtorrent.torrent_flags
 wanted.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
