@@ -34,6 +34,10 @@ class Client:
     by_name = {}
     # What it keeps from its tracker for a while after a download, if it does.
     silent_after = None
+    # Why it is given a magnet link with one topic where there could be two.
+    one_topic = None
+    # Whether what it remembers misleads it after a kill; without, it looks at its files.
+    forgets = False
 
     def command(self, source, folder, home, address, rate=None):
         raise NotImplementedError
@@ -73,6 +77,8 @@ class Aria2(Client):
 class Transmission(Client):
     package = program = "transmission-daemon"
     beside = ("transmission-remote",)
+    # What it has is noted only now and then, and a seed that was killed before believes it has nothing.
+    forgets = True
     by_name = {
         ("udp", "v6"): "it cuts an IPv6 address in a UDP tracker's URL at the first colon and sends from"
         " global addresses (2000::/3) only; its pairs have such addresses and a host name"
@@ -93,7 +99,7 @@ class Transmission(Client):
             "port-forwarding-enabled": False, "rpc-enabled": is_magnet(source),
             "rpc-bind-address": address, "rpc-port": RPC_PORT, "rpc-whitelist-enabled": False,
             "rpc-host-whitelist-enabled": False, "watch-dir-enabled": not is_magnet(source),
-            "watch-dir": str(home / "watched"),
+            "watch-dir": str(home / "watched"), "cache-size-mb": 0,
         }
         for way in ("up", "down"):
             settings |= {f"speed-limit-{way}-enabled": bool(rate), f"speed-limit-{way}": (rate or 0) // 1000}
@@ -129,6 +135,7 @@ class Rtorrent(Client):
         "for a minute and a half after a download, or longer, it tells its tracker nothing: neither that"
         " it is complete nor, when it ends, goodbye"
     )
+    one_topic = "rtorrent takes no magnet link with a v2 topic; of a hybrid it is given the v1 topic alone"
 
     def command(self, source, folder, home, address, rate=None):
         settings = {

@@ -17,8 +17,6 @@ session = libtorrent.session(
     {
         "listen_interfaces": at,
         "alert_mask": alerts.tracker_notification | alerts.error_notification | alerts.peer_notification,
-        "upload_rate_limit": rate,
-        "download_rate_limit": rate,
         **{name: False for name in off},
     }
 )
@@ -32,6 +30,9 @@ flags = libtorrent.torrent_flags
 wanted.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
 wanted.flags &= ~(flags.paused | flags.auto_managed)
 handle = session.add_torrent(wanted)
+# Limits of a session do not hold for private networks, those of a torrent do.
+handle.set_upload_limit(rate)
+handle.set_download_limit(rate)
 
 
 def go_on(at_most_s):
