@@ -44,6 +44,12 @@ NOWHERE = {
 }
 
 
+def nowhere(values):
+    """Why values of different axes cannot be together, whoever plays."""
+    told = (NOWHERE.get(pair) for pair in itertools.permutations(values, 2))
+    return next(filter(None, told), None)
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     client: str
@@ -68,10 +74,7 @@ class Cell:
             for told in (NOT_YET.get((self.direction, value)), CANNOT.get((self.client, value))):
                 if told:
                     return told
-        for pair in itertools.permutations(self.values, 2):
-            if pair in NOWHERE:
-                return NOWHERE[pair]
-        return None
+        return nowhere(self.values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Mixed:
 
     def cannot(self):
         told = (NOT_YET.get((way, value)) for value in self.values for way in DIRECTIONS)
-        return next(filter(None, told), None)
+        return next(filter(None, told), None) or nowhere(self.values)
 
 
 def all_cells():
@@ -111,8 +114,7 @@ def all_cells():
 
 def all_mixed():
     for road, form, handle, content in itertools.product(*(AXES[axis] for axis in list(AXES)[:4])):
-        if handle != "name":
-            yield Mixed(road, form, handle, content)
+        yield Mixed(road, form, handle, content)
 
 
 def pairs_of(cell):

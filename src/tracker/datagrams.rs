@@ -317,7 +317,7 @@ impl Datagrams {
         let asker = Asker {
             key: heard.key,
             id: heard.id,
-            complete: heard.complete(),
+            complete: Asker::is_complete(heard),
             v4: ip.is_ipv4(),
             want: wanted.min(room),
         };

@@ -3,6 +3,7 @@
 
 use super::record::{Family, Peer, PeerKey, Record};
 use super::sites::Near;
+use super::swarms::Announce;
 use crate::core::id::PeerId;
 use crate::core::rng::Rng;
 use std::net::{IpAddr, SocketAddr};
@@ -12,11 +13,22 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Asker {
     pub key: PeerKey,
     pub id: PeerId,
+    /// It has use for incomplete peers only.
     pub complete: bool,
     /// The family of the addresses it can use: the answer holds no other.
     pub v4: bool,
     /// Peers wanted.
     pub want: usize,
+}
+
+impl Asker {
+    /// Whether who announced so has use for incomplete peers only. A stock client that knows no more
+    /// of a content than the hash in a magnet link may say that nothing is left, as aria2 does: one
+    /// that has moved no byte yet may be such a client, and nobody but a complete peer can help it.
+    pub fn is_complete(heard: &Announce) -> bool {
+        let moved = heard.progress.downloaded > 0 || heard.progress.uploaded > 0;
+        heard.complete() && (moved || heard.id.is_lmk())
+    }
 }
 
 /// Primes beyond the size of any swarm: a walk with such a stride meets everybody once.

@@ -37,6 +37,19 @@ fn a_leecher_is_told_of_all_and_a_seeder_of_leechers_alone_and_nobody_of_themsel
 }
 
 #[test]
+fn a_stock_client_with_nothing_left_that_has_moved_nothing_is_told_of_seeders() {
+    let mut world = World::local();
+    let seed = Peer::new("127.0.0.1:7001", 0);
+    world.announce(&seed);
+    // Aria2 with a magnet link says so before it knows the size.
+    let mut stock = Peer::new("127.0.0.1:7002", 0).stock();
+    assert_eq!(world.announce(&stock).peers, [seed.from]);
+    assert_eq!(world.announce(&seed).peers, []);
+    stock.downloaded = 1;
+    assert_eq!(world.announce(&stock).peers, []);
+}
+
+#[test]
 fn an_announce_that_stops_removes_the_peer_at_once_and_only_that_peer() {
     let mut world = World::local();
     world.announce(&Peer::new("127.0.0.1:7001", 0));

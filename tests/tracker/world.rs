@@ -347,6 +347,7 @@ pub struct Peer {
     pub hash: InfoHash,
     pub id: PeerId,
     pub left: u64,
+    pub downloaded: u64,
     pub event: Announced,
     pub num_want: i32,
 }
@@ -366,6 +367,7 @@ impl Peer {
             hash: InfoHash([0xaa; 20]),
             id: PeerId(id),
             left,
+            downloaded: 0,
             event: Announced::None,
             num_want: -1,
         }
@@ -392,7 +394,7 @@ impl Peer {
             tid: 77,
             info_hash: self.hash,
             peer_id: self.id,
-            downloaded: 0,
+            downloaded: self.downloaded,
             left: self.left,
             uploaded: 0,
             event: self.event,
