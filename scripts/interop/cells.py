@@ -144,3 +144,10 @@ def chosen(everything=False):
     if everything:
         return [cell for group in groups.values() for cell in group] + mixed
     return [cell for group in groups.values() for cell in covering(group)] + covering(mixed)
+
+
+def needs_addresses(cell):
+    """Whether a tracker must see each lmk under an address of its own, which loopback does not give: the
+    datagrams of whoever listens there come from 127.0.0.1. Elsewhere lmk finds and dials the others."""
+    silent = cell.handle == "magnet" and getattr(cell, "client", "") == "aria2"
+    return cell.road == "opentracker" or silent
