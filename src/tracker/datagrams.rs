@@ -317,7 +317,7 @@ impl Datagrams {
         let asker = Asker {
             key: heard.key,
             id: heard.id,
-            complete: Asker::is_complete(heard),
+            complete: heard.complete(),
             v4: ip.is_ipv4(),
             want: wanted.min(room),
         };

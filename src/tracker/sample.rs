@@ -3,7 +3,6 @@
 
 use super::record::{Family, Peer, PeerKey, Record};
 use super::sites::Near;
-use super::swarms::Announce;
 use crate::core::id::PeerId;
 use crate::core::rng::Rng;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +12,6 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Asker {
     pub key: PeerKey,
     pub id: PeerId,
-    /// It has use for incomplete peers only.
     pub complete: bool,
     /// The family of the addresses it can use: the answer holds no other.
     pub v4: bool,
@@ -22,12 +20,10 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// Whether who announced so has use for incomplete peers only. A stock client that knows no more
-    /// of a content than the hash in a magnet link may say that nothing is left, as aria2 does: one
-    /// that has moved no byte yet may be such a client, and nobody but a complete peer can help it.
-    pub fn is_complete(heard: &Announce) -> bool {
-        let moved = heard.progress.downloaded > 0 || heard.progress.uploaded > 0;
-        heard.complete() && (moved || heard.id.is_lmk())
+    /// aria2 says that nothing is missing while it has a magnet link alone and knows no size: it
+    /// needs those that have the metadata.
+    fn may_have_a_link_alone(&self) -> bool {
+        self.id.0.starts_with(b"A2-")
     }
 }
 
@@ -94,9 +90,8 @@ pub struct Choice<'a> {
 
 impl Choice<'_> {
     /// From those that have it all and those that do not. A complete asker gets incomplete peers
-    /// only; an incomplete one gets both kinds, complete
-    /// ones at most half while there are others, so that downloaders find each other too. `take`
-    /// says whether it took the peer.
+    /// only; an incomplete one gets both kinds, complete ones at most half while there are others,
+    /// so that downloaders find each other too. `take` says whether it took the peer.
     pub fn of<const N: usize>(
         &mut self,
         (full, few): (&[Record<N>], &[Record<N>]),
@@ -105,7 +100,7 @@ impl Choice<'_> {
     ) where
         [u8; N]: Family,
     {
-        let seeds = match asker.complete {
+        let seeds = match asker.complete && !asker.may_have_a_link_alone() {
             true => 0,
             false => {
                 asker.want.saturating_sub(few.len()).max(asker.want.div_ceil(2)).min(full.len())

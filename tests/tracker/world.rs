@@ -347,7 +347,6 @@ pub struct Peer {
     pub hash: InfoHash,
     pub id: PeerId,
     pub left: u64,
-    pub downloaded: u64,
     pub event: Announced,
     pub num_want: i32,
 }
@@ -367,7 +366,6 @@ impl Peer {
             hash: InfoHash([0xaa; 20]),
             id: PeerId(id),
             left,
-            downloaded: 0,
             event: Announced::None,
             num_want: -1,
         }
@@ -394,7 +392,7 @@ impl Peer {
             tid: 77,
             info_hash: self.hash,
             peer_id: self.id,
-            downloaded: self.downloaded,
+            downloaded: 0,
             left: self.left,
             uploaded: 0,
             event: self.event,

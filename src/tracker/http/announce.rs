@@ -104,8 +104,7 @@ fn chosen(
         if want == 0 {
             break;
         }
-        let complete = Taker::is_complete(news);
-        let taker = Taker { key: news.key, id: news.id, complete, v4, want };
+        let taker = Taker { key: news.key, id: news.id, complete: news.complete(), v4, want };
         let (ours, to) = (desk.ours, asker.local.ip());
         desk.registry.sample(desk.now, news.hash, &taker, &mut |source| {
             let Some(addr) = handed(source.key.addr(), asker.ip, to, ours) else { return false };
