@@ -7,6 +7,7 @@ use super::planned_trackers::{magnet_plan, torrent_plan};
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
+use crate::content::chosen::Chosen;
 use crate::core::fault::Fatal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
@@ -67,6 +68,8 @@ pub fn plan(
                 let torrent = magnet_plan(&link, &peer, &resolve);
                 // Until its metadata says more.
                 plan.want.name = link.shown_name();
+                let select = Some(&link.select).filter(|select| !select.is_empty());
+                plan.files = plan.files.or(select.map(|select| Chosen::entries(select)));
                 plan.torrent = Some(torrent);
             }
             let job = Job::Fetch(plan);
@@ -191,6 +194,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
     };
     Ok(FetchPlan {
         torrent: None,
+        files: fetch.files,
         want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
         out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),

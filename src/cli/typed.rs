@@ -6,6 +6,7 @@ use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
+use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
@@ -155,6 +156,7 @@ pub struct Fetch {
     pub out: Option<PathBuf>,
     pub overwrite: bool,
     pub keep_seeding: bool,
+    pub files: Option<Chosen>,
     pub timeout: Option<Span>,
     pub wait: Option<Span>,
     pub sources: u32,
@@ -265,6 +267,7 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
     let fetch = Fetch {
         want,
         torrent,
+        files: chosen(given)?,
         magnet,
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
@@ -281,6 +284,13 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
         common: common(given)?,
     })
+}
+
+/// Some of the files of a folder.
+fn chosen(given: &ArgMatches) -> Result<Option<Chosen>, String> {
+    let Some(list) = text(given, "files")? else { return Ok(None) };
+    let chosen = Chosen::read(list);
+    chosen.map(Some).map_err(|why| format!("--files '{}': {why}", foreign(list)))
 }
 
 /// A name, a .torrent or a magnet link.

@@ -91,6 +91,11 @@ impl Leecher {
         }
     }
 
+    /// Fetches nothing but these pieces; said before there is a source.
+    pub fn want_only(&mut self, wanted: Bitfield) {
+        self.picker.want_only(wanted);
+    }
+
     pub fn is_complete(&self) -> bool {
         self.picker.is_complete()
     }

@@ -2,6 +2,7 @@
 //! resolved, every path absolute.
 
 use crate::announce::hosts::Hosts;
+use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
@@ -113,6 +114,8 @@ pub struct FetchPlan {
     /// With a torrent its name once that is known, and no pin.
     pub want: Want,
     pub torrent: Option<TorrentPlan>,
+    /// `--files`: which files of a folder are made; `None` = all.
+    pub files: Option<Chosen>,
     /// Directory that relative results go to: the working directory, absolute.
     pub directory: PathBuf,
     /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/`
