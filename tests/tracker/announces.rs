@@ -50,6 +50,21 @@ fn a_client_that_may_have_a_magnet_link_alone_is_told_of_those_who_have_it_all()
 }
 
 #[test]
+fn aria2_is_told_of_seeders_though_it_says_that_nothing_is_left() {
+    let mut world = World::local();
+    let seed = Peer::new("127.0.0.1:7001", 0);
+    let other = Peer::new("127.0.0.1:7002", 0).stock();
+    world.announce(&seed);
+    assert_eq!(world.announce(&other).peers, []);
+    // With a magnet link it says so before it knows the size.
+    let mut aria2 = Peer::new("127.0.0.1:7003", 0);
+    aria2.id.0[..9].copy_from_slice(b"A2-1-36-0");
+    let mut told = world.announce(&aria2).peers;
+    told.sort();
+    assert_eq!(told, [seed.from, other.from]);
+}
+
+#[test]
 fn an_announce_that_stops_removes_the_peer_at_once_and_only_that_peer() {
     let mut world = World::local();
     world.announce(&Peer::new("127.0.0.1:7001", 0));
