@@ -14,7 +14,7 @@ use lmk::tracker::connection_id::{ConnectionIds, WINDOW_S};
 use lmk::tracker::counts::Counts;
 use lmk::tracker::mac::Key;
 use lmk::tracker::metainfo::Metainfo;
-use lmk::tracker::names::{Names, News};
+use lmk::tracker::names::{METAINFO_BYTES_MAX, Names, News, OWNER_ENTRIES_MAX};
 use lmk::tracker::record::{PeerKey, Progress};
 use lmk::tracker::sites::Network;
 use lmk::tracker::source::Source;
@@ -451,7 +451,28 @@ fn one_address_has_a_share_of_the_catalogue_whatever_keys_it_shows() {
     let owner = news("8.8.8.8", 0, Metainfo::default()).owner;
     names.unpublish("8.8.8.8 0", hash(0), owner).unwrap();
     let again = names.publish(Time::ZERO, news("8.8.8.8", ADDRESS_NAMES_MAX, Metainfo::default()));
-    assert!(again.is_ok(), "in the place of one that was taken back");
+    let place = again.expect("in the place of one that was taken back").place;
+    let newest = |replaces| News {
+        replaces,
+        owner: news("8.8.8.8", ADDRESS_NAMES_MAX, Metainfo::default()).owner,
+        ..news("8.8.8.8", ADDRESS_NAMES_MAX + 1, Metainfo::default())
+    };
+    assert!(names.publish(Time::ZERO, newest(None)).is_err());
+    assert!(names.publish(Time::ZERO, newest(Some(place))).is_ok(), "in the place of its old one");
+}
+
+#[test]
+fn one_owner_has_so_many_names_wherever_it_publishes_from_in_public() {
+    let mut names = Names::new(1, Span::secs(60));
+    let mut publish = |source: &str, n: u32| {
+        let news = News { owner: Owner([7; 8]), ..news(source, n, Metainfo::default()) };
+        names.publish(Time::ZERO, news).map_err(|refusal| refusal.code).map(drop)
+    };
+    for n in 0..OWNER_ENTRIES_MAX {
+        assert_eq!(publish(&format!("8.8.8.{}", n % 200), n), Ok(()), "{n}");
+    }
+    assert_eq!(publish("8.8.4.4", OWNER_ENTRIES_MAX), Err(code::QUOTA));
+    assert_eq!(publish("10.0.0.9", OWNER_ENTRIES_MAX), Ok(()), "a private address");
 }
 
 #[test]
@@ -467,6 +488,9 @@ fn one_address_has_a_share_of_the_metainfo_that_is_kept() {
     assert!((0..most).all(|n| publish("8.8.8.8", n)));
     assert!(!publish("8.8.8.8", most), "listed without");
     assert!(publish("8.8.4.4", most + 1) && publish("10.0.0.9", most + 2));
+    let all = (METAINFO_BYTES_MAX >> 20) as u32;
+    assert!((most + 3..all + 1).all(|n| publish("10.0.0.9", n)));
+    assert!(!publish("10.0.0.9", all + 1) && !publish("8.8.4.4", all + 2), "no more in all");
 }
 
 #[test]
