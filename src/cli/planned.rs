@@ -3,10 +3,11 @@
 
 use super::machine::Machine;
 use super::planned_access as access;
-use super::planned_trackers::torrent_plan;
+use super::planned_trackers::{magnet_plan, torrent_plan};
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
+use crate::content::chosen::Chosen;
 use crate::core::fault::Fatal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
@@ -60,9 +61,17 @@ pub fn plan(
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let from = fetch.torrent.clone();
+            let (from, link) = (fetch.torrent.clone(), fetch.magnet.clone());
             let mut plan = fetch_plan(fetch, machine)?;
             plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
+            if let Some(link) = link {
+                let torrent = magnet_plan(&link, &peer, &resolve);
+                // Until its metadata says more.
+                plan.want.name = link.shown_name();
+                let select = Some(&link.select).filter(|select| !select.is_empty());
+                plan.files = plan.files.or(select.map(|select| Chosen::entries(select)));
+                plan.torrent = Some(torrent);
+            }
             let job = Job::Fetch(plan);
             Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
         }
@@ -185,6 +194,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
     };
     Ok(FetchPlan {
         torrent: None,
+        files: fetch.files,
         want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
         out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),

@@ -71,11 +71,11 @@ pub struct Leecher {
 impl Leecher {
     /// Fetches what is not in `proven` into `file`.
     pub fn new(content: Rc<Content>, file: FileId, proven: Bitfield, rng: &mut Rng) -> Leecher {
-        let geometry = content.geometry;
+        let geometry = content.geometry.clone();
         Leecher {
             content,
             file,
-            picker: Picker::new(geometry, proven, rng),
+            picker: Picker::new(geometry.clone(), proven, rng),
             assembly: Assembly::new(geometry),
             links: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -89,6 +89,11 @@ impl Leecher {
             picked: Vec::new(),
             requests: Vec::new(),
         }
+    }
+
+    /// Fetches nothing but these pieces; said before there is a source.
+    pub fn want_only(&mut self, wanted: Bitfield) {
+        self.picker.want_only(wanted);
     }
 
     pub fn is_complete(&self) -> bool {

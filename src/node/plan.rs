@@ -2,6 +2,8 @@
 //! resolved, every path absolute.
 
 use crate::announce::hosts::Hosts;
+use crate::content::chosen::Chosen;
+use crate::content::magnet::Magnet;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
@@ -58,14 +60,29 @@ impl NodePlan {
 /// A torrent, in place of a name of the catalogue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TorrentPlan {
-    /// The .torrent, absolute.
-    pub path: PathBuf,
+    pub from: TorrentFrom,
     /// Where its trackers are.
     pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.
     pub listed: bool,
+}
+
+/// What says which torrent it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TorrentFrom {
+    /// A .torrent, absolute.
+    File(PathBuf),
+    Magnet(Box<MagnetPlan>),
+}
+
+/// A magnet link, and where the peers are that it names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MagnetPlan {
+    pub link: Magnet,
+    /// `x.pe`, resolved.
+    pub peers: Vec<SocketAddr>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +114,8 @@ pub struct FetchPlan {
     /// With a torrent its name once that is known, and no pin.
     pub want: Want,
     pub torrent: Option<TorrentPlan>,
+    /// `--files`: which files of a folder are made; `None` = all.
+    pub files: Option<Chosen>,
     /// Directory that relative results go to: the working directory, absolute.
     pub directory: PathBuf,
     /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/`

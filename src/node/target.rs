@@ -5,6 +5,7 @@ mod ending;
 mod place;
 
 use super::check::Check;
+use super::layout::Layout;
 use super::part::{Opened, Part, Trust, room_for_more};
 use super::places::{beside, directory_of, show};
 use super::plan::FetchPlan;
@@ -24,6 +25,7 @@ use std::rc::Rc;
 
 const PART_SUFFIX: &[u8] = b".lmk-part";
 const JOURNAL_SUFFIX: &[u8] = b".lmk-resume";
+const ASIDE_SUFFIX: &[u8] = b".lmk-aside";
 /// A part file that is moved away while it is opened is looked for so often.
 const MOVES_MAX: u32 = 8;
 
@@ -64,6 +66,7 @@ enum Step {
 pub struct Target {
     plan: FetchPlan,
     content: Rc<Content>,
+    layout: Layout,
     name: String,
     /// The final path, once it is known.
     pub path: PathBuf,
@@ -102,6 +105,7 @@ pub enum Placed {
     /// The target stands there already, complete.
     Already {
         file: FileId,
+        have: Bitfield,
     },
     /// The part has become the target, durably.
     Complete,
@@ -125,6 +129,7 @@ impl Target {
     ) -> Target {
         let mut target = Target {
             plan: plan.clone(),
+            layout: Layout::whole(&content.files, content.geometry.size()),
             content,
             name: name.to_owned(),
             path: PathBuf::new(),
@@ -152,6 +157,11 @@ impl Target {
 
     pub fn content(&self) -> Rc<Content> {
         self.content.clone()
+    }
+
+    /// The pieces that are fetched.
+    pub fn wanted(&self) -> Bitfield {
+        self.layout.wanted(&self.content.geometry)
     }
 
     /// What the target does, for the snapshot: a word and the bytes checked.
@@ -183,6 +193,9 @@ impl Target {
     fn settle_on(&mut self, path: PathBuf, out: &mut Outbox) -> Placed {
         self.part_path = beside(&path, PART_SUFFIX, &self.content);
         self.journal_path = beside(&path, JOURNAL_SUFFIX, &self.content);
+        let (files, size) = (&self.content.files, self.content.geometry.size());
+        let aside = beside(&path, ASIDE_SUFFIX, &self.content);
+        self.layout = Layout::of(files, size, self.plan.files.as_ref(), aside);
         self.path = path.clone();
         self.ask(Step::StatTarget, FileOp::Stat { path }, out)
     }
@@ -230,13 +243,7 @@ impl Target {
         Ok(match (self.step, done) {
             (Step::StatOut | Step::StatOutBehind, FileDone::Meta(meta)) => self.stat_out(meta, out),
             (Step::StatTarget, FileDone::Meta(meta)) => self.stat_target(meta, out),
-            (Step::OpenTarget, FileDone::Opened(opened)) => match opened {
-                Ok((file, meta)) => {
-                    self.meta = Some(meta);
-                    self.check_target(file, out)
-                }
-                Err(error) => self.failed(error),
-            },
+            (Step::OpenTarget, FileDone::Opened(opened)) => self.opened_target(opened, out),
             (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
             (Step::LookAtPart, FileDone::Meta(meta)) => self.look_at_part(meta, out),
             (Step::StatSynced, FileDone::Meta(Ok(meta))) => self.stat_synced(meta, out),
@@ -251,7 +258,8 @@ impl Target {
         self.step = Step::Part;
         let paths = (self.part_path.clone(), self.journal_path.clone());
         let rng = self.rng.fork(1);
-        self.part = Some(Part::start(self.content.clone(), paths, self.trust, rng, out));
+        let what = (self.content.clone(), self.layout.clone());
+        self.part = Some(Part::start(what, paths, self.trust, rng, out));
         Placed::Waiting
     }
 

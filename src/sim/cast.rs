@@ -92,6 +92,7 @@ pub(super) fn seed_plan(scene: &Scene) -> SeedPlan {
 
 pub(super) fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
     FetchPlan {
+        files: None,
         torrent: None,
         want: Want { name: NAME.into(), pin: None, publisher: None },
         directory,

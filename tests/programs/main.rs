@@ -8,6 +8,7 @@ mod bed;
 mod changed_file;
 mod crowd;
 mod exit_codes;
+mod folders;
 mod garbage;
 mod gate;
 mod idle;

@@ -94,18 +94,18 @@ fn running_out_of_descriptors_costs_only_the_newcomers() {
 #[test]
 #[ignore = "runs as the child of the test below"]
 fn a_child_with_a_low_soft_limit() {
-    let low = Rlimit { current: Some(32), maximum: Some(128) };
+    let low = Rlimit { current: Some(32), maximum: Some(60) };
     setrlimit(Resource::Nofile, low).unwrap();
-    let options = Options { signals: false, descriptors_reserved: 108, ..Options::default() };
+    let options = Options { signals: false, descriptors_reserved: 16, ..Options::default() };
     let mut world = expect_mark!("F02", World::with(options, |_, _, _| {}));
-    assert_eq!(getrlimit(Resource::Nofile).current, Some(128));
+    assert_eq!(getrlimit(Resource::Nofile).current, Some(60));
     let addr = world.listen_tcp();
     let crowd: Vec<TcpStream> = (0..60).map(|_| connect(addr)).collect();
     world.until("the crowd came", |world| {
         let counters = world.reactor.counters();
         counters.accepted + counters.accepts_refused == crowd.len() as u64
     });
-    assert_eq!(world.reactor.counters().accepted, 20, "128 - 108");
+    assert_eq!(world.reactor.counters().accepted, 44, "60 - 16");
     // Files have descriptors of their own.
     let path = std::env::current_exe().unwrap();
     let opened = world.file(FileOp::Open { path, mode: OpenMode::Read });

@@ -34,7 +34,7 @@ pub struct Stage {
     pub far: NodeId,
     pub seeder: NodeId,
     pub content: Vec<u8>,
-    geometry: Geometry,
+    pub geometry: Geometry,
 }
 
 fn secret(seed: u64) -> [u8; 32] {
@@ -93,6 +93,7 @@ fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
     Box::new(Node::new(plan(
         env,
         Job::Fetch(FetchPlan {
+            files: None,
             torrent: None,
             want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/l".into(),

@@ -95,6 +95,7 @@ fn add_leecher_of(world: &mut World, number: usize, start: Time, sources: u32) -
     let ip = IpAddr::from([10, 0, 1, number as u8]);
     let node = world.add_idle(ip, move |env| {
         let fetch = FetchPlan {
+            files: None,
             torrent: None,
             want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/home".into(),

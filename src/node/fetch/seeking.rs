@@ -1,14 +1,15 @@
-//! Before there is a download: what is wanted is found out, by its name or its
-//! .torrent.
+//! Before there is a download: what is wanted is found out, by its name, its .torrent or its magnet
+//! link.
 
 use super::{Fetch, Phase, Shared, Target, Tie};
+use crate::content::file_list::Kind;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, Outbox};
 use crate::core::meter::Meter;
 use crate::core::name;
-use crate::core::report::{Ending, foreign, foreign_bytes};
+use crate::core::report::{Ending, Event, counted, foreign, foreign_bytes};
 use crate::core::time::Time;
 use std::rc::Rc;
 
@@ -33,6 +34,19 @@ impl Fetch {
         }
     }
 
+    /// After every input: what peers have told by now.
+    pub(super) fn learn(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        let Phase::Seeking(search) = &mut self.phase else { return Ok(()) };
+        let Some(content) = search.learn(shared, now, out)? else { return Ok(()) };
+        self.size = content.geometry.size();
+        self.place(shared, content, now, out)
+    }
+
     /// A file operation came back before there is a target; hands back what is not ours.
     pub(super) fn read(
         &mut self,
@@ -44,12 +58,32 @@ impl Fetch {
         let Phase::Seeking(search) = &mut self.phase else { return Ok(Some(done)) };
         match search.got_file(shared, (ticket, done), out)? {
             Ok(content) => {
-                self.size = content.geometry.size();
+                self.size = content.geometry.payload();
                 self.place(shared, content, now, out)?;
                 Ok(None)
             }
             Err(done) => Ok(Some(done)),
         }
+    }
+
+    /// Says what of the content is made, if that is not all.
+    fn choose(&self, content: &Content, out: &mut Outbox) -> Result<(), Fatal> {
+        let name = foreign(&self.plan.want.name);
+        if let Some(chosen) = &self.plan.files {
+            let (count, all) = (chosen.of(&content.files).len(), content.files.plain().count());
+            if count == 0 {
+                let line = format!("{name}: --files names none of its files; lmk show lists them");
+                return Err(Fatal { ending: Ending::Usage, line });
+            }
+            let line = format!("{name}: {count} of {}", counted(all as u64, "file"));
+            out.tell(Event::info("files", line).number("files", count as u64));
+        }
+        let links = content.files.entries().iter().filter(|entry| entry.kind == Kind::Link).count();
+        if links > 0 {
+            let line = format!("{name}: {} not made", counted(links as u64, "symbolic link"));
+            out.tell(Event::warning("links", line).number("links", links as u64));
+        }
+        Ok(())
     }
 
     /// The metainfo is what its hash says: where does the file go?
@@ -72,6 +106,7 @@ impl Fetch {
             let wanted = &self.plan.want.name;
             name::target_file_name(wanted).map_err(|why| refused(foreign(wanted), why))?;
         }
+        self.choose(&content, out)?;
         let (rng, name) = (shared.rng.fork(0x7a), &self.plan.want.name);
         let target = Target::start(&self.plan, Rc::new(content), name, rng, out);
         self.phase = Phase::Placing(Box::new(target));

@@ -1,7 +1,6 @@
 //! Where the file goes, and whether it is there already.
 
 use super::{Placed, Step, Target, fatal, no_directory};
-use crate::content::bitfield::Bitfield;
 use crate::core::id::FileId;
 use crate::core::io::{FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
 use crate::core::mark::mark;
@@ -37,16 +36,16 @@ impl Target {
         let what = match meta {
             Err(FileError::NotFound) => return self.begin_part(out),
             Err(error) => return self.failed(error),
-            Ok(meta) if meta.kind == FileKind::Regular => {
+            Ok(meta) if meta.kind == FileKind::Regular && !self.layout.is_folder() => {
                 if meta.size != self.content.geometry.size() {
                     return self.different(out);
                 }
-                return self.ask(
-                    Step::OpenTarget,
-                    FileOp::Open { path, mode: OpenMode::Read },
-                    out,
-                );
+                return self.ask(Step::OpenTarget, self.layout.open(path, OpenMode::Read), out);
             }
+            Ok(meta) if meta.kind == FileKind::Directory && self.layout.is_folder() => {
+                return self.ask(Step::OpenTarget, self.layout.open(path, OpenMode::Read), out);
+            }
+            Ok(meta) if meta.kind == FileKind::Regular => "a file and what is wanted a folder",
             Ok(meta) if meta.kind == FileKind::Directory => "a directory",
             Ok(meta) if meta.kind == FileKind::Symlink => "a symbolic link",
             Ok(_) => "no regular file",
@@ -56,11 +55,29 @@ impl Target {
         fatal(Ending::Refused, line)
     }
 
-    pub(super) fn check_target(&mut self, file: FileId, out: &mut Outbox) -> Placed {
+    pub(super) fn opened_target(
+        &mut self,
+        opened: Result<(FileId, Meta), FileError>,
+        out: &mut Outbox,
+    ) -> Placed {
+        match opened {
+            Ok((file, meta)) if meta.size != self.content.geometry.size() => {
+                out.file(FileOp::Close { file });
+                self.different(out)
+            }
+            Ok((file, meta)) => {
+                self.meta = Some(meta);
+                self.check_target(file, out)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn check_target(&mut self, file: FileId, out: &mut Outbox) -> Placed {
         self.step = Step::CheckTarget;
         self.file = Some(file);
-        let all = Bitfield::full(self.content.geometry.pieces());
-        let check = Check::start(self.content.clone(), file, &all, out);
+        let alone = self.layout.alone(&self.content.geometry);
+        let check = Check::start(self.content.clone(), file, &alone, out);
         let done = check.is_done();
         self.check = Some(check);
         if done { self.checked(out) } else { Placed::Waiting }
@@ -71,7 +88,7 @@ impl Target {
         let (Some(check), Some(file)) = (self.check.take(), self.file) else {
             return fatal(Ending::Internal, "a check without a file".into());
         };
-        if check.good.is_full() {
+        if !check.good.lacks_any_of(&self.layout.alone(&self.content.geometry)) {
             if let Some(Pin::Sha256(_)) = self.plan.want.pin {
                 return self.ask_whole(file, out);
             }
@@ -91,23 +108,31 @@ impl Target {
     /// An earlier run may have ended between the last rename and the end of its journal.
     pub(super) fn already(&mut self, part: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
         if part == Err(FileError::NotFound) {
-            out.file(FileOp::Remove { path: self.journal_path.clone() });
+            self.remove_left(out);
         }
         match self.file {
-            Some(file) => Placed::Already { file },
+            Some(file) => {
+                let have = self.layout.alone(&self.content.geometry);
+                Placed::Already { file, have }
+            }
             None => fatal(Ending::Internal, "a target without a file".into()),
         }
     }
 
     /// The target has other content.
     pub(super) fn different(&mut self, out: &mut Outbox) -> Placed {
-        if self.plan.overwrite {
-            return self.begin_part(out);
-        }
-        let line = format!(
-            "{} exists and is different; --overwrite replaces it, --out DIR|FILE writes elsewhere",
-            show(&self.path)
-        );
+        let path = show(&self.path);
+        let line = match self.layout.is_folder() {
+            true => format!(
+                "{path} exists and is different; a folder is never replaced: move it away, \
+                 or write elsewhere with --out DIR"
+            ),
+            false if self.plan.overwrite => return self.begin_part(out),
+            false => format!(
+                "{path} exists and is different; --overwrite replaces it, \
+                 --out DIR|FILE writes elsewhere"
+            ),
+        };
         fatal(Ending::Refused, line)
     }
 }
