@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const PENDING: &[&str] = &[];
 
 /// Letter, first and last number.
-const ROWS: [(char, u32, u32); 11] = [
+const ROWS: [(char, u32, u32); 13] = [
     ('B', 1, 25),
     ('C', 1, 11),
     ('C', 17, 20),
@@ -17,6 +17,8 @@ const ROWS: [(char, u32, u32); 11] = [
     ('D', 25, 25),
     ('D', 29, 34),
     ('E', 1, 18),
+    ('E', 22, 22),
+    ('E', 25, 25),
     ('F', 1, 6),
     ('F', 15, 17),
     ('F', 18, 20),
