@@ -54,14 +54,16 @@ pub fn plan(
             })
         }
         Wish::Seed { seed, peer } => {
-            let (slots, from) = (seed.slots, seed.torrent.clone());
+            let slots = seed.slots;
+            let from = seed.torrent.clone().map(|path| (path, seed.order));
             let mut plan = seed_plan(seed, machine)?;
             plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine, &resolve));
             let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let (from, link) = (fetch.torrent.clone(), fetch.magnet.clone());
+            let from = fetch.torrent.clone().map(|path| (path, fetch.order));
+            let link = fetch.magnet.clone();
             let mut plan = fetch_plan(fetch, machine)?;
             plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
             if let Some(link) = link {

@@ -8,6 +8,7 @@ use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
 use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
+use crate::content::metainfo::KeyOrder;
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
 use crate::core::limits;
@@ -141,6 +142,7 @@ pub struct Peer {
 pub struct Seed {
     pub file: PathBuf,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
@@ -152,6 +154,7 @@ pub struct Fetch {
     /// Without a name if there is a torrent or a magnet link.
     pub want: Want,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub magnet: Option<Box<Magnet>>,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
@@ -251,6 +254,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
         torrent: path(given, "torrent")?,
+        order: torrent::order(given),
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
@@ -267,6 +271,7 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
     let fetch = Fetch {
         want,
         torrent,
+        order: torrent::order(given),
         files: chosen(given)?,
         magnet,
         out: path(given, "out")?,

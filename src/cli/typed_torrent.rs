@@ -53,7 +53,7 @@ fn work(wish: TorrentWish, given: &ArgMatches) -> Result<Typed, String> {
     Ok(Typed::Work { wish: Box::new(Wish::Torrent(wish)), common: common(given)? })
 }
 
-fn order(given: &ArgMatches) -> KeyOrder {
+pub(super) fn order(given: &ArgMatches) -> KeyOrder {
     if given.get_flag("lenient") { KeyOrder::Any } else { KeyOrder::Sorted }
 }
 

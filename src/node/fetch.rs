@@ -14,6 +14,7 @@ use super::search::Search;
 use super::shared::Shared;
 use super::target::{Placed, Target};
 use super::ties::Tie;
+use super::torrent;
 use crate::content::bitfield::Bitfield;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
@@ -270,6 +271,7 @@ impl Fetch {
                 Ok(())
             }
             Happened::Complete => self.finish(shared, now, out),
+            Happened::Contradiction(piece) => Err(torrent::contradiction(self.name(), piece)),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
             Happened::FileFailed(error) => self.file_failed(shared, error, now, out),
             Happened::NoSource => {

@@ -81,8 +81,8 @@ impl Layout {
 
     /// The pieces that have bytes of a file that is made: all of them, if all files are.
     pub fn wanted(&self, geometry: &Geometry) -> Bitfield {
-        match self.has_unwanted() {
-            Some(row) => pieces(row, geometry, true),
+        match self.chosen() {
+            Some(row) => pieces_of(row, geometry, true),
             None => Bitfield::full(geometry.pieces()),
         }
     }
@@ -90,14 +90,14 @@ impl Layout {
     /// The wanted pieces that have no byte of a file that is not made.
     pub fn alone(&self, geometry: &Geometry) -> Bitfield {
         let mut alone = self.wanted(geometry);
-        if let Some(row) = self.has_unwanted() {
-            pieces(row, geometry, false).ones().for_each(|piece| _ = alone.clear(piece));
+        if let Some(row) = self.chosen() {
+            pieces_of(row, geometry, false).ones().for_each(|piece| _ = alone.clear(piece));
         }
         alone
     }
 
-    /// The row, if not all of its files are made.
-    fn has_unwanted(&self) -> Option<&Row> {
+    /// The row, if some of its files are not made.
+    fn chosen(&self) -> Option<&Row> {
         match self {
             Layout::Folder(row) if row.files().iter().any(|file| !file.wanted) => Some(row),
             _ => None,
@@ -106,7 +106,7 @@ impl Layout {
 }
 
 /// The pieces with bytes of files that are `wanted`, or not.
-fn pieces(row: &Row, geometry: &Geometry, wanted: bool) -> Bitfield {
+fn pieces_of(row: &Row, geometry: &Geometry, wanted: bool) -> Bitfield {
     let (mut pieces, length) = (Bitfield::new(geometry.pieces()), geometry.piece_length());
     for file in row.files().iter().filter(|file| file.wanted == wanted && file.len > 0) {
         // A piece begins at a multiple of the piece length, whatever lies between files.

@@ -1,6 +1,7 @@
 //! Bad input and faults, row by row of the table of promises in `rows.rs`.
 
 mod hostile;
+mod jobs;
 mod peers;
 mod processes;
 mod rows;

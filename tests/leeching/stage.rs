@@ -143,7 +143,7 @@ pub struct Stage {
     content: Vec<u8>,
 }
 
-fn ip(n: u8) -> IpAddr {
+pub fn ip(n: u8) -> IpAddr {
     [10, 0, 0, n].into()
 }
 
@@ -248,7 +248,7 @@ impl Stage {
     }
 }
 
-fn tracker_plan(env: NodeEnv) -> TrackerPlan {
+pub fn tracker_plan(env: NodeEnv) -> TrackerPlan {
     TrackerPlan {
         bind: SocketAddr::new([0, 0, 0, 0].into(), 6969),
         addresses: vec![env.ip],
@@ -265,7 +265,7 @@ fn tracker_plan(env: NodeEnv) -> TrackerPlan {
     }
 }
 
-fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
+pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
     let tracker = SocketAddr::new(ip(1), 6969);
     let mut peer_id = *b"-LM0100-............";
     peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
@@ -284,7 +284,7 @@ fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
     }
 }
 
-fn seed_plan() -> SeedPlan {
+pub fn seed_plan() -> SeedPlan {
     SeedPlan {
         torrent: None,
         path: PathBuf::from("/home").join(NAME),
@@ -296,7 +296,7 @@ fn seed_plan() -> SeedPlan {
     }
 }
 
-fn fetch_plan(sources: u32) -> FetchPlan {
+pub fn fetch_plan(sources: u32) -> FetchPlan {
     FetchPlan {
         files: None,
         torrent: None,

@@ -35,7 +35,7 @@ pub struct Stage {
     pub far: NodeId,
     pub seeder: NodeId,
     pub content: Vec<u8>,
-    geometry: Geometry,
+    pub geometry: Geometry,
 }
 
 fn secret(seed: u64) -> [u8; 32] {

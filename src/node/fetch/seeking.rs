@@ -108,7 +108,7 @@ impl Fetch {
             line: format!("{shown}: {why}; not written"),
         };
         if self.plan.torrent.is_some() {
-            let named = name::element(&content.name);
+            let named = name::path_element(&content.name);
             let named = named.map_err(|why| refused(foreign_bytes(&content.name), why))?;
             self.plan.want.name = named.to_owned();
         } else {
