@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const PENDING: &[&str] = &[];
 
 /// Letter, first and last number.
-const ROWS: [(char, u32, u32); 12] = [
+const ROWS: [(char, u32, u32); 14] = [
     ('A', 1, 26),
     ('B', 1, 25),
     ('C', 1, 11),
@@ -18,6 +18,8 @@ const ROWS: [(char, u32, u32); 12] = [
     ('D', 25, 27),
     ('D', 29, 34),
     ('E', 1, 18),
+    ('E', 22, 22),
+    ('E', 25, 25),
     ('F', 1, 6),
     ('F', 15, 17),
     ('F', 18, 20),
