@@ -1,15 +1,18 @@
-"""One libtorrent client, for as long as it is let live: SOURCE FOLDER ADDRESS PORT [RATE]. The source is
-a .torrent or a magnet link; the rate bounds what it sends and takes, in bytes a second. It hears of peers
-from the tracker of the source alone. Needs Debian's python3-libtorrent."""
+"""One libtorrent client, for as long as it is let live: SOURCE FOLDER ADDRESS PORT [RATE [SETTINGS]]. The
+source is a .torrent or a magnet link; the rate bounds what it sends and takes, in bytes a second, 0 does not;
+the settings are its own, as JSON. It hears of peers from the trackers of the source alone. Needs Debian's
+python3-libtorrent."""
 
+import json
 import signal
 import sys
 import time
 
 import libtorrent
 
-source, folder, address, port = sys.argv[1:5]
-rate = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+source, folder, address, port, *more = sys.argv[1:]
+rate = int(more[0]) if more else 0
+settings = json.loads(more[1]) if len(more) > 1 else {}
 at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 off = ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp", "enable_outgoing_utp")
 alerts = libtorrent.alert.category_t
@@ -18,6 +21,7 @@ session = libtorrent.session(
         "listen_interfaces": at,
         "alert_mask": alerts.tracker_notification | alerts.error_notification | alerts.peer_notification,
         **{name: False for name in off},
+        **settings,
     }
 )
 if source.startswith("magnet:"):
