@@ -172,7 +172,7 @@ pub const FLAGS: &[Flag] = &[
         help: "The .torrent file" },
     Flag { name: "path", short: None, takes: Takes::BareNeeded("PATH"), on: &["verify"],
         help: "The file or folder it describes, or what that lies in" },
-    Flag { name: "lenient", short: None, takes: Takes::Nothing, on: &["show", "verify"],
+    Flag { name: "lenient", short: None, takes: Takes::Nothing, on: &["seeder", "leecher", "show", "verify"],
         help: "Take a v1 torrent whose keys are not sorted; its hash is that of its bytes" },
     Flag { name: "token", short: None, takes: Takes::Value("TOKEN"), on: &["probe"],
         help: "Shown to the tracker; LMK_TOKEN is not, as a probe may go anywhere" },

@@ -6,13 +6,13 @@ use super::planned::absolute;
 use super::typed::Peer;
 use crate::announce::hosts::Hosts;
 use crate::content::magnet::Magnet;
-use crate::content::metainfo::Content;
+use crate::content::metainfo::{Content, KeyOrder};
 use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::node::plan::{MagnetPlan, TorrentFrom, TorrentPlan};
 use crate::wire::tracker_url::{self, HostPort, TRACKER_PORT};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Hosts looked up for one torrent: each may take the name service a while.
 const HOSTS_MAX: usize = 16;
@@ -20,7 +20,7 @@ const HOSTS_MAX: usize = 16;
 /// `seeds`: with a tracker named, the content is published there under its name; a leecher asks
 /// that one beside those of the torrent.
 pub fn torrent_plan(
-    torrent: &Path,
+    (torrent, order): &(PathBuf, KeyOrder),
     peer: &Peer,
     seeds: bool,
     machine: &Machine,
@@ -29,8 +29,8 @@ pub fn torrent_plan(
     let path = absolute(torrent, machine);
     // What cannot be read is told when it is read in earnest.
     let bytes = (machine.load)(&path, TORRENT_BYTES_MAX as u64).unwrap_or_default();
-    let urls = Content::outside_of(&bytes).tiers.concat();
-    with_trackers(TorrentFrom::File(path), urls, peer, seeds, resolve)
+    let urls = Content::outside_of(&bytes, *order).tiers.concat();
+    with_trackers(TorrentFrom::File(path, *order), urls, peer, seeds, resolve)
 }
 
 /// As [`torrent_plan`], of a magnet link. The hosts of its peers are looked up, too.

@@ -8,6 +8,7 @@ use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
 use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
+use crate::content::metainfo::KeyOrder;
 use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
 use crate::core::limits;
@@ -143,6 +144,7 @@ pub struct Peer {
 pub struct Seed {
     pub file: PathBuf,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
@@ -154,6 +156,7 @@ pub struct Fetch {
     /// Without a name if there is a torrent or a magnet link.
     pub want: Want,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub magnet: Option<Box<Magnet>>,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
@@ -253,6 +256,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
         torrent: path(given, "torrent")?,
+        order: torrent::order(given),
         publish_as,
         slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
@@ -265,11 +269,12 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let Wanted { want, torrent, magnet } = wanted(given)?;
+    let torrent::Wanted { want, torrent, magnet } = torrent::wanted(given)?;
     let fetch = Fetch {
         want,
         torrent,
-        files: chosen(given)?,
+        order: torrent::order(given),
+        files: torrent::chosen(given)?,
         magnet,
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
@@ -286,38 +291,6 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
         common: common(given)?,
     })
-}
-
-/// Some of the files of a folder.
-fn chosen(given: &ArgMatches) -> Result<Option<Chosen>, String> {
-    let Some(list) = text(given, "files")? else { return Ok(None) };
-    let chosen = Chosen::read(list);
-    chosen.map(Some).map_err(|why| format!("--files '{}': {why}", foreign(list)))
-}
-
-/// A name, a .torrent or a magnet link.
-struct Wanted {
-    want: Want,
-    torrent: Option<PathBuf>,
-    magnet: Option<Box<Magnet>>,
-}
-
-fn wanted(given: &ArgMatches) -> Result<Wanted, String> {
-    let nameless = Want { name: String::new(), pin: None, publisher: None };
-    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
-        (Some(want), None, None) => {
-            let read = values::want(want);
-            let want = read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?;
-            Ok(Wanted { want, torrent: None, magnet: None })
-        }
-        (None, torrent @ Some(_), None) => Ok(Wanted { want: nameless, torrent, magnet: None }),
-        (None, None, Some(link)) => {
-            let magnet = Magnet::parse(link).map_err(|why| format!("--magnet: {why}"))?;
-            Ok(Wanted { want: nameless, torrent: None, magnet: Some(Box::new(magnet)) })
-        }
-        (None, None, None) => Err("--want, --torrent or --magnet is missing".into()),
-        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
-    }
 }
 
 fn ls(given: &ArgMatches) -> Result<Typed, String> {

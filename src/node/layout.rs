@@ -81,33 +81,40 @@ impl Layout {
 
     /// The pieces that have bytes of a file that is made: all of them, if all files are.
     pub fn wanted(&self, geometry: &Geometry) -> Bitfield {
-        self.pieces(geometry, true)
+        match self.chosen() {
+            Some(row) => pieces_of(row, geometry, true),
+            None => Bitfield::full(geometry.pieces()),
+        }
     }
 
     /// The wanted pieces that have no byte of a file that is not made.
     pub fn alone(&self, geometry: &Geometry) -> Bitfield {
         let mut alone = self.wanted(geometry);
-        if self.aside().is_some() {
-            self.pieces(geometry, false).ones().for_each(|piece| _ = alone.clear(piece));
+        if let Some(row) = self.chosen() {
+            pieces_of(row, geometry, false).ones().for_each(|piece| _ = alone.clear(piece));
         }
         alone
     }
 
-    /// The pieces with bytes of files that are `wanted`, or not.
-    fn pieces(&self, geometry: &Geometry, wanted: bool) -> Bitfield {
-        let row = match self {
-            Layout::Folder(row) if row.files().iter().any(|file| !file.wanted) => row,
-            _ => return Bitfield::full(geometry.pieces()),
-        };
-        let (mut pieces, length) = (Bitfield::new(geometry.pieces()), geometry.piece_length());
-        for file in row.files().iter().filter(|file| file.wanted == wanted && file.len > 0) {
-            // A piece begins at a multiple of the piece length, whatever lies between files.
-            let piece = |byte: u64| u32::try_from(byte / u64::from(length)).unwrap_or(u32::MAX);
-            let last = piece(file.offset + file.len - 1);
-            (piece(file.offset)..=last).for_each(|piece| _ = pieces.set(piece));
+    /// The row, if some of its files are not made.
+    fn chosen(&self) -> Option<&Row> {
+        match self {
+            Layout::Folder(row) if row.files().iter().any(|file| !file.wanted) => Some(row),
+            _ => None,
         }
-        pieces
     }
+}
+
+/// The pieces with bytes of files that are `wanted`, or not.
+fn pieces_of(row: &Row, geometry: &Geometry, wanted: bool) -> Bitfield {
+    let (mut pieces, length) = (Bitfield::new(geometry.pieces()), geometry.piece_length());
+    for file in row.files().iter().filter(|file| file.wanted == wanted && file.len > 0) {
+        // A piece begins at a multiple of the piece length, whatever lies between files.
+        let piece = |byte: u64| u32::try_from(byte / u64::from(length)).unwrap_or(u32::MAX);
+        let last = piece(file.offset + file.len - 1);
+        (piece(file.offset)..=last).for_each(|piece| _ = pieces.set(piece));
+    }
+    pieces
 }
 
 #[cfg(test)]

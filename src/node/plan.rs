@@ -4,6 +4,7 @@
 use crate::announce::hosts::Hosts;
 use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
+use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::peer::Encryption;
@@ -75,8 +76,8 @@ pub struct TorrentPlan {
 /// What says which torrent it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TorrentFrom {
-    /// A .torrent, absolute.
-    File(PathBuf),
+    /// A .torrent, absolute, and in which order its keys may stand.
+    File(PathBuf, KeyOrder),
     Magnet(Box<MagnetPlan>),
 }
 

@@ -37,6 +37,8 @@ pub enum Happened {
     Stored(Piece),
     /// Every piece is.
     Complete,
+    /// A piece is right by one hash of the content and wrong by the other.
+    Contradiction(Piece),
     DiskFailed(FileError),
     /// Bytes that we serve could not be read, or are not what they were.
     FileFailed(FileError),

@@ -167,7 +167,7 @@ fn hashes(content: &Content) -> (InfoHash, InfoHash) {
 }
 
 fn hash_request(content: &Content) -> Message {
-    let root = content.v2.as_ref().unwrap().root;
+    let root = content.v2.as_ref().unwrap().trees.files()[0].root;
     Message::HashRequest(HashRange { root, base: 0, index: 0, length: 2, proof: 0 })
 }
 

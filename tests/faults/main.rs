@@ -2,6 +2,7 @@
 
 mod conversations;
 mod hostile;
+mod jobs;
 mod peers;
 mod processes;
 mod rows;

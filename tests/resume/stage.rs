@@ -18,6 +18,7 @@ use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::path::PathBuf;
 
 pub const TARGET: &str = "/l/big.zip";
 pub const PART: &str = "/l/big.zip.lmk-part";
@@ -35,7 +36,7 @@ pub struct Stage {
     pub far: NodeId,
     pub seeder: NodeId,
     pub content: Vec<u8>,
-    geometry: Geometry,
+    pub geometry: Geometry,
 }
 
 fn secret(seed: u64) -> [u8; 32] {
@@ -126,7 +127,23 @@ impl Stage {
         Stage::with(seed, size, (15, 0), keep)
     }
 
-    fn with(seed: u64, size: usize, (secs, survive_pm): (u64, u64), leech: Leech) -> Stage {
+    /// One whose source is a folder of those files, each of so many bytes of the content.
+    pub fn folder(seed: u64, files: &[(&str, usize)], survive_pm: u64) -> Stage {
+        let size = files.iter().map(|(_, len)| len).sum();
+        Stage::made(seed, size, (15, survive_pm), leech, files)
+    }
+
+    fn with(seed: u64, size: usize, how: (u64, u64), leech: Leech) -> Stage {
+        Stage::made(seed, size, how, leech, &[])
+    }
+
+    fn made(
+        seed: u64,
+        size: usize,
+        (secs, survive_pm): (u64, u64),
+        leech: Leech,
+        files: &[(&str, usize)],
+    ) -> Stage {
         let weather = Weather {
             rate: size as u64 / secs,
             window_bytes: size as u64 / 9,
@@ -153,7 +170,17 @@ impl Stage {
             )))
         });
         world.disk(seeder).make_dirs("/s");
-        world.disk(seeder).put(SOURCE, &content);
+        let mut rest = content.as_slice();
+        for (path, len) in files {
+            let (bytes, behind) = rest.split_at(*len);
+            let path = PathBuf::from(SOURCE).join(path);
+            world.disk(seeder).make_dirs(path.parent().unwrap());
+            world.disk(seeder).put(path, bytes);
+            rest = behind;
+        }
+        if files.is_empty() {
+            world.disk(seeder).put(SOURCE, &content);
+        }
         let leecher = world.add_idle(ip(3), leech);
         let second = world.add_idle(ip(3), leech);
         let far = world.add_idle(ip(4), leech);
