@@ -186,6 +186,8 @@ pub const FLAGS: &[Flag] = &[
         help: "A file that holds the token" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
         help: "Where to take connections [default: the first free port of 6881-6999]" },
+    Flag { name: "encryption", short: None, takes: Takes::Value("WHEN"), on: PEERS,
+        help: "Hide what connections are: allow, require or off [default: allow, with those who want it]" },
     Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,
         help: "Show results and errors only" },
     Flag { name: "verbose", short: Some('v'), takes: Takes::Count, on: ROLES,

@@ -17,6 +17,7 @@ use crate::core::time::Span;
 use crate::jobs::plan::Ask;
 use crate::jobs::plan::TokenAsk;
 use crate::node::plan::Want;
+use crate::peer::Encryption;
 use crate::tracker::admission::Bounds;
 use crate::tracker::interval;
 use crate::tracker::sites::Network;
@@ -136,6 +137,7 @@ pub struct Peer {
     pub tracker_named: bool,
     pub token: TokenFrom,
     pub listen: Option<HostPort>,
+    pub encryption: Encryption,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -267,12 +269,12 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let Wanted { want, torrent, magnet } = wanted(given)?;
+    let torrent::Wanted { want, torrent, magnet } = torrent::wanted(given)?;
     let fetch = Fetch {
         want,
         torrent,
         order: torrent::order(given),
-        files: chosen(given)?,
+        files: torrent::chosen(given)?,
         magnet,
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
@@ -289,38 +291,6 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
         common: common(given)?,
     })
-}
-
-/// Some of the files of a folder.
-fn chosen(given: &ArgMatches) -> Result<Option<Chosen>, String> {
-    let Some(list) = text(given, "files")? else { return Ok(None) };
-    let chosen = Chosen::read(list);
-    chosen.map(Some).map_err(|why| format!("--files '{}': {why}", foreign(list)))
-}
-
-/// A name, a .torrent or a magnet link.
-struct Wanted {
-    want: Want,
-    torrent: Option<PathBuf>,
-    magnet: Option<Box<Magnet>>,
-}
-
-fn wanted(given: &ArgMatches) -> Result<Wanted, String> {
-    let nameless = Want { name: String::new(), pin: None, publisher: None };
-    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
-        (Some(want), None, None) => {
-            let read = values::want(want);
-            let want = read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?;
-            Ok(Wanted { want, torrent: None, magnet: None })
-        }
-        (None, torrent @ Some(_), None) => Ok(Wanted { want: nameless, torrent, magnet: None }),
-        (None, None, Some(link)) => {
-            let magnet = Magnet::parse(link).map_err(|why| format!("--magnet: {why}"))?;
-            Ok(Wanted { want: nameless, torrent: None, magnet: Some(Box::new(magnet)) })
-        }
-        (None, None, None) => Err("--want, --torrent or --magnet is missing".into()),
-        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
-    }
 }
 
 fn ls(given: &ArgMatches) -> Result<Typed, String> {
@@ -380,7 +350,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
     let tracker_named = raw(given, "tracker").is_some();
-    Ok(Peer { tracker, tracker_named, token, listen })
+    let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
+    Ok(Peer { tracker, tracker_named, token, listen, encryption })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {

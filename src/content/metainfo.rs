@@ -117,6 +117,11 @@ impl V2 {
 }
 
 impl Content {
+    /// The v2 hash of a hybrid, whose two identities come of one dict.
+    pub fn hybrid(&self) -> Option<InfoHash> {
+        self.v2.as_ref().filter(|_| self.is_hybrid()).map(|v2| v2.info_hash.truncated())
+    }
+
     /// Reads one info dict of any form: v1, v2 or hybrid. `layers` is the bencoded `piece layers`
     /// dict; without it a v2 identity of several pieces has no layer yet.
     pub fn from_info(info: &[u8], layers: Option<&[u8]>) -> Result<Content, MetaError> {

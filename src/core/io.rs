@@ -5,6 +5,7 @@
 pub use super::files::{DirEntry, FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Page};
 
 use super::chunk::{Chunk, Head};
+use super::cipher::StreamKey;
 use super::id::{ConnId, Ticket};
 use super::report::{Ending, Event, Snapshot};
 use super::slots::Slots;
@@ -105,7 +106,8 @@ pub enum Closed {
     FileFailed(FileError),
 }
 
-/// How the bytes of a dialled connection travel. TLS, MSE and Noise have their place here.
+/// How the bytes of a dialled connection travel. TLS and Noise have their place here; one that is
+/// agreed on in the stream itself begins with [`Effect::Encipher`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Transport {
     Plain,
@@ -137,6 +139,14 @@ pub enum Effect {
     Close {
         conn: ConnId,
         flush: bool,
+    },
+    /// From here on the driver enciphers what is sent and deciphers what comes: everything that is
+    /// sent after this wish, and every byte after those of the input that the role answers by it.
+    /// Once for a connection at the most.
+    Encipher {
+        conn: ConnId,
+        send: StreamKey,
+        receive: StreamKey,
     },
     /// Stop or go on taking bytes from a connection (back-pressure).
     Reading {
@@ -226,6 +236,10 @@ impl Outbox {
 
     pub fn close_after_flush(&mut self, conn: ConnId) {
         self.effects.push(Effect::Close { conn, flush: true });
+    }
+
+    pub fn encipher(&mut self, conn: ConnId, send: StreamKey, receive: StreamKey) {
+        self.effects.push(Effect::Encipher { conn, send, receive });
     }
 
     pub fn reading(&mut self, conn: ConnId, on: bool) {

@@ -7,6 +7,7 @@ use crate::content::magnet::Magnet;
 use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
+use crate::peer::Encryption;
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,8 @@ pub struct NodePlan {
     pub secret: [u8; 32],
     /// Where the node key is kept between runs; `None` = nowhere.
     pub key_file: Option<PathBuf>,
+    /// Whether conversations with peers are encrypted (`--encryption`).
+    pub encryption: Encryption,
     /// Slots for leechers: how many are served at once.
     pub slots: u32,
     /// Shown to the tracker, if it asks for one (`--token`).

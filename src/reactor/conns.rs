@@ -3,6 +3,7 @@
 
 use super::FIRST_CONN_TOKEN;
 use super::queue::Queue;
+use crate::core::cipher::{Keystream, StreamKey};
 use crate::core::id::ConnId;
 use crate::core::io::Closed;
 use crate::core::limits;
@@ -40,6 +41,8 @@ pub(super) struct Conn {
     /// Set while we flush or linger before the close: give up at this time.
     pub closing_until: Option<Time>,
     pub queue: Queue,
+    /// What comes is enciphered so.
+    pub enciphered: Option<Box<Keystream>>,
     /// Bytes that left and were not told yet.
     pub sent_untold: u64,
     in_ready: bool,
@@ -102,6 +105,7 @@ impl Conns {
             hushed: false,
             closing_until: None,
             queue: Queue::default(),
+            enciphered: None,
             sent_untold: 0,
             in_ready: false,
             in_flush: false,
@@ -201,6 +205,13 @@ impl Conns {
     /// Marks an id that never got a socket.
     pub fn mark_unborn(&mut self, id: ConnId, why: Closed) {
         self.marked.push((id, why));
+    }
+
+    /// What comes from here on is deciphered before it is told.
+    pub fn decipher(&mut self, id: ConnId, key: StreamKey) {
+        if let Some(conn) = self.get_mut(id) {
+            conn.enciphered = Some(Box::new(Keystream::new(key)));
+        }
     }
 
     /// No more bytes are told of a connection that the role wished closed.

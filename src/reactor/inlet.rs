@@ -168,6 +168,10 @@ impl Inlet {
                     let hushed = conn.hushed;
                     taken += n;
                     door.counters.bytes_in += n as u64;
+                    if let (Some(cipher), Some(bytes)) = (&mut conn.enciphered, buffer.get_mut(..n))
+                    {
+                        cipher.apply(bytes);
+                    }
                     if let (false, Some(bytes)) = (hushed, self.buffer.get(..n)) {
                         door.tell(Input::Bytes { conn: id, bytes });
                     }

@@ -5,6 +5,7 @@ pub mod control;
 pub mod extended;
 pub mod http;
 pub mod meaning;
+pub mod mse;
 pub mod options;
 pub mod peer;
 pub mod peer_framer;

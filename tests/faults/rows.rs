@@ -15,7 +15,7 @@ const ROWS: [(char, u32, u32); 14] = [
     ('C', 17, 20),
     ('D', 1, 15),
     ('D', 21, 22),
-    ('D', 25, 25),
+    ('D', 25, 27),
     ('D', 29, 34),
     ('E', 1, 18),
     ('E', 22, 22),
@@ -77,7 +77,7 @@ fn every_row_is_marked_and_a_test_expects_the_mark() {
 #[test]
 fn rows_that_wait_are_rows() {
     let rows = rows();
-    assert_eq!(rows.len(), 120);
+    assert_eq!(rows.len(), 122);
     assert!(PENDING.iter().all(|row| rows.iter().any(|known| known == row)));
 }
 

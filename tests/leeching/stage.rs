@@ -9,6 +9,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::adversaries::{Adversary, Trick};
 use lmk::sim::partition::Ways;
 use lmk::sim::world::NodeEnv;
@@ -279,6 +280,7 @@ pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 8,
         token: None,
     }

@@ -14,6 +14,7 @@ mod gate;
 mod idle;
 mod jobs;
 mod kills;
+mod magnets;
 mod main_job;
 mod outages;
 mod part_file;

@@ -11,6 +11,7 @@ use lmk::core::time::{Span, Time};
 use lmk::leecher::journal::{self, Kept};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::Weather;
 use lmk::sim::world::{Act, NodeEnv, NodeId, World};
 use lmk::tracker::Tracker;
@@ -58,6 +59,7 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 8,
         token: None,
     }

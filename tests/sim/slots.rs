@@ -10,6 +10,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::{Act, NodeId, Weather, World};
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
@@ -38,6 +39,7 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         seed,
         secret: [seed as u8; 32],
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 1,
         token: None,
     }
