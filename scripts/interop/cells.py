@@ -22,12 +22,7 @@ WORDS = {
 }
 
 # What ours cannot yet: taking a line away turns its cells on.
-NOT_YET = {
-    ("leeches", "magnet"): "lmk takes no magnet links yet",
-    ("seeds", "folder"): "lmk seeds no folders yet",
-    ("leeches", "folder"): "lmk fetches no folders yet",
-    ("seeds", "v2"): "libtorrent does not finish a v2 download from lmk yet",
-}
+NOT_YET = {}
 # What stock clients cannot, by client and value of an axis.
 CANNOT = {
     ("aria2", "hybrid"): "aria2 before 1.37 takes another info-hash from a hybrid",

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,14 @@ class Client:
     one_topic = None
     # Whether what it remembers misleads it after a kill; without, it looks at its files.
     forgets = False
+    # Whether it knows pad files (BEP 47); one that does not keeps them as files like others.
+    knows_pads = True
+    # How it keeps other names than those of the .torrent, and which files it does not make.
+    renames = None
+
+    def written(self, path, size):
+        """The path at which it keeps a file of the .torrent; None if it makes no such file."""
+        return path
 
     def command(self, source, folder, home, address, rate=None):
         raise NotImplementedError
@@ -58,6 +67,7 @@ def is_magnet(source):
 
 class Aria2(Client):
     package, program = "aria2", "aria2c"
+    knows_pads = False
     # At SIGTERM it goes without a word.
     gently = signal.SIGINT
     cannot = {("udp", "v6"): "its client for UDP trackers speaks IPv4 only"}
@@ -79,6 +89,8 @@ class Transmission(Client):
     beside = ("transmission-remote",)
     # What it has is noted only now and then, and a seed that was killed before believes it has nothing.
     forgets = True
+    knows_pads = False
+    renames = "transmission 3.00 writes `_` for what Windows has no names for, and makes no empty files"
     by_name = {
         ("udp", "v6"): "it cuts an IPv6 address in a UDP tracker's URL at the first colon and sends from"
         " global addresses (2000::/3) only; its pairs have such addresses and a host name"
@@ -109,6 +121,11 @@ class Transmission(Client):
         (home / "settings.json").write_text(json.dumps(settings))
         return ["transmission-daemon", "--foreground", "--log-debug", "--config-dir", str(home)]
 
+    def written(self, path, size):
+        parts = [re.sub(r'[<>:"|?*\x00-\x1f]', "_", part) for part in path.split("/")]
+        reserved = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(?=$|\.)")
+        return "/".join(reserved.sub(r"\1_", part, 1) if reserved.match(part) else part for part in parts) if size else None
+
     def then(self, source, folder, address):
         if is_magnet(source):
             # Its watched folder takes no magnet links.
@@ -125,6 +142,7 @@ class Libtorrent(Client):
 
 class Rtorrent(Client):
     package = program = "rtorrent"
+    knows_pads = False
     # At SIGTERM it goes without a word.
     gently = signal.SIGINT
     found_only = {

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import urllib.parse
 
@@ -25,6 +26,8 @@ MAKERS = {
     "hybrid": ("lmk", "libtorrent"),
     "v2": ("lmk", "libtorrent"),
 }
+# What a maker leaves out of a folder.
+LEAVES_OUT = {"transmission-create": "hidden files"}
 LIBTORRENT_MAKES = """
 import os, sys, libtorrent
 source, out, form, piece, url = sys.argv[1:]
@@ -57,6 +60,13 @@ def tree(path):
         return {"": path}
     found = ((one.relative_to(path), one) for one in path.rglob("*") if one.is_file())
     return {str(name): one for name, one in found if name.parts[0] != ".pad"}
+
+
+def pads(torrent):
+    """Pad files of a .torrent (BEP 47), as path and size."""
+    listed = decode(torrent)[0][b"info"].get(b"files", [])
+    found = (one for one in listed if b"p" in one.get(b"attr", b""))
+    return [("/".join(part.decode() for part in one[b"path"]), one[b"length"]) for one in found]
 
 
 class Content:
@@ -104,15 +114,29 @@ class Content:
             *(f"{key}={urllib.parse.quote(value, safe='')}" for key, value in given),
         ])
 
-    def copy_to(self, folder):
-        run("cp", "-a", self.path, folder)
+    def files(self, client):
+        """The files as a client keeps them: path below the content -> where the bytes are."""
+        sizes = ((name, path, path.stat().st_size) for name, path in tree(self.path).items())
+        kept = ((client.written(name, size) if name else name, path) for name, path, size in sizes)
+        return {name: path for name, path in kept if name is not None}
 
-    def difference(self, folder):
+    def copy_to(self, folder, client):
+        """Puts the content into a folder so that the client has all of it."""
+        top = folder / self.name
+        for name, path in self.files(client).items():
+            copy = top / name if name else top
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+        for name, size in [] if client.knows_pads else pads(self.torrent.read_bytes()):
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_bytes(bytes(size))
+
+    def difference(self, folder, client):
         """What is wrong with the copy in a folder; None if every byte is there and nothing else."""
         copy = folder / self.name
         if not copy.exists():
             return "nothing is there"
-        here, there = tree(self.path), tree(copy)
+        here, there = self.files(client), tree(copy)
         if lacking := sorted(set(here) - set(there)):
             return f"not there: {lacking[:3]}"
         for name, path in here.items():
@@ -140,29 +164,26 @@ def arrived_bytes(folder):
 
 def with_tracker(torrent, url):
     """The text of a .torrent with another tracker; everything else keeps its bytes."""
-    end, key, place = 1, None, None
-    while torrent[end:end + 1] != b"e":
-        start, end = end, after(torrent, end)
-        if key is None:
-            key = torrent[start:end]
-            continue
-        if key == b"8:announce":
-            place = start, end
-        key = None
-    if place is None:
+    old = decode(torrent)[0].get(b"announce")
+    if old is None:
         raise Failed("the .torrent names no tracker")
-    return torrent[:place[0]] + b"%d:%s" % (len(url), url.encode()) + torrent[place[1]:]
+    # `announce` sorts before all that may hold the same bytes.
+    entry = b"8:announce%d:%s"
+    return torrent.replace(entry % (len(old), old), entry % (len(url), url.encode()), 1)
 
 
-def after(text, at):
-    """Where the bencoded value that begins at `at` ends."""
-    match text[at:at + 1]:
-        case b"i":
-            return text.index(b"e", at) + 1
-        case b"l" | b"d":
-            at += 1
-            while text[at:at + 1] != b"e":
-                at = after(text, at)
-            return at + 1
-    colon = text.index(b":", at)
-    return colon + 1 + int(text[at:colon])
+def decode(text, at=0):
+    """The bencoded value that begins at `at`, and where it ends."""
+    kind = text[at:at + 1]
+    if kind == b"i":
+        end = text.index(b"e", at)
+        return int(text[at + 1:end]), end + 1
+    if kind not in b"ld":
+        colon = text.index(b":", at)
+        end = colon + 1 + int(text[at:colon])
+        return text[colon + 1:end], end
+    found, at = [], at + 1
+    while text[at:at + 1] != b"e":
+        value, at = decode(text, at)
+        found.append(value)
+    return (found if kind == b"l" else dict(zip(found[::2], found[1::2]))), at + 1

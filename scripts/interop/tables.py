@@ -5,6 +5,7 @@ import itertools
 
 import cells
 from clients import OURS, STOCK
+from contents import LEAVES_OUT
 
 ROWS = [*itertools.product(cells.CLIENTS, cells.DIRECTIONS), ("all", "mixed")]
 
@@ -82,7 +83,10 @@ def document(ran, everything):
     reasons = [f"{number}. {why}." for why, number in notes.items()]
     rest = sorted({why for row in possible().values() for _, why in row if why and why not in notes})
     reasons += [f"{len(notes) + at}. {why}." for at, why in enumerate(rest, 1)]
-    reasons += [f"- {client.one_topic}." for client in STOCK.values() if client.one_topic]
+    reasons += [f"- {said}." for client in STOCK.values() for said in (client.one_topic, client.renames) if said]
+    reasons += [f"- {maker} leaves {what} out, and makes none of the folders." for maker, what in LEAVES_OUT.items()]
+    padless = ", ".join(name for name, client in STOCK.items() if not client.knows_pads)
+    reasons += [f"- {padless} keep pad files like others and must have them to seed; they are not compared."]
     lines += ["## What cannot be, and why", "", *reasons, ""]
     versions = [f"- {name}: {client.version()}" for name, client in STOCK.items() if name != OURS]
     lines += ["## Versions", "", "As packaged by Debian:", "", *versions, ""]

@@ -87,8 +87,7 @@ impl Liar {
 
     fn hear(&mut self, conn: ConnId, mut bytes: &[u8], out: &mut Outbox) {
         let Some(mut talk) = self.talks.remove(&conn) else { return };
-        loop {
-            let Ok(Some(part)) = talk.framer.next(&mut bytes) else { break };
+        while let Ok(Some(part)) = talk.framer.next(&mut bytes) {
             match part {
                 Part::Handshake(theirs) => self.greet(conn, theirs, &mut talk, out),
                 Part::Start(long) => {

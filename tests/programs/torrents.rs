@@ -216,7 +216,7 @@ fn unsorted_keys_are_refused_unless_lenient_and_then_said() {
 
 /// A v1 torrent of one file of few bytes, its keys in that order.
 fn one_file(name: &str, bytes: &[u8], sorted: bool) -> Vec<u8> {
-    let mut keys = vec![
+    let mut keys = [
         format!("6:lengthi{}e", bytes.len()).into_bytes(),
         format!("4:name{}:{name}", name.len()).into_bytes(),
         b"12:piece lengthi16384e".to_vec(),
