@@ -58,16 +58,13 @@ const FIRST_CONN_TOKEN: usize = 16;
 /// News of readiness taken from one poll; more wait for the next.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// Descriptors kept back from connections, where there are enough.
-const RESERVED_MAX: u64 = 96;
-
 /// How a reactor is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Take over SIGINT, SIGTERM and SIGHUP of the process.
     pub signals: bool,
     /// Descriptors kept back from connections, for files and everything else; `None`: a third of
-    /// all, and no more than [`RESERVED_MAX`].
+    /// all, and no more than 96.
     pub descriptors_reserved: Option<u64>,
     /// Bytes read from one connection in one turn.
     pub read_quota_bytes: usize,
@@ -142,10 +139,7 @@ impl<R: Role> Reactor<R> {
             true => Some(Signals::new(poll.registry()).map_err(fatal)?),
             false => None,
         };
-        let limit = descriptors::raise();
-        let reserved = options.descriptors_reserved.unwrap_or(RESERVED_MAX.min(limit / 3));
-        let conns_max = limit.saturating_sub(reserved).max(1);
-        let conns_max = usize::try_from(conns_max).unwrap_or(usize::MAX);
+        let conns_max = descriptors::for_connections(options.descriptors_reserved);
         Ok(Reactor {
             door: Door {
                 role,
