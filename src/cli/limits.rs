@@ -88,6 +88,8 @@ table! {
     ADDRESS_REQUESTS_PER_S
     NEAR_REQUESTS_PER_S
     SITES_MAX
+    LOOKUPS_MAX
+    NAMES_KEPT_MAX
 }
 
 trait Shown {

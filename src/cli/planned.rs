@@ -7,6 +7,7 @@ use super::planned_trackers::torrent_plan;
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
+use crate::announce::name_files::NameFiles;
 use crate::core::fault::Fatal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
@@ -55,14 +56,14 @@ pub fn plan(
         Wish::Seed { seed, peer } => {
             let (slots, from) = (seed.slots, seed.torrent.clone());
             let mut plan = seed_plan(seed, machine)?;
-            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine, &resolve));
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine));
             let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
             let from = fetch.torrent.clone();
             let mut plan = fetch_plan(fetch, machine)?;
-            plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine));
             let job = Job::Fetch(plan);
             Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
         }
@@ -104,10 +105,12 @@ fn probe(
         tracker_text,
         speech: match url.scheme {
             Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
-            Scheme::Http => {
+            Scheme::Http | Scheme::Https => {
                 let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
                 let path = if path.is_empty() || path == "/" { "/announce" } else { path };
-                Speech::Http { host, path: path.to_owned(), query: query.to_owned() }
+                let (path, query) = (path.to_owned(), query.to_owned());
+                let tls = (url.scheme == Scheme::Https).then(|| url.at.host.clone());
+                Speech::Http { host: url.host_line(), path, query, tls }
             }
         },
         hash: hash.unwrap_or_else(nobodys),
@@ -155,6 +158,7 @@ fn node(
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
         slots,
         token: access::token(&peer.token, machine)?,
+        names: NameFiles::default(),
     })
 }
 

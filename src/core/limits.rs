@@ -169,3 +169,7 @@ pub const ADDRESS_REQUESTS_PER_S: u64 = 50;
 pub const NEAR_REQUESTS_PER_S: u64 = 20_000;
 /// Networks that `--site` may name.
 pub const SITES_MAX: usize = 256;
+/// Host names that are looked up at one time.
+pub const LOOKUPS_MAX: usize = 64;
+/// Host names whose addresses are kept: trackers, web seeds and where they send us.
+pub const NAMES_KEPT_MAX: usize = 256;

@@ -36,7 +36,6 @@ use crate::core::rng::Rng;
 use crate::core::time::Time;
 use plan::NodePlan;
 use shared::Shared;
-use std::net::SocketAddr;
 use ties::{Tie, Ties};
 use work::Work;
 
@@ -60,8 +59,7 @@ impl Node {
 
     fn born(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         self.work.start(now, out)?;
-        let any = SocketAddr::new(self.shared.speaks_from(), 0);
-        out.listen(any, 0, false, true);
+        self.shared.speak(out);
         if !self.shared.ties.is_used() {
             self.shared.listen(out);
         }
@@ -78,12 +76,14 @@ impl Node {
             Input::Wake | Input::Stored { .. } => {}
             Input::Asked(command) => self.asked(command, now, out),
             Input::Listening { ticket, result } => {
-                if self.shared.got_listening(ticket, result)? {
+                if self.shared.got_listening(ticket, result, out)? {
                     self.work.got_listening(&mut self.shared, now, out);
                 }
             }
             Input::Datagram { from, bytes, .. } => {
-                self.shared.ties.got_datagram(from, bytes, now, out);
+                if !self.shared.names.got_datagram(from, bytes, now) {
+                    self.shared.ties.got_datagram(from, bytes, now, out);
+                }
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
             Input::Accepted { conn, remote, .. } => {
@@ -152,6 +152,7 @@ impl Node {
             return Ok(());
         }
         let shared = &mut self.shared;
+        let Some(done) = shared.names.got_file(ticket, done, now, out) else { return Ok(()) };
         let done = self.work.got_file(shared, (ticket, done), now, out)?;
         if let (Some(done), Some(swarm)) = (done, &mut shared.swarm)
             && swarm.got_file(ticket, done, now, out).is_none()
@@ -194,6 +195,7 @@ impl Node {
         }
         let stats = self.shared.stats();
         self.shared.ties.poll(stats, now, out);
+        self.shared.find_names(now, out);
         for tie in self.shared.ties.take_news() {
             self.got_tie(tie, now, out)?;
         }
@@ -227,6 +229,7 @@ impl Role for Node {
         }
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
+        let ties = ties.min(self.shared.names.deadline());
         self.work.deadline().min(swarm).min(ties)
     }
 

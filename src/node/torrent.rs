@@ -72,7 +72,7 @@ pub fn take_up(shared: &mut Shared, content: &Content, urls: &[Vec<String>], out
     // A private torrent is announced to its own trackers alone (BEP 27).
     let further = plan.further.iter().filter(|_| !content.private).map(|url| vec![url.clone()]);
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
-    let tiers = Tiers::new(&urls, plan.hosts.clone(), shared.rng.fork(0x71));
+    let tiers = Tiers::new(&urls, shared.rng.fork(0x71));
     say_content(content, out);
     say_trackers(shared, &tiers, out);
     shared.ties.add_tiers(tiers);
@@ -137,6 +137,18 @@ fn say_trackers(shared: &Shared, tiers: &Tiers, out: &mut Outbox) {
 pub fn say_heard(news: &News, out: &mut Outbox) {
     let tracker = &news.tracker;
     match &news.what {
+        What::Scraped(row) => {
+            let (seeders, leechers) = (row.seeders.into(), row.leechers.into());
+            let line = format!(
+                "{tracker}: counts {}, {}, {}",
+                counted(seeders, "seeder"),
+                counted(leechers, "leecher"),
+                counted(row.completed.into(), "completion"),
+            );
+            let event = Event::info("scraped", line).text("tracker", tracker.clone());
+            let event = event.number("seeders", seeders).number("leechers", leechers);
+            out.tell(event.number("completed", row.completed.into()));
+        }
         What::Failed(why) => {
             let line = format!("{tracker}: {why}; trying again");
             out.tell(Event::warning("tracker_failed", line).text("tracker", tracker.clone()));

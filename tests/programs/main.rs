@@ -21,4 +21,6 @@ mod script;
 mod signed;
 mod strangers;
 mod talk;
+mod tls;
 mod torrents;
+mod web;
