@@ -23,6 +23,7 @@ mod shared;
 mod target;
 mod ties;
 mod torrent;
+mod web;
 mod whole;
 mod withdraw;
 mod work;
@@ -102,6 +103,7 @@ impl Node {
             Input::Connected { conn, .. } => {
                 let stats = shared.stats();
                 if !shared.ties.got_connected(conn, stats, now, out)
+                    && !shared.web.got_connected(conn, &mut shared.swarm, now, out)
                     && let Some(swarm) = &mut shared.swarm
                 {
                     swarm.got_connected(conn, now, out);
@@ -115,6 +117,7 @@ impl Node {
             }
             Input::Closed { conn, why } => {
                 if !shared.ties.got_closed(conn, why, now, out)
+                    && !shared.web.got_closed((conn, why), &mut shared.swarm, now, out)
                     && !shared.lobby.left(conn)
                     && let Some(swarm) = &mut shared.swarm
                 {
@@ -134,7 +137,7 @@ impl Node {
         }
         if shared.lobby.holds(conn) {
             shared.got_guest_bytes(conn, bytes, now, out);
-        } else {
+        } else if !shared.web.got_bytes(conn, bytes, &mut shared.swarm, now, out) {
             shared.ties.got_bytes(conn, bytes, now, out);
         }
     }
@@ -186,7 +189,7 @@ impl Node {
     }
 
     /// What the input set in motion: news of ties and swarm, and what is due.
-    fn settle(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+    fn settle(&mut self, before: usize, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         for conn in self.shared.lobby.expire(now) {
             out.close(conn);
         }
@@ -195,6 +198,7 @@ impl Node {
         }
         let stats = self.shared.stats();
         self.shared.ties.poll(stats, now, out);
+        self.shared.web.settle(before, &mut self.shared.swarm, now, out);
         self.shared.find_names(now, out);
         for tie in self.shared.ties.take_news() {
             self.got_tie(tie, now, out)?;
@@ -217,7 +221,9 @@ impl Role for Node {
         if self.shared.parting.is_some() {
             return self.shared.part(input, now, out);
         }
-        let done = self.route(now, input, out).and_then(|()| self.settle(now, out));
+        let before = out.effects.len();
+        let done = self.route(now, input, out).and_then(|()| self.settle(before, now, out));
+        self.shared.web.settle(before, &mut self.shared.swarm, now, out);
         if let Err(fatal) = done {
             self.shared.fail(fatal, now, out);
         }
@@ -230,6 +236,10 @@ impl Role for Node {
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
         let ties = ties.min(self.shared.names.deadline());
+        let ties = match &self.shared.swarm {
+            Some(_) => ties.min(self.shared.web.deadline()),
+            None => ties,
+        };
         self.work.deadline().min(swarm).min(ties)
     }
 

@@ -5,6 +5,7 @@ use super::parting::Parting;
 use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
 use super::torrent;
+use super::web::WebSeeds;
 use crate::announce::resolver::Resolver;
 use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
@@ -44,6 +45,7 @@ pub struct Shared {
     pub rng: Rng,
     /// Finds the hosts of others.
     pub names: Resolver,
+    pub web: WebSeeds,
     /// The wish for a socket for datagrams.
     speaking: Option<Ticket>,
     /// This machine has no IPv6.
@@ -64,6 +66,7 @@ impl Shared {
     pub fn new(plan: NodePlan, ties: Ties, rng: Rng) -> Shared {
         Shared {
             names: Resolver::new(plan.names.clone(), Rng::new(plan.seed).fork(0x53)),
+            web: WebSeeds::default(),
             speaking: None,
             without_ipv6: false,
             plan,
@@ -115,7 +118,7 @@ impl Shared {
     /// Finds the names that are wanted, as far as it is known now where they are.
     pub fn find_names(&mut self, now: Time, out: &mut Outbox) {
         loop {
-            for host in self.ties.take_lookups(now) {
+            for host in self.ties.take_lookups(now).into_iter().chain(self.web.take_lookups()) {
                 self.names.look_up(&host, now, out);
             }
             self.names.poll(now, out);
@@ -125,6 +128,7 @@ impl Shared {
             }
             for found in found {
                 self.ties.got_found(&found, now, out);
+                self.web.got_found(&found, &mut self.swarm, now, out);
             }
         }
     }

@@ -6,6 +6,7 @@ use super::shared::Shared;
 use crate::announce::tiers::{News, Tiers, What};
 use crate::content::error::MetaError;
 use crate::content::metainfo::Content;
+use crate::content::metainfo::outside::Outside;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileOp, Outbox};
@@ -13,8 +14,8 @@ use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::core::report::{Ending, Event, bytes_text, counted, foreign_bytes};
 use std::path::PathBuf;
 
-/// A content and its trackers, tier by tier.
-pub type Read = (Content, Vec<Vec<String>>);
+/// A content, and what its .torrent says beside it.
+pub type Read = (Content, Outside);
 
 /// A .torrent that is being read.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl TorrentFile {
             Err(error) => return Ok(Err(failed(Ending::Disk, error.reason()))),
         };
         Ok(match Content::from_torrent(&bytes) {
-            Ok(content) => Ok((content, Content::outside_of(&bytes).tiers)),
+            Ok(content) => Ok((content, Content::outside_of(&bytes))),
             Err(MetaError::SeveralFiles) => {
                 let why = "folders are not supported yet; a BitTorrent client can fetch it";
                 Err(failed(Ending::Usage, why.to_owned()))
@@ -66,12 +67,14 @@ impl TorrentFile {
     }
 }
 
-/// The trackers of a torrent are asked from now on; the tables at the start are said.
-pub fn take_up(shared: &mut Shared, content: &Content, urls: &[Vec<String>], out: &mut Outbox) {
+/// The trackers of a torrent are asked from now on, and its web seeds once something is missing; the
+/// tables at the start are said.
+pub fn take_up(shared: &mut Shared, content: &Content, outside: &Outside, out: &mut Outbox) {
+    shared.web.add(&outside.web_seeds, content, out);
     let Some(plan) = shared.plan.torrent() else { return };
     // A private torrent is announced to its own trackers alone (BEP 27).
     let further = plan.further.iter().filter(|_| !content.private).map(|url| vec![url.clone()]);
-    let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
+    let urls: Vec<Vec<String>> = outside.tiers.iter().cloned().chain(further).collect();
     let tiers = Tiers::new(&urls, shared.rng.fork(0x71));
     say_content(content, out);
     say_trackers(shared, &tiers, out);

@@ -24,3 +24,4 @@ mod talk;
 mod tls;
 mod torrents;
 mod web;
+mod web_seeds;

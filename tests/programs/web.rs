@@ -68,21 +68,46 @@ fn serve<S: Read + Write + Send + 'static>(
     (at, got)
 }
 
+/// One request after the other, as long as the answers leave the connection open: those that give
+/// a part do.
 fn converse(
     mut stream: impl Read + Write,
     answer: &dyn Fn(&str) -> Vec<u8>,
     sender: &std::sync::mpsc::Sender<String>,
 ) {
-    let (mut request, mut byte) = (Vec::new(), [0]);
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(1) => request.push(byte[0]),
-            _ => return,
+    loop {
+        let (mut request, mut byte) = (Vec::new(), [0]);
+        while !request.ends_with(b"\r\n\r\n") {
+            match stream.read(&mut byte) {
+                Ok(1) => request.push(byte[0]),
+                _ => return,
+            }
+        }
+        let request = String::from_utf8_lossy(&request).into_owned();
+        let said = answer(&request);
+        let _ = stream.write_all(&said);
+        let _ = stream.flush();
+        let _ = sender.send(request);
+        if !said.starts_with(b"HTTP/1.1 206 Part\r\n") {
+            return;
         }
     }
-    let request = String::from_utf8_lossy(&request).into_owned();
-    let said = answer(&request);
-    let _ = stream.write_all(&said);
-    let _ = stream.flush();
-    let _ = sender.send(request);
+}
+
+/// First and last byte that a request asks for.
+pub fn asked_range(request: &str) -> (usize, usize) {
+    let (_, range) = request.split_once("\r\nRange: bytes=").unwrap();
+    let (first, last) = range.lines().next().unwrap().split_once('-').unwrap();
+    (first.parse().unwrap(), last.parse().unwrap())
+}
+
+/// The part of a file that a request asks for.
+pub fn part(file: &[u8], request: &str) -> Vec<u8> {
+    let (first, last) = asked_range(request);
+    let (body, size) = (&file[first..=last], file.len());
+    let head = format!(
+        "HTTP/1.1 206 Part\r\nContent-Range: bytes {first}-{last}/{size}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
 }

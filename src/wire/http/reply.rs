@@ -45,6 +45,12 @@ impl Collector {
                         crate::mark!("C14");
                         return Err(TOO_LARGE);
                     }
+                    let leads_on = (300..400).contains(&head.status);
+                    if let (true, Some(to)) = (leads_on, &head.location) {
+                        // Nobody reads what stands below that.
+                        let (status, location) = (head.status, Some(to.clone()));
+                        return Ok(Some(Reply { status, location, body: Vec::new() }));
+                    }
                     self.head = Some(head);
                 }
                 Came::Bytes(some) if self.body.len() + some.len() > BODY_BYTES_MAX => {
@@ -229,10 +235,13 @@ mod tests {
         let open = b"HTTP/1.0 302 Found\r\nlocation: /x\x1by\r\n\r\nde";
         assert_eq!(read(open, false), Err("the answer is not HTTP"));
         let open = b"HTTP/1.0 302 Found\r\nlocation: /x\xe2\x80\xaey\r\n\r\nde";
-        assert_eq!(read(open, false), Ok(None));
         let location = Some("/x\u{202e}y".to_owned());
+        let body = Vec::new();
+        assert_eq!(read(open, false), Ok(Some(Reply { status: 302, location, body })));
+        let open = b"HTTP/1.0 200 OK\r\n\r\nde";
+        assert_eq!(read(open, false), Ok(None));
         let body = b"de".to_vec();
-        assert_eq!(read(open, true), Ok(Some(Reply { status: 302, location, body })));
+        assert_eq!(read(open, true), Ok(Some(Reply { status: 200, location: None, body })));
     }
 
     #[test]
