@@ -155,7 +155,9 @@ impl Approach {
         if is_near && !fits {
             mark!("C12");
             return refused(match self.purpose {
-                Purpose::Tracker => "where only a path /announce without an announce in it is asked",
+                Purpose::Tracker => {
+                    "where only a path /announce without an announce in it is asked"
+                }
                 Purpose::WebSeed => "where only a path without a query is asked",
             });
         }
@@ -250,7 +252,8 @@ impl Approach {
 
     fn led_to(&self, to: &str) -> Result<TrackerUrl, String> {
         let to = to.split('#').next().unwrap_or_default();
-        let (scheme, host) = (self.url.scheme.name(), self.url.at.with_port(self.url.scheme.port()));
+        let (scheme, host) =
+            (self.url.scheme.name(), self.url.at.with_port(self.url.scheme.port()));
         let text = if to.starts_with("//") {
             format!("{scheme}:{to}")
         } else if to.starts_with('/') {
@@ -266,7 +269,8 @@ impl Approach {
                 None => format!("{scheme}://{host}{folder}/{to}"),
             }
         };
-        let url = tracker_url::read(&text).map_err(|why| format!("it sends us elsewhere: {why}"))?;
+        let url =
+            tracker_url::read(&text).map_err(|why| format!("it sends us elsewhere: {why}"))?;
         let plain = url.scheme == Scheme::Http;
         if url.scheme == Scheme::Udp || (plain && self.url.scheme == Scheme::Https) {
             mark!("C13");

@@ -190,7 +190,8 @@ impl Resolver {
     fn ask(&mut self, host: &str, now: Time, out: &mut Outbox) {
         let servers = &self.servers.servers;
         let Some(lookup) = self.lookups.get_mut(host) else { return };
-        let (Some(name), true) = (lookup.names.last(), lookup.asked < ROUNDS * servers.len()) else {
+        let (Some(name), true) = (lookup.names.last(), lookup.asked < ROUNDS * servers.len())
+        else {
             let why = Err("no name server answers".to_owned());
             return self.finish(host, why, KEPT_FAILED, now);
         };

@@ -266,13 +266,13 @@ impl Tiers {
         mut turn: impl FnMut(&mut Talk, &mut Outbox) -> Option<Word>,
     ) {
         for tier in &mut self.tiers {
-            let mut failed = false;
+            let (mut failed, mut answered) = (false, false);
             let shown = tier.trackers.get(tier.current).map(|tracker| tracker.shown.clone());
             for (info_hash, talk) in &mut tier.talks {
                 let Some(word) = turn(talk, out) else { continue };
                 let what = match word {
                     Word::Answered(what) => {
-                        tier.answered = true;
+                        (tier.answered, answered) = (true, true);
                         what
                     }
                     Word::Counted(row) => What::Scraped(row),
@@ -283,6 +283,11 @@ impl Tiers {
                 };
                 let (info_hash, tracker) = (*info_hash, shown.clone().unwrap_or_default());
                 self.news.push(News { tracker, info_hash, what });
+            }
+            if let (true, Some(Tracker { road: Road::Udp(place, _), .. })) =
+                (answered, tier.at_hand_mut())
+            {
+                place.trust();
             }
             if let (true, Some(who)) = (failed, &self.who) {
                 if let Some(Tracker { road: Road::Udp(place, _), .. }) = tier.at_hand_mut() {

@@ -20,6 +20,8 @@ pub struct Whereabouts {
     known: Option<SocketAddr>,
     /// When to look up next.
     look_at: Time,
+    /// Who should be there did not answer since.
+    doubted: bool,
 }
 
 /// What a look-up changed.
@@ -39,7 +41,7 @@ impl Whereabouts {
         let known = at.host.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip.to_canonical(), port));
         // A number is where it is.
         let look_at = if known.is_some() { Time::NEVER } else { Time::ZERO };
-        Whereabouts { host: at.host.clone(), port, known, look_at }
+        Whereabouts { host: at.host.clone(), port, known, look_at, doubted: false }
     }
 
     pub fn known(&self) -> Option<SocketAddr> {
@@ -71,8 +73,13 @@ impl Whereabouts {
     pub fn doubt(&mut self, now: Time) {
         if self.host.parse::<IpAddr>().is_err() {
             mark!("G03");
-            self.look_at = now;
+            (self.look_at, self.doubted) = (now, true);
         }
+    }
+
+    /// Who should be there answers.
+    pub fn trust(&mut self) {
+        self.doubted = false;
     }
 
     /// A name was looked up; `None` if it is not this one.
@@ -87,8 +94,9 @@ impl Whereabouts {
                 return Some(Change::Lost(why.clone()));
             }
         };
-        self.look_at = now + BELIEVED;
-        let mut fit = addresses.iter().map(IpAddr::to_canonical).filter(|ip| filter::is_somebody(*ip));
+        self.look_at = now + if self.doubted { FAILED } else { BELIEVED };
+        let mut fit =
+            addresses.iter().map(IpAddr::to_canonical).filter(|ip| filter::is_somebody(*ip));
         if self.known.is_some_and(|known| addresses.contains(&known.ip())) {
             return Some(Change::Same);
         }
@@ -96,6 +104,7 @@ impl Whereabouts {
             return Some(Change::Lost("its address is nobody's".to_owned()));
         };
         self.known = Some(SocketAddr::new(ip, self.port));
+        (self.doubted, self.look_at) = (false, now + BELIEVED);
         Some(Change::Moved)
     }
 }
@@ -132,6 +141,12 @@ mod tests {
         let lost = place.got_found(&found(Err("no")), now);
         assert_eq!((lost, place.deadline()), (Some(Change::Lost("no".into())), now + FAILED));
         assert!(place.known().is_some(), "it may be there still");
+        // As long as it does not answer, what is known of it is asked for again and again.
+        assert_eq!(place.got_found(&found(Ok(&["10.0.0.1"])), now), Some(Change::Same));
+        assert_eq!(place.deadline(), now + FAILED);
+        place.trust();
+        assert_eq!(place.got_found(&found(Ok(&["10.0.0.1"])), now), Some(Change::Same));
+        assert_eq!(place.deadline(), now + BELIEVED);
         assert_eq!(place.got_found(&found(Ok(&["0.0.0.0", "10.0.0.3"])), now), Some(Change::Moved));
         assert_eq!(place.known().unwrap().to_string(), "10.0.0.3:80");
         let other = Found { host: "u.example".into(), addresses: Ok(Vec::new()) };

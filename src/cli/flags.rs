@@ -97,6 +97,8 @@ pub const FLAGS: &[Flag] = &[
         help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
     Flag { name: "torrent", short: None, takes: Takes::Value("FILE"), on: PEERS,
         help: "What the file is, in place of a name: a .torrent of one file; its trackers are asked" },
+    Flag { name: "magnet", short: None, takes: Takes::Value("URI"), on: &["leecher"],
+        help: "A magnet link in place of a name: what the file is, its peers tell" },
     Flag { name: "out", short: None, takes: Takes::Value("DIR|FILE"), on: &["leecher"],
         help: "Where to write it [default: the working directory, under its own name]" },
     Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["leecher"],
@@ -230,7 +232,8 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip@3f2a9c01 --out copy.zip --overwrite
   lmk leecher --want big.zip --keep-seeding --timeout 10m
   lmk leecher --want big.zip --publisher release.pub
-  lmk leecher --torrent big.torrent --out /data/",
+  lmk leecher --torrent big.torrent --out /data/
+  lmk leecher --magnet 'magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567'",
     },
     CommandRow {
         name: "ls",

@@ -1,7 +1,7 @@
 //! Floor 7: from the words typed to a plan, from an ending to an exit code. Routing only.
 
-pub mod authorities;
-mod exit;
+mod authorities;
+pub mod exit;
 pub mod flags;
 pub mod limits;
 pub mod logging;

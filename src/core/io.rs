@@ -149,7 +149,9 @@ pub enum Transport {
     Plain,
     /// TLS; the other side must prove that it is `name`, a host name or an address. `Connected`
     /// comes once it has.
-    Tls { name: String },
+    Tls {
+        name: String,
+    },
 }
 
 /// Wishes, applied by the driver after the role returned, in the order they were stated.

@@ -4,11 +4,14 @@
 
 mod check;
 mod choice;
+mod connections;
 mod fetch;
 mod file_watch;
 mod hashing;
 mod key;
+pub mod layout;
 mod lobby;
+mod magnet;
 mod memory;
 mod part;
 mod parting;
@@ -29,7 +32,7 @@ mod withdraw;
 mod work;
 
 use crate::core::fault::Fatal;
-use crate::core::id::{ConnId, Ticket};
+use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Input, Outbox, Role};
 use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, Snapshot};
@@ -92,54 +95,9 @@ impl Node {
                     out.close(longest);
                 }
             }
-            connection => self.route_connection(now, connection, out),
+            connection => self.shared.route_connection(now, connection, out),
         }
         Ok(())
-    }
-
-    fn route_connection(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
-        let shared = &mut self.shared;
-        match input {
-            Input::Connected { conn, .. } => {
-                let stats = shared.stats();
-                if !shared.ties.got_connected(conn, stats, now, out)
-                    && !shared.web.got_connected(conn, &mut shared.swarm, now, out)
-                    && let Some(swarm) = &mut shared.swarm
-                {
-                    swarm.got_connected(conn, now, out);
-                }
-            }
-            Input::Bytes { conn, bytes } => self.got_bytes(conn, bytes, now, out),
-            Input::Sent { conn, queued, .. } => {
-                if let Some(swarm) = &mut shared.swarm {
-                    swarm.got_sent(conn, queued, now, out);
-                }
-            }
-            Input::Closed { conn, why } => {
-                if !shared.ties.got_closed(conn, why, now, out)
-                    && !shared.web.got_closed((conn, why), &mut shared.swarm, now, out)
-                    && !shared.lobby.left(conn)
-                    && let Some(swarm) = &mut shared.swarm
-                {
-                    swarm.got_closed(conn, why, now, out);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) {
-        let shared = &mut self.shared;
-        if let Some(swarm) = &mut shared.swarm
-            && swarm.got_bytes(conn, bytes, now, out)
-        {
-            return;
-        }
-        if shared.lobby.holds(conn) {
-            shared.got_guest_bytes(conn, bytes, now, out);
-        } else if !shared.web.got_bytes(conn, bytes, &mut shared.swarm, now, out) {
-            shared.ties.got_bytes(conn, bytes, now, out);
-        }
     }
 
     fn got_file(
@@ -196,6 +154,9 @@ impl Node {
         if let Some(swarm) = &mut self.shared.swarm {
             swarm.tick(now, out);
         }
+        if let Some(early) = &mut self.shared.early {
+            early.tick(now, out);
+        }
         let stats = self.shared.stats();
         self.shared.ties.poll(stats, now, out);
         self.shared.web.settle(before, &mut self.shared.swarm, now, out);
@@ -234,13 +195,14 @@ impl Role for Node {
             return last;
         }
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
+        let early = self.shared.early.as_ref().map_or(Time::NEVER, |early| early.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
         let ties = ties.min(self.shared.names.deadline());
         let ties = match &self.shared.swarm {
             Some(_) => ties.min(self.shared.web.deadline()),
             None => ties,
         };
-        self.work.deadline().min(swarm).min(ties)
+        self.work.deadline().min(swarm).min(early).min(ties)
     }
 
     fn audit(&self) -> Result<(), String> {

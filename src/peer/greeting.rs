@@ -67,10 +67,29 @@ impl Us {
             upload_only: Some(complete),
             lmk: Some(state),
         };
-        let payload = words.encode();
-        out.send(conn, &peer::extended_head(0, payload.len() as u32));
-        out.send(conn, &payload);
+        say_words(conn, &words, out);
     }
+
+    /// Says who we are while the content is not known: we take metadata, and have none.
+    pub fn introduce_early(&self, conn: ConnId, their_ip: IpAddr, out: &mut Outbox) {
+        let mut ids = ExtensionIds::default();
+        ids.set(Extension::UtMetadata, OUR_METADATA_ID);
+        let words = ExtendedHandshake {
+            ids,
+            listen_port: (self.listen_port > 0).then_some(self.listen_port),
+            client: Some(concat!("lmk/", env!("CARGO_PKG_VERSION")).as_bytes().to_vec()),
+            yourip: Some(their_ip),
+            reqq: Some(REQUESTS_QUEUED_MAX),
+            ..ExtendedHandshake::default()
+        };
+        say_words(conn, &words, out);
+    }
+}
+
+fn say_words(conn: ConnId, words: &ExtendedHandshake, out: &mut Outbox) {
+    let payload = words.encode();
+    out.send(conn, &peer::extended_head(0, payload.len() as u32));
+    out.send(conn, &payload);
 }
 
 /// Says which pieces we have, in the shortest legal form.

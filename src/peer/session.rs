@@ -75,6 +75,7 @@ impl Session {
         geometry: Geometry,
         now: Time,
     ) -> Session {
+        let none = Bitfield::new(geometry.pieces());
         Session {
             conn,
             remote,
@@ -90,7 +91,7 @@ impl Session {
             choking: true,
             interested: false,
             wanting: false,
-            has: Bitfield::new(geometry.pieces()),
+            has: none,
             introduced: None,
             conduct: Conduct::default(),
             began: now,

@@ -81,12 +81,7 @@ impl<R: Role> Reactor<R> {
         self.door.conns.list_flush(id);
     }
 
-    fn dial(
-        &mut self,
-        conn: ConnId,
-        to: SocketAddr,
-        transport: &Transport,
-    ) -> Result<(), Closed> {
+    fn dial(&mut self, conn: ConnId, to: SocketAddr, transport: &Transport) -> Result<(), Closed> {
         if self.inlet.full(self.door.conns.len()) {
             // Every descriptor is in use.
             return Err(Closed::Unreachable);

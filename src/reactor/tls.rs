@@ -52,7 +52,8 @@ fn configure(further: &[Vec<u8>]) -> Result<Arc<ClientConfig>, Distrust> {
         return Err(Distrust::NoAuthorities);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = versions.map_err(|e| distrust(&e))?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }

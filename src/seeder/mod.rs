@@ -10,6 +10,7 @@ pub mod states;
 mod takers;
 mod telling;
 mod upload;
+pub mod walk;
 
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
@@ -64,7 +65,7 @@ impl Seeder {
         Seeder {
             slots: Slots::new(slots, library.content().geometry.size()),
             served: BTreeMap::new(),
-            proofs: Proofs::new(&library),
+            proofs: Proofs::new(),
             library,
             closed: None,
         }
@@ -149,7 +150,12 @@ impl Seeder {
         if session.told() > 2 * session.room {
             return;
         }
-        let info = self.library.info(session.identity);
+        let mut info = self.library.info(session.identity);
+        // Who may take part in a private torrent has its .torrent (BEP 27).
+        if self.library.content().private {
+            mark!("A25");
+            info = &[];
+        }
         let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
         let answer = match block.filter(|_| !session.is_crowded()) {
             Some(block) => MetadataMessage::Data { piece, total_size: info.len() as u32, block },

@@ -1,6 +1,6 @@
 //! What is done with each fact of a conversation: which half of the peer hears it.
 
-use super::Swarm;
+use super::{Swarm, crowd};
 use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
@@ -11,9 +11,6 @@ use crate::wire::peer::Message;
 
 /// How long a peer of ours that was met under v1 is not dialled under v1 again.
 const MET_UNDER_V1: Span = Span::secs(3600);
-
-/// A conversation that was silent for so long gives way when the same peer comes anew.
-const GONE_QUIET: Span = Span::secs(5);
 
 impl Swarm {
     /// Hears all facts in `bytes`.
@@ -181,8 +178,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// If there are two conversations with one peer, the one to give up: the side with the greater
-    /// peer id keeps the one it dialled, so both sides choose the same. A peer id is no proof: who
+    /// If there are two conversations with one peer, the one to give up. A peer id is no proof: who
     /// comes with it from elsewhere is somebody else, who displaces nobody and keeps nobody out.
     fn second_conversation(&self, conn: ConnId, now: Time) -> Option<ConnId> {
         let session = self.sessions.get(&conn)?;
@@ -192,15 +188,8 @@ impl Swarm {
                 && other.peer_id == Some(peer_id)
                 && other.remote.ip() == session.remote.ip()
         })?;
-        let keep_outgoing = self.us.peer_id > peer_id;
-        match (session.outgoing == keep_outgoing, other.outgoing == keep_outgoing) {
-            (true, false) => Some(other.conn),
-            // It came back, and what it had before is dead: nothing came of that for a while.
-            _ if session.outgoing == other.outgoing && now.since(other.heard) > GONE_QUIET => {
-                Some(other.conn)
-            }
-            _ => Some(conn),
-        }
+        let (new, old) = ((conn, session.outgoing), (other.conn, other.outgoing));
+        Some(crowd::loser(self.us.peer_id > peer_id, new, old, now.since(other.heard)))
     }
 
     fn introduced(&mut self, conn: ConnId, now: Time) {

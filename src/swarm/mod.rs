@@ -5,6 +5,7 @@ mod crowd;
 mod dials;
 mod facts;
 mod files;
+pub mod magnet;
 mod neighbours;
 mod partings;
 mod rows;
@@ -22,7 +23,6 @@ use crate::peer::{Identity, Session, Sessions, Us, saying};
 use crate::seeder::Seeder;
 use crate::seeder::library::Library;
 use crate::wire::peer::{Framer, Handshake};
-use neighbours::Neighbours;
 pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -53,7 +53,7 @@ pub struct Swarm {
     dials: BTreeMap<ConnId, (SocketAddr, Identity)>,
     serve: Seeder,
     fetch: Option<Leecher>,
-    neighbours: Neighbours,
+    neighbours: neighbours::Neighbours,
     /// Sources dialled and kept at a time.
     sources_max: usize,
     /// The state each neighbour was shown with last.
@@ -84,7 +84,7 @@ impl Swarm {
         let fetch =
             (!have.is_full()).then(|| Leecher::new(content.clone(), file, have.clone(), rng));
         Swarm {
-            neighbours: Neighbours::new(rng.next_u64()).of_v1(content.v2.is_none()),
+            neighbours: neighbours::Neighbours::new(rng.next_u64()).of_v1(content.v2.is_none()),
             serve: Seeder::new(Library::new(content.clone(), file, have), slots),
             content,
             us,
@@ -143,7 +143,7 @@ impl Swarm {
         if crowd::is_full(&self.sessions, remote.ip()) {
             return out.close(conn);
         }
-        let geometry = self.content.geometry;
+        let geometry = self.content.geometry.clone();
         let read = (framer, handshake);
         let session = Session::accepted(conn, remote, read, identity, geometry, now);
         self.sessions.insert(conn, session);

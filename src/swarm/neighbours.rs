@@ -130,6 +130,11 @@ impl Neighbours {
         }
     }
 
+    /// Every address that is known.
+    pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.known.keys().copied()
+    }
+
     /// Whom to dial now, at most `room` of them, those that failed least first. One who lacks
     /// pieces tries on its own account; one who has all dials those again that a tracker still
     /// names.

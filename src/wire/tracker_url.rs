@@ -194,12 +194,16 @@ mod tests {
         for url in odd {
             assert!(expect_mark!("C12", read(url)).is_err(), "{url}");
         }
-        for url in ["https://t.example./a", "https://1.example", "http://xn--e1a.example", "http://a_b/"]
+        for url in
+            ["https://t.example./a", "https://1.example", "http://xn--e1a.example", "http://a_b/"]
         {
             assert!(read(url).is_ok(), "{url}");
         }
         let url = read("https://[2001:db8::1]:8443/announce?a=b").unwrap();
-        assert_eq!((url.scheme, url.at.with_port(443)), (Scheme::Https, "[2001:db8::1]:8443".into()));
+        assert_eq!(
+            (url.scheme, url.at.with_port(443)),
+            (Scheme::Https, "[2001:db8::1]:8443".into())
+        );
         assert_eq!(url.path, "/announce?a=b");
     }
 }

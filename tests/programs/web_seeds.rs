@@ -50,6 +50,38 @@ fn a_file_comes_from_a_server_alone_in_every_form() {
 }
 
 #[test]
+fn a_folder_comes_file_by_file_also_by_a_magnet_link() {
+    let bed = Bed::new("web-seeds-folder");
+    let files =
+        [("a b.bin", noise(1, 200_000)), ("deep/c.bin", noise(2, 70_001)), ("none", vec![])];
+    for (path, bytes) in &files {
+        bed.file(&format!("made/set/{path}"), bytes);
+    }
+    let serve = files.clone();
+    let (at, _got) = web(&bed, move |request| {
+        let path = request.split(' ').nth(1).unwrap().replace("%20", " ");
+        let found = serve.iter().find(|(name, _)| path == format!("/x/set/{name}"));
+        match found {
+            Some((_, bytes)) => part(bytes, request),
+            None => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        }
+    });
+    let seed = format!("http://{at}/x/");
+    let made = bed.path("made/set").to_str().unwrap().to_owned();
+    for form in ["--v1", "--v2", "--hybrid"] {
+        let out = bed.path(&format!("{form}.torrent")).to_str().unwrap().to_owned();
+        let args = ["create", &made, "-o", &out, form, "--piece-length", "32K", "--webseed", &seed];
+        bed.start("made", &args).ends().with(0);
+        let who = format!("l{form}");
+        bed.start(&who, &["leecher", "--torrent", &out]).ends().with(0);
+        for (path, bytes) in &files {
+            let fetched = std::fs::read(bed.path(&format!("{who}/set/{path}"))).unwrap();
+            assert!(fetched == *bytes, "{form}: {path}");
+        }
+    }
+}
+
+#[test]
 fn a_server_may_send_us_on_to_one_over_tls() {
     let bed = Bed::new("web-seeds-tls");
     let (secure, _got) = secure_web("good", |request| part(&bytes(), request));
@@ -78,18 +110,24 @@ fn servers_that_are_of_no_use_are_left_and_said_so() {
         ("HTTP status 404", Box::new(move |_| status("404 Not Found"))),
         ("not what the hashes say", Box::new(corrupt)),
         ("bytes in place of", Box::new(|request| part(&[bytes(), vec![0]].concat(), request))),
-        ("another part", Box::new(|request| {
-            let said = String::from_utf8_lossy(&part(&bytes(), request)[..60]).into_owned();
-            let (first, _) = asked_range(request);
-            let said = said.split("Content-Range").next().unwrap().to_owned();
-            format!("{said}Content-Range: bytes {}-{}/{SIZE}\r\n\r\n", first + 1, first + 2).into()
-        })),
-        ("sends us from", Box::new(|_| {
-            b"HTTP/1.1 302 Found\r\nLocation: udp://127.0.0.1/x\r\n\r\n".to_vec()
-        })),
-        ("does not have", Box::new(|_| {
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec()
-        })),
+        (
+            "another part",
+            Box::new(|request| {
+                let said = String::from_utf8_lossy(&part(&bytes(), request)[..60]).into_owned();
+                let (first, _) = asked_range(request);
+                let said = said.split("Content-Range").next().unwrap().to_owned();
+                format!("{said}Content-Range: bytes {}-{}/{SIZE}\r\n\r\n", first + 1, first + 2)
+                    .into()
+            }),
+        ),
+        (
+            "sends us from",
+            Box::new(|_| b"HTTP/1.1 302 Found\r\nLocation: udp://127.0.0.1/x\r\n\r\n".to_vec()),
+        ),
+        (
+            "does not have",
+            Box::new(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec()),
+        ),
     ];
     for (index, (says, answer)) in cases.into_iter().enumerate() {
         let (bad, _got) = web(&bed, answer);
@@ -119,7 +157,8 @@ fn a_server_that_fails_now_and_then_is_asked_again_and_a_liar_spoils_nothing() {
     });
     // One that sends the whole file, whatever is asked.
     let (whole, _got) = web(&bed, |_| {
-        [format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").into_bytes(), bytes()].concat()
+        [format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").into_bytes(), bytes()]
+            .concat()
     });
     let wrong = Mutex::new(0);
     let (liar, _got) = web(&bed, move |request| {

@@ -1,5 +1,6 @@
 //! Announces over HTTP against a scripted web: where URLs lead, and what comes of it.
 
+use crate::announce::approach::{Approach, Purpose};
 use crate::announce::http::{Heard, HttpAnnouncer};
 use crate::announce::resolver::Found;
 use crate::announce::tiers::{Tiers, What};
@@ -148,6 +149,19 @@ fn services_of_the_machine_itself_are_not_asked() {
 }
 
 #[test]
+fn a_web_seed_on_the_machine_itself_takes_no_orders() {
+    let mut out = Outbox::default();
+    let mut may = |url: &str| {
+        Approach::new(tracker_url::read(url).unwrap(), Purpose::WebSeed, &mut out).is_ok()
+    };
+    assert!(may("http://127.0.0.1:8080/files/x.bin") && may("http://10.0.0.1/x?token=1"));
+    for url in ["http://127.0.0.1:8080/?stop", "http://[::1]/x?a=b", "http://169.254.169.254/a?b"] {
+        assert!(!expect_mark!("C12", may(url)), "{url}");
+    }
+    assert!(!may("udp://10.0.0.1/x"));
+}
+
+#[test]
 fn the_next_address_is_tried_when_nobody_listens_at_the_first() {
     let mut world = World::new("https://t.example:8443/announce");
     world.talk.take_lookup();
@@ -290,7 +304,8 @@ fn a_tracker_over_udp_is_followed_to_where_it_moves() {
     let urls = [vec!["udp://t.example:7/announce".to_owned()]];
     let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)), Outbox::default());
     let mut now = Time::ZERO;
-    let found = |at: &str| Found { host: "t.example".into(), addresses: Ok(vec![at.parse().unwrap()]) };
+    let found =
+        |at: &str| Found { host: "t.example".into(), addresses: Ok(vec![at.parse().unwrap()]) };
     assert!(tiers.take_lookups(now).is_empty(), "nothing is announced yet");
     let peer = PeerId(*b"-LM0100-ABCDEFGHIJKL");
     tiers.announce(InfoHash([1; 20]), (peer, &[]), now);
@@ -309,11 +324,18 @@ fn a_tracker_over_udp_is_followed_to_where_it_moves() {
     let announce = sent(&mut out);
     assert!(matches!(&announce[..], [(_, Request::Announce(_))]), "{announce:?}");
     // It does not answer: its name is looked up anew, and it is found elsewhere.
-    expect_mark!("G03", while tiers.take_news().is_empty() {
-        now = tiers.deadline();
-        tiers.poll(STATS, now, &mut out);
-    });
+    expect_mark!(
+        "G03",
+        while tiers.take_news().is_empty() {
+            now = tiers.deadline();
+            tiers.poll(STATS, now, &mut out);
+        }
+    );
     assert_eq!(tiers.take_lookups(now), ["t.example"]);
+    sent(&mut out);
+    tiers.got_found(&found("10.0.0.1"), now, &mut out);
+    now = now + Span::secs(60);
+    assert_eq!(tiers.take_lookups(now), ["t.example"], "it may move later");
     sent(&mut out);
     tiers.got_found(&found("10.0.0.2"), now, &mut out);
     tiers.poll(STATS, now, &mut out);
@@ -359,20 +381,23 @@ fn counts_of_a_tracker_over_udp_are_asked_for_and_need_not_come() {
             for (to, request) in sent(&mut out) {
                 let answer = match request {
                     Request::Connect { tid } => Response::Connect { tid, cid: 9 },
-                    Request::Announce(said) => Response::Announce(crate::wire::udp::AnnounceResponse {
-                        tid: said.tid,
-                        interval_s: 1800,
-                        leechers: 1,
-                        seeders: 2,
-                        peers: Vec::new(),
-                    }),
+                    Request::Announce(said) => {
+                        Response::Announce(crate::wire::udp::AnnounceResponse {
+                            tid: said.tid,
+                            interval_s: 1800,
+                            leechers: 1,
+                            seeders: 2,
+                            peers: Vec::new(),
+                        })
+                    }
                     Request::Scrape { tid, hashes, .. } => {
                         assert_eq!(hashes, [InfoHash([1; 20])]);
                         scrapes += 1;
                         if !answers {
                             continue;
                         }
-                        let row = crate::wire::udp::ScrapeRow { seeders: 2, completed: 9, leechers: 1 };
+                        let row =
+                            crate::wire::udp::ScrapeRow { seeders: 2, completed: 9, leechers: 1 };
                         Response::Scrape { tid, rows: vec![row] }
                     }
                 };
@@ -382,7 +407,8 @@ fn counts_of_a_tracker_over_udp_are_asked_for_and_need_not_come() {
             }
             for news in tiers.take_news() {
                 assert!(!matches!(news.what, What::Failed(_)), "{news:?}");
-                counts += usize::from(matches!(news.what, What::Scraped(row) if row.completed == 9));
+                counts +=
+                    usize::from(matches!(news.what, What::Scraped(row) if row.completed == 9));
             }
             now = tiers.deadline().max(now);
         }

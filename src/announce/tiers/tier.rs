@@ -127,7 +127,14 @@ impl Tier {
 
     /// The tracker at hand failed: the next one of the tier has its turn, unless it answers for
     /// another identity or there is no other.
-    pub fn go_on(&mut self, hashes: &[InfoHash], who: &Us, now: Time, out: &mut Outbox, rng: &mut Rng) {
+    pub fn go_on(
+        &mut self,
+        hashes: &[InfoHash],
+        who: &Us,
+        now: Time,
+        out: &mut Outbox,
+        rng: &mut Rng,
+    ) {
         let reachable = |tracker: &&Tracker| !matches!(tracker.road, Road::None(_));
         let others = self.trackers.iter().filter(reachable).count() > 1;
         if std::mem::take(&mut self.answered) || !others || hashes.is_empty() {

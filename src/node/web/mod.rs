@@ -8,7 +8,6 @@ mod seat;
 mod source;
 
 use crate::announce::resolver::Found;
-use crate::content::metainfo::Content;
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Outbox};
 use crate::core::limits::WEB_SEEDS_MAX;
@@ -22,17 +21,22 @@ const ROUNDS_MAX: usize = 64;
 /// The web seeds of one content.
 #[derive(Debug, Default)]
 pub struct WebSeeds {
+    /// Those that are not taken up yet: there is no swarm.
+    urls: Vec<String>,
     sources: Vec<WebSource>,
 }
 
 impl WebSeeds {
-    /// Takes up the servers that a .torrent or a magnet link names.
-    pub fn add(&mut self, urls: &[String], content: &Content, out: &mut Outbox) {
-        for url in urls {
-            if self.sources.len() >= WEB_SEEDS_MAX {
-                return;
+    /// The servers that a .torrent or a magnet link names; they are taken up once there is a swarm.
+    pub fn add(&mut self, urls: &[String]) {
+        self.urls.extend(urls.iter().take(WEB_SEEDS_MAX).cloned());
+    }
+
+    fn take_up(&mut self, swarm: &Swarm, out: &mut Outbox) {
+        for url in std::mem::take(&mut self.urls) {
+            if self.sources.len() < WEB_SEEDS_MAX && !swarm.is_complete() {
+                self.sources.extend(WebSource::new(&url, swarm.content(), out));
             }
-            self.sources.extend(WebSource::new(url, content, out));
         }
     }
 
@@ -106,10 +110,8 @@ impl WebSeeds {
         now: Time,
         out: &mut Outbox,
     ) {
-        if self.sources.is_empty() {
-            return;
-        }
         let Some(swarm) = swarm else { return };
+        self.take_up(swarm, out);
         self.sources.iter_mut().for_each(|source| source.tick(swarm, now, out));
         for _ in 0..ROUNDS_MAX {
             let mut heard = false;

@@ -6,7 +6,7 @@ use crate::core::id::{ConnId, PeerId};
 use crate::core::io::{Effect, Outbox};
 use crate::core::time::Time;
 use crate::swarm::Swarm;
-use crate::wire::peer::{BlockRef, Framer, Handshake, Message, Part, Reserved};
+use crate::wire::peer::{BlockRef, Framer, Handshake, HashRange, Message, Part, Reserved};
 use std::net::SocketAddr;
 
 /// What the swarm said.
@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 pub enum Said {
     Asks(BlockRef),
     Cancels(BlockRef),
+    /// For hashes, of which a server of files has none.
+    AsksHashes(HashRange),
     /// It ended the conversation.
     Leaves,
 }
@@ -124,6 +126,7 @@ fn read(mut bytes: &[u8], framer: &mut Framer, said: &mut Vec<Said>) {
         match part {
             Part::Message(Message::Request(block)) => said.push(Said::Asks(block)),
             Part::Message(Message::Cancel(block)) => said.push(Said::Cancels(block)),
+            Part::Message(Message::HashRequest(range)) => said.push(Said::AsksHashes(range)),
             _ => {}
         }
     }

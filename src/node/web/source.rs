@@ -1,7 +1,9 @@
 //! One web seed (BEP 19): its way to the server, one request for a range at a time, and what
 //! becomes of the answers.
 
-use super::parts::{Cut, Parts};
+mod talk;
+
+use super::parts::{Parts, Run, Segment};
 use super::seat::{Said, Seat};
 use crate::announce::approach::{Approach, Purpose};
 use crate::announce::resolver::Found;
@@ -11,11 +13,11 @@ use crate::core::io::{Closed, Outbox};
 use crate::core::report::{Event, foreign};
 use crate::core::time::{Span, Time};
 use crate::swarm::Swarm;
-use crate::wire::http::asking::AGENT;
-use crate::wire::http::incoming::{Came, Coding, Head, Incoming};
+use crate::wire::http::incoming::Incoming;
 use crate::wire::http::query;
 use crate::wire::peer::Message;
 use crate::wire::tracker_url::{self, Scheme, TrackerUrl};
+use std::rc::Rc;
 
 /// How long a server has for a connection, and for each sign of life after that.
 const PATIENCE: Span = Span::secs(30);
@@ -31,14 +33,15 @@ const KEEP_ALIVE: Span = Span::secs(60);
 
 #[derive(Debug)]
 pub struct WebSource {
+    /// Of the file, or of the folder that the folder lies in.
     url: TrackerUrl,
-    /// Where a redirection leads to for good.
-    place: TrackerUrl,
+    content: Rc<Content>,
     /// Without its path, in which there may be a secret.
     shown: String,
     id: PeerId,
-    size: u64,
     approach: Option<Approach>,
+    /// The entry whose URL the connection was made for.
+    entry: usize,
     /// This connection has answered before: its end may cross our next request.
     answered: bool,
     /// The answer that is coming, and whether the server will take another request after it.
@@ -60,12 +63,12 @@ enum Trouble {
 
 impl WebSource {
     /// `None` for a URL that no file can be fetched from, which is told.
-    pub fn new(text: &str, content: &Content, out: &mut Outbox) -> Option<WebSource> {
+    pub fn new(text: &str, content: &Rc<Content>, out: &mut Outbox) -> Option<WebSource> {
         let read = tracker_url::read(text).and_then(|url| match url.scheme {
             Scheme::Udp => Err("a web seed begins with http:// or https://".to_owned()),
             Scheme::Http | Scheme::Https => Ok(url),
         });
-        let mut url = match read {
+        let url = match read {
             Ok(url) => url,
             Err(why) => {
                 let shown = foreign(text.split(['?', '#']).next().unwrap_or_default());
@@ -74,21 +77,15 @@ impl WebSource {
                 return None;
             }
         };
-        if url.path.is_empty() || url.path.ends_with('/') {
-            // A folder, in which the file lies under its name.
-            let slash = if url.path.is_empty() { "/" } else { "" };
-            url.path.push_str(slash);
-            query::encode(&content.name, &mut url.path);
-        }
         let host = url.at.with_port(url.scheme.port());
         let shown = format!("{}://{}", url.scheme.name(), foreign(&host));
         Some(WebSource {
-            place: url.clone(),
             id: id_of(&url),
             url,
+            content: content.clone(),
             shown,
-            size: content.geometry.size(),
             approach: None,
+            entry: 0,
             answered: false,
             incoming: None,
             parts: Parts::default(),
@@ -97,6 +94,32 @@ impl WebSource {
             failures: 0,
             gone: false,
         })
+    }
+
+    /// Where an entry lies: the file itself at the URL, or under its name if that ends in a slash;
+    /// files of a folder below the folder's name, as BEP 19 has it.
+    fn url_of(&self, entry: usize) -> TrackerUrl {
+        let mut url = self.url.clone();
+        let is_folder = self.content.files.is_folder();
+        if url.path.is_empty() || (is_folder && !url.path.ends_with('/')) {
+            url.path.push('/');
+        }
+        if url.path.ends_with('/') {
+            query::encode(&self.content.name, &mut url.path);
+        }
+        let path = self.content.files.entries().get(entry).map(|entry| &entry.path);
+        if let (true, Some(path)) = (is_folder, path) {
+            for element in path.split(|byte| *byte == b'/') {
+                url.path.push('/');
+                query::encode(element, &mut url.path);
+            }
+        }
+        url
+    }
+
+    /// Bytes of the file that is asked for.
+    fn file_bytes(&self) -> u64 {
+        self.content.files.entries().get(self.entry).map_or(0, |entry| entry.length)
     }
 
     pub fn deadline(&self) -> Time {
@@ -152,7 +175,12 @@ impl WebSource {
     fn dial(&mut self, swarm: &mut Swarm, now: Time, out: &mut Outbox) {
         self.due = now + PATIENCE;
         self.answered = false;
-        match Approach::new(self.place.clone(), Purpose::WebSeed, out) {
+        let first = self.content.files.plain().next().map_or(0, |(entry, _)| entry);
+        self.entry = match self.parts.run.as_ref().and_then(Run::segment) {
+            Some(Segment::File { entry, .. }) => entry,
+            _ => first,
+        };
+        match Approach::new(self.url_of(self.entry), Purpose::WebSeed, out) {
             Ok(approach) => self.approach = Some(approach),
             Err(why) => self.fail(Trouble::Never(why), swarm, now, out),
         }
@@ -170,152 +198,6 @@ impl WebSource {
         self.ask(swarm, now, out);
     }
 
-    /// Asks for the next range, if nothing is under way.
-    fn ask(&mut self, swarm: &Swarm, now: Time, out: &mut Outbox) {
-        if self.parts.is_idle() || self.incoming.is_some() {
-            return;
-        }
-        let Some(approach) = &self.approach else {
-            // The server ended the connection when it had answered: there is another.
-            self.due = self.due.min(now);
-            return;
-        };
-        let (Some(_), Some(conn)) = (approach.connected_to(), approach.conn()) else { return };
-        let range = match &self.parts.range {
-            Some(range) => Some((range.first, range.end.saturating_sub(1))),
-            None => self.parts.next_range(&swarm.content().geometry),
-        };
-        let Some((first, last)) = range else { return };
-        let url = approach.url();
-        let (host, path) = (url.host_line(), if url.path.is_empty() { "/" } else { &url.path });
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept-Encoding: identity\r\n\
-             Range: bytes={first}-{last}\r\n\r\n"
-        );
-        out.send(conn, request.as_bytes());
-        self.incoming = Some((Incoming::default(), true));
-        self.due = now + PATIENCE;
-    }
-
-    /// Bytes of the connection to the server.
-    pub fn got_bytes(
-        &mut self,
-        mut bytes: &[u8],
-        swarm: &mut Swarm,
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        self.due = now + PATIENCE;
-        while let Some((incoming, _)) = &mut self.incoming {
-            let came = match incoming.next(&mut bytes) {
-                Ok(None) => return,
-                Ok(Some(came)) => came,
-                Err(why) => {
-                    return self.fail(Trouble::Later(why.to_owned(), None), swarm, now, out);
-                }
-            };
-            let done = match came {
-                Came::Head(head) => self.got_head(head, out),
-                Came::Bytes(body) => self.got_body(body, swarm, now, out),
-                Came::End => self.got_end(swarm, now, out),
-            };
-            if let Err(trouble) = done {
-                return self.fail(trouble, swarm, now, out);
-            }
-        }
-        if !bytes.is_empty() {
-            let why = "it says what nobody asked".to_owned();
-            self.fail(Trouble::Later(why, None), swarm, now, out);
-        }
-    }
-
-    fn got_head(&mut self, head: Head, out: &mut Outbox) -> Result<(), Trouble> {
-        let never = |why: String| Err(Trouble::Never(why));
-        if let (301 | 302 | 303 | 307 | 308, Some(to)) = (head.status, &head.location) {
-            return self.go_on(head.status, to, out);
-        }
-        if let Some((_, keeps)) = &mut self.incoming {
-            *keeps = head.keep_alive;
-        }
-        let Some(range) = &self.parts.range else { return Ok(()) };
-        match head.status {
-            200 | 206 if head.coding != Coding::Plain => never("it packs what it sends".into()),
-            206 => match head.range {
-                Some((_, _, Some(whole))) if whole != self.size => {
-                    never(format!("its file has {whole} bytes in place of {}", self.size))
-                }
-                Some((first, last, _)) if first == range.first && last < range.end => Ok(()),
-                _ => never("it sends another part than was asked for".into()),
-            },
-            200 if head.len.is_some_and(|len| len != self.size) => {
-                never(format!("its file does not have {} bytes", self.size))
-            }
-            200 if self.parts.whole_file_comes() => Ok(()),
-            200 => never("it does not give parts of files".into()),
-            429 | 500..=599 => {
-                let wait = head.retry_after_s.map(|s| Span::secs(s.clamp(1, RETRY_AFTER_MAX_S)));
-                Err(Trouble::Later(format!("HTTP status {}", head.status), wait))
-            }
-            status => never(format!("HTTP status {status}")),
-        }
-    }
-
-    /// A redirection: the range is asked for there.
-    fn go_on(&mut self, status: u16, to: &str, out: &mut Outbox) -> Result<(), Trouble> {
-        self.incoming = None;
-        let Some(approach) = &mut self.approach else { return Ok(()) };
-        let next = approach.redirected(to, out).map_err(Trouble::Never)?;
-        if matches!(status, 301 | 308) {
-            self.place = next.url().clone();
-        }
-        self.approach = Some(next);
-        self.answered = false;
-        Ok(())
-    }
-
-    /// Bytes of the body become blocks.
-    fn got_body(
-        &mut self,
-        mut body: &[u8],
-        swarm: &mut Swarm,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Trouble> {
-        let (Some(range), Some(seat)) = (&mut self.parts.range, &mut self.seat) else {
-            return Ok(());
-        };
-        while let Some(cut) = range.next(&mut body) {
-            match cut {
-                Cut::Head(head) => seat.say(&head, swarm, now, out),
-                Cut::Bytes(bytes) => seat.say(bytes, swarm, now, out),
-            }
-        }
-        if range.is_done() && !body.is_empty() {
-            // The rest of a whole file is not wanted.
-            (self.parts.range, self.incoming, self.failures) = (None, None, 0);
-            self.hang_up(out);
-            self.ask(swarm, now, out);
-        }
-        Ok(())
-    }
-
-    fn got_end(&mut self, swarm: &Swarm, now: Time, out: &mut Outbox) -> Result<(), Trouble> {
-        let keeps = self.incoming.take().is_some_and(|(_, keeps)| keeps);
-        match self.parts.range.take() {
-            Some(range) if !range.is_done() => {
-                return Err(Trouble::Later("it sends less than was asked for".into(), None));
-            }
-            _ => {}
-        }
-        (self.failures, self.answered) = (0, true);
-        self.due = Time::NEVER;
-        if !keeps {
-            self.hang_up(out);
-        }
-        self.ask(swarm, now, out);
-        Ok(())
-    }
-
     /// The connection to the server ended.
     pub fn got_closed(&mut self, why: Closed, swarm: &mut Swarm, now: Time, out: &mut Outbox) {
         let Some(approach) = &mut self.approach else { return };
@@ -331,7 +213,7 @@ impl WebSource {
         let Some((mut incoming, _)) = self.incoming.take() else {
             return self.ask(swarm, now, out);
         };
-        let untouched = self.parts.range.as_ref().is_some_and(|range| range.is_untouched());
+        let untouched = self.parts.run.as_ref().is_some_and(Run::is_untouched);
         if incoming.ended().is_ok() {
             self.incoming = Some((incoming, false));
             if let Err(trouble) = self.got_end(swarm, now, out) {
@@ -374,8 +256,6 @@ impl WebSource {
         let event = match wait {
             Some(wait) => {
                 self.due = now + wait;
-                // What a redirection said may not hold any more.
-                self.place = self.url.clone();
                 let line = format!("web seed {shown}: {why}; next try in {} s", wait.as_secs());
                 Event::info("web_seed_failed", line)
             }
@@ -411,7 +291,10 @@ impl WebSource {
                     self.swarm_left(swarm, now, out);
                     return true;
                 }
-                (Said::Cancels(_), None) => {}
+                (Said::AsksHashes(range), Some(seat)) => {
+                    seat.say(&Message::HashReject(range).encode(), swarm, now, out);
+                }
+                (Said::Cancels(_) | Said::AsksHashes(_), None) => {}
             }
         }
         self.ask(swarm, now, out);

@@ -144,7 +144,8 @@ impl Incoming {
     /// A line without its end, once that came.
     fn line(&mut self, bytes: &mut &[u8], max: usize) -> Result<Option<Vec<u8>>, &'static str> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
-        let (line, rest) = bytes.split_at_checked(end.map_or(bytes.len(), |at| at + 1)).unwrap_or_default();
+        let (line, rest) =
+            bytes.split_at_checked(end.map_or(bytes.len(), |at| at + 1)).unwrap_or_default();
         if self.kept.len() + line.len() > max {
             crate::mark!("C14");
             return Err(BROKEN);
@@ -308,7 +309,8 @@ mod tests {
         Ok((head.ok_or("no head")?, body, over || whole.is_ok(), left))
     }
 
-    const CHUNKS: &[u8] = b"HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 206 Part\r\ntransfer-encoding: Chunked\r\n\
+    const CHUNKS: &[u8] =
+        b"HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 206 Part\r\ntransfer-encoding: Chunked\r\n\
         Content-Range: bytes 5-9/100\r\nConnection: close\r\n\r\n3;x=y\r\nabc\r\n02\r\nde\r\n0\r\n\
         T: x\r\n\r\nREST";
 

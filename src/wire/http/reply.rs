@@ -91,7 +91,11 @@ fn unpacked(body: Vec<u8>, coding: Coding) -> Result<Vec<u8>, &'static str> {
         Coding::Gzip => inflated(flate2::read::MultiGzDecoder::new(packed)),
         // Some leave the wrapping out.
         Coding::Deflate => inflated(flate2::read::ZlibDecoder::new(packed)).or_else(|why| {
-            if why == TOO_LARGE { Err(why) } else { inflated(flate2::read::DeflateDecoder::new(packed)) }
+            if why == TOO_LARGE {
+                Err(why)
+            } else {
+                inflated(flate2::read::DeflateDecoder::new(packed))
+            }
         }),
     }
 }
@@ -285,7 +289,8 @@ mod tests {
         }
         let coding = if coding == "gzip" { "gzip" } else { "deflate" };
         let len = bytes.len();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len}");
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len}");
         [head.as_bytes(), b"\r\n\r\n", &bytes].concat()
     }
 
@@ -308,10 +313,13 @@ mod tests {
     #[test]
     fn fields_of_a_wrong_type_or_size_harm_nothing() {
         let long = format!("d8:intervali9e5:peersi7e10:tracker id300:{}e", "x".repeat(300));
-        let Ok(Said::Answer(said)) = expect_mark!("C16", announced(long.as_bytes())) else { panic!() };
+        let Ok(Said::Answer(said)) = expect_mark!("C16", announced(long.as_bytes())) else {
+            panic!()
+        };
         assert_eq!((said.tracker_id, said.peers), (None, Vec::new()));
         // A failure counts, whatever stands beside it.
-        let both = announced(b"d14:failure reason2:no8:intervali9e5:peers6:\x01\x02\x03\x04\x00\x05e");
+        let both =
+            announced(b"d14:failure reason2:no8:intervali9e5:peers6:\x01\x02\x03\x04\x00\x05e");
         assert_eq!(both, Ok(Said::Failure("no".into())));
         assert_eq!(announced(b"d14:failure reasoni1ee"), Ok(Said::Failure(String::new())));
         let odd = b"d8:intervali9e5:peersli1e3:abcd2:ip4:hosteee";
