@@ -4,19 +4,25 @@ use super::machine::Machine;
 use super::planned::absolute;
 use super::typed::Peer;
 use crate::content::magnet::Magnet;
+use crate::content::metainfo::KeyOrder;
 use crate::node::plan::{MagnetPlan, TorrentFrom, TorrentPlan};
 use crate::wire::tracker_url::TRACKER_PORT;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Hosts of peers looked up for one magnet link: each may take the name service a while.
 const HOSTS_MAX: usize = 16;
 
 /// `seeds`: with a tracker named, the content is published there under its name; a leecher asks
 /// that one beside those of the torrent.
-pub fn torrent_plan(torrent: &Path, peer: &Peer, seeds: bool, machine: &Machine) -> TorrentPlan {
-    with_trackers(TorrentFrom::File(absolute(torrent, machine)), peer, seeds)
+pub fn torrent_plan(
+    (torrent, order): &(PathBuf, KeyOrder),
+    peer: &Peer,
+    seeds: bool,
+    machine: &Machine,
+) -> TorrentPlan {
+    with_trackers(TorrentFrom::File(absolute(torrent, machine), *order), peer, seeds)
 }
 
 /// As [`torrent_plan`], of a magnet link. The hosts of its peers are looked up here.

@@ -5,6 +5,7 @@
 pub use super::files::{DirEntry, FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Page};
 
 use super::chunk::{Chunk, Head};
+use super::cipher::StreamKey;
 use super::id::{ConnId, Ticket};
 use super::report::{Ending, Event, Snapshot};
 use super::slots::Slots;
@@ -143,7 +144,8 @@ impl Distrust {
     }
 }
 
-/// How the bytes of a dialled connection travel. MSE and Noise have their place here, too.
+/// How the bytes of a dialled connection travel. Noise has its place here, too; what is agreed on in
+/// the stream itself begins with [`Effect::Encipher`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Transport {
     Plain,
@@ -180,6 +182,14 @@ pub enum Effect {
     Close {
         conn: ConnId,
         flush: bool,
+    },
+    /// From here on the driver enciphers what is sent and deciphers what comes: everything that is
+    /// sent after this wish, and every byte after those of the input that the role answers by it.
+    /// Once for a connection at the most.
+    Encipher {
+        conn: ConnId,
+        send: StreamKey,
+        receive: StreamKey,
     },
     /// Stop or go on taking bytes from a connection (back-pressure).
     Reading {
@@ -273,6 +283,10 @@ impl Outbox {
 
     pub fn close_after_flush(&mut self, conn: ConnId) {
         self.effects.push(Effect::Close { conn, flush: true });
+    }
+
+    pub fn encipher(&mut self, conn: ConnId, send: StreamKey, receive: StreamKey) {
+        self.effects.push(Effect::Encipher { conn, send, receive });
     }
 
     pub fn reading(&mut self, conn: ConnId, on: bool) {

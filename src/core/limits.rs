@@ -101,6 +101,10 @@ pub const SOURCES_MAX: u32 = 200;
 pub const CONVERSATIONS_MAX: usize = 4096;
 /// How many of them one public address (or IPv6 /64) may begin: many people behind one router.
 pub const ADDRESS_CONVERSATIONS_MAX: usize = 256;
+/// Encrypted handshakes answered in a second: each takes a tenth of a millisecond or two.
+pub const AGREEMENTS_PER_S: u32 = 200;
+/// Those of one public address (or IPv6 /64).
+pub const ADDRESS_AGREEMENTS_PER_S: u32 = 20;
 /// Leechers served at once when `--slots` says nothing.
 pub const SLOTS_DEFAULT: u32 = 8;
 /// Most slots that `--slots` takes: each may hold a write buffer.

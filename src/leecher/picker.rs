@@ -27,6 +27,8 @@ pub struct Picker {
     /// How many of our sources have each piece.
     pub(super) sources: Vec<u16>,
     pub(super) proven: Bitfield,
+    /// All that is asked for.
+    pub(super) wanted: Bitfield,
 }
 
 /// Whose a block is that comes in.
@@ -54,7 +56,20 @@ impl Picker {
             place[piece.index() as usize] = at as u32;
         }
         let sources = vec![0; pieces as usize];
-        Picker { geometry, open: BTreeMap::new(), untouched, place, sources, proven }
+        let wanted = Bitfield::full(pieces);
+        Picker { geometry, open: BTreeMap::new(), untouched, place, sources, proven, wanted }
+    }
+
+    /// Nothing but these pieces is asked for; said before anything is.
+    pub fn want_only(&mut self, wanted: Bitfield) {
+        self.untouched.retain(|piece| wanted.get(piece.index()));
+        self.place.fill(GONE);
+        for (at, piece) in (0..).zip(&self.untouched) {
+            if let Some(place) = self.place.get_mut(piece.index() as usize) {
+                *place = at;
+            }
+        }
+        self.wanted = wanted;
     }
 
     pub fn proven(&self) -> &Bitfield {
@@ -62,16 +77,16 @@ impl Picker {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.proven.is_full()
+        !self.proven.lacks_any_of(&self.wanted)
     }
 
     /// Whether a source with these pieces has any that we lack.
     pub fn wants(&self, has: &Bitfield) -> bool {
-        self.proven.lacks_any_of(has)
+        self.proven.lacks_any_both_have(&self.wanted, has)
     }
 
     pub fn lacks(&self, piece: Piece) -> bool {
-        !self.proven.get(piece.index())
+        self.wanted.get(piece.index()) && !self.proven.get(piece.index())
     }
 
     pub fn got_have(&mut self, piece: u32) {
@@ -287,6 +302,9 @@ impl Picker {
                 }
             }
         }
+        let unwanted = self.wanted.missing().filter(|at| !self.proven.get(*at));
+        census[0] +=
+            unwanted.filter_map(|at| self.geometry.piece(at)).map(|p| blocks(&p)).sum::<u64>();
         census[3] =
             self.proven.ones().filter_map(|at| self.geometry.piece(at)).map(|p| blocks(&p)).sum();
         census

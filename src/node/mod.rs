@@ -2,6 +2,7 @@
 //! leecher` one whose content is wanted. It routes news to the ties, the lobby, the swarm and the
 //! work; it decides nothing.
 
+mod agreements;
 mod check;
 mod choice;
 mod connections;

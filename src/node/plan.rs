@@ -2,9 +2,12 @@
 //! name resolved, every path absolute.
 
 use crate::announce::name_files::NameFiles;
+use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
+use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
+use crate::peer::Encryption;
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +31,8 @@ pub struct NodePlan {
     pub secret: [u8; 32],
     /// Where the node key is kept between runs; `None` = nowhere.
     pub key_file: Option<PathBuf>,
+    /// Whether conversations with peers are encrypted (`--encryption`).
+    pub encryption: Encryption,
     /// Slots for leechers: how many are served at once.
     pub slots: u32,
     /// Shown to the tracker, if it asks for one (`--token`).
@@ -71,8 +76,8 @@ pub struct TorrentPlan {
 /// What says which torrent it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TorrentFrom {
-    /// A .torrent, absolute.
-    File(PathBuf),
+    /// A .torrent, absolute, and in which order its keys may stand.
+    File(PathBuf, KeyOrder),
     Magnet(Box<MagnetPlan>),
 }
 
@@ -113,6 +118,8 @@ pub struct FetchPlan {
     /// With a torrent its name once that is known, and no pin.
     pub want: Want,
     pub torrent: Option<TorrentPlan>,
+    /// `--files`: which files of a folder are made; `None` = all.
+    pub files: Option<Chosen>,
     /// Directory that relative results go to: the working directory, absolute.
     pub directory: PathBuf,
     /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/`

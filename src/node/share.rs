@@ -111,8 +111,8 @@ impl Share {
 
     pub fn start(&mut self, out: &mut Outbox) {
         match self.plan.torrent.as_ref().map(|torrent| &torrent.from) {
-            Some(TorrentFrom::File(path)) => {
-                let mut file = TorrentFile::new(path.clone());
+            Some(TorrentFrom::File(path, order)) => {
+                let mut file = TorrentFile::new(path.clone(), *order);
                 file.load(out);
                 self.phase = Some(Phase::Reading(file));
             }

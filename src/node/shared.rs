@@ -16,7 +16,7 @@ use crate::core::io::{Listening, NetError, Outbox};
 use crate::core::report::{Ending, Event, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
-use crate::peer::{Identity, Us};
+use crate::peer::{Encrypting, Identity, Us};
 use crate::swarm::magnet::MagnetSwarm;
 use crate::swarm::{Struck, Swarm};
 use crate::wire::token::denied_line;
@@ -55,6 +55,7 @@ pub struct Shared {
     speaking: Option<Ticket>,
     /// This machine has no IPv6.
     without_ipv6: bool,
+    pub encrypting: Encrypting,
     /// The wish for a peer listener, and where it listens.
     listening: Option<Ticket>,
     pub listens_at: Option<SocketAddr>,
@@ -69,6 +70,8 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(plan: NodePlan, ties: Ties, rng: Rng) -> Shared {
+        let mut encrypting =
+            Encrypting::new(plan.encryption, &plan.secret, Rng::new(plan.seed).fork(0x35e));
         Shared {
             names: Resolver::new(plan.names.clone(), Rng::new(plan.seed).fork(0x53)),
             web: WebSeeds::default(),
@@ -80,7 +83,8 @@ impl Shared {
             early: None,
             named: Vec::new(),
             struck: Struck::default(),
-            lobby: Lobby::default(),
+            lobby: Lobby::new(encrypting.fork()),
+            encrypting,
             rng,
             listening: None,
             listens_at: None,
@@ -236,6 +240,7 @@ impl Shared {
                 bytes(content.v1.as_ref().map(|v1| &v1.info)),
                 bytes(content.v2.as_ref().map(|v2| &v2.info)),
             ],
+            upgrade: content.hybrid(),
         };
         let mut rng = self.rng.fork(0x5a);
         let sources = match &self.plan.job {
@@ -244,6 +249,7 @@ impl Shared {
         };
         let counts = (self.plan.slots, sources);
         let mut swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        swarm.encrypt(self.encrypting.fork());
         swarm.keep_struck(std::mem::take(&mut self.struck));
         for (identity, addr) in std::mem::take(&mut self.named) {
             swarm.know(identity, &[addr], now);

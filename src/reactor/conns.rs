@@ -4,6 +4,7 @@
 use super::FIRST_CONN_TOKEN;
 use super::queue::Queue;
 use super::tls::Tls;
+use crate::core::cipher::{Keystream, StreamKey};
 use crate::core::id::ConnId;
 use crate::core::io::Closed;
 use crate::core::limits;
@@ -42,6 +43,8 @@ pub(super) struct Conn {
     pub closing_until: Option<Time>,
     pub queue: Queue,
     pub tls: Option<Box<Tls>>,
+    /// What comes is enciphered so.
+    pub enciphered: Option<Box<Keystream>>,
     /// Bytes that left and were not told yet.
     pub sent_untold: u64,
     in_ready: bool,
@@ -113,6 +116,7 @@ impl Conns {
             closing_until: None,
             queue: Queue::default(),
             tls,
+            enciphered: None,
             sent_untold: 0,
             in_ready: false,
             in_flush: false,
@@ -213,6 +217,13 @@ impl Conns {
     /// Marks an id that never got a socket.
     pub fn mark_unborn(&mut self, id: ConnId, why: Closed) {
         self.marked.push((id, why));
+    }
+
+    /// What comes from here on is deciphered before it is told.
+    pub fn decipher(&mut self, id: ConnId, key: StreamKey) {
+        if let Some(conn) = self.get_mut(id) {
+            conn.enciphered = Some(Box::new(Keystream::new(key)));
+        }
     }
 
     /// No more bytes are told of a connection that the role wished closed.

@@ -38,6 +38,11 @@ impl<R: Role> Reactor<R> {
         match effect {
             Effect::Send { conn, chunk } => self.queue(conn, chunk),
             Effect::Close { conn, flush } => self.door.conns.close(conn, flush, now),
+            Effect::Encipher { conn, send, receive: _ } => {
+                if let Some(conn) = self.door.conns.get_mut(conn) {
+                    conn.queue.encipher(send);
+                }
+            }
             Effect::Reading { conn, on } => {
                 if let Some(conn) = self.door.conns.get_mut(conn) {
                     conn.paused = !on && conn.closing_until.is_none();

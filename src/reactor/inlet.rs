@@ -171,6 +171,10 @@ impl Inlet {
                     let (hushed, sealed) = (conn.hushed, conn.tls.is_some());
                     taken += n;
                     door.counters.bytes_in += n as u64;
+                    if let (Some(cipher), Some(bytes)) = (&mut conn.enciphered, buffer.get_mut(..n))
+                    {
+                        cipher.apply(bytes);
+                    }
                     let bytes = self.buffer.get(..n).unwrap_or_default();
                     match (sealed, hushed) {
                         (true, _) => unseal(id, bytes, &mut self.plain, door),

@@ -60,13 +60,17 @@ const FIRST_CONN_TOKEN: usize = 16;
 /// News of readiness taken from one poll; more wait for the next.
 const EVENTS_PER_TURN: usize = 1024;
 
+/// Descriptors kept back from connections, where there are enough.
+const RESERVED_MAX: u64 = 96;
+
 /// How a reactor is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Take over SIGINT, SIGTERM and SIGHUP of the process.
     pub signals: bool,
-    /// Descriptors kept back from connections, for files and everything else.
-    pub descriptors_reserved: u64,
+    /// Descriptors kept back from connections, for files and everything else; `None`: a third of
+    /// all, and no more than [`RESERVED_MAX`].
+    pub descriptors_reserved: Option<u64>,
     /// Bytes read from one connection in one turn.
     pub read_quota_bytes: usize,
 }
@@ -75,7 +79,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             signals: true,
-            descriptors_reserved: 96,
+            descriptors_reserved: None,
             read_quota_bytes: limits::READ_QUOTA_BYTES,
         }
     }
@@ -141,7 +145,9 @@ impl<R: Role> Reactor<R> {
             true => Some(Signals::new(poll.registry()).map_err(fatal)?),
             false => None,
         };
-        let conns_max = descriptors::raise().saturating_sub(options.descriptors_reserved).max(1);
+        let limit = descriptors::raise();
+        let reserved = options.descriptors_reserved.unwrap_or(RESERVED_MAX.min(limit / 3));
+        let conns_max = limit.saturating_sub(reserved).max(1);
         let conns_max = usize::try_from(conns_max).unwrap_or(usize::MAX);
         Ok(Reactor {
             door: Door {

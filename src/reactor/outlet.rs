@@ -18,6 +18,9 @@ use std::net::Shutdown;
 /// Buffers of drained connections kept for the next one that blocks.
 const SPARES_MAX: usize = 4;
 
+/// An enciphered byte takes as long as so many others.
+const ENCIPHERED_COST: usize = 8;
+
 /// Why a connection takes no more.
 enum Stop {
     Full,
@@ -67,7 +70,9 @@ impl Outlet {
             }
             let Some(id) = conns.next_flush() else { return };
             let left = self.flush_one(id, conns, files, now);
-            budget = budget.saturating_sub(left);
+            let enciphered = conns.get_mut(id).is_some_and(|conn| conn.queue.is_enciphered());
+            let cost = if enciphered { left * ENCIPHERED_COST } else { left };
+            budget = budget.saturating_sub(cost);
             counters.bytes_out += left as u64;
         }
     }

@@ -10,6 +10,7 @@ use crate::core::limits::SOURCES_DEFAULT;
 use crate::core::rng::Rng;
 use crate::node::Node;
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, Want};
+use crate::peer::Encryption;
 use crate::tracker::Tracker;
 use crate::tracker::plan::{Database, TrackerPlan};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -74,6 +75,7 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
         seed: env.seed,
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
+        encryption: Encryption::Allow,
         slots: scene.slots,
         token: None,
         names: NameFiles::default(),
@@ -94,6 +96,7 @@ pub(super) fn seed_plan(scene: &Scene) -> SeedPlan {
 
 pub(super) fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
     FetchPlan {
+        files: None,
         torrent: None,
         want: Want { name: NAME.into(), pin: None, publisher: None },
         directory,

@@ -6,6 +6,7 @@ pub mod dns;
 pub mod extended;
 pub mod http;
 pub mod meaning;
+pub mod mse;
 pub mod options;
 pub mod peer;
 pub mod peer_framer;

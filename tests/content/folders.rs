@@ -256,6 +256,10 @@ proptest! {
         let bare = Content::from_parts(Some(&v1_info), Some(&v2_info), None).unwrap();
         check_grid(&bare, &pieces, &[true]);
         check_hashes(&bare, &pieces);
+        // So it is with the companion alone.
+        let alone = Content::from_info(&v1_info, None).unwrap();
+        check_grid(&alone, &pieces, &[true]);
+        check_hashes(&alone, &pieces);
         // The bytes of the same files without pads lie elsewhere.
         let solid = info(&torrent(&files, Form::V1, length));
         let two = Content::from_parts(Some(&solid), Some(&v2_info), None);

@@ -134,9 +134,6 @@ fn a_hostile_http_tracker_is_left_alone_and_the_next_one_is_asked() {
 #[test]
 fn what_cannot_be_fetched_or_seeded_is_one_line() {
     let bed = Bed::new("torrents-no");
-    let folder = b"d4:infod5:filesld6:lengthi1e4:pathl1:aeee4:name1:f12:piece lengthi16384e\
-        6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
-    let folder = bed.file("folder.torrent", folder).to_str().unwrap().to_owned();
     let broken = bed.file("broken.torrent", b"d4:infoi1ee").to_str().unwrap().to_owned();
     let good = v1(&bed, "good.torrent", &[]);
     bed.file("s/short.bin", b"short");
@@ -144,8 +141,6 @@ fn what_cannot_be_fetched_or_seeded_is_one_line() {
     other[200_000] ^= 1;
     bed.file("s/other.bin", &other);
     let run = |line: &str| bed.run("s", line);
-    run(&format!("leecher --torrent {folder}"))
-        .one_line(2, &["folder.torrent", "folders are not supported yet"]);
     run(&format!("leecher --torrent {broken}")).one_line(2, &["broken.torrent", "info"]);
     run("leecher --torrent nowhere.torrent").one_line(4, &["nowhere.torrent"]);
     run(&format!("seeder --torrent {good} --file short.bin")).one_line(6, &["5 bytes", "300000"]);

@@ -12,6 +12,7 @@ use lmk::core::time::{Span, Time};
 use lmk::leecher::journal::{self, Kept};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::Weather;
 use lmk::sim::world::{Act, NodeEnv, NodeId, World};
 use lmk::tracker::Tracker;
@@ -35,7 +36,7 @@ pub struct Stage {
     pub far: NodeId,
     pub seeder: NodeId,
     pub content: Vec<u8>,
-    geometry: Geometry,
+    pub geometry: Geometry,
 }
 
 fn secret(seed: u64) -> [u8; 32] {
@@ -58,6 +59,7 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 8,
         token: None,
         names: NameFiles::default(),
@@ -95,6 +97,7 @@ fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
     Box::new(Node::new(plan(
         env,
         Job::Fetch(FetchPlan {
+            files: None,
             torrent: None,
             want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/l".into(),

@@ -2,13 +2,14 @@
 
 use crate::scripted::{Shared, role};
 use lmk::announce::name_files::NameFiles;
-use lmk::content::metainfo::ContentHasher;
+use lmk::content::metainfo::{ContentHasher, KeyOrder};
 use lmk::core::id::PeerId;
 use lmk::core::io::Input;
 use lmk::core::report::Ending;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
@@ -86,6 +87,7 @@ fn plan(env: &NodeEnv, job: Job) -> NodePlan {
         seed: env.seed,
         secret: [env.seed as u8; 32],
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 1,
         token: None,
         names: NameFiles::default(),
@@ -93,7 +95,7 @@ fn plan(env: &NodeEnv, job: Job) -> NodePlan {
 }
 
 fn torrent() -> Option<TorrentPlan> {
-    let from = TorrentFrom::File("/home/big.torrent".into());
+    let from = TorrentFrom::File("/home/big.torrent".into(), KeyOrder::Sorted);
     Some(TorrentPlan { from, further: Vec::new(), listed: false })
 }
 
@@ -137,6 +139,7 @@ fn a_tracker_that_moves_is_followed_by_its_name() {
     world.disk(seeder).put("/home/big.bin", &bytes);
     let leecher = world.add_idle(IpAddr::from([10, 0, 1, 2]), |env| {
         let fetch = FetchPlan {
+            files: None,
             torrent: torrent(),
             want: Want { name: "big.bin".into(), pin: None, publisher: None },
             directory: "/home".into(),

@@ -36,6 +36,34 @@ fn a_leecher_is_told_of_all_and_a_seeder_of_leechers_alone_and_nobody_of_themsel
     assert_eq!(world.told("joined").len(), 3);
 }
 
+/// With a magnet link alone aria2 says that nothing is missing.
+#[test]
+fn a_client_that_may_have_a_magnet_link_alone_is_told_of_those_who_have_it_all() {
+    let mut world = World::local();
+    let seed = Peer::new("127.0.0.1:7001", 0);
+    world.announce(&seed);
+    let mut aria2 = Peer::new("127.0.0.1:7002", 0).event(Event::Started);
+    aria2.id.0[..10].copy_from_slice(b"A2-1-36-0-");
+    assert_eq!(world.announce(&aria2).peers, [seed.from]);
+    aria2.id.0[..8].copy_from_slice(b"-TR3000-");
+    assert_eq!(world.announce(&aria2).peers, []);
+}
+
+#[test]
+fn aria2_is_told_of_seeders_though_it_says_that_nothing_is_left() {
+    let mut world = World::local();
+    let seed = Peer::new("127.0.0.1:7001", 0);
+    let other = Peer::new("127.0.0.1:7002", 0).stock();
+    world.announce(&seed);
+    assert_eq!(world.announce(&other).peers, []);
+    // With a magnet link it says so before it knows the size.
+    let mut aria2 = Peer::new("127.0.0.1:7003", 0);
+    aria2.id.0[..9].copy_from_slice(b"A2-1-36-0");
+    let mut told = world.announce(&aria2).peers;
+    told.sort();
+    assert_eq!(told, [seed.from, other.from]);
+}
+
 #[test]
 fn an_announce_that_stops_removes_the_peer_at_once_and_only_that_peer() {
     let mut world = World::local();

@@ -90,6 +90,9 @@ impl Share {
         let (Some(content), Some((file, _))) = (self.said.clone(), self.file) else {
             return Ok(());
         };
+        if let Some(piece) = check.contradiction() {
+            return Err(torrent::contradiction(self.name(), piece));
+        }
         let bad = content.geometry.pieces() - check.good.count();
         if bad > 0 {
             let path = show(&self.plan.path);

@@ -28,10 +28,13 @@ impl MagnetSwarm {
     pub(super) fn hear(
         &mut self,
         conn: ConnId,
-        mut bytes: &[u8],
+        bytes: &[u8],
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
+        let Some(talk) = self.talks.get_mut(&conn) else { return Ok(()) };
+        let bytes = talk.veil.lift(conn, bytes, out)?;
+        let mut bytes = &bytes[..];
         loop {
             let Some(talk) = self.talks.get_mut(&conn) else { return Ok(()) };
             let identity = talk.identity;
@@ -108,6 +111,9 @@ impl MagnetSwarm {
         let Some(peer_id) = talk.peer_id else { return };
         let origin = (talk.remote, peer_id);
         let (identity, outgoing) = (talk.identity, talk.outgoing);
+        if outgoing {
+            self.books.of(identity).shook_hands(talk.remote);
+        }
         if peer_id == self.us.peer_id {
             mark!("D02");
             return self.end(conn, Fault::nobody("it is ourselves"), now, out);
@@ -222,5 +228,8 @@ impl MagnetSwarm {
             }
         }
         book.lost(conn, struck, now);
+        if talk.outgoing && talk.peer_id.is_none() && !struck {
+            book.refused_handshake(talk.remote);
+        }
     }
 }

@@ -191,10 +191,13 @@ pub fn scraped(body: &[u8], hash: InfoHash) -> Result<Said<Option<ScrapeRow>>, &
 }
 
 fn document(body: &[u8]) -> Result<bencode::Doc<'_>, &'static str> {
+    const NO_DICTIONARY: &str = "the answer is no bencoded dictionary";
     let doc = bencode::parse_prefix(body, Mode::Tolerant, Limits::CATALOGUE);
-    match doc {
-        Ok((doc, _)) if doc.root().is_dict() => Ok(doc),
-        _ => Err("the answer is no bencoded dictionary"),
+    let (doc, len) = doc.map_err(|_| NO_DICTIONARY)?;
+    match body.get(len..) {
+        // Some trackers end a line.
+        Some(b"" | b"\n") if doc.root().is_dict() => Ok(doc),
+        _ => Err(NO_DICTIONARY),
     }
 }
 
@@ -324,6 +327,19 @@ mod tests {
         assert_eq!(announced(b"d14:failure reasoni1ee"), Ok(Said::Failure(String::new())));
         let odd = b"d8:intervali9e5:peersli1e3:abcd2:ip4:hosteee";
         assert!(matches!(announced(odd), Ok(Said::Answer(said)) if said.peers.is_empty()));
+    }
+
+    #[test]
+    fn answers_that_are_none_and_peers_that_are_none_are_taken_for_what_they_are() {
+        let html = include_bytes!("../../../tests/vectors/invalid/http/resp_html.txt");
+        assert!(announced(html).is_err() && scraped(html, InfoHash([0; 20])).is_err());
+        let number = include_bytes!("../../../tests/vectors/invalid/http/resp_peers_int.ben");
+        let Ok(Said::Answer(said)) = announced(number) else { panic!() };
+        assert_eq!((said.interval_s, said.peers), (120, vec![]));
+        assert!(announced(b"d8:intervali9ee\n").is_ok());
+        for more in ["\n\n", "x", "de"] {
+            assert!(announced(format!("d8:intervali9ee{more}").as_bytes()).is_err(), "{more}");
+        }
     }
 
     #[test]
