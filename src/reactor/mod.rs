@@ -22,6 +22,7 @@ mod regular;
 mod row;
 mod signals;
 mod storing;
+mod tls;
 mod wake;
 
 pub use clock::wall_seconds;
@@ -48,6 +49,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use storing::Pace;
+use tls::Trust;
 use wake::Inbox;
 
 const TOKEN_WAKE: Token = Token(0);
@@ -117,6 +119,7 @@ pub struct Reactor<R> {
     signalled: bool,
     inlet: Inlet,
     outlet: Outlet,
+    trust: Trust,
     datagrams: Datagrams,
     files: Files,
     store: Option<Box<dyn Store>>,
@@ -157,6 +160,7 @@ impl<R: Role> Reactor<R> {
             signalled: false,
             inlet: Inlet::new(conns_max, options.read_quota_bytes),
             outlet: Outlet::new(),
+            trust: Trust::default(),
             datagrams: Datagrams::new(),
             files: Files::default(),
             store: None,
@@ -171,6 +175,11 @@ impl<R: Role> Reactor<R> {
     /// Gives the role a database.
     pub fn with_store(self, store: Option<Box<dyn Store>>) -> Reactor<R> {
         Reactor { store, ..self }
+    }
+
+    /// Believes these authorities too, each an X.509 certificate in DER.
+    pub fn with_authorities(self, further: Vec<Vec<u8>>) -> Reactor<R> {
+        Reactor { trust: Trust::new(further), ..self }
     }
 
     /// One turn of the loop. Waits at most `wait_max`, less if the role or anything left over has a
