@@ -264,10 +264,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
         write_torrent: path(given, "write-torrent")?,
         sign: path(given, "sign")?,
     };
-    Ok(Typed::Work {
-        wish: Box::new(Wish::Seed { seed, peer: peer(given)? }),
-        common: common(given)?,
-    })
+    work(given, Wish::Seed { seed, peer: peer(given)? })
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
@@ -289,10 +286,7 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         sources: count(given, "sources", limits::SOURCES_DEFAULT, limits::SOURCES_MAX)?,
         publisher: access::publisher(given)?,
     };
-    Ok(Typed::Work {
-        wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
-        common: common(given)?,
-    })
+    work(given, Wish::Fetch { fetch, peer: peer(given)? })
 }
 
 fn ls(given: &ArgMatches) -> Result<Typed, String> {
@@ -311,7 +305,10 @@ fn info(given: &ArgMatches) -> Result<Typed, String> {
 
 fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
     let (tracker, token) = tracker(given)?;
-    let wish = Wish::Ask { ask, tracker, token };
+    work(given, Wish::Ask { ask, tracker, token })
+}
+
+fn work(given: &ArgMatches, wish: Wish) -> Result<Typed, String> {
     Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
