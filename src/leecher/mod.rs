@@ -40,6 +40,8 @@ pub enum News {
     Lied(ConnId, Piece),
     /// A piece did not match; several sources sent parts of it.
     Broken(Piece),
+    /// A piece is right by one hash of the content and wrong by the other.
+    Contradiction(Piece),
     DiskFailed(FileError),
 }
 

@@ -14,6 +14,7 @@ use super::search::Search;
 use super::shared::Shared;
 use super::target::{Placed, Target};
 use super::ties::Tie;
+use super::torrent;
 use crate::content::bitfield::Bitfield;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
@@ -270,6 +271,7 @@ impl Fetch {
                 Ok(())
             }
             Happened::Complete => self.finish(shared, now, out),
+            Happened::Contradiction(piece) => Err(torrent::contradiction(self.name(), piece)),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
             Happened::FileFailed(error) => self.file_failed(shared, error, now, out),
             Happened::NoSource => {
@@ -334,6 +336,7 @@ impl Fetch {
         let Some(target) = self.target() else { return };
         let (path, content) = (show(&target.path), target.content());
         let wanted = target.wanted();
+        Self::say_unproven(u64::from(wanted.count() - have.count()), out);
         shared.begin_swarm(content, file, have, now);
         if let Some(swarm) = &mut shared.swarm {
             swarm.want_only(wanted);

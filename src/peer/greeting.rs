@@ -25,6 +25,9 @@ pub struct Us {
     pub listen_port: u16,
     /// Bytes of the info dict we can serve, v1 and v2; 0 = none.
     pub metadata_bytes: [u32; 2],
+    /// The v2 hash of a hybrid: a conversation that opens under its v1 hash goes over to this one
+    /// if both sides know it (BEP 52). Companions have none: who has one need not know the other.
+    pub upgrade: Option<InfoHash>,
 }
 
 /// Requests we queue for one peer before we drop some.
@@ -35,9 +38,13 @@ pub const OUR_METADATA_ID: u8 = 2;
 pub const OUR_STATE_ID: u8 = 9;
 
 impl Us {
-    /// The 68 bytes that open a conversation.
-    pub fn handshake(&self, info_hash: InfoHash) -> [u8; 68] {
+    /// The 68 bytes that open a conversation under one of our identities, or answer one.
+    pub fn handshake(&self, info_hash: InfoHash, identity: Identity) -> [u8; 68] {
         let reserved = Reserved::new().with_extended().with_fast();
+        let reserved = match (identity, self.upgrade) {
+            (Identity::V1, Some(_)) => reserved.with_v2_upgrade(),
+            _ => reserved,
+        };
         Handshake { reserved, info_hash, peer_id: self.peer_id }.encode()
     }
 

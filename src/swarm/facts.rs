@@ -17,13 +17,16 @@ impl Swarm {
     pub(super) fn hear(
         &mut self,
         conn: ConnId,
-        bytes: &mut &[u8],
+        bytes: &[u8],
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
+        let bytes = session.veil.lift(conn, bytes, out)?;
+        let mut bytes = &bytes[..];
         loop {
             let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
-            let Some(heard) = session.next(bytes)? else { return Ok(()) };
+            let Some(heard) = session.next(&mut bytes)? else { return Ok(()) };
             match heard {
                 Heard::BlockBytes(part) => {
                     if let Some(fetch) = &mut self.fetch {
@@ -145,6 +148,9 @@ impl Swarm {
     ) -> Result<(), Fault> {
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         let Some(peer_id) = session.peer_id else { return Ok(()) };
+        if session.outgoing {
+            self.neighbours.shook_hands(session.remote);
+        }
         if peer_id == self.us.peer_id {
             mark!("D02");
             let remote = session.remote;
@@ -233,7 +239,8 @@ mod tests {
         let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
         hasher.update(b"bytes");
         let content = Rc::new(hasher.finish().unwrap());
-        let us = Us { peer_id: PeerId([9; 20]), listen_port: 7, metadata_bytes: [0; 2] };
+        let us =
+            Us { peer_id: PeerId([9; 20]), listen_port: 7, metadata_bytes: [0; 2], upgrade: None };
         let file = (FileId { slot: 0, generation: 0 }, Bitfield::new(1));
         let mut swarm = Swarm::new(content, us, file, (1, 10), &mut Rng::new(1), Time::ZERO);
         let (identity, info_hash) = swarm.identities().next().unwrap();

@@ -103,6 +103,7 @@ impl Swarm {
                     let piece = u64::from(piece.index());
                     out.tell(Event::warning("corrupt", line).number("piece", piece));
                 }
+                News::Contradiction(piece) => self.happened.push(Happened::Contradiction(piece)),
                 News::DiskFailed(error) => self.happened.push(Happened::DiskFailed(error)),
             }
         }

@@ -1,10 +1,14 @@
 //! The addresses of a swarm: who was named, who is being dialled, who is away until when. One entry
 //! an address, whatever identity it was named under.
 
+mod manner;
+
 use crate::core::id::{ConnId, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::peer::Identity;
+use crate::peer::encryption::Offer;
+use crate::peer::{Encrypting, Identity};
+use manner::Manner;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -59,6 +63,7 @@ struct Neighbour {
     struck_until: Time,
     /// Whether we ever conversed.
     met: bool,
+    manner: Manner,
 }
 
 impl Neighbour {
@@ -72,6 +77,7 @@ impl Neighbour {
             failures: 0,
             struck_until: Time::ZERO,
             met: false,
+            manner: Manner::default(),
         }
     }
 }
@@ -105,6 +111,7 @@ pub struct Neighbours {
     seed: u64,
     /// The content has no other identity than v1: no other name is waited for.
     v1_alone: bool,
+    encrypting: Encrypting,
 }
 
 impl Neighbours {
@@ -115,6 +122,34 @@ impl Neighbours {
     /// Whether the content has no other identity than v1.
     pub fn of_v1(self, v1_alone: bool) -> Neighbours {
         Neighbours { v1_alone, ..self }
+    }
+
+    pub fn encrypt(&mut self, encrypting: Encrypting) {
+        self.encrypting = encrypting;
+    }
+
+    /// What an encrypted handshake with a peer that was dialled needs; `None` for one in plain.
+    pub fn offer(&mut self, addr: SocketAddr) -> Offer {
+        let policy = self.encrypting.policy;
+        let manner = self.known.get(&addr).map(|n| n.manner).unwrap_or_default();
+        manner.is_encrypted(policy).then(|| (self.encrypting.fresh(), policy.methods()))
+    }
+
+    /// A peer that was dialled shook hands.
+    pub fn shook_hands(&mut self, addr: SocketAddr) {
+        if let Some(neighbour) = self.known.get_mut(&addr) {
+            neighbour.manner = neighbour.manner.taken();
+        }
+    }
+
+    /// A peer that was dialled is lost, and had not shaken hands: it may be tried at once in
+    /// another manner.
+    pub fn refused_handshake(&mut self, addr: SocketAddr) {
+        let Some(neighbour) = self.known.get_mut(&addr) else { return };
+        neighbour.manner = neighbour.manner.refused(self.encrypting.policy);
+        if neighbour.manner == Manner::Trying && matches!(neighbour.reach, Reach::Away { .. }) {
+            neighbour.reach = Reach::Fresh;
+        }
     }
 
     /// A tracker named these.

@@ -3,8 +3,8 @@
 use lmk::content::bitfield::Bitfield;
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::chunk::Chunk;
-use lmk::core::id::{ConnId, FileId, PeerId, Ticket};
-use lmk::core::io::{Effect, FileDone, FileOp, Outbox, Page};
+use lmk::core::id::{ConnId, FileId, InfoHash, PeerId, Ticket};
+use lmk::core::io::{Closed, Effect, FileDone, FileOp, Outbox, Page};
 use lmk::core::report::Fact;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
@@ -28,6 +28,8 @@ pub struct Table {
     /// What was sent to each connection and not looked at: bytes here, and lengths of file spans.
     sent: BTreeMap<ConnId, Vec<u8>>,
     pub file_bytes: BTreeMap<ConnId, u64>,
+    /// Connections the swarm dialled, and to where.
+    pub dialled: Vec<(ConnId, SocketAddr)>,
     /// Connections the swarm closed.
     pub closed: Vec<ConnId>,
     /// Why, as it told.
@@ -60,12 +62,19 @@ fn reserved(fast: bool) -> Reserved {
 impl Table {
     /// A swarm that has everything, or nothing.
     pub fn new(complete: bool, slots: u32) -> Table {
-        let content = Rc::new(content());
-        let have = if complete { Bitfield::full(PIECES) } else { Bitfield::new(PIECES) };
+        Table::of(content(), None, complete, slots)
+    }
+
+    /// The same of any content, with the hash that its conversations may go over to.
+    pub fn of(content: Content, upgrade: Option<InfoHash>, complete: bool, slots: u32) -> Table {
+        let content = Rc::new(content);
+        let pieces = content.geometry.pieces();
+        let have = if complete { Bitfield::full(pieces) } else { Bitfield::new(pieces) };
         let us = Us {
             peer_id: PeerId(*b"-LM0100-us0000000000"),
             listen_port: 7000,
             metadata_bytes: [0; 2],
+            upgrade,
         };
         let file = FileId { slot: 0, generation: 0 };
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
@@ -76,6 +85,7 @@ impl Table {
             content,
             sent: BTreeMap::new(),
             file_bytes: BTreeMap::new(),
+            dialled: Vec::new(),
             closed: Vec::new(),
             whys: Vec::new(),
             paused: BTreeSet::new(),
@@ -93,16 +103,50 @@ impl Table {
     }
 
     pub fn guest_as(&mut self, peer_id: PeerId, fast: bool) -> ConnId {
-        let conn = self.out.conns.insert(());
         let info_hash = self.content.v2.as_ref().unwrap().info_hash.truncated();
-        let handshake = Handshake { reserved: reserved(fast), info_hash, peer_id };
+        self.guest_with(Handshake { reserved: reserved(fast), info_hash, peer_id })
+    }
+
+    /// Someone sits down with this handshake.
+    pub fn guest_with(&mut self, handshake: Handshake) -> ConnId {
+        let conn = self.out.conns.insert(());
+        let identity = self.swarm.identity_of(handshake.info_hash).unwrap();
         let mut framer = Framer::new();
         assert!(framer.next(&mut &handshake.encode()[..]).unwrap().is_some());
         let remote = SocketAddr::from(([10, 0, 0, self.peers.max(1) as u8], 5000));
         let (swarm, out, now) = (&mut self.swarm, &mut self.out, self.now);
-        swarm.got_accepted((conn, remote), (framer, handshake), Identity::V2, now, out);
+        swarm.got_accepted((conn, remote), (framer, handshake), identity, now, out);
         self.perform();
         conn
+    }
+
+    /// A tracker names someone under an identity; who is dialled for it is connected.
+    pub fn names(&mut self, at: SocketAddr, identity: Identity) -> Vec<ConnId> {
+        self.swarm.got_named(identity, &[at], self.now, &mut self.out);
+        self.perform();
+        self.connects()
+    }
+
+    /// Whoever was dialled and not connected yet is.
+    pub fn connects(&mut self) -> Vec<ConnId> {
+        let dialled = std::mem::take(&mut self.dialled);
+        let conns: Vec<ConnId> = dialled.into_iter().map(|(conn, _)| conn).collect();
+        for conn in &conns {
+            assert!(self.swarm.got_connected(*conn, self.now, &mut self.out));
+        }
+        self.perform();
+        conns
+    }
+
+    /// The other side hangs up.
+    pub fn hangs_up(&mut self, conn: ConnId) {
+        self.swarm.got_closed(conn, Closed::ByPeer, self.now, &mut self.out);
+        self.perform();
+    }
+
+    /// The bytes a guest was sent since last asked, as they are.
+    pub fn sent(&mut self, conn: ConnId) -> Vec<u8> {
+        self.sent.remove(&conn).unwrap_or_default()
     }
 
     pub fn says(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -156,6 +200,7 @@ impl Table {
                 Effect::File { ticket, op: FileOp::Read { offset, page, .. } } => {
                     self.reads.push_back((ticket, offset, page));
                 }
+                Effect::Dial { conn, to, .. } => self.dialled.push((conn, to)),
                 Effect::Close { conn, .. } => self.closed.push(conn),
                 Effect::Tell(event) if event.kind == "peer_gone" => {
                     let why = event.facts.iter().find(|(key, _)| *key == "why");

@@ -2,7 +2,6 @@
 //! the metadata.
 
 use crate::stage::{SIZE, fetch_plan, ip, node_plan, seed_plan, tracker_plan};
-use lmk::announce::hosts::Hosts;
 use lmk::content::magnet::Magnet;
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::id::{ConnId, PeerId};
@@ -87,8 +86,7 @@ impl Liar {
 
     fn hear(&mut self, conn: ConnId, mut bytes: &[u8], out: &mut Outbox) {
         let Some(mut talk) = self.talks.remove(&conn) else { return };
-        loop {
-            let Ok(Some(part)) = talk.framer.next(&mut bytes) else { break };
+        while let Ok(Some(part)) = talk.framer.next(&mut bytes) {
             match part {
                 Part::Handshake(theirs) => self.greet(conn, theirs, &mut talk, out),
                 Part::Start(long) => {
@@ -230,7 +228,7 @@ fn play(seed: u64, weather: Weather, topics: &str, seeders: u8, lies: &[Lie]) ->
     // As it is typed.
     let link = Magnet::parse(&link.to_string()).unwrap();
     let from = TorrentFrom::Magnet(Box::new(MagnetPlan { link, peers }));
-    let torrent = TorrentPlan { from, hosts: Hosts::new(), further: vec![], listed: false };
+    let torrent = TorrentPlan { from, further: vec![], listed: false };
     let leecher = world.add_idle(ip(200), move |env| {
         let mut plan = fetch_plan(10);
         plan.torrent = Some(torrent.clone());

@@ -1,6 +1,7 @@
 //! The stage: a tracker, sources that all have the file, one leecher whose requests are counted.
 
 use crate::sources::{How, Source};
+use lmk::announce::name_files::NameFiles;
 use lmk::core::chunk::Chunk;
 use lmk::core::id::{ConnId, PeerId};
 use lmk::core::io::{Effect, Input, Outbox, Role};
@@ -9,6 +10,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::adversaries::{Adversary, Trick};
 use lmk::sim::partition::Ways;
 use lmk::sim::world::NodeEnv;
@@ -279,6 +281,8 @@ pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        encryption: Encryption::Allow,
+        names: NameFiles::default(),
         slots: 8,
         token: None,
     }

@@ -2,6 +2,7 @@
 //! file that changes under the seeder.
 
 use crate::scripted::{Shared, role};
+use lmk::announce::name_files::NameFiles;
 use lmk::core::id::{ConnId, PeerId};
 use lmk::core::io::{Input, Role};
 use lmk::core::mark::expect_mark;
@@ -10,6 +11,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::{Act, NodeId, Weather, World};
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
@@ -38,8 +40,10 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         seed,
         secret: [seed as u8; 32],
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 1,
         token: None,
+        names: NameFiles::default(),
     }
 }
 

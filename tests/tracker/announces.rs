@@ -37,6 +37,21 @@ fn a_leecher_is_told_of_all_and_a_seeder_of_leechers_alone_and_nobody_of_themsel
     assert_eq!(world.told("joined").len(), 3);
 }
 
+#[test]
+fn aria2_is_told_of_seeders_though_it_says_that_nothing_is_left() {
+    let mut world = World::local();
+    let seed = Peer::new("127.0.0.1:7001", 0);
+    let other = Peer::new("127.0.0.1:7002", 0).stock();
+    world.announce(&seed);
+    assert_eq!(world.announce(&other).peers, []);
+    // With a magnet link it says so before it knows the size.
+    let mut aria2 = Peer::new("127.0.0.1:7003", 0);
+    aria2.id.0[..9].copy_from_slice(b"A2-1-36-0");
+    let mut told = world.announce(&aria2).peers;
+    told.sort();
+    assert_eq!(told, [seed.from, other.from]);
+}
+
 /// Some programs send zeros for an id: they are not one program for it.
 #[test]
 fn a_peer_id_of_zeros_names_nobody() {
