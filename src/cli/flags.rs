@@ -50,6 +50,7 @@ pub struct CommandRow {
 }
 
 const PEERS: &[&str] = &["seeder", "leecher"];
+const WEB: &[&str] = &["seeder", "leecher", "probe"];
 const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
 const ROLES: &[&str] =
     &["tracker", "seeder", "leecher", "ls", "info", "status", "probe", "create", "show", "verify"];
@@ -137,7 +138,7 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "name", short: None, takes: Takes::BareNeeded("NAME"), on: &["info"],
         help: "The name to tell of" },
     Flag { name: "url", short: None, takes: Takes::BareNeeded("TRACKER-URL"), on: &["probe"],
-        help: "udp://HOST:PORT/..., http://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
+        help: "udp://HOST:PORT/..., http(s)://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
     Flag { name: "hash", short: None, takes: Takes::Bare("HASH"), on: &["probe"],
         help: "What to ask about: 40 or 64 hex digits [default: a hash that nobody has]" },
     Flag { name: "path", short: None, takes: Takes::BareNeeded("PATH"), on: &["create"],
@@ -155,7 +156,7 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "piece-length", short: None, takes: Takes::Value("SIZE"), on: &["create"],
         help: "A power of two from 16K to 128M [default: by the size of the content]" },
     Flag { name: "announce", short: None, takes: Takes::Each("URL[,URL]"), on: &["create"],
-        help: "A tier of trackers, udp:// or http://; repeated, a further tier" },
+        help: "A tier of trackers, udp://, http:// or https://; repeated, a further tier" },
     Flag { name: "webseed", short: None, takes: Takes::Each("URL"), on: &["create"],
         help: "Where the same files are served over HTTP; may be repeated" },
     Flag { name: "private", short: None, takes: Takes::Nothing, on: &["create"],
@@ -186,6 +187,8 @@ pub const FLAGS: &[Flag] = &[
         help: "A file that holds the token" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
         help: "Where to take connections [default: the first free port of 6881-6999]" },
+    Flag { name: "ca-file", short: None, takes: Takes::Value("FILE"), on: WEB,
+        help: "For https://, also trust the authorities whose certificates FILE holds (PEM)" },
     Flag { name: "encryption", short: None, takes: Takes::Value("WHEN"), on: PEERS,
         help: "Hide what connections are: allow, require or off [default: allow, with those who want it]" },
     Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,

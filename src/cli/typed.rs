@@ -53,6 +53,8 @@ pub struct Common {
     pub json: bool,
     pub log_file: Option<PathBuf>,
     pub no_color: bool,
+    /// Further authorities for TLS.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -361,6 +363,11 @@ pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
         json: given.get_flag("json"),
         log_file: path(given, "log-file")?,
         no_color: given.get_flag("no-color"),
+        // Only those who may meet TLS have that one.
+        ca_file: match given.try_contains_id("ca-file") {
+            Ok(true) => path(given, "ca-file")?,
+            _ => None,
+        },
     })
 }
 

@@ -99,6 +99,7 @@ impl MagnetSearch {
     fn begin(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         let link = &self.plan.link;
         let tiers = link.trackers.iter().map(|url| vec![url.clone()]).collect::<Vec<_>>();
+        shared.web.add(&link.web_seeds);
         let can_ask = torrent::take_up_trackers(shared, &tiers, false, out);
         self.peers = self.peers_of_link(shared);
         if !can_ask && self.peers.is_empty() {

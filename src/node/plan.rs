@@ -1,7 +1,7 @@
-//! What a node (seeder or leecher) is told at birth: every choice already made, every host name
-//! resolved, every path absolute.
+//! What a node (seeder or leecher) is told at birth: every choice already made, the tracker's host
+//! name resolved, every path absolute.
 
-use crate::announce::hosts::Hosts;
+use crate::announce::name_files::NameFiles;
 use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
 use crate::content::metainfo::KeyOrder;
@@ -37,6 +37,8 @@ pub struct NodePlan {
     pub slots: u32,
     /// Shown to the tracker, if it asks for one (`--token`).
     pub token: Option<Bearer>,
+    /// Where it stands how hosts of others are found.
+    pub names: NameFiles,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +67,6 @@ impl NodePlan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TorrentPlan {
     pub from: TorrentFrom,
-    /// Where its trackers are.
-    pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.

@@ -3,6 +3,7 @@
 use super::scene::Scene;
 use super::swarm::NAME;
 use super::world::NodeEnv;
+use crate::announce::name_files::NameFiles;
 use crate::core::id::PeerId;
 use crate::core::io::Role;
 use crate::core::limits::SOURCES_DEFAULT;
@@ -77,6 +78,7 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
         encryption: Encryption::Allow,
         slots: scene.slots,
         token: None,
+        names: NameFiles::default(),
     }
 }
 

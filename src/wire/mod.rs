@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod control;
+pub mod dns;
 pub mod extended;
 pub mod http;
 pub mod meaning;

@@ -23,4 +23,7 @@ mod script;
 mod signed;
 mod strangers;
 mod talk;
+mod tls;
 mod torrents;
+mod web;
+mod web_seeds;

@@ -1,6 +1,7 @@
 //! A stage in the simulated world: a tracker, a seeder and one leecher at a slow line, so that a
 //! small download takes several syncs.
 
+use lmk::announce::name_files::NameFiles;
 use lmk::content::geometry::{Geometry, piece_length_for};
 use lmk::content::metainfo::ContentHasher;
 use lmk::core::id::PeerId;
@@ -62,6 +63,7 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
         encryption: Encryption::Allow,
         slots: 8,
         token: None,
+        names: NameFiles::default(),
     }
 }
 

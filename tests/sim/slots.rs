@@ -2,6 +2,7 @@
 //! file that changes under the seeder.
 
 use crate::scripted::{Shared, role};
+use lmk::announce::name_files::NameFiles;
 use lmk::core::id::{ConnId, PeerId};
 use lmk::core::io::{Input, Role};
 use lmk::core::mark::expect_mark;
@@ -42,6 +43,7 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         encryption: Encryption::Allow,
         slots: 1,
         token: None,
+        names: NameFiles::default(),
     }
 }
 

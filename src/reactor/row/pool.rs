@@ -29,6 +29,13 @@ impl Pool {
         Some(&held.fd)
     }
 
+    /// Closes half of them. -> whether there were any.
+    pub fn give_up_half(&mut self) -> bool {
+        self.open.sort_by_key(|held| held.used);
+        let half = self.open.len().div_ceil(2);
+        self.open.drain(..half).count() > 0
+    }
+
     pub fn put(&mut self, file: usize, fd: OwnedFd) {
         self.uses += 1;
         self.open.retain(|held| held.file != file);

@@ -18,6 +18,8 @@ use crate::wire::peer::Message;
 const HANDSHAKE: Span = Span::secs(10);
 /// A peer that can send nothing so long after it came makes room for others.
 const OF_NO_USE: Span = Span::secs(30);
+/// How long one that was of no use is left alone.
+const PAUSE: Span = Span::secs(60);
 /// Silence that ends a conversation.
 const SILENCE: Span = Span::secs(120);
 /// We say something so often: the least patient of the stock clients hang up after 10 s of silence.
@@ -195,7 +197,12 @@ impl MagnetSwarm {
         let silent = Fault::nobody("it does not send metadata");
         ended.extend(self.learning.tick(now).into_iter().map(|conn| (conn, silent)));
         for (conn, fault) in ended {
+            let talk = self.talks.get(&conn).filter(|talk| talk.peer_id.is_some());
+            let met = talk.map(|talk| (talk.identity, talk.listens_at()));
             self.end(conn, fault, now, out);
+            if let Some((identity, Some(addr))) = met {
+                self.books.of(identity).put_off(addr, PAUSE, now);
+            }
         }
     }
 
