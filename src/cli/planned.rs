@@ -154,6 +154,7 @@ fn node(
         secret: machine.random.secret,
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
         slots,
+        terms: peer.terms,
         token: access::token(&peer.token, machine)?,
     })
 }

@@ -19,4 +19,5 @@ pub mod report;
 pub mod rng;
 pub mod slots;
 pub mod store;
+pub mod throttle;
 pub mod time;

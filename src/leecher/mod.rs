@@ -20,6 +20,7 @@ use crate::core::id::{ConnId, FileId, Ticket};
 use crate::core::io::{FileError, Outbox};
 use crate::core::report::State;
 use crate::core::rng::Rng;
+use crate::core::throttle::{Limit, Throttle};
 use crate::core::time::Time;
 use crate::peer::Session;
 use crate::wire::peer::Message;
@@ -27,7 +28,7 @@ use crate::wire::peer_state::UploadState;
 use assembly::Assembly;
 use inquiry::Inquiries;
 use link::Link;
-use picker::Picker;
+use picker::{Order, Picker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -63,6 +64,8 @@ pub struct Leecher {
     news: Vec<News>,
     /// Nothing is asked for meanwhile.
     pub rests: bool,
+    /// What is asked for a second.
+    throttle: Throttle,
     /// Reused: blocks picked, and their requests as bytes.
     picked: Vec<Block>,
     requests: Vec<u8>,
@@ -86,9 +89,20 @@ impl Leecher {
             ticked: Time::ZERO,
             news: Vec::new(),
             rests: false,
+            throttle: Throttle::default(),
             picked: Vec::new(),
             requests: Vec::new(),
         }
+    }
+
+    /// No more than so much is asked for a second.
+    pub fn limit(&mut self, limit: Limit) {
+        self.throttle = Throttle::new(limit);
+    }
+
+    /// In which order pieces are fetched.
+    pub fn fetch_in(&mut self, order: Order) {
+        self.picker.begin_in(order);
     }
 
     pub fn is_complete(&self) -> bool {

@@ -4,6 +4,7 @@
 use crate::announce::hosts::Hosts;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
+use crate::swarm::Terms;
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
 use std::net::{IpAddr, SocketAddr};
@@ -29,6 +30,8 @@ pub struct NodePlan {
     pub key_file: Option<PathBuf>,
     /// Slots for leechers: how many are served at once.
     pub slots: u32,
+    /// How it takes part in swarms beside that.
+    pub terms: Terms,
     /// Shown to the tracker, if it asks for one (`--token`).
     pub token: Option<Bearer>,
 }

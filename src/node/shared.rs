@@ -184,7 +184,8 @@ impl Shared {
             Job::Seed(_) => 0,
         };
         let counts = (self.plan.slots, sources);
-        let mut swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        let swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        let mut swarm = swarm.on(self.plan.terms);
         swarm.keep_struck(std::mem::take(&mut self.struck));
         self.swarm = Some(swarm);
     }

@@ -16,10 +16,10 @@ use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::{SlotsRow, State};
+use crate::core::throttle::{Limit, Throttle};
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::HashRange;
-use crate::wire::peer_metadata::{METADATA_BLOCK_BYTES, MetadataMessage};
 use crate::wire::peer_state::{Reason, UploadState};
 use library::Library;
 use proofs::Proofs;
@@ -49,6 +49,9 @@ pub struct Seeder {
     proofs: Proofs,
     /// Nobody is served any more, and why.
     closed: Option<Reason>,
+    /// What leaves a second, and who had a block of it last.
+    throttle: Throttle,
+    turn: ConnId,
 }
 
 fn who(session: &Session) -> Option<Who> {
@@ -67,7 +70,14 @@ impl Seeder {
             proofs: Proofs::new(&library),
             library,
             closed: None,
+            throttle: Throttle::default(),
+            turn: ConnId { slot: 0, generation: 0 },
         }
+    }
+
+    /// No more than so much content leaves a second.
+    pub fn limit(&mut self, limit: Limit) {
+        self.throttle = Throttle::new(limit);
     }
 
     /// A conversation began: what to tell it of our upload side.
@@ -137,27 +147,6 @@ impl Seeder {
         self.settle(sessions, now, out);
     }
 
-    /// Serves a part of the info dict of the conversation's identity (BEP 9).
-    pub fn got_metadata_request(
-        &mut self,
-        session: &mut Session,
-        piece: u32,
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        // BEP 9 owes no answer to one who asks on and on and reads nothing.
-        if session.told() > 2 * session.room {
-            return;
-        }
-        let info = self.library.info(session.identity);
-        let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
-        let answer = match block.filter(|_| !session.is_crowded()) {
-            Some(block) => MetadataMessage::Data { piece, total_size: info.len() as u32, block },
-            None => MetadataMessage::Reject { piece },
-        };
-        session.tell_metadata(&answer, now, out);
-    }
-
     pub fn got_hash_request(
         &mut self,
         session: &mut Session,
@@ -181,6 +170,12 @@ impl Seeder {
     }
 
     pub fn tick(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+        if self.throttle.is_limited() {
+            self.pump_in_turn(sessions, now, out);
+            // Who waits for our limit does not stall.
+            let held_back = self.served.iter().filter(|(_, served)| served.upload.is_held_back());
+            held_back.for_each(|(conn, _)| self.slots.took(*conn, now));
+        }
         let served = &self.served;
         self.slots.tick(now, |conn| served.get(&conn).is_some_and(|s| s.upload.busy()));
         self.settle(sessions, now, out);

@@ -74,6 +74,7 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
         slots: scene.slots,
+        terms: Default::default(),
         token: None,
     }
 }

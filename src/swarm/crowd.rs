@@ -1,13 +1,22 @@
 //! How many conversations about one content there may be, in all and from one address.
 
-use crate::core::limits::{ADDRESS_CONVERSATIONS_MAX, CONVERSATIONS_MAX};
+use super::Swarm;
+use crate::core::limits::ADDRESS_CONVERSATIONS_MAX;
 use crate::core::network::public_source;
-use crate::peer::Sessions;
 use std::net::IpAddr;
 
-/// Whether there is no room for another one with `ip`.
-pub fn is_full(sessions: &Sessions, ip: IpAddr) -> bool {
-    let Some(source) = public_source(ip) else { return sessions.len() >= CONVERSATIONS_MAX };
-    let from_there = sessions.values().filter(|s| public_source(s.remote.ip()) == Some(source));
-    sessions.len() >= CONVERSATIONS_MAX || from_there.count() >= ADDRESS_CONVERSATIONS_MAX
+impl Swarm {
+    /// Whether there is no room for another conversation with `ip`.
+    pub(super) fn has_no_room_for(&self, ip: IpAddr) -> bool {
+        let is_full = self.sessions.len() >= self.terms.conversations_max;
+        let Some(source) = public_source(ip) else { return is_full };
+        let remotes = self.sessions.values().map(|session| session.remote.ip());
+        let from_there = remotes.filter(|remote| public_source(*remote) == Some(source));
+        is_full || from_there.count() >= ADDRESS_CONVERSATIONS_MAX
+    }
+
+    /// How many more may be dialled.
+    pub(super) fn room(&self) -> usize {
+        self.terms.conversations_max.saturating_sub(self.sessions.len() + self.dials.len())
+    }
 }

@@ -8,6 +8,7 @@ mod files;
 mod neighbours;
 mod partings;
 mod rows;
+mod terms;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
@@ -27,6 +28,7 @@ pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+pub use terms::Terms;
 
 /// How often the swarm looks after timeouts, rates and dials.
 const TICK: Span = Span::ms(250);
@@ -54,6 +56,7 @@ pub struct Swarm {
     serve: Seeder,
     fetch: Option<Leecher>,
     neighbours: Neighbours,
+    terms: Terms,
     /// Sources dialled and kept at a time.
     sources_max: usize,
     /// The state each neighbour was shown with last.
@@ -91,6 +94,7 @@ impl Swarm {
             sessions: Sessions::new(),
             dials: BTreeMap::new(),
             fetch,
+            terms: Terms::default(),
             sources_max: sources as usize,
             shown: BTreeMap::new(),
             happened: Vec::new(),
@@ -140,7 +144,7 @@ impl Swarm {
         now: Time,
         out: &mut Outbox,
     ) {
-        if crowd::is_full(&self.sessions, remote.ip()) {
+        if self.has_no_room_for(remote.ip()) {
             return out.close(conn);
         }
         let geometry = self.content.geometry;
@@ -166,8 +170,9 @@ impl Swarm {
         let before = session.told();
         if let Err(fault) = self.hear(conn, &mut bytes, now, out) {
             self.end(conn, fault, now, out);
-        } else if let Some(session) = self.sessions.get_mut(&conn) {
-            session.handed_over(self.serve.pump(conn, now, out));
+        }
+        self.serve.pump(conn, &mut self.sessions, now, out);
+        if let Some(session) = self.sessions.get_mut(&conn) {
             if let Some(fetch) = &mut self.fetch {
                 fetch.fill(session, now, out);
             }
@@ -182,7 +187,7 @@ impl Swarm {
     pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         session.got_sent(queued, out);
-        session.handed_over(self.serve.got_sent(conn, queued, now, out));
+        self.serve.got_sent((conn, queued), &mut self.sessions, now, out);
         true
     }
 
@@ -222,29 +227,8 @@ impl Swarm {
         self.tell_states(now, out);
     }
 
-    /// Leaves: everyone is told, nobody is dialled any more.
-    pub fn leave(&mut self, now: Time, out: &mut Outbox) {
-        self.leaving = true;
-        self.serve.close(&mut self.sessions, now, out);
-    }
-
-    /// Whether blocks that were asked of us are still on their way.
-    pub fn busy(&self) -> bool {
-        self.serve.busy()
-    }
-
-    /// Ends every conversation once what it was promised has left.
-    pub fn hang_up(&mut self, out: &mut Outbox) {
-        self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
-    }
-
     /// Whether the books of the fetching half agree.
     pub fn audit(&self) -> Result<(), String> {
         self.fetch.as_ref().map_or(Ok(()), |fetch| fetch.audit(&self.sessions))
-    }
-
-    /// Whether nobody is connected or being dialled.
-    pub fn is_alone(&self) -> bool {
-        self.sessions.is_empty() && self.dials.is_empty()
     }
 }

@@ -95,11 +95,32 @@ impl Swarm {
         }
     }
 
+    /// Leaves: everyone is told, nobody is dialled any more.
+    pub fn leave(&mut self, now: Time, out: &mut Outbox) {
+        self.leaving = true;
+        self.serve.close(&mut self.sessions, now, out);
+    }
+
+    /// Whether blocks that were asked of us are still on their way.
+    pub fn busy(&self) -> bool {
+        self.serve.busy()
+    }
+
+    /// Ends every conversation once what it was promised has left.
+    pub fn hang_up(&mut self, out: &mut Outbox) {
+        self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
+    }
+
     /// The file is not what it was: everyone is told, and nothing of it leaves any more.
     pub fn withdraw(&mut self, now: Time, out: &mut Outbox) {
         self.leaving = true;
         self.serve.withdraw(&mut self.sessions, now, out);
         self.hang_up(out);
+    }
+
+    /// Whether nobody is connected or being dialled.
+    pub fn is_alone(&self) -> bool {
+        self.sessions.is_empty() && self.dials.is_empty()
     }
 
     /// Nothing is missing any more: sources are let go, those who take stay.

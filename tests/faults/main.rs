@@ -5,3 +5,4 @@ mod peers;
 mod processes;
 mod rows;
 mod table;
+mod terms;

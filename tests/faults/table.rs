@@ -9,7 +9,7 @@ use lmk::core::report::Fact;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::peer::{Identity, Us};
-use lmk::swarm::Swarm;
+use lmk::swarm::{Swarm, Terms};
 use lmk::wire::peer::{Framer, Handshake, Message, Part, Reserved};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -60,6 +60,10 @@ fn reserved(fast: bool) -> Reserved {
 impl Table {
     /// A swarm that has everything, or nothing.
     pub fn new(complete: bool, slots: u32) -> Table {
+        Table::on(complete, slots, Terms::default())
+    }
+
+    pub fn on(complete: bool, slots: u32, terms: Terms) -> Table {
         let content = Rc::new(content());
         let have = if complete { Bitfield::full(PIECES) } else { Bitfield::new(PIECES) };
         let us = Us {
@@ -70,7 +74,8 @@ impl Table {
         let file = FileId { slot: 0, generation: 0 };
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
         Table {
-            swarm: Swarm::new(content.clone(), us, (file, have), (slots, 10), &mut rng, now),
+            swarm: Swarm::new(content.clone(), us, (file, have), (slots, 10), &mut rng, now)
+                .on(terms),
             out: Outbox::default(),
             now,
             content,
@@ -192,6 +197,16 @@ impl Table {
             }
         }
         (messages, blocks)
+    }
+
+    /// How many dials were wished for since last asked.
+    pub fn dialled(&mut self) -> usize {
+        let dials = |effect: &Effect| matches!(effect, Effect::Dial { .. });
+        std::mem::take(&mut self.out.effects).iter().filter(|effect| dials(effect)).count()
+    }
+
+    pub fn content_bytes(&self) -> Vec<u8> {
+        bytes()
     }
 
     /// Bytes that wait for a guest.

@@ -280,6 +280,7 @@ fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
         secret: secret(env.seed),
         key_file: None,
         slots: 8,
+        terms: Default::default(),
         token: None,
     }
 }

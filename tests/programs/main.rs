@@ -21,4 +21,5 @@ mod script;
 mod signed;
 mod strangers;
 mod talk;
+mod terms;
 mod torrents;

@@ -58,6 +58,7 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
         secret: secret(env.seed),
         key_file: None,
         slots: 8,
+        terms: Default::default(),
         token: None,
     }
 }

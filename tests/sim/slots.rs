@@ -39,6 +39,7 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         secret: [seed as u8; 32],
         key_file: None,
         slots: 1,
+        terms: Default::default(),
         token: None,
     }
 }

@@ -28,6 +28,26 @@ fn the_rarest_piece_is_begun_first() {
 }
 
 #[test]
+fn pieces_are_begun_from_the_beginning_when_that_is_asked_for() {
+    let (mut picker, geometry) = picker(65_536 * 8, 3);
+    picker.begin_in(Order::Sequential);
+    let all = Bitfield::full(geometry.pieces());
+    let mut some = Bitfield::new(geometry.pieces());
+    [1, 5, 6].into_iter().for_each(|piece| some.set(piece));
+    picker.got_bitfield(&Bitfield::new(geometry.pieces()), &all);
+    let mut begun = |conn, has: &Bitfield, n| {
+        let mut blocks = Vec::new();
+        picker.next((conn, has), n, (8, None), &mut blocks);
+        let mut pieces: Vec<u32> = blocks.iter().map(|block| block.piece().index()).collect();
+        pieces.dedup();
+        pieces
+    };
+    assert_eq!(begun(conn(0), &some, 8), [1, 5], "as far as the source has them");
+    assert_eq!(begun(conn(1), &all, 12), [0, 2, 3]);
+    assert_eq!(begun(conn(1), &all, 12), [4, 6, 7]);
+}
+
+#[test]
 fn a_source_to_be_spared_gives_only_what_the_others_lack() {
     let (mut picker, geometry) = picker(65_536 * 8, 3);
     let none = Bitfield::new(geometry.pieces());
