@@ -63,8 +63,12 @@ pub fn plan(
             let from = fetch.torrent.clone();
             let mut plan = fetch_plan(fetch, machine)?;
             plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
+            let slots = match plan.torrent {
+                Some(_) => limits::STRANGERS_SLOTS_DEFAULT,
+                None => limits::SLOTS_DEFAULT,
+            };
             let job = Job::Fetch(plan);
-            Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
+            Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
         Wish::Keygen { out } => Plan::Keygen(access::keygen_plan(out, machine)?),

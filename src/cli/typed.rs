@@ -249,11 +249,16 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
         None => None,
         Some(name) => Some(values::name(name).map_err(|why| format!("--as: {why}"))?),
     };
+    let among_strangers = path(given, "torrent")?.is_some() && raw(given, "tracker").is_none();
+    let slots = match among_strangers {
+        true => limits::STRANGERS_SLOTS_DEFAULT,
+        false => limits::SLOTS_DEFAULT,
+    };
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
         torrent: path(given, "torrent")?,
         publish_as,
-        slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
+        slots: count(given, "slots", slots, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
         sign: path(given, "sign")?,
     };

@@ -105,6 +105,12 @@ impl Leecher {
         self.picker.begin_in(order);
     }
 
+    /// Whether the first piece may be any: a rare one takes longer to come, and until it is there
+    /// we have nothing to give.
+    pub fn begin_anywhere(&mut self, on: bool) {
+        self.picker.begin_anywhere(on);
+    }
+
     pub fn is_complete(&self) -> bool {
         self.picker.is_complete()
     }
@@ -201,6 +207,12 @@ impl Leecher {
     /// The state of a source towards us, if we converse.
     pub fn state(&self, conn: ConnId) -> Option<State> {
         self.links.get(&conn).map(Link::state)
+    }
+
+    /// Bytes of payload a source sent, and whether a block came lately: else it snubs us.
+    pub fn gives(&self, conn: ConnId, now: Time) -> (u64, bool) {
+        let link = self.links.get(&conn);
+        link.map_or((0, false), |link| (link.meter.total, link.gives(now)))
     }
 
     /// Bytes of payload a source sent, and its rate in bytes a second.

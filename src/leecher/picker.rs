@@ -38,6 +38,8 @@ pub struct Picker {
     pub(super) sources: Vec<u16>,
     pub(super) proven: Bitfield,
     order: Order,
+    /// The first piece is any.
+    anywhere: bool,
     /// All pieces before this one were begun.
     begun: u32,
 }
@@ -68,7 +70,17 @@ impl Picker {
         }
         let sources = vec![0; pieces as usize];
         let (open, order) = (BTreeMap::new(), Order::default());
-        Picker { geometry, open, untouched, place, sources, proven, order, begun: 0 }
+        Picker {
+            geometry,
+            open,
+            untouched,
+            place,
+            sources,
+            proven,
+            order,
+            anywhere: false,
+            begun: 0,
+        }
     }
 
     pub fn begin_in(&mut self, order: Order) {
@@ -198,13 +210,18 @@ impl Picker {
         }
     }
 
+    pub fn begin_anywhere(&mut self, on: bool) {
+        self.anywhere = on;
+    }
+
     /// A piece nobody began that the source has and few others have.
     fn rarest(&self, has: &Bitfield) -> Option<Piece> {
+        let first = self.anywhere && self.proven.is_empty();
         self.untouched
             .iter()
             .rev()
             .filter(|piece| has.get(piece.index()))
-            .take(COMPARED)
+            .take(if first { 1 } else { COMPARED })
             .min_by_key(|piece| self.sources.get(piece.index() as usize).copied())
             .copied()
     }

@@ -4,7 +4,7 @@
 use crate::announce::hosts::Hosts;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
-use crate::swarm::Terms;
+use crate::swarm::{Company, Terms};
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +49,13 @@ impl Listen {
 }
 
 impl NodePlan {
+    /// The terms of its swarms: a torrent that no tracker of ours lists brings strangers.
+    pub fn terms(&self) -> Terms {
+        let among_strangers = self.torrent().is_some_and(|torrent| !torrent.listed);
+        let company = if among_strangers { Company::Strangers } else { Company::Ours };
+        Terms { company, ..self.terms }
+    }
+
     /// The torrent that the job is about, if it is about one.
     pub fn torrent(&self) -> Option<&TorrentPlan> {
         match &self.job {

@@ -185,7 +185,7 @@ impl Shared {
         };
         let counts = (self.plan.slots, sources);
         let swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
-        let mut swarm = swarm.on(self.plan.terms);
+        let mut swarm = swarm.on(self.plan.terms(), &mut rng);
         swarm.keep_struck(std::mem::take(&mut self.struck));
         self.swarm = Some(swarm);
     }

@@ -1,6 +1,7 @@
 //! The serving half of a peer: slots (Available / Connected / Unavailable), the library of proven
 //! pieces, the upload pumps and the hash tree. It routes; slots and pumps decide.
 
+mod choker;
 pub mod library;
 mod proofs;
 mod queue;
@@ -16,11 +17,13 @@ use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::{SlotsRow, State};
+use crate::core::rng::Rng;
 use crate::core::throttle::{Limit, Throttle};
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::HashRange;
 use crate::wire::peer_state::{Reason, UploadState};
+use choker::Gives;
 use library::Library;
 use proofs::Proofs;
 use queue::Who;
@@ -75,6 +78,11 @@ impl Seeder {
         }
     }
 
+    /// Serves those who give most, and one more by chance.
+    pub fn among_strangers(&mut self, rng: Rng) {
+        self.slots.among_strangers(rng);
+    }
+
     /// No more than so much content leaves a second.
     pub fn limit(&mut self, limit: Limit) {
         self.throttle = Throttle::new(limit);
@@ -85,7 +93,7 @@ impl Seeder {
         self.slots.got(conn, Event::Joined, None, now);
         // The extension handshake carries the state.
         self.slots.take_gone();
-        let state = self.state_for(conn, self.slots.queue().position(conn));
+        let state = self.state_for(conn, self.slots.place(conn));
         let served = Served {
             upload: Upload::new(now),
             told: Told::new(&state, now),
@@ -169,7 +177,7 @@ impl Seeder {
         self.proofs.got_file(ticket, done, (&self.library, &self.slots), sessions, now, out)
     }
 
-    pub fn tick(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+    pub fn tick(&mut self, sessions: &mut Sessions, gives: Gives<'_>, now: Time, out: &mut Outbox) {
         if self.throttle.is_limited() {
             self.pump_in_turn(sessions, now, out);
             // Who waits for our limit does not stall.
@@ -177,7 +185,10 @@ impl Seeder {
             held_back.for_each(|(conn, _)| self.slots.took(*conn, now));
         }
         let served = &self.served;
-        self.slots.tick(now, |conn| served.get(&conn).is_some_and(|s| s.upload.busy()));
+        let busy = |conn| served.get(&conn).is_some_and(|served| served.upload.busy());
+        let took = |conn| served.get(&conn).map_or(0, |served| served.upload.meter.total);
+        self.slots.tick(now, busy);
+        self.slots.choose(gives, took, busy, now);
         self.settle(sessions, now, out);
         self.tell_due(sessions, now, out);
         self.proofs.read_next(&self.library, &self.slots, now, out);

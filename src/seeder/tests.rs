@@ -114,7 +114,7 @@ impl Stage {
 
     fn pass(&mut self, span: Span) {
         self.now = self.now + span;
-        self.seeder.tick(&mut self.sessions, self.now, &mut self.out);
+        self.seeder.tick(&mut self.sessions, None, self.now, &mut self.out);
     }
 
     /// What was said since the last call, to whom.

@@ -28,7 +28,7 @@ pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-pub use terms::Terms;
+pub use terms::{Company, Terms};
 
 /// How often the swarm looks after timeouts, rates and dials.
 const TICK: Span = Span::ms(250);
@@ -221,7 +221,10 @@ impl Swarm {
                 fetch.fill(session, now, out);
             }
         }
-        self.serve.tick(&mut self.sessions, now, out);
+        let fetch = self.fetch.as_ref();
+        let gives = |conn| fetch.map_or((0, false), |fetch| fetch.gives(conn, now));
+        let gives: Option<&dyn Fn(ConnId) -> _> = fetch.is_some().then_some(&gives);
+        self.serve.tick(&mut self.sessions, gives, now, out);
         self.leave_unneeded(now, out);
         self.dial_due(now, out);
         self.tell_states(now, out);

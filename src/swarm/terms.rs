@@ -2,6 +2,7 @@
 
 use super::Swarm;
 use crate::core::limits::CONVERSATIONS_MAX;
+use crate::core::rng::Rng;
 use crate::core::throttle::Limit;
 use crate::leecher::picker::Order;
 
@@ -14,6 +15,17 @@ pub struct Terms {
     pub limit_down: Limit,
     /// In which order pieces are fetched.
     pub order: Order,
+    pub company: Company,
+}
+
+/// Who else takes part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Company {
+    /// Those who found the content under its name at our tracker: whoever comes is served in turn.
+    #[default]
+    Ours,
+    /// Anybody: the content came by a .torrent or a magnet link.
+    Strangers,
 }
 
 impl Default for Terms {
@@ -23,17 +35,22 @@ impl Default for Terms {
             limit_up: None,
             limit_down: None,
             order: Order::default(),
+            company: Company::default(),
         }
     }
 }
 
 impl Swarm {
     /// Takes part on these terms; said before anything else.
-    pub fn on(mut self, terms: Terms) -> Swarm {
+    pub fn on(mut self, terms: Terms, rng: &mut Rng) -> Swarm {
+        if terms.company == Company::Strangers {
+            self.serve.among_strangers(rng.fork(0xc4));
+        }
         self.serve.limit(terms.limit_up);
         if let Some(fetch) = &mut self.fetch {
             fetch.limit(terms.limit_down);
             fetch.fetch_in(terms.order);
+            fetch.begin_anywhere(terms.company == Company::Strangers);
         }
         self.terms = terms;
         self

@@ -75,7 +75,7 @@ impl Table {
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
         Table {
             swarm: Swarm::new(content.clone(), us, (file, have), (slots, 10), &mut rng, now)
-                .on(terms),
+                .on(terms, &mut Rng::new(3)),
             out: Outbox::default(),
             now,
             content,

@@ -37,7 +37,7 @@ fn what_leaves_keeps_to_the_limit_and_everyone_who_asks_has_a_share() {
         let bytes = (served[0] + served[1]) as u64 * u64::from(BLOCK);
         assert!(bytes <= 64 * 1024 * quarter / 4 + 48 * 1024, "{bytes} in {quarter} quarters");
         // The first one asks before anybody else does.
-            assert!(served[0].abs_diff(served[1]) <= 2, "{served:?}");
+        assert!(served[0].abs_diff(served[1]) <= 2, "{served:?}");
         table.passes(Span::ms(250));
     }
     assert!(served[0] + served[1] >= 19, "{served:?}");
