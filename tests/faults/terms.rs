@@ -4,6 +4,7 @@ use crate::table::{PIECE_BYTES, PIECES, SIZE, Table};
 use lmk::core::id::ConnId;
 use lmk::core::time::Span;
 use lmk::swarm::Terms;
+use lmk::wire::extended::ExtendedHandshake;
 use lmk::wire::peer::{self, BlockRef, Message};
 use std::num::NonZeroU64;
 
@@ -102,4 +103,29 @@ fn no_more_peers_are_met_than_the_terms_say() {
     table.guest(true);
     table.swarm.got_named(lmk::peer::Identity::V2, &named, table.now, &mut table.out);
     assert_eq!(table.dialled(), 2);
+}
+
+#[test]
+fn a_source_is_asked_for_no_more_blocks_than_it_queues_and_for_none_beyond_sixteen_kib() {
+    let mut table = Table::new(false, 1);
+    let source = table.guest(true);
+    let words = ExtendedHandshake { reqq: Some(3), ..ExtendedHandshake::default() }.encode();
+    table.says(source, &[&peer::extended_head(0, words.len() as u32)[..], &words].concat());
+    table.say(source, Message::HaveAll);
+    table.say(source, Message::Unchoke);
+    let (mut asked, mut answered) = (Vec::new(), 0);
+    while asked.len() < 15 {
+        let said = table.heard(source).0.into_iter();
+        asked.extend(
+            said.filter_map(|said| if let Message::Request(b) = said { Some(b) } else { None }),
+        );
+        assert!((1..=3).contains(&(asked.len() - answered)), "{} {answered}", asked.len());
+        let block: BlockRef = asked[answered];
+        let head = peer::block_head(block.piece, block.begin, block.len);
+        let from = (block.piece * PIECE_BYTES + block.begin) as usize;
+        let bytes = table.content_bytes()[from..from + block.len as usize].to_vec();
+        table.says(source, &[&head[..], &bytes].concat());
+        answered += 1;
+    }
+    assert!(asked.iter().all(|block| block.len <= BLOCK && block.begin.is_multiple_of(BLOCK)));
 }
