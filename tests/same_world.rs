@@ -2,6 +2,8 @@
 //! must show the same world. Every role is under watch: the laws of the door are asserted at each
 //! input.
 
+#[path = "sim/rows.rs"]
+mod rows;
 #[path = "sim/scripted.rs"]
 mod scripted;
 #[path = "sim/suite.rs"]
@@ -146,14 +148,14 @@ fn simulated(scene: fn(&mut dyn Stage)) {
 }
 
 macro_rules! same_world {
-    ($($scene:ident),* $(,)?) => {
+    ($($file:ident: [$($scene:ident),* $(,)?])*) => {
         mod simulator {
-            $(#[test] fn $scene() { super::simulated(super::suite::$scene) })*
+            $($(#[test] fn $scene() { super::simulated(super::$file::$scene) })*)*
         }
         mod reactor {
-            $(#[test] fn $scene() {
-                super::suite::$scene(&mut super::Real::new(stringify!($scene)));
-            })*
+            $($(#[test] fn $scene() {
+                super::$file::$scene(&mut super::Real::new(stringify!($scene)));
+            })*)*
         }
     };
 }
@@ -176,23 +178,33 @@ fn a_world_with_a_planted_bug_is_not_the_same() {
 }
 
 same_world!(
-    two_messages_arrive_in_order_and_are_echoed_in_order,
-    a_mebibyte_of_file_spans_between_heads_arrives_byte_exact,
-    a_close_after_flush_delivers_everything_then_the_end,
-    an_own_close_is_told_once_and_ends_the_other_side,
-    a_dial_to_nobody_is_refused,
-    a_close_before_the_connection_is_up_is_told_too,
-    not_reading_holds_the_sender_back_and_going_on_loses_nothing,
-    a_span_beyond_the_end_of_its_file_fails_the_connection,
-    an_ending_process_ends_its_connections,
-    a_datagram_goes_there_and_back_with_its_addresses,
-    a_wake_is_never_early,
-    both_listeners_share_a_port_and_a_taken_port_is_passed_over,
-    files_open_create_and_read_to_their_end,
-    files_are_renamed_removed_and_told_apart,
-    small_files_are_saved_and_loaded_whole,
-    a_directory_is_listed_by_name_and_links_are_not_followed,
-    what_is_no_regular_file_is_never_opened,
-    a_lock_of_another_process_is_busy,
-    a_guarded_file_tells_that_somebody_else_wrote,
+    suite: [
+        two_messages_arrive_in_order_and_are_echoed_in_order,
+        a_mebibyte_of_file_spans_between_heads_arrives_byte_exact,
+        a_close_after_flush_delivers_everything_then_the_end,
+        an_own_close_is_told_once_and_ends_the_other_side,
+        a_dial_to_nobody_is_refused,
+        a_close_before_the_connection_is_up_is_told_too,
+        not_reading_holds_the_sender_back_and_going_on_loses_nothing,
+        a_span_beyond_the_end_of_its_file_fails_the_connection,
+        an_ending_process_ends_its_connections,
+        a_datagram_goes_there_and_back_with_its_addresses,
+        a_wake_is_never_early,
+        both_listeners_share_a_port_and_a_taken_port_is_passed_over,
+        files_open_create_and_read_to_their_end,
+        files_are_renamed_removed_and_told_apart,
+        small_files_are_saved_and_loaded_whole,
+        a_directory_is_listed_by_name_and_links_are_not_followed,
+        what_is_no_regular_file_is_never_opened,
+        a_lock_of_another_process_is_busy,
+        a_guarded_file_tells_that_somebody_else_wrote,
+    ]
+    rows: [
+        the_files_of_a_folder_are_one_file,
+        what_is_unwanted_of_a_row_is_kept_aside,
+        a_guarded_row_tells_that_somebody_else_wrote_to_one_of_its_files,
+        a_pinned_row_gives_out_nothing_of_another_version,
+        a_row_leaves_as_one_file_does,
+        a_row_lies_in_a_folder_and_in_nothing_else,
+    ]
 );

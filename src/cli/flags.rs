@@ -106,6 +106,8 @@ pub const FLAGS: &[Flag] = &[
         help: "What the file is, in place of a name: a .torrent of one file; its trackers are asked" },
     Flag { name: "order", short: None, takes: Takes::Value("ORDER"), on: &["leecher"],
         help: "Which pieces first: rarest, or sequential from the beginning [default: rarest]" },
+    Flag { name: "magnet", short: None, takes: Takes::Value("URI"), on: &["leecher"],
+        help: "A magnet link in place of a name: what the file is, its peers tell" },
     Flag { name: "out", short: Some('d'), takes: Takes::Value("DIR|FILE"), on: &["leecher"],
         help: "Where to write it [default: the working directory, under its own name]" },
     Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["leecher"],
@@ -237,7 +239,8 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip@3f2a9c01 --out copy.zip --overwrite
   lmk leecher --want big.zip --keep-seeding --timeout 10m
   lmk leecher --want big.zip --publisher release.pub
-  lmk leecher --torrent big.torrent -d /data/ --limit-up 500K",
+  lmk leecher --torrent big.torrent -d /data/ --limit-up 500K
+  lmk leecher --magnet 'magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567'",
     },
     CommandRow {
         name: "ls",

@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::planned_access as access;
-use super::planned_trackers::torrent_plan;
+use super::planned_trackers::{magnet_plan, torrent_plan};
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
@@ -60,9 +60,15 @@ pub fn plan(
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let from = fetch.torrent.clone();
+            let (from, link) = (fetch.torrent.clone(), fetch.magnet.clone());
             let mut plan = fetch_plan(fetch, machine)?;
             plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
+            if let Some(link) = link {
+                let torrent = magnet_plan(&link, &peer, &resolve);
+                // Until its metadata says more.
+                plan.want.name = link.shown_name();
+                plan.torrent = Some(torrent);
+            }
             let slots = match plan.torrent {
                 Some(_) => limits::STRANGERS_SLOTS_DEFAULT,
                 None => limits::SLOTS_DEFAULT,

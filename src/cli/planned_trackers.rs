@@ -5,9 +5,10 @@ use super::machine::Machine;
 use super::planned::absolute;
 use super::typed::Peer;
 use crate::announce::hosts::Hosts;
+use crate::content::magnet::Magnet;
 use crate::content::metainfo::Content;
 use crate::core::limits::TORRENT_BYTES_MAX;
-use crate::node::plan::TorrentPlan;
+use crate::node::plan::{MagnetPlan, TorrentFrom, TorrentPlan};
 use crate::wire::tracker_url::{self, HostPort, TRACKER_PORT};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +29,37 @@ pub fn torrent_plan(
     let path = absolute(torrent, machine);
     // What cannot be read is told when it is read in earnest.
     let bytes = (machine.load)(&path, TORRENT_BYTES_MAX as u64).unwrap_or_default();
-    let mut urls = Content::outside_of(&bytes).tiers.concat();
+    let urls = Content::outside_of(&bytes).tiers.concat();
+    with_trackers(TorrentFrom::File(path), urls, peer, seeds, resolve)
+}
+
+/// As [`torrent_plan`], of a magnet link. The hosts of its peers are looked up, too.
+pub fn magnet_plan(
+    link: &Magnet,
+    peer: &Peer,
+    resolve: &impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> TorrentPlan {
+    let mut hosts = Hosts::new();
+    let mut peers = Vec::new();
+    for (host, port) in &link.peers {
+        let at = HostPort { host: host.clone(), port: Some(*port) };
+        if hosts.find(&at, *port).is_none() {
+            look_up(&at, &mut hosts, resolve);
+        }
+        peers.extend(hosts.find(&at, *port));
+    }
+    let magnet = Box::new(MagnetPlan { link: link.clone(), peers });
+    let urls = link.trackers.clone();
+    with_trackers(TorrentFrom::Magnet(magnet), urls, peer, false, resolve)
+}
+
+fn with_trackers(
+    from: TorrentFrom,
+    mut urls: Vec<String>,
+    peer: &Peer,
+    seeds: bool,
+    resolve: &impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> TorrentPlan {
     let named = (peer.tracker_named && !seeds).then(|| {
         let at = peer.tracker.with_port(TRACKER_PORT);
         format!("udp://{at}/announce")
@@ -39,7 +70,7 @@ pub fn torrent_plan(
         look_up(&url.at, &mut hosts, resolve);
     }
     let listed = seeds && peer.tracker_named;
-    TorrentPlan { path, hosts, further: named.into_iter().collect(), listed }
+    TorrentPlan { from, hosts, further: named.into_iter().collect(), listed }
 }
 
 fn look_up(

@@ -8,6 +8,7 @@ use super::typed_ask as ask;
 use super::typed_terms as terms;
 use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
+use crate::content::magnet::Magnet;
 use crate::core::id::InfoHash;
 use crate::core::limits;
 use crate::core::report::foreign;
@@ -152,9 +153,10 @@ pub struct Seed {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetch {
-    /// Without a name if there is a torrent.
+    /// Without a name if there is a torrent or a magnet link.
     pub want: Want,
     pub torrent: Option<PathBuf>,
+    pub magnet: Option<Box<Magnet>>,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
     pub keep_seeding: bool,
@@ -269,10 +271,11 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let (want, torrent) = wanted(given)?;
+    let Wanted { want, torrent, magnet } = wanted(given)?;
     let fetch = Fetch {
         want,
         torrent,
+        magnet,
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
         keep_seeding: given.get_flag("keep-seeding"),
@@ -292,18 +295,28 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
     })
 }
 
-/// A name or a .torrent.
-fn wanted(given: &ArgMatches) -> Result<(Want, Option<PathBuf>), String> {
-    match (text(given, "want")?, path(given, "torrent")?) {
-        (Some(want), None) => {
+/// A name, a .torrent or a magnet link.
+struct Wanted {
+    want: Want,
+    torrent: Option<PathBuf>,
+    magnet: Option<Box<Magnet>>,
+}
+
+fn wanted(given: &ArgMatches) -> Result<Wanted, String> {
+    let nameless = Want { name: String::new(), pin: None, publisher: None };
+    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
+        (Some(want), None, None) => {
             let read = values::want(want);
-            Ok((read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?, None))
+            let want = read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?;
+            Ok(Wanted { want, torrent: None, magnet: None })
         }
-        (None, Some(path)) => {
-            Ok((Want { name: String::new(), pin: None, publisher: None }, Some(path)))
+        (None, torrent @ Some(_), None) => Ok(Wanted { want: nameless, torrent, magnet: None }),
+        (None, None, Some(link)) => {
+            let magnet = Magnet::parse(link).map_err(|why| format!("--magnet: {why}"))?;
+            Ok(Wanted { want: nameless, torrent: None, magnet: Some(Box::new(magnet)) })
         }
-        (None, None) => Err("--want or --torrent is missing".into()),
-        _ => Err("--want and --torrent: one of them at a time".into()),
+        (None, None, None) => Err("--want, --torrent or --magnet is missing".into()),
+        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
     }
 }
 

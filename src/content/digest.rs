@@ -67,6 +67,15 @@ impl PieceHasher {
         self.state.update(part);
     }
 
+    /// As `len` zeros.
+    pub fn zeros(&mut self, mut len: u64) {
+        static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+        while let some @ 1.. = len.min(ZEROS.len() as u64) {
+            self.state.update(ZEROS.get(..some as usize).unwrap_or_default());
+            len -= some;
+        }
+    }
+
     pub fn finish(self) -> [u8; 20] {
         self.state.finalize().into()
     }

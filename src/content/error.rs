@@ -22,8 +22,6 @@ pub enum MetaError {
     Layers(&'static str),
     /// The two identities describe different contents: in what they differ.
     Disagree(&'static str),
-    /// A valid torrent of a folder.
-    SeveralFiles,
     /// Fewer or more bytes were read than the file had when it was opened.
     SizeChanged { expected: u64, got: u64 },
 }
@@ -43,7 +41,6 @@ impl fmt::Display for MetaError {
             MetaError::Disagree(what) => {
                 write!(f, "metainfo: v1 and v2 parts describe different files: {what}")
             }
-            MetaError::SeveralFiles => write!(f, "several files: not supported yet"),
             MetaError::SizeChanged { expected, got } => {
                 write!(f, "file changed while it was read: {expected} bytes expected, {got} read")
             }

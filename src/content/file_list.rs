@@ -77,6 +77,16 @@ impl FileList {
         Some(FileList { entries, folder, size })
     }
 
+    /// The same entries, those that are plain files and not empty with their roots, in their order.
+    pub fn with_roots(&self, roots: impl IntoIterator<Item = Hash32>) -> FileList {
+        let mut list = self.clone();
+        let full = |entry: &&mut Entry| entry.kind == Kind::Plain && entry.length > 0;
+        for (entry, root) in list.entries.iter_mut().filter(full).zip(roots) {
+            entry.root = Some(root);
+        }
+        list
+    }
+
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }

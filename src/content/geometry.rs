@@ -1,9 +1,12 @@
 //! How a content is cut into pieces and blocks, and the only maker of piece and block indices.
 
+use super::bitfield::Bitfield;
 use super::error::MetaError;
+use super::file_list::FileList;
 use crate::core::fault::Fault;
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
 use crate::core::mark::mark;
+use std::rc::Rc;
 
 /// Longest piece taken, bytes: its leaves (8192) still fit one BEP 52 `hashes` message.
 pub const PIECE_BYTES_MAX: u32 = 128 * 1024 * 1024;
@@ -20,13 +23,21 @@ pub fn piece_length_for(size: u64) -> u32 {
     length
 }
 
-/// The grid of one content: `size` bytes in pieces of `piece_length`, the last one short, each in
-/// blocks of 16 KiB, the last one short.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The grid of one content: a row of `size` bytes in pieces of `piece_length`, the last one short,
+/// each in blocks of 16 KiB, the last one short. Where every file begins with a piece (BEP 52), the
+/// last piece of each file is short, too: what lies between its end and the next piece is zeros,
+/// which need not be asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Geometry {
     size: u64,
     piece_length: u32,
     pieces: u32,
+    /// Pieces that end before their place in the row does, and their bytes; in order.
+    tails: Option<Rc<[(u32, u32)]>>,
+    payload: u64,
+    blocks: u64,
+    /// The last block of each file may be asked for whole.
+    padded: bool,
 }
 
 /// A piece that exists in the geometry it came from.
@@ -64,9 +75,30 @@ impl Block {
 }
 
 impl Geometry {
-    /// The grid of `size` bytes. Refuses a piece length of zero or beyond [`PIECE_BYTES_MAX`] and
-    /// more than `limits::PIECES_MAX` pieces.
+    /// The grid of `size` bytes without gaps. Refuses a piece length of zero or beyond
+    /// [`PIECE_BYTES_MAX`] and more than `limits::PIECES_MAX` pieces.
     pub fn new(size: u64, piece_length: u32) -> Result<Geometry, MetaError> {
+        Geometry::with_tails(size, piece_length, Vec::new())
+    }
+
+    /// The grid of the row that `files` lie in. Those that have trees end their last piece.
+    pub fn of(files: &FileList, piece_length: u32) -> Result<Geometry, MetaError> {
+        // Refuses before anything is divided by it.
+        Geometry::new(files.size(), piece_length)?;
+        let grid = u64::from(piece_length);
+        let ends = files.plain().filter(|(_, entry)| entry.root.is_some());
+        let ends = ends.map(|(_, entry)| entry.offset + entry.length);
+        let tails = ends.filter(|end| *end < files.size() && !end.is_multiple_of(grid));
+        let tails = tails.map(|end| ((end / grid) as u32, (end % grid) as u32)).collect();
+        let padded = files.entries().iter().any(|entry| entry.root.is_some());
+        Ok(Geometry { padded, ..Geometry::with_tails(files.size(), piece_length, tails)? })
+    }
+
+    fn with_tails(
+        size: u64,
+        piece_length: u32,
+        tails: Vec<(u32, u32)>,
+    ) -> Result<Geometry, MetaError> {
         if piece_length == 0 {
             return Err(MetaError::Bad("piece length", "must be positive"));
         }
@@ -74,21 +106,62 @@ impl Geometry {
             return Err(MetaError::Bad("piece length", "is above 128 MiB"));
         }
         let pieces = size.div_ceil(u64::from(piece_length));
-        match u32::try_from(pieces) {
-            Ok(pieces) if pieces <= PIECES_MAX => Ok(Geometry { size, piece_length, pieces }),
-            _ => {
-                mark!("A13");
-                Err(MetaError::TooManyPieces)
-            }
+        let Some(pieces) = u32::try_from(pieces).ok().filter(|pieces| *pieces <= PIECES_MAX) else {
+            mark!("A13");
+            return Err(MetaError::TooManyPieces);
+        };
+        let mut grid = Geometry {
+            size,
+            piece_length,
+            pieces,
+            tails: None,
+            payload: size,
+            blocks: 0,
+            padded: false,
+        };
+        let full = u64::from(piece_length.div_ceil(BLOCK_BYTES));
+        if let Some(last) = pieces.checked_sub(1) {
+            let rest = u64::from(grid.blocks_in(Piece(last)));
+            grid.blocks = u64::from(last) * full + rest;
         }
+        for (piece, len) in &tails {
+            let place = grid.place_len(Piece(*piece));
+            grid.payload -= u64::from(place - len);
+            grid.blocks -= u64::from(place.div_ceil(BLOCK_BYTES) - len.div_ceil(BLOCK_BYTES));
+        }
+        grid.tails = (!tails.is_empty()).then(|| tails.into());
+        Ok(grid)
     }
 
-    /// Bytes of the content.
+    /// Bytes of the row, those between files included.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Bytes of every piece but the last.
+    /// Bytes of all pieces together: what is to be fetched of the whole content.
+    pub fn payload(&self) -> u64 {
+        self.payload
+    }
+
+    /// Bytes of the pieces that are set.
+    pub fn payload_of(&self, pieces: &Bitfield) -> u64 {
+        if pieces.is_full() {
+            return self.payload;
+        }
+        let grid = u64::from(self.piece_length);
+        let mut bytes = u64::from(pieces.count()) * grid;
+        let last = self.pieces.wrapping_sub(1);
+        let tails = self.tails.iter().flat_map(|tails| tails.iter().map(|(piece, _)| *piece));
+        for short in tails.filter(|piece| *piece != last).chain([last]) {
+            if pieces.get(short) {
+                bytes -= grid - u64::from(self.piece_len(Piece(short)));
+            }
+        }
+        bytes
+    }
+
+    /// Bytes from the beginning of a piece to that of the next one; those of the last piece are
+    /// fewer, and those of the last piece of a file may be.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }
@@ -120,8 +193,23 @@ impl Geometry {
 
     /// Bytes of `piece`; 0 for a piece of another, larger geometry.
     pub fn piece_len(&self, piece: Piece) -> u32 {
+        let tail = self.tails.as_ref().and_then(|tails| {
+            let at = tails.binary_search_by_key(&piece.0, |(piece, _)| *piece).ok()?;
+            tails.get(at).map(|(_, len)| *len)
+        });
+        tail.unwrap_or_else(|| self.place_len(piece))
+    }
+
+    /// Bytes of the row that are the place of `piece`: its own, and the zeros up to the next one.
+    pub fn place_len(&self, piece: Piece) -> u32 {
         let rest = self.size.saturating_sub(self.piece_offset(piece));
         rest.min(u64::from(self.piece_length)) as u32
+    }
+
+    /// Bytes of `piece` that may be asked for.
+    fn asked_len(&self, piece: Piece) -> u32 {
+        let whole = self.piece_len(piece).next_multiple_of(BLOCK_BYTES).min(self.piece_length);
+        self.place_len(piece).max(if self.padded { whole } else { 0 })
     }
 
     /// Number of blocks in `piece`.
@@ -131,9 +219,7 @@ impl Geometry {
 
     /// Number of blocks in the whole content.
     pub fn blocks(&self) -> u64 {
-        let Some(last) = self.pieces.checked_sub(1) else { return 0 };
-        let full = u64::from(self.piece_length.div_ceil(BLOCK_BYTES));
-        u64::from(last) * full + u64::from(self.blocks_in(Piece(last)))
+        self.blocks
     }
 
     /// The block of that index in `piece`, if there is one.
@@ -172,7 +258,9 @@ impl Geometry {
     }
 
     /// The bytes of the content a request asks for, as offset and length. Stock peers may ask for
-    /// any 1 to 16,384 bytes inside one piece (BEP 3 practice).
+    /// any 1 to 16,384 bytes inside one piece (BEP 3 practice), and for the zeros behind the end of
+    /// a file (BEP 47): of contents with trees up to the end of the last block, which may lie
+    /// behind the end of the row. So libtorrent 2.0.8 asks for the last block of every v2 file.
     pub fn span(&self, piece: u32, begin: u32, len: u32) -> Result<(u64, u32), Fault> {
         let piece = self.checked_piece(piece)?;
         if len == 0 {
@@ -181,7 +269,7 @@ impl Geometry {
         if len > BLOCK_BYTES {
             return Err(Fault::peer("request above 16 KiB"));
         }
-        if u64::from(begin) + u64::from(len) > u64::from(self.piece_len(piece)) {
+        if u64::from(begin) + u64::from(len) > u64::from(self.asked_len(piece)) {
             return Err(Fault::peer("request goes beyond its piece"));
         }
         Ok((self.piece_offset(piece) + u64::from(begin), len))

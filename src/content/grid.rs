@@ -12,8 +12,6 @@ use std::rc::Rc;
 /// Bytes given to one hash function before the other sees them: they are still in the cache then.
 const STEP_BYTES: usize = 128 * 1024;
 
-static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
-
 /// Pieces of BEP 3: cut from one row of bytes, across the borders of files.
 #[derive(Debug)]
 struct FlatHasher {
@@ -48,8 +46,8 @@ impl FlatHasher {
     }
 
     fn zeros(&mut self, mut len: u64) {
-        while let room @ 1.. = self.room(len.min(ZEROS.len() as u64)) {
-            self.hasher.update(ZEROS.get(..room as usize).unwrap_or_default());
+        while let room @ 1.. = self.room(len) {
+            self.hasher.zeros(room);
             self.pass(room);
             len -= room;
         }

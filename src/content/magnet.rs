@@ -1,6 +1,7 @@
 //! Magnet links (BEP 9, BEP 52, BEP 53): made and read.
 
 use crate::core::id::{Hash32, InfoHash};
+use crate::core::limits::NAME_BYTES_MAX;
 use crate::core::mark::mark;
 use std::fmt;
 
@@ -100,6 +101,14 @@ impl Magnet {
             (false, true) => Err(MagnetError::Mutable),
             (false, false) => Err(MagnetError::NoTopic),
         }
+    }
+
+    /// What to call it until its metadata says more: the name of the link, or an info-hash.
+    pub fn shown_name(&self) -> String {
+        let v1 = || self.v1.map(|hash| hash.to_string());
+        let v2 = || self.v2.map(|hash| hash.to_string());
+        let name = self.name.as_ref().map(|name| name.chars().take(NAME_BYTES_MAX).collect());
+        name.or_else(v1).or_else(v2).unwrap_or_default()
     }
 
     fn topic(&mut self, urn: &str) -> Result<(), MagnetError> {

@@ -4,15 +4,18 @@
 //! bytes, never of a re-encoding.
 
 mod files;
+mod folder;
 mod hasher;
 mod info;
 mod layers;
+mod laying;
 mod making;
 pub mod outside;
 mod proving;
 mod torrent;
 mod whole;
 
+pub use folder::FolderHasher;
 pub use hasher::ContentHasher;
 pub use making::{Maker, Wanted};
 pub use proving::Proving;
@@ -20,18 +23,21 @@ pub use whole::{KeyOrder, Metainfo};
 
 use super::digest;
 use super::error::MetaError;
-use super::geometry::Geometry;
-use super::merkle::Shape;
-use super::proof::Tree;
+use super::file_list::{FileList, Kind};
+use super::geometry::{Geometry, Piece};
+use super::trees::Trees;
 use crate::core::bencode::{Limits, Mode, Writer, parse};
 use crate::core::id::{Hash32, InfoHash};
+use std::rc::Rc;
 
-/// One file under one name: its grid and the identities it is known by.
+/// One file or one folder under one name: its grid and the identities it is known by.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Content {
     /// The name as it stands in the info dicts: one safe path element, the file's own bytes.
     pub name: Vec<u8>,
     pub geometry: Geometry,
+    /// What lies where in the row that the grid cuts.
+    pub files: Rc<FileList>,
     /// BEP 27: only the torrent's own trackers may be asked for peers.
     pub private: bool,
     /// There is at least one of `v1` and `v2`; both come of one dict or are companions.
@@ -66,11 +72,7 @@ pub struct V2 {
     pub info_hash: Hash32,
     /// The info dict as bytes.
     pub info: Vec<u8>,
-    /// Root of the file's tree; zero for an empty file, which has none.
-    pub root: Hash32,
-    /// The node of each piece. Empty when the file has at most one piece, whose node is the root,
-    /// and while the layer is not known yet.
-    pub layer: Vec<Hash32>,
+    pub trees: Trees,
 }
 
 impl V1 {
@@ -88,8 +90,13 @@ impl V1 {
 }
 
 impl V2 {
-    /// The identity of a content with that tree; `{file tree, meta version, name, piece length}`.
-    pub fn write(name: &[u8], geometry: &Geometry, root: Hash32, layer: Vec<Hash32>) -> V2 {
+    /// The identity of one file with that tree; `{file tree, meta version, name, piece length}`.
+    pub fn write(
+        name: &[u8],
+        geometry: &Geometry,
+        root: Hash32,
+        nodes: &[Hash32],
+    ) -> Result<V2, MetaError> {
         let mut w = Writer::new();
         w.begin_dict();
         w.key(b"file tree").begin_dict().key(name).begin_dict().key(b"").begin_dict();
@@ -102,20 +109,8 @@ impl V2 {
         w.key(b"name").bytes(name);
         w.key(b"piece length").uint(geometry.piece_length().into()).end();
         let info = w.finish();
-        V2 { info_hash: digest::sha256(&info), info, root, layer }
-    }
-
-    /// Whether the hash of every piece is known.
-    pub fn has_layer(&self, geometry: &Geometry) -> bool {
-        geometry.pieces() <= 1 || self.layer.len() == geometry.pieces() as usize
-    }
-
-    /// The hash each piece must fold to: the layer, or the root of a file of one piece.
-    pub fn piece_node(&self, geometry: &Geometry, piece: u32) -> Option<Hash32> {
-        match geometry.pieces() {
-            1 => (piece == 0).then_some(self.root),
-            _ => self.layer.get(piece as usize).copied(),
-        }
+        let trees = Trees::of_one(root, geometry, nodes)?;
+        Ok(V2 { info_hash: digest::sha256(&info), info, trees })
     }
 }
 
@@ -128,7 +123,38 @@ impl Content {
             Some(bytes) => Some(parse(bytes, Mode::Strict, Limits::METAINFO)?),
             None => None,
         };
-        info::content(info.root(), layers.as_ref().map(|doc| doc.root()))
+        Content::of_info(&info::read(info.root(), layers.as_ref().map(|doc| doc.root()))?)
+    }
+
+    fn of_info(info: &info::Info) -> Result<Content, MetaError> {
+        let (raw, common) = (info.dict.raw(), &info.common);
+        let files = laying::lay(info)?;
+        let v1 = info.pieces.map(|pieces| V1 {
+            info_hash: InfoHash(digest::sha1(raw)),
+            info: raw.to_vec(),
+            hashes: pieces.bytes().unwrap_or_default().as_chunks::<20>().0.to_vec(),
+        });
+        let v2 = match &info.tree {
+            Some(_) => {
+                let mut trees = Trees::of(&files, common.piece_length)?;
+                if let Some(layers) = &info.layers {
+                    let bytes = layers
+                        .iter()
+                        .filter_map(|(root, layer)| layer.bytes().map(|bytes| (*root, bytes)));
+                    trees.take_proven(&bytes.collect());
+                }
+                Some(V2 { info_hash: digest::sha256(raw), info: raw.to_vec(), trees })
+            }
+            None => None,
+        };
+        Ok(Content {
+            name: common.name.to_vec(),
+            geometry: Geometry::of(&files, common.piece_length)?,
+            files: Rc::new(files),
+            private: common.private,
+            v1,
+            v2,
+        })
     }
 
     /// Reads what a catalogue entry carries: a v1 or hybrid info dict, a v2 info dict, the piece
@@ -161,7 +187,12 @@ impl Content {
 
     /// Reads a whole .torrent of any form; a v2 one must bring its piece layers (BEP 52).
     pub fn from_torrent(bytes: &[u8]) -> Result<Content, MetaError> {
-        torrent::read(bytes)
+        Content::read(bytes, KeyOrder::Sorted)
+    }
+
+    /// As [`Content::from_torrent`], with the keys in that order.
+    pub fn read(bytes: &[u8], order: KeyOrder) -> Result<Content, MetaError> {
+        torrent::read(bytes, order)
     }
 
     /// What a .torrent says beside its info dict; nothing of what is no .torrent.
@@ -169,31 +200,58 @@ impl Content {
         torrent::outside(bytes)
     }
 
-    /// One content of two companions that agree on name, size, grid and `private`.
+    /// One content of two companions that agree on name, files, grid and `private`. The bytes lie
+    /// as the v1 part has them.
     pub fn join(v1: Content, v2: Content) -> Result<Content, MetaError> {
         v1.agrees_with(&v2)?;
-        match (v1.v1, v2.v2) {
-            (Some(first), Some(second)) => Ok(Content { v1: Some(first), v2: Some(second), ..v2 }),
-            (None, _) => Err(MetaError::Missing("pieces")),
-            (_, None) => Err(MetaError::Missing("file tree")),
+        let (first, second) = match (v1.v1, v2.v2) {
+            (Some(first), Some(second)) => (first, second),
+            (None, _) => return Err(MetaError::Missing("pieces")),
+            (_, None) => return Err(MetaError::Missing("file tree")),
+        };
+        let files = v1.files.with_roots(v2.files.plain().filter_map(|(_, entry)| entry.root));
+        let geometry = Geometry::of(&files, v1.geometry.piece_length())?;
+        if geometry.pieces() != v2.geometry.pieces() {
+            return Err(MetaError::Disagree("alignment"));
         }
+        Ok(Content { geometry, files: Rc::new(files), v1: Some(first), v2: Some(second), ..v2 })
     }
 
     /// Whether `other` can be the same content under another identity.
     pub fn agrees_with(&self, other: &Content) -> Result<(), MetaError> {
-        if self.name != other.name {
+        if self.name != other.name || self.files.is_folder() != other.files.is_folder() {
             return Err(MetaError::Disagree("names"));
         }
-        if self.geometry.size() != other.geometry.size() {
+        let data = |content: &Content| {
+            let entries = content.files.entries().iter().filter(|entry| entry.kind != Kind::Pad);
+            entries.cloned().collect::<Vec<_>>()
+        };
+        let (mine, theirs) = (data(self), data(other));
+        if mine.len() != theirs.len() {
+            return Err(MetaError::Disagree("number of files"));
+        }
+        let twins = || mine.iter().zip(&theirs);
+        if twins().any(|(a, b)| a.path != b.path || a.kind != b.kind) {
+            return Err(MetaError::Disagree("names"));
+        }
+        if twins().any(|(a, b)| a.length != b.length) {
             return Err(MetaError::Disagree("sizes"));
         }
-        if self.geometry != other.geometry {
+        if self.geometry.piece_length() != other.geometry.piece_length() {
             return Err(MetaError::Disagree("piece lengths"));
+        }
+        if twins().any(|(a, b)| a.length > 0 && a.offset != b.offset) {
+            return Err(MetaError::Disagree("alignment"));
         }
         if self.private != other.private {
             return Err(MetaError::Disagree("private"));
         }
         Ok(())
+    }
+
+    /// Bytes of the files.
+    pub fn data_bytes(&self) -> u64 {
+        self.files.data_bytes()
     }
 
     /// What files of ours know the content by: its v2 info-hash, or its v1 info-hash and zeros.
@@ -217,25 +275,40 @@ impl Content {
 
     /// Whether the hash of every piece is known under v2; else SHA-1 proves them.
     pub fn has_tree(&self) -> bool {
-        self.v2.as_ref().is_some_and(|v2| v2.has_layer(&self.geometry))
+        self.v2.as_ref().is_some_and(|v2| v2.trees.is_complete())
     }
 
-    /// The hash of the bytes of a piece, whose blocks have the hashes `leaves`, in the form that
+    /// The trees, if the hash of every piece is known under v2.
+    pub fn trees(&self) -> Option<&Trees> {
+        self.v2.as_ref().map(|v2| &v2.trees).filter(|trees| trees.is_complete())
+    }
+
+    /// The hash of the bytes of `piece`, whose blocks have the hashes `leaves`, in the form that
     /// [`Content::expected`] has.
-    pub fn piece_hash(&self, bytes: &[u8], leaves: &[Hash32]) -> Option<PieceHash> {
-        match self.has_tree() {
-            true => Some(PieceHash::Node(Shape::of(&self.geometry)?.piece_node(leaves))),
-            false => Some(PieceHash::Sha1(digest::sha1(bytes))),
+    pub fn piece_hash(&self, piece: Piece, bytes: &[u8], leaves: &[Hash32]) -> Option<PieceHash> {
+        match self.trees() {
+            Some(trees) => {
+                let (tree, _) = trees.place(piece.index())?;
+                Some(PieceHash::Node(tree.shape.piece_node(leaves)))
+            }
+            None => Some(PieceHash::Sha1(self.flat_hash(piece, bytes))),
         }
+    }
+
+    /// SHA-1 of `piece`, with the zeros behind a file that ends in it.
+    fn flat_hash(&self, piece: Piece, bytes: &[u8]) -> [u8; 20] {
+        let mut hasher = digest::PieceHasher::default();
+        hasher.update(bytes);
+        let gap = self.geometry.place_len(piece) - self.geometry.piece_len(piece);
+        hasher.zeros(gap.into());
+        hasher.finish()
     }
 
     /// What piece `index` must hash to.
     pub fn expected(&self, index: u32) -> Option<PieceHash> {
-        match &self.v2 {
-            Some(v2) if self.has_tree() => {
-                v2.piece_node(&self.geometry, index).map(PieceHash::Node)
-            }
-            _ => self.v1.as_ref()?.hashes.get(index as usize).copied().map(PieceHash::Sha1),
+        match self.trees() {
+            Some(trees) => trees.node(index).map(PieceHash::Node),
+            None => self.v1.as_ref()?.hashes.get(index as usize).copied().map(PieceHash::Sha1),
         }
     }
 
@@ -244,26 +317,15 @@ impl Content {
         matches!((&self.v1, &self.v2), (Some(v1), Some(v2)) if v1.info == v2.info)
     }
 
-    /// Takes the nodes of all pieces once they were fetched; they must fold to the root.
-    pub fn set_layer(&mut self, layer: Vec<Hash32>) -> Result<(), MetaError> {
+    /// Takes the nodes of the pieces of the files with that root; they must fold to it.
+    pub fn set_layer(&mut self, root: Hash32, layer: &[Hash32]) -> Result<(), MetaError> {
         let Some(v2) = &mut self.v2 else { return Err(MetaError::Missing("file tree")) };
-        layers::check(&self.geometry, &v2.root, layer.iter().copied())?;
-        v2.layer = layer;
-        Ok(())
+        v2.trees.set_layer(root, layer)
     }
 
-    /// The upper tree, to answer hash requests from; `None` for an empty file, without a v2
-    /// identity and before its layer is known.
-    pub fn tree(&self) -> Option<Tree> {
-        let (shape, v2) = (Shape::of(&self.geometry)?, self.v2.as_ref()?);
-        let root = [v2.root];
-        Tree::new(shape, if self.geometry.pieces() == 1 { &root } else { &v2.layer })
-    }
-
-    /// The bencoded `piece layers` dict: empty when no layer is needed, `None` while it is unknown.
+    /// The bencoded `piece layers` dict: empty when none is needed, `None` while one is unknown.
     pub fn piece_layers(&self) -> Option<Vec<u8>> {
-        let v2 = self.v2.as_ref()?;
-        v2.has_layer(&self.geometry).then(|| layers::write(v2))
+        self.v2.as_ref()?.trees.write_layers()
     }
 
     /// A .torrent of the v1 identity (of the hybrid one if that is what it is) for stock clients.

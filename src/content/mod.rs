@@ -10,3 +10,4 @@ pub mod magnet;
 pub mod merkle;
 pub mod metainfo;
 pub mod proof;
+pub mod trees;

@@ -1,7 +1,9 @@
 //! What a role may ask of the disk: file operations with tickets, and their answers.
 
 use super::id::FileId;
+use super::row::Row;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// A buffer for file bytes. It travels with the wish and comes back with the completion, so that a
 /// role owns a fixed number of them.
@@ -13,10 +15,18 @@ pub enum FileOp {
     /// -> `Opened`. Never follows a symbolic link at the last element; refuses what is not a
     /// regular file.
     Open { path: PathBuf, mode: OpenMode },
+    /// The files of the folder `root` as one file, whose bytes are those of the row: whatever is
+    /// asked of a file may be asked of it. `SetLen`, to the size of the row, makes what is missing
+    /// of the wanted files; until then they are holes. `CreateNew` makes the folder. Only `Read`
+    /// follows a symbolic link at the last element of `root`, and below it none is followed.
+    /// -> `Opened`.
+    OpenRow { root: PathBuf, row: Rc<Row>, mode: OpenMode },
     /// -> `Meta` of what a path names, not following a last symbolic link.
     Stat { path: PathBuf },
     /// -> `Meta` of an open file.
     StatOpen { file: FileId },
+    /// -> `Meta` of an open file if `path` names it, else `Changed`; `NotFound` if it names nothing.
+    StatNamed { file: FileId, path: PathBuf },
     /// Fills `page` from `offset`. -> `Read` with the bytes got, fewer only at the end of the file.
     Read { file: FileId, offset: u64, page: Page },
     /// Writes the whole page at `offset`. -> `Wrote`.
@@ -68,6 +78,30 @@ pub enum FileOp {
     Pin { file: FileId, meta: Meta },
 }
 
+impl FileOp {
+    /// The open file it is about.
+    pub fn file(&self) -> Option<FileId> {
+        match self {
+            FileOp::StatOpen { file }
+            | FileOp::StatNamed { file, .. }
+            | FileOp::Read { file, .. }
+            | FileOp::Write { file, .. }
+            | FileOp::Sync { file, .. }
+            | FileOp::SetLen { file, .. }
+            | FileOp::RemoveBeside { file, .. }
+            | FileOp::Close { file }
+            | FileOp::Lock { file }
+            | FileOp::Holder { file }
+            | FileOp::Guard { file }
+            | FileOp::SetPlainMode { file }
+            | FileOp::WriteBack { file, .. }
+            | FileOp::NextExtent { file, .. }
+            | FileOp::Pin { file, .. } => Some(*file),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpenMode {
     /// Existing, read only. Follows a symbolic link: the user named it.
@@ -103,7 +137,9 @@ pub enum FileDone {
     Extent(Result<Option<(u64, u64)>, FileError>),
 }
 
-/// What the system says of a file.
+/// What the system says of a file. Of a row of files: `kind`, `device` and `inode` are those of the
+/// folder, each of the times is the sum of those of the files that are there; `size` is that of the
+/// row if each wanted file is there with its length, 0 if none is there, else another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Meta {
     pub kind: FileKind,

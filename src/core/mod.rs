@@ -17,6 +17,7 @@ pub mod name;
 pub mod network;
 pub mod report;
 pub mod rng;
+pub mod row;
 pub mod slots;
 pub mod store;
 pub mod throttle;

@@ -1,8 +1,6 @@
 //! `lmk create`: makes a .torrent of a file or a folder. Nothing of the machine or the moment goes
 //! into it, so that equal files and equal options make equal bytes.
 
-mod walk;
-
 use super::describe;
 use super::pages::{Got, Pages};
 use super::plan::CreatePlan;
@@ -15,9 +13,9 @@ use crate::core::io::{FileDone, FileError, FileOp, Input, Meta, Outbox, Role};
 use crate::core::meter::Meter;
 use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, escaped};
 use crate::core::time::Time;
+use crate::seeder::walk::{Walk, below};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use walk::{Walk, below};
 
 /// One run of the command.
 #[derive(Debug)]
@@ -133,7 +131,7 @@ impl Create {
                 self.hash(maker, BTreeMap::new(), now, out)
             }
             Got::Failed(FileError::IsDirectory) => {
-                let (top, made) = (self.plan.path.clone(), self.plan.out.clone());
+                let (top, made) = (self.plan.path.clone(), Some(self.plan.out.clone()));
                 self.step = Step::Walking(Walk::start(top, made, out));
                 Ok(())
             }

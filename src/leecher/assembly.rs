@@ -138,7 +138,7 @@ impl Assembly {
     /// All blocks of the piece came: is it what the content says? `None` if it is not being filled.
     pub fn judge(&mut self, piece: Piece, content: &Content) -> Option<Verdict> {
         let filling = self.filling.remove(&piece)?;
-        let hash = content.piece_hash(&filling.page, &filling.evidence.leaves);
+        let hash = content.piece_hash(piece, &filling.page, &filling.evidence.leaves);
         let proven = hash.is_some() && hash == content.expected(piece.index());
         Some(if proven { Verdict::Proven(filling) } else { Verdict::Broken(filling) })
     }
@@ -176,9 +176,10 @@ mod tests {
         let mut rng = Rng::new(seed);
         let geometry = Geometry::new(40 << 18, 1 << 18).unwrap();
         let root = Hash32([1; 32]);
-        let v2 = Some(V2::write(b"x", &geometry, root, vec![root; 40]));
-        let content = Content { name: b"x".to_vec(), geometry, private: false, v1: None, v2 };
-        let mut assembly = Assembly::new(geometry);
+        let v2 = V2::write(b"x", &geometry, root, &[root; 40]).unwrap();
+        let content = Content::from_info(&v2.info, None).unwrap();
+        let content = Content { v2: Some(v2), ..content };
+        let mut assembly = Assembly::new(geometry.clone());
         let (all, mut open, mut kept) = (assembly.room(), Vec::new(), Vec::new());
         for step in 0..2_000 {
             let piece = geometry.piece(rng.below(40) as u32).unwrap();
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn pieces_begun_beyond_the_stock_leave_no_room() {
         let geometry = Geometry::new(64 << 30, 16 << 20).unwrap();
-        let mut assembly = Assembly::new(geometry);
+        let mut assembly = Assembly::new(geometry.clone());
         let room = assembly.room() as u32;
         for index in 0..room + 3 {
             assembly.begin(geometry.piece(index).unwrap());
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn a_piece_takes_a_page_with_its_first_byte_and_one_that_was_used_before() {
         let geometry = Geometry::new(8 << 18, 1 << 18).unwrap();
-        let mut assembly = Assembly::new(geometry);
+        let mut assembly = Assembly::new(geometry.clone());
         let pieces: Vec<Piece> = geometry.all_pieces().collect();
         pieces.iter().for_each(|piece| assembly.begin(*piece));
         assert!(assembly.filling.values().all(|filling| filling.page.capacity() == 0));

@@ -6,7 +6,7 @@ use super::journal::{GROWTH_BYTES_MAX, Header, Writer};
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::core::id::{FileId, Ticket};
-use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
+use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
 use crate::core::limits::{
     DISK_FULL_RETRY, SYNC_BYTES, SYNC_BYTES_MIN, SYNC_EVERY, SYNC_SPAN, UNSYNCED_BYTES_MAX,
 };
@@ -67,10 +67,9 @@ pub enum Outcome {
     },
 }
 
-/// Whether a part file is the one it was, whole.
+/// Whether a part is the one it was, whole.
 pub fn is_same_file(was: &Meta, now: &Meta) -> bool {
-    (FileKind::Regular, was.device, was.inode, was.size)
-        == (now.kind, now.device, now.inode, now.size)
+    (was.kind, was.device, was.inode, was.size) == (now.kind, now.device, now.inode, now.size)
 }
 
 /// The loop stands still while a sync takes its time: how many bytes the next one may have to
@@ -233,8 +232,8 @@ impl Durable {
     }
 
     fn ask_look(&mut self, step: Step, out: &mut Outbox) {
-        let path = self.files.part.clone();
-        self.ask(step, FileOp::Stat { path }, out);
+        let (file, path) = (self.files.part_file, self.files.part.clone());
+        self.ask(step, FileOp::StatNamed { file, path }, out);
     }
 
     fn append(&mut self, step: Step, page: Vec<u8>, out: &mut Outbox) {
@@ -263,7 +262,7 @@ impl Durable {
                 self.went_well(step, now, out)
             }
             FileDone::Meta(Ok(meta)) => self.look(step, &meta, out),
-            FileDone::Meta(Err(FileError::NotFound)) => Outcome::Changed,
+            FileDone::Meta(Err(FileError::NotFound | FileError::Changed)) => Outcome::Changed,
             FileDone::Opened(Ok((file, _))) => {
                 self.files.journal_file = file;
                 Outcome::Going
@@ -394,7 +393,7 @@ mod tests {
     use super::*;
     use crate::content::geometry::Geometry;
     use crate::core::id::Hash32;
-    use crate::core::io::Effect;
+    use crate::core::io::{Effect, FileKind};
 
     const MIB: u64 = 1024 * 1024;
 
@@ -438,7 +437,7 @@ mod tests {
                 let rewrites = matches!(durable.step, Some((_, Step::LookToRewrite)));
                 let inode = if rewrites { inode } else { meta.inode };
                 let done = match op {
-                    FileOp::Stat { .. } => FileDone::Meta(Ok(Meta { inode, ..meta })),
+                    FileOp::StatNamed { .. } => FileDone::Meta(Ok(Meta { inode, ..meta })),
                     FileOp::Write { page, .. } => FileDone::Wrote { page, result: Ok(()) },
                     _ => FileDone::Done(Ok(())),
                 };

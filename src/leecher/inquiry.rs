@@ -7,8 +7,8 @@
 use super::assembly::{Evidence, Filling};
 use super::{Leecher, News};
 use crate::content::geometry::Piece;
-use crate::content::merkle::Shape;
 use crate::content::proof::{self, HashRange};
+use crate::content::trees::FileTree;
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Hash32};
 use crate::core::io::Outbox;
@@ -117,9 +117,10 @@ impl Leecher {
         serving.filter(|(conn, _)| !self.inquiries.suspects(**conn)).nth(1).is_none()
     }
 
-    fn leaves_of(&self, piece: Piece) -> Option<(Shape, HashRange)> {
-        let shape = Shape::of(&self.content.geometry)?;
-        Some((shape, HashRange::leaves_of(&shape, piece.index())?))
+    /// The tree a piece is in, and the request for the leaves of the piece.
+    fn leaves_of(&self, piece: Piece) -> Option<(FileTree, HashRange)> {
+        let (tree, index) = self.content.trees()?.place(piece.index())?;
+        Some((*tree, HashRange::leaves_of(&tree.shape, index)?))
     }
 
     /// Asks somebody who can know; `false` if there is nobody left.
@@ -130,9 +131,7 @@ impl Leecher {
         now: Time,
         out: &mut Outbox,
     ) -> bool {
-        let Some((_, range)) = self.leaves_of(piece) else { return false };
-        let v2 = self.content.v2.as_ref().filter(|_| self.content.has_tree());
-        let Some(v2) = v2 else { return false };
+        let Some((tree, range)) = self.leaves_of(piece) else { return false };
         let Some(inquiry) = self.inquiries.open.get(&piece) else { return true };
         let senders = inquiry.filling.evidence.senders();
         let can_tell = |session: &&mut Session| {
@@ -153,7 +152,7 @@ impl Leecher {
             return true;
         }
         let HashRange { base, index, length, proof } = range;
-        let asked = peer::HashRange { root: v2.root, base, index, length, proof };
+        let asked = peer::HashRange { root: tree.root, base, index, length, proof };
         let Some(inquiry) = self.inquiries.open.get_mut(&piece) else { return true };
         inquiry.asked = Some((session.conn, now));
         inquiry.tried.insert(session.conn);
@@ -195,17 +194,18 @@ impl Leecher {
         hashes: &[Hash32],
     ) -> Result<(), Fault> {
         let piece = self.asked_about(conn, told);
-        let Some((piece, shape, range)) = piece else {
+        let Some((piece, tree, range)) = piece else {
             crate::mark!("D30");
             return Err(Fault::peer("hashes: nobody asked for them"));
         };
         let known = |layer: u32, index: u64| {
-            let v2 = self.content.v2.as_ref().filter(|_| layer == u32::from(shape.piece_layer))?;
-            v2.piece_node(&self.content.geometry, u32::try_from(index).ok()?)
+            let index = u32::try_from(index).ok().filter(|index| *index < tree.shape.pieces)?;
+            let known = layer == u32::from(tree.shape.piece_layer);
+            self.content.trees().filter(|_| known)?.node(tree.first + index)
         };
         // It was slow, not silent.
         self.inquiries.silent.remove(&conn);
-        match proof::verify(&shape, &range, hashes, known) {
+        match proof::verify(&tree.shape, &range, hashes, known) {
             Ok(leaves) => self.settle(piece, &leaves),
             Err(fault) => {
                 crate::mark!("D30");
@@ -224,20 +224,22 @@ impl Leecher {
         }
     }
 
-    /// The piece that an answer about `told` is about, if `conn` was asked for it.
+    /// The piece that an answer about `told` is about, if `conn` was asked for it: of pieces of
+    /// equal files any one.
     fn asked_about(
         &mut self,
         conn: ConnId,
         told: peer::HashRange,
-    ) -> Option<(Piece, Shape, HashRange)> {
-        let shape = Shape::of(&self.content.geometry)?;
-        let index = u64::from(told.index) / shape.leaves_per_piece();
-        let piece = self.content.geometry.piece(u32::try_from(index).ok()?)?;
-        let (shape, range) = self.leaves_of(piece)?;
+    ) -> Option<(Piece, FileTree, HashRange)> {
         let peer::HashRange { root, base, index, length, proof } = told;
-        let ours = range == HashRange { base, index, length, proof }
-            && self.content.v2.as_ref().is_some_and(|v2| v2.root == root);
-        (ours && self.inquiries.awaited.remove(&(conn, piece))).then_some((piece, shape, range))
+        let told = (root, HashRange { base, index, length, proof });
+        let awaited = self.inquiries.awaited.iter().filter(|(asked, _)| *asked == conn);
+        let (piece, tree, range) = awaited.map(|(_, piece)| *piece).find_map(|piece| {
+            let (tree, range) = self.leaves_of(piece)?;
+            ((tree.root, range) == told).then_some((piece, tree, range))
+        })?;
+        self.inquiries.awaited.remove(&(conn, piece));
+        Some((piece, tree, range))
     }
 
     /// The true leaves of a piece are known: its wrong blocks are missing again.

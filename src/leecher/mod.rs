@@ -74,11 +74,11 @@ pub struct Leecher {
 impl Leecher {
     /// Fetches what is not in `proven` into `file`.
     pub fn new(content: Rc<Content>, file: FileId, proven: Bitfield, rng: &mut Rng) -> Leecher {
-        let geometry = content.geometry;
+        let geometry = content.geometry.clone();
         Leecher {
             content,
             file,
-            picker: Picker::new(geometry, proven, rng),
+            picker: Picker::new(geometry.clone(), proven, rng),
             assembly: Assembly::new(geometry),
             links: BTreeMap::new(),
             writes: BTreeMap::new(),

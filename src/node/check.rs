@@ -144,7 +144,7 @@ impl Check {
         if self.content.has_tree() {
             digest::leaves(bytes, &mut self.leaves);
         }
-        let hash = self.content.piece_hash(bytes, &self.leaves);
+        let hash = self.content.piece_hash(piece, bytes, &self.leaves);
         self.compare(piece, hash);
     }
 
@@ -156,7 +156,7 @@ impl Check {
                 digest::leaves(&[0; BLOCK_BYTES as usize], &mut leaves);
                 leaves = leaves.repeat(zeros.len() / BLOCK_BYTES as usize);
             }
-            self.zeros = self.content.piece_hash(&zeros, &leaves);
+            self.zeros = self.content.piece_hash(piece, &zeros, &leaves);
         }
         self.compare(piece, self.zeros);
     }

@@ -111,6 +111,7 @@ impl Fetch {
     }
 
     pub fn wake(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+        self.learn(shared, now, out)?;
         self.look_for_sources(shared, now);
         self.tend_disk(shared, now, out);
         if now < self.work_deadline() {
@@ -118,7 +119,7 @@ impl Fetch {
         }
         match &self.phase {
             Phase::Seeding(_) => self.keep_on(shared, now, out),
-            Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text)),
+            Phase::Seeking(seek) => Err(seek.too_late(&shared.plan.tracker_text, now)),
             Phase::HandingOver { .. } => {
                 shared.end(Ending::Done, now, out);
                 Ok(())
@@ -141,7 +142,7 @@ impl Fetch {
         }
         let nobody = waits.then(|| format!("nobody has {} now; waiting", foreign(self.name())));
         shared.waiting = match &self.phase {
-            Phase::Seeking(seek) => seek.waiting(),
+            Phase::Seeking(seek) => seek.waiting(shared),
             _ => self.waits_for_disk().or(nobody),
         };
     }
@@ -225,8 +226,7 @@ impl Fetch {
         let complete = have.is_full();
         // One who goes on within a run says so, too, if nothing is left.
         if have.count() > 0 || checked > 0 || self.began {
-            let bytes = u64::from(have.count()) * u64::from(content.geometry.piece_length());
-            Self::tell_resumed(bytes.min(self.size), checked, out);
+            Self::tell_resumed(content.geometry.payload_of(&have), checked, out);
         }
         shared.begin_swarm(content, file, have, now);
         let phase = std::mem::replace(&mut self.phase, Phase::Between);

@@ -1,20 +1,56 @@
-//! Hashes the file to share in one pass, a page a turn, so that the loop keeps turning.
+//! Hashes what is to be shared in one pass, a page a turn, so that the loop keeps turning.
 
 use crate::content::error::MetaError;
-use crate::content::metainfo::{Content, ContentHasher};
+use crate::content::metainfo::{Content, ContentHasher, FolderHasher};
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Outbox, Page};
 use crate::core::limits::FILE_STEP_BYTES;
 use crate::core::meter::Meter;
 use crate::core::time::Time;
 
+/// What is made of the bytes.
+#[derive(Debug)]
+pub enum Hasher {
+    /// One file of so many bytes.
+    File(Box<ContentHasher>, u64),
+    Folder(Box<FolderHasher>),
+}
+
+impl Hasher {
+    /// For one file of `size` bytes and that name.
+    pub fn file(name: &[u8], size: u64) -> Result<Hasher, MetaError> {
+        Ok(Hasher::File(Box::new(ContentHasher::new(name, size)?), size))
+    }
+
+    /// First byte and length of what is to be read next; of length 0 once all is read.
+    fn next(&self) -> (u64, u64) {
+        match self {
+            Hasher::File(hasher, size) => (hasher.hashed(), size - hasher.hashed()),
+            Hasher::Folder(hasher) => hasher.wanted().unwrap_or((0, 0)),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Hasher::File(hasher, _) => hasher.update(bytes),
+            Hasher::Folder(hasher) => hasher.update(bytes),
+        }
+    }
+
+    fn finish(self) -> Result<Content, MetaError> {
+        match self {
+            Hasher::File(hasher, _) => hasher.finish(),
+            Hasher::Folder(hasher) => hasher.finish(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Hashing {
     file: FileId,
-    size: u64,
-    offset: u64,
+    hashed_bytes: u64,
     /// Gone once it gave its result.
-    hasher: Option<ContentHasher>,
+    hasher: Option<Hasher>,
     reading: Option<Ticket>,
     pub meter: Meter,
 }
@@ -24,7 +60,7 @@ pub struct Hashing {
 pub enum Step {
     More,
     /// All bytes are hashed.
-    Whole(Content),
+    Whole(Box<Content>),
     Failed(FileError),
     /// The file is shorter than it was when it was opened.
     Changed,
@@ -32,30 +68,22 @@ pub enum Step {
 }
 
 impl Hashing {
-    /// Begins with the first page of `file`, `size` bytes under the name `name`.
-    pub fn start(
-        file: FileId,
-        size: u64,
-        name: &[u8],
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<Hashing, MetaError> {
-        let hasher = Some(ContentHasher::new(name, size)?);
-        let meter = Meter::new(now);
-        let mut hashing = Hashing { file, size, offset: 0, hasher, reading: None, meter };
-        hashing.read(Page::new(), out);
-        Ok(hashing)
+    /// Begins with the first page of `file`.
+    pub fn start(file: FileId, hasher: Hasher, now: Time, out: &mut Outbox) -> Hashing {
+        let (offset, left) = hasher.next();
+        let (hasher, meter) = (Some(hasher), Meter::new(now));
+        let mut hashing = Hashing { file, hashed_bytes: 0, hasher, reading: None, meter };
+        hashing.read(offset, left, Page::new(), out);
+        hashing
     }
 
-    fn read(&mut self, mut page: Page, out: &mut Outbox) {
-        let len = (self.size - self.offset).min(FILE_STEP_BYTES as u64) as usize;
-        page.resize(len, 0);
-        let (file, offset) = (self.file, self.offset);
-        self.reading = Some(out.file(FileOp::Read { file, offset, page }));
+    fn read(&mut self, offset: u64, left: u64, mut page: Page, out: &mut Outbox) {
+        page.resize(left.min(FILE_STEP_BYTES as u64) as usize, 0);
+        self.reading = Some(out.file(FileOp::Read { file: self.file, offset, page }));
     }
 
     pub fn hashed_bytes(&self) -> u64 {
-        self.offset
+        self.hashed_bytes
     }
 
     /// A page came; `Err` hands back what is not ours.
@@ -77,19 +105,20 @@ impl Hashing {
         if got < page.len() {
             return Ok(Step::Changed);
         }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&page);
-        }
+        let Some(hasher) = &mut self.hasher else { return Ok(Step::More) };
+        hasher.update(&page);
+        let (offset, left) = hasher.next();
         self.meter.add(now, got as u64);
-        self.offset += got as u64;
-        if self.offset < self.size {
-            self.read(page, out);
+        self.hashed_bytes += got as u64;
+        if left > 0 {
+            self.read(offset, left, page, out);
             return Ok(Step::More);
         }
         self.reading = None;
-        match self.hasher.take() {
-            Some(hasher) => Ok(hasher.finish().map_or_else(Step::Refused, Step::Whole)),
-            None => Ok(Step::More),
-        }
+        Ok(match self.hasher.take().map(Hasher::finish) {
+            Some(Ok(content)) => Step::Whole(Box::new(content)),
+            Some(Err(error)) => Step::Refused(error),
+            None => Step::More,
+        })
     }
 }

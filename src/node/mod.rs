@@ -4,11 +4,14 @@
 
 mod check;
 mod choice;
+mod connections;
 mod fetch;
 mod file_watch;
 mod hashing;
 mod key;
+pub mod layout;
 mod lobby;
+mod magnet;
 mod memory;
 mod part;
 mod parting;
@@ -28,7 +31,7 @@ mod withdraw;
 mod work;
 
 use crate::core::fault::Fatal;
-use crate::core::id::{ConnId, Ticket};
+use crate::core::id::Ticket;
 use crate::core::io::{Command, FileDone, Input, Outbox, Role};
 use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, Snapshot};
@@ -91,52 +94,9 @@ impl Node {
                     out.close(longest);
                 }
             }
-            connection => self.route_connection(now, connection, out),
+            connection => self.shared.route_connection(now, connection, out),
         }
         Ok(())
-    }
-
-    fn route_connection(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
-        let shared = &mut self.shared;
-        match input {
-            Input::Connected { conn, .. } => {
-                let stats = shared.stats();
-                if !shared.ties.got_connected(conn, stats, now, out)
-                    && let Some(swarm) = &mut shared.swarm
-                {
-                    swarm.got_connected(conn, now, out);
-                }
-            }
-            Input::Bytes { conn, bytes } => self.got_bytes(conn, bytes, now, out),
-            Input::Sent { conn, queued, .. } => {
-                if let Some(swarm) = &mut shared.swarm {
-                    swarm.got_sent(conn, queued, now, out);
-                }
-            }
-            Input::Closed { conn, why } => {
-                if !shared.ties.got_closed(conn, why, now, out)
-                    && !shared.lobby.left(conn)
-                    && let Some(swarm) = &mut shared.swarm
-                {
-                    swarm.got_closed(conn, why, now, out);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) {
-        let shared = &mut self.shared;
-        if let Some(swarm) = &mut shared.swarm
-            && swarm.got_bytes(conn, bytes, now, out)
-        {
-            return;
-        }
-        if shared.lobby.holds(conn) {
-            shared.got_guest_bytes(conn, bytes, now, out);
-        } else {
-            shared.ties.got_bytes(conn, bytes, now, out);
-        }
     }
 
     fn got_file(
@@ -192,6 +152,9 @@ impl Node {
         if let Some(swarm) = &mut self.shared.swarm {
             swarm.tick(now, out);
         }
+        if let Some(early) = &mut self.shared.early {
+            early.tick(now, out);
+        }
         let stats = self.shared.stats();
         self.shared.ties.poll(stats, now, out);
         for tie in self.shared.ties.take_news() {
@@ -226,8 +189,9 @@ impl Role for Node {
             return last;
         }
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
+        let early = self.shared.early.as_ref().map_or(Time::NEVER, |early| early.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
-        self.work.deadline().min(swarm).min(ties)
+        self.work.deadline().min(swarm).min(early).min(ties)
     }
 
     fn audit(&self) -> Result<(), String> {

@@ -4,6 +4,7 @@
 mod begin;
 
 use super::check::Check;
+use super::layout::Layout;
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::{Geometry, Piece};
 use crate::content::metainfo::Content;
@@ -84,6 +85,7 @@ pub struct Trust {
 #[derive(Debug)]
 pub struct Part {
     content: Rc<Content>,
+    layout: Layout,
     path: PathBuf,
     journal: PathBuf,
     pub trust: Trust,
@@ -108,7 +110,7 @@ pub struct Part {
 impl Part {
     /// Begins to open the part file `path`.
     pub fn start(
-        content: Rc<Content>,
+        (content, layout): (Rc<Content>, Layout),
         (path, journal): (PathBuf, PathBuf),
         trust: Trust,
         rng: Rng,
@@ -117,6 +119,7 @@ impl Part {
         let none = Bitfield::new(content.geometry.pieces());
         let mut part = Part {
             content,
+            layout,
             path,
             journal,
             trust,
@@ -151,8 +154,8 @@ impl Part {
 
     fn open(&mut self, out: &mut Outbox) -> Opened {
         self.openings += 1;
-        let (path, mode) = (self.path.clone(), OpenMode::Update);
-        self.ask(Step::Open, FileOp::Open { path, mode }, out)
+        let op = self.layout.open(self.path.clone(), OpenMode::Update);
+        self.ask(Step::Open, op, out)
     }
 
     /// A file operation came back; `Err` hands back what is not ours.
@@ -179,8 +182,8 @@ impl Part {
                 self.ask(Step::Lock, FileOp::Lock { file }, out)
             }
             (Step::Open, FileDone::Opened(Err(FileError::NotFound))) => {
-                let (path, mode) = (self.path.clone(), OpenMode::CreateNew);
-                self.ask(Step::Create, FileOp::Open { path, mode }, out)
+                let op = self.layout.open(self.path.clone(), OpenMode::CreateNew);
+                self.ask(Step::Create, op, out)
             }
             (Step::Create, FileDone::Opened(Err(FileError::NotFound))) => Opened::NoDirectory,
             (Step::Create, FileDone::Opened(Err(FileError::Exists)))
@@ -234,15 +237,15 @@ impl Part {
     }
 
     fn ask_look(&mut self, out: &mut Outbox) -> Opened {
-        self.ask(Step::Look, FileOp::Stat { path: self.path.clone() }, out)
+        let Some((file, _)) = self.file else { return Opened::Failed(FileError::NotFound) };
+        self.ask(Step::Look, FileOp::StatNamed { file, path: self.path.clone() }, out)
     }
 
     /// The lock holds the file, not its name: who held it before may have renamed it.
     fn look(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Opened {
-        let Some((file, opened)) = self.file else { return Opened::Failed(FileError::NotFound) };
-        let same = |meta: &Meta| (meta.device, meta.inode) == (opened.device, opened.inode);
+        let Some((file, _)) = self.file else { return Opened::Failed(FileError::NotFound) };
         match meta {
-            Ok(meta) if same(&meta) => {
+            Ok(meta) => {
                 mark!("E14");
                 self.file = Some((file, meta));
                 if meta.size == 0 {
@@ -250,7 +253,7 @@ impl Part {
                 }
                 self.ask(Step::LookAtJournal, FileOp::Stat { path: self.journal.clone() }, out)
             }
-            Ok(_) | Err(FileError::NotFound) => {
+            Err(FileError::Changed | FileError::NotFound) => {
                 self.close(out);
                 Opened::Moved
             }
@@ -340,8 +343,8 @@ impl Part {
     fn space(&mut self, free: Result<u64, FileError>, out: &mut Outbox) -> Opened {
         let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
         let geometry = &self.content.geometry;
-        let have = u64::from(self.have.count()) * u64::from(geometry.piece_length());
-        let (missing, len) = (geometry.size().saturating_sub(have), geometry.size());
+        let have = geometry.payload_of(&self.have);
+        let (missing, len) = (geometry.payload() - have, geometry.size());
         let needed = match self.trust.under_way {
             true => room_for_more(geometry, missing),
             false => missing,

@@ -2,6 +2,7 @@
 //! resolved, every path absolute.
 
 use crate::announce::hosts::Hosts;
+use crate::content::magnet::Magnet;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::swarm::{Company, Terms};
@@ -68,14 +69,29 @@ impl NodePlan {
 /// A torrent, in place of a name of the catalogue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TorrentPlan {
-    /// The .torrent, absolute.
-    pub path: PathBuf,
+    pub from: TorrentFrom,
     /// Where its trackers are.
     pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.
     pub listed: bool,
+}
+
+/// What says which torrent it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TorrentFrom {
+    /// A .torrent, absolute.
+    File(PathBuf),
+    Magnet(Box<MagnetPlan>),
+}
+
+/// A magnet link, and where the peers are that it names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MagnetPlan {
+    pub link: Magnet,
+    /// `x.pe`, resolved.
+    pub peers: Vec<SocketAddr>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -15,7 +15,7 @@ pub fn request(name: &str, content: &Content, sign: Option<&SecretKey>) -> Reque
         name: name.to_owned(),
         v1: content.v1.as_ref().map(|v1| v1.info_hash),
         v2: content.v2.as_ref().map(|v2| v2.info_hash),
-        size: content.geometry.size(),
+        size: content.data_bytes(),
         piece_bytes: content.geometry.piece_length(),
         flags,
         sha256: None,

@@ -62,7 +62,7 @@ fn receiver_line(shared: &Shared, name: &str) -> String {
 pub fn seeding(shared: &Shared, name: &str, out: &mut Outbox) {
     let Some(swarm) = &shared.swarm else { return };
     let content = swarm.content();
-    let (size, slots) = (content.geometry.size(), shared.plan.slots);
+    let (size, slots) = (content.data_bytes(), shared.plan.slots);
     let shown = foreign(name);
     let hash = content.shown_hash();
     let line = format!("seeding {shown} ({}, {slots} slots) hash {hash}", bytes_text(size));
@@ -84,7 +84,7 @@ pub fn seeding(shared: &Shared, name: &str, out: &mut Outbox) {
 pub fn seeding_torrent(shared: &Shared, name: &str, out: &mut Outbox) {
     let Some(swarm) = &shared.swarm else { return };
     let (content, slots) = (swarm.content(), shared.plan.slots);
-    let (size, hash) = (content.geometry.size(), content.shown_hash());
+    let (size, hash) = (content.data_bytes(), content.shown_hash());
     let shown = foreign(name);
     let line = format!("seeding {shown} ({}, {slots} slots) hash {hash}", bytes_text(size));
     out.tell(

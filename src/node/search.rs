@@ -1,6 +1,7 @@
-//! Ways to find out what is wanted: by a name of the catalogue, or by a .torrent.
+//! Ways to find out what is wanted: by a name of the catalogue, by a .torrent, or by a magnet link.
 
-use super::plan::FetchPlan;
+use super::magnet::MagnetSearch;
+use super::plan::{FetchPlan, TorrentFrom};
 use super::seek::Seek;
 use super::shared::Shared;
 use super::ties::Tie;
@@ -15,12 +16,16 @@ use crate::core::time::Time;
 pub enum Search {
     Name(Seek),
     Torrent(TorrentFile),
+    Magnet(MagnetSearch),
 }
 
 impl Search {
     pub fn new(plan: &FetchPlan) -> Search {
-        match &plan.torrent {
-            Some(torrent) => Search::Torrent(TorrentFile::new(torrent.path.clone())),
+        match plan.torrent.as_ref().map(|torrent| torrent.from.clone()) {
+            Some(TorrentFrom::File(path)) => Search::Torrent(TorrentFile::new(path)),
+            Some(TorrentFrom::Magnet(magnet)) => {
+                Search::Magnet(MagnetSearch::new(magnet, plan.timeout))
+            }
             None => Search::Name(Seek::new(plan.want.clone(), plan.wait)),
         }
     }
@@ -29,14 +34,37 @@ impl Search {
         match self {
             Search::Name(seek) => seek.start(now),
             Search::Torrent(file) => file.load(out),
+            Search::Magnet(_) => {}
+        }
+    }
+
+    /// A word for what is done.
+    pub fn phase(&self) -> &'static str {
+        match self {
+            Search::Name(_) | Search::Torrent(_) => "looking up",
+            Search::Magnet(_) => "fetching metadata",
         }
     }
 
     /// What is waited for.
-    pub fn waiting(&self) -> Option<String> {
+    pub fn waiting(&self, shared: &Shared) -> Option<String> {
         match self {
             Search::Name(seek) => seek.waiting(),
             Search::Torrent(_) => None,
+            Search::Magnet(magnet) => magnet.waiting(shared),
+        }
+    }
+
+    /// After every input: the content, once the peers have told it.
+    pub fn learn(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<Option<Content>, Fatal> {
+        match self {
+            Search::Magnet(magnet) => magnet.learn(shared, now, out),
+            Search::Name(_) | Search::Torrent(_) => Ok(None),
         }
     }
 
@@ -44,7 +72,7 @@ impl Search {
     pub fn size(&self) -> Option<u64> {
         match self {
             Search::Name(seek) => seek.size(),
-            Search::Torrent(_) => None,
+            Search::Torrent(_) | Search::Magnet(_) => None,
         }
     }
 
@@ -52,14 +80,16 @@ impl Search {
         match self {
             Search::Name(seek) => seek.deadline(),
             Search::Torrent(_) => Time::NEVER,
+            Search::Magnet(magnet) => magnet.deadline(),
         }
     }
 
     /// The deadline has come.
-    pub fn too_late(&self, tracker: &str) -> Fatal {
+    pub fn too_late(&self, tracker: &str, now: Time) -> Fatal {
         match self {
             Search::Name(seek) => seek.too_late(tracker),
             Search::Torrent(file) => file.unreadable("it is not read"),
+            Search::Magnet(magnet) => magnet.too_late(now),
         }
     }
 
@@ -73,7 +103,7 @@ impl Search {
     ) -> Result<Option<Content>, Fatal> {
         match self {
             Search::Name(seek) => seek.got_tie(shared, tie, now, out),
-            Search::Torrent(_) => Ok(None),
+            Search::Torrent(_) | Search::Magnet(_) => Ok(None),
         }
     }
 

@@ -294,7 +294,7 @@ fn check(listed: &Listed, parts: &[Part]) -> Result<Content, Fatal> {
     {
         return Err(wrong("it does not match its hash".into()));
     }
-    if content.geometry.size() != listed.entry.size {
+    if content.data_bytes() != listed.entry.size {
         return Err(wrong("it has another size than the list says".into()));
     }
     Ok(content)

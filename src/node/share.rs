@@ -1,6 +1,7 @@
 //! The seeder's work: open the file, remember or make its hashes, publish it, announce it, and say
 //! the line that a receiver types.
 
+mod folder;
 mod picture;
 mod said;
 mod written;
@@ -8,9 +9,10 @@ mod written;
 use super::check::Check;
 use super::file_watch::FileWatch;
 use super::hashing::{Hashing, Step};
+use super::layout::Layout;
 use super::memory;
 use super::places::show;
-use super::plan::SeedPlan;
+use super::plan::{SeedPlan, TorrentFrom};
 use super::publish;
 use super::say;
 use super::shared::Shared;
@@ -18,7 +20,7 @@ use super::ties::Tie;
 use super::torrent::TorrentFile;
 use super::withdraw::Withdrawing;
 use crate::content::bitfield::Bitfield;
-use crate::content::metainfo::Content;
+use crate::content::metainfo::{Content, FolderHasher};
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
@@ -27,6 +29,7 @@ use crate::core::name;
 use crate::core::report::{Ending, Event, bytes_text, foreign};
 use crate::core::time::Time;
 use crate::peer::Identity;
+use crate::seeder::walk::Walk;
 use crate::wire::catalogue::answer::Answer;
 use std::rc::Rc;
 
@@ -35,6 +38,8 @@ pub(super) enum Phase {
     /// The .torrent says what the file must be.
     Reading(TorrentFile),
     Opening(Ticket),
+    /// It is a folder: its files are found.
+    Walking(Box<Walk>),
     Remembering(Ticket),
     Hashing(Box<Hashing>),
     /// Is the file what the .torrent says?
@@ -54,6 +59,8 @@ pub struct Share {
     name: String,
     pub(super) phase: Option<Phase>,
     file: Option<(FileId, Meta)>,
+    /// The files of the folder, until they are hashed.
+    folder: Option<Box<FolderHasher>>,
     /// The request to publish that waits for its answer.
     publishing: Option<u64>,
     /// The catalogue lists it.
@@ -88,6 +95,7 @@ impl Share {
             name,
             phase: None,
             file: None,
+            folder: None,
             publishing: None,
             published: !listed,
             announced: Vec::new(),
@@ -102,19 +110,21 @@ impl Share {
     }
 
     pub fn start(&mut self, out: &mut Outbox) {
-        match &self.plan.torrent {
-            Some(torrent) => {
-                let mut file = TorrentFile::new(torrent.path.clone());
+        match self.plan.torrent.as_ref().map(|torrent| &torrent.from) {
+            Some(TorrentFrom::File(path)) => {
+                let mut file = TorrentFile::new(path.clone());
                 file.load(out);
                 self.phase = Some(Phase::Reading(file));
             }
-            None => self.open(out),
+            _ => self.open(out),
         }
     }
 
     pub(super) fn open(&mut self, out: &mut Outbox) {
-        let path = self.plan.path.clone();
-        self.phase = Some(Phase::Opening(out.file(FileOp::Open { path, mode: OpenMode::Read })));
+        let files = self.said.as_ref().map(|content| (&content.files, content.geometry.size()));
+        let layout = files.map_or(Layout::File, |(files, size)| Layout::whole(files, size));
+        let op = layout.open(self.plan.path.clone(), OpenMode::Read);
+        self.phase = Some(Phase::Opening(out.file(op)));
     }
 
     /// The name in the info dicts: the one given with `--as`, else the file's own bytes.
@@ -142,6 +152,14 @@ impl Share {
         match (self.phase.take(), done) {
             (Some(phase @ (Phase::Reading(_) | Phase::Checking(_))), done) => {
                 return self.got_said(shared, phase, (ticket, done), out);
+            }
+            (Some(Phase::Opening(ours)), FileDone::Opened(Err(FileError::IsDirectory)))
+                if ours == ticket && self.said.is_none() =>
+            {
+                self.walk(out);
+            }
+            (Some(Phase::Walking(walk)), done @ FileDone::Listed(_)) => {
+                self.walked(walk, (ticket, done), out)?;
             }
             (Some(Phase::Opening(ours)), FileDone::Opened(opened)) if ours == ticket => {
                 self.opened(opened.map_err(|error| self.cannot(error))?, now, out)?;
@@ -216,7 +234,7 @@ impl Share {
         let meta = self.file.map(|(_, meta)| meta);
         let content =
             bytes.zip(meta).and_then(|(bytes, meta)| memory::read(&bytes, &meta, self.info_name()));
-        match content {
+        match content.filter(|content| self.lies_as(content)) {
             Some(content) => {
                 let line = format!("hashes of {} are remembered", foreign(&self.name));
                 out.tell(Event::info("remembered", line));
@@ -229,11 +247,11 @@ impl Share {
 
     fn hash(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         let Some((file, meta)) = self.file else { return Ok(()) };
-        let line = format!("hashing {} ({})", foreign(&self.name), bytes_text(meta.size));
-        out.tell(Event::info("hashing", line).number("size", meta.size));
-        let hashing = Hashing::start(file, meta.size, self.info_name(), now, out)
-            .map_err(|error| self.refused(&error.to_string()))?;
-        self.phase = Some(Phase::Hashing(Box::new(hashing)));
+        let size = self.folder.as_ref().map_or(meta.size, |folder| folder.files().data_bytes());
+        let line = format!("hashing {} ({})", foreign(&self.name), bytes_text(size));
+        out.tell(Event::info("hashing", line).number("size", size));
+        let hasher = self.hasher(&meta)?;
+        self.phase = Some(Phase::Hashing(Box::new(Hashing::start(file, hasher, now, out))));
         Ok(())
     }
 
@@ -252,9 +270,7 @@ impl Share {
         let Some((file, _)) = self.file else { return Ok(()) };
         self.phase = Some(match step {
             Step::More => Phase::Hashing(hashing),
-            Step::Whole(content) => {
-                Phase::Looking(out.file(FileOp::StatOpen { file }), Box::new(content))
-            }
+            Step::Whole(content) => Phase::Looking(out.file(FileOp::StatOpen { file }), content),
             Step::Failed(error) => return Err(self.cannot(error)),
             Step::Changed => return Err(self.changed()),
             Step::Refused(error) => return Err(self.refused(&error.to_string())),

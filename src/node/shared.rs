@@ -1,6 +1,6 @@
 //! What both works of a node use: the plan, the ties to the tracker, the listener, the swarm.
 
-use super::lobby::{Announced, Lobby};
+use super::lobby::Lobby;
 use super::parting::Parting;
 use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
@@ -9,12 +9,13 @@ use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
-use crate::core::id::{ConnId, FileId, Ticket};
+use crate::core::id::{FileId, Ticket};
 use crate::core::io::{Listening, NetError, Outbox};
 use crate::core::report::{Ending, Event, foreign};
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::peer::{Identity, Us};
+use crate::swarm::magnet::MagnetSwarm;
 use crate::swarm::{Struck, Swarm};
 use crate::wire::token::denied_line;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -37,6 +38,10 @@ pub struct Shared {
     pub plan: NodePlan,
     pub ties: Ties,
     pub swarm: Option<Swarm>,
+    /// The swarm of a magnet link, until it is known what it stands for.
+    pub early: Option<MagnetSwarm>,
+    /// Peers for the swarm that will begin.
+    pub named: Vec<(Identity, SocketAddr)>,
     /// Peers that lied to a swarm of ours that was given up.
     pub struck: Struck,
     pub lobby: Lobby,
@@ -59,6 +64,8 @@ impl Shared {
             plan,
             ties,
             swarm: None,
+            early: None,
+            named: Vec::new(),
             struck: Struck::default(),
             lobby: Lobby::default(),
             rng,
@@ -107,7 +114,7 @@ impl Shared {
         };
         Stats {
             downloaded: swarm.downloaded(),
-            left: swarm.content().geometry.size() - swarm.done_bytes(),
+            left: swarm.content().geometry.payload() - swarm.done_bytes(),
             uploaded: swarm.uploaded(),
             port,
             slots: Some(swarm.slots_row()),
@@ -147,6 +154,9 @@ impl Shared {
         if let Some(swarm) = &mut self.swarm {
             swarm.listens_on(port);
         }
+        if let Some(early) = &mut self.early {
+            early.listens_on(port);
+        }
         Ok(true)
     }
 
@@ -169,7 +179,9 @@ impl Shared {
 
     /// Begins the swarm of a content whose pieces `have` stand in `file`.
     pub fn begin_swarm(&mut self, content: Rc<Content>, file: FileId, have: Bitfield, now: Time) {
-        let bytes = |info: Option<&Vec<u8>>| info.map_or(0, |info| info.len() as u32);
+        let open = !content.private;
+        let bytes =
+            |info: Option<&Vec<u8>>| info.filter(|_| open).map_or(0, |info| info.len() as u32);
         let us = Us {
             peer_id: self.plan.peer_id,
             listen_port: self.port(),
@@ -177,6 +189,7 @@ impl Shared {
                 bytes(content.v1.as_ref().map(|v1| &v1.info)),
                 bytes(content.v2.as_ref().map(|v2| &v2.info)),
             ],
+            exchanges: false,
         };
         let mut rng = self.rng.fork(0x5a);
         let sources = match &self.plan.job {
@@ -187,14 +200,21 @@ impl Shared {
         let swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
         let mut swarm = swarm.on(self.plan.terms(), &mut rng);
         swarm.keep_struck(std::mem::take(&mut self.struck));
+        for (identity, addr) in std::mem::take(&mut self.named) {
+            swarm.know(identity, &[addr], now);
+        }
         self.swarm = Some(swarm);
     }
 
     /// Announces the identities given that are not announced yet.
     pub fn announce(&mut self, which: &[Identity], now: Time, out: &mut Outbox) {
-        let Some(swarm) = &self.swarm else { return };
-        let identities: Vec<_> = swarm
-            .identities()
+        let identities: Vec<_> = match (&self.swarm, &self.early) {
+            (Some(swarm), _) => swarm.identities().collect(),
+            (None, Some(early)) => early.identities().collect(),
+            (None, None) => return,
+        };
+        let identities: Vec<_> = identities
+            .into_iter()
             .filter(|(identity, _)| which.contains(identity))
             .filter(|(identity, _)| !self.ties.is_announcing(*identity))
             .collect();
@@ -228,6 +248,10 @@ impl Shared {
             Tie::Named { identity, peers } => {
                 if let Some(swarm) = &mut self.swarm {
                     swarm.got_named(*identity, peers, now, out);
+                } else if let Some(early) = &mut self.early {
+                    early.got_named(*identity, peers, now, out);
+                } else {
+                    self.keep_named(*identity, peers);
                 }
             }
             Tie::Silent => {
@@ -253,22 +277,5 @@ impl Shared {
             Tie::Heard(news) => torrent::say_heard(news, out),
             Tie::Opened | Tie::Answered { .. } => {}
         }
-    }
-
-    /// Bytes of a connection that has not said yet what it is about.
-    pub fn got_guest_bytes(&mut self, conn: ConnId, mut bytes: &[u8], now: Time, out: &mut Outbox) {
-        let announced = match self.lobby.hear(conn, &mut bytes) {
-            Ok(None) => return,
-            Ok(Some(announced)) => announced,
-            Err(_) => return out.close(conn),
-        };
-        let Announced { remote, framer, handshake } = announced;
-        let swarm = self.swarm.as_mut();
-        let found = swarm.and_then(|swarm| {
-            swarm.identity_of(handshake.info_hash).map(|identity| (swarm, identity))
-        });
-        let Some((swarm, identity)) = found else { return out.close(conn) };
-        swarm.got_accepted((conn, remote), (framer, handshake), identity, now, out);
-        swarm.got_bytes(conn, bytes, now, out);
     }
 }

@@ -5,6 +5,7 @@ mod ending;
 mod place;
 
 use super::check::Check;
+use super::layout::Layout;
 use super::part::{Opened, Part, Trust, room_for_more};
 use super::places::{beside, directory_of, show};
 use super::plan::FetchPlan;
@@ -64,6 +65,7 @@ enum Step {
 pub struct Target {
     plan: FetchPlan,
     content: Rc<Content>,
+    layout: Layout,
     name: String,
     /// The final path, once it is known.
     pub path: PathBuf,
@@ -125,6 +127,7 @@ impl Target {
     ) -> Target {
         let mut target = Target {
             plan: plan.clone(),
+            layout: Layout::whole(&content.files, content.geometry.size()),
             content,
             name: name.to_owned(),
             path: PathBuf::new(),
@@ -230,13 +233,7 @@ impl Target {
         Ok(match (self.step, done) {
             (Step::StatOut | Step::StatOutBehind, FileDone::Meta(meta)) => self.stat_out(meta, out),
             (Step::StatTarget, FileDone::Meta(meta)) => self.stat_target(meta, out),
-            (Step::OpenTarget, FileDone::Opened(opened)) => match opened {
-                Ok((file, meta)) => {
-                    self.meta = Some(meta);
-                    self.check_target(file, out)
-                }
-                Err(error) => self.failed(error),
-            },
+            (Step::OpenTarget, FileDone::Opened(opened)) => self.opened_target(opened, out),
             (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
             (Step::LookAtPart, FileDone::Meta(meta)) => self.look_at_part(meta, out),
             (Step::StatSynced, FileDone::Meta(Ok(meta))) => self.stat_synced(meta, out),
@@ -251,7 +248,8 @@ impl Target {
         self.step = Step::Part;
         let paths = (self.part_path.clone(), self.journal_path.clone());
         let rng = self.rng.fork(1);
-        self.part = Some(Part::start(self.content.clone(), paths, self.trust, rng, out));
+        let what = (self.content.clone(), self.layout.clone());
+        self.part = Some(Part::start(what, paths, self.trust, rng, out));
         Placed::Waiting
     }
 

@@ -4,7 +4,6 @@
 use super::places::show;
 use super::shared::Shared;
 use crate::announce::tiers::{News, Tiers, What};
-use crate::content::error::MetaError;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
@@ -53,10 +52,6 @@ impl TorrentFile {
         };
         Ok(match Content::from_torrent(&bytes) {
             Ok(content) => Ok((content, Content::outside_of(&bytes).tiers)),
-            Err(MetaError::SeveralFiles) => {
-                let why = "folders are not supported yet; a BitTorrent client can fetch it";
-                Err(failed(Ending::Usage, why.to_owned()))
-            }
             Err(why) => Err(failed(Ending::Usage, why.to_string())),
         })
     }
@@ -68,20 +63,32 @@ impl TorrentFile {
 
 /// The trackers of a torrent are asked from now on; the tables at the start are said.
 pub fn take_up(shared: &mut Shared, content: &Content, urls: &[Vec<String>], out: &mut Outbox) {
-    let Some(plan) = shared.plan.torrent() else { return };
+    say_content(content, out);
+    take_up_trackers(shared, urls, content.private, out);
+}
+
+/// The trackers of a torrent are asked from now on. -> whether there is one that can be asked.
+pub fn take_up_trackers(
+    shared: &mut Shared,
+    urls: &[Vec<String>],
+    private: bool,
+    out: &mut Outbox,
+) -> bool {
+    let Some(plan) = shared.plan.torrent() else { return false };
     // A private torrent is announced to its own trackers alone (BEP 27).
-    let further = plan.further.iter().filter(|_| !content.private).map(|url| vec![url.clone()]);
+    let further = plan.further.iter().filter(|_| !private).map(|url| vec![url.clone()]);
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
     let tiers = Tiers::new(&urls, plan.hosts.clone(), shared.rng.fork(0x71));
-    say_content(content, out);
     say_trackers(shared, &tiers, out);
+    let can_ask = tiers.is_of_use();
     shared.ties.add_tiers(tiers);
+    can_ask
 }
 
 /// What the torrent is.
-fn say_content(content: &Content, out: &mut Outbox) {
+pub fn say_content(content: &Content, out: &mut Outbox) {
     let geometry = &content.geometry;
-    let (name, size) = (foreign_bytes(&content.name), geometry.size());
+    let (name, size) = (foreign_bytes(&content.name), content.data_bytes());
     let (pieces, length) = (geometry.pieces(), geometry.piece_length());
     let v1 = content.v1.as_ref().map(|v1| v1.info_hash.to_string());
     let v2 = content.v2.as_ref().map(|v2| v2.info_hash.to_string());

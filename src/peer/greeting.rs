@@ -25,13 +25,17 @@ pub struct Us {
     pub listen_port: u16,
     /// Bytes of the info dict we can serve, v1 and v2; 0 = none.
     pub metadata_bytes: [u32; 2],
+    /// Whether we tell and hear of further peers (BEP 11).
+    pub exchanges: bool,
 }
 
 /// Requests we queue for one peer before we drop some.
 pub const REQUESTS_QUEUED_MAX: u32 = 500;
 
 /// Extension ids under which we want to be spoken to.
+pub const OUR_EXCHANGE_ID: u8 = 1;
 pub const OUR_METADATA_ID: u8 = 2;
+pub const OUR_UPLOAD_ONLY_ID: u8 = 3;
 pub const OUR_STATE_ID: u8 = 9;
 
 impl Us {
@@ -54,6 +58,10 @@ impl Us {
         let metadata_bytes = self.metadata_bytes[identity as usize];
         let mut ids = ExtensionIds::default();
         ids.set(Extension::LmkState, OUR_STATE_ID);
+        ids.set(Extension::UploadOnly, OUR_UPLOAD_ONLY_ID);
+        if self.exchanges {
+            ids.set(Extension::UtPex, OUR_EXCHANGE_ID);
+        }
         if metadata_bytes > 0 {
             ids.set(Extension::UtMetadata, OUR_METADATA_ID);
         }
@@ -67,10 +75,29 @@ impl Us {
             upload_only: Some(complete),
             lmk: Some(state),
         };
-        let payload = words.encode();
-        out.send(conn, &peer::extended_head(0, payload.len() as u32));
-        out.send(conn, &payload);
+        say_words(conn, &words, out);
     }
+
+    /// Says who we are while the content is not known: we take metadata, and have none.
+    pub fn introduce_early(&self, conn: ConnId, their_ip: IpAddr, out: &mut Outbox) {
+        let mut ids = ExtensionIds::default();
+        ids.set(Extension::UtMetadata, OUR_METADATA_ID);
+        let words = ExtendedHandshake {
+            ids,
+            listen_port: (self.listen_port > 0).then_some(self.listen_port),
+            client: Some(concat!("lmk/", env!("CARGO_PKG_VERSION")).as_bytes().to_vec()),
+            yourip: Some(their_ip),
+            reqq: Some(REQUESTS_QUEUED_MAX),
+            ..ExtendedHandshake::default()
+        };
+        say_words(conn, &words, out);
+    }
+}
+
+fn say_words(conn: ConnId, words: &ExtendedHandshake, out: &mut Outbox) {
+    let payload = words.encode();
+    out.send(conn, &peer::extended_head(0, payload.len() as u32));
+    out.send(conn, &payload);
 }
 
 /// Says which pieces we have, in the shortest legal form.

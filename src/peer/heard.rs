@@ -6,6 +6,7 @@ use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::Hash32;
 use crate::wire::peer::{BlockRef, HashRange};
+use crate::wire::peer_exchange::PeerExchange;
 use crate::wire::peer_state::UploadState;
 
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub enum Heard<'a> {
     /// Nodes of the hash tree: base hashes, then uncles.
     GotHashes(HashRange, Vec<Hash32>),
     HashesRejected(HashRange),
+    /// It tells of further peers.
+    GotPeers(PeerExchange),
     /// What it tells of its upload side towards us.
     Told(UploadState),
     /// It asks for a part of the info dict.
@@ -48,3 +51,23 @@ pub enum Heard<'a> {
 
 /// What ends a conversation, or the next fact, or nothing until more bytes come.
 pub type Hearing<'a> = Result<Option<Heard<'a>>, Fault>;
+
+/// What a conversation tells while the content is not known yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EarlyHeard {
+    /// The handshake is complete: the peer's id is known, and we may speak.
+    Greeted,
+    /// The peer's extension handshake came (or came again).
+    Introduced,
+    /// A block of the info dict, as long as its place in `total_size` bytes calls for.
+    GotMetadata {
+        piece: u32,
+        total_size: u32,
+        block: Vec<u8>,
+    },
+    /// It will not send a block of the info dict.
+    MetadataRejected(u32),
+    /// Nodes of the hash tree: base hashes, then uncles.
+    GotHashes(HashRange, Vec<Hash32>),
+    HashesRejected(HashRange),
+}

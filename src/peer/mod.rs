@@ -1,14 +1,16 @@
 //! Floor 2: one conversation with one peer: what may be said when, in both directions.
 
 mod conduct;
+mod early;
 mod greeting;
 mod heard;
 pub mod saying;
 mod session;
 
+pub use early::Early;
 pub use greeting::Identity;
 pub use greeting::Us;
-pub use heard::Heard;
+pub use heard::{EarlyHeard, Heard};
 pub use session::Session;
 
 use crate::core::id::ConnId;

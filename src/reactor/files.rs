@@ -4,6 +4,7 @@
 use super::open::{self, Open};
 use super::paths;
 use super::regular::{file_error, meta, open_regular, read, write};
+use super::row::OpenRow;
 use crate::core::chunk::FileSpan;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode};
@@ -30,9 +31,17 @@ const SMALL_COST_BYTES: usize = 16 * 1024;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct FileFailed(pub FileError);
 
+#[derive(Debug)]
+enum Opened {
+    One(Open),
+    Row(Box<OpenRow>),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    open: Slots<FileId, Open>,
+    open: Slots<FileId, Opened>,
+    /// A row that is being opened.
+    opening: Option<Box<OpenRow>>,
     waiting: VecDeque<(Ticket, FileOp)>,
 }
 
@@ -51,7 +60,14 @@ impl Files {
         while all || cost < FILE_TURN_BYTES {
             let Some((ticket, op)) = self.waiting.pop_front() else { return };
             cost += cost_bytes(&op);
-            done(ticket, self.apply(op));
+            match self.apply(op) {
+                Ok(answer) => done(ticket, answer),
+                // There is more to do than belongs into one turn, and what follows waits for it.
+                Err(op) => {
+                    self.waiting.push_front((ticket, op));
+                    cost += FILE_TURN_BYTES;
+                }
+            }
         }
         if self.is_waiting() {
             // The rest waits for a later turn: a slow disk holds up nobody's deadline for long.
@@ -59,7 +75,34 @@ impl Files {
         }
     }
 
-    fn apply(&mut self, op: FileOp) -> FileDone {
+    fn apply(&mut self, op: FileOp) -> Result<FileDone, FileOp> {
+        if let FileOp::OpenRow { .. } = op {
+            return self.open_row(op);
+        }
+        match op.file().and_then(|file| self.open.get_mut(file)) {
+            Some(Opened::Row(row)) if !matches!(op, FileOp::Close { .. }) => row.apply(op),
+            _ => Ok(self.apply_to_one(op)),
+        }
+    }
+
+    fn open_row(&mut self, op: FileOp) -> Result<FileDone, FileOp> {
+        let FileOp::OpenRow { root, row, mode } = &op else { return Err(op) };
+        let opened = match self.opening.take() {
+            Some(row) => Ok(row),
+            None => OpenRow::open(root, row.clone(), *mode).map(Box::new),
+        };
+        let looked = opened.and_then(|mut row| Ok((row.begin()?, row)));
+        Ok(FileDone::Opened(match looked {
+            Ok((None, row)) => {
+                self.opening = Some(row);
+                return Err(op);
+            }
+            Ok((Some(meta), row)) => Ok((self.open.insert(Opened::Row(row)), meta)),
+            Err(error) => Err(error),
+        }))
+    }
+
+    fn apply_to_one(&mut self, op: FileOp) -> FileDone {
         match op {
             FileOp::Open { path, mode } => FileDone::Opened(self.open(&path, mode)),
             FileOp::Stat { path } => FileDone::Meta(paths::stat(&path)),
@@ -67,6 +110,7 @@ impl Files {
                 let stat = rustix::fs::fstat(fd)?;
                 Ok(meta(&stat))
             })),
+            FileOp::StatNamed { file, path } => FileDone::Meta(self.named(file, &path)),
             FileOp::NextExtent { file, offset } => {
                 FileDone::Extent(self.on(file, |fd| open::next_extent(fd, offset)))
             }
@@ -89,7 +133,7 @@ impl Files {
                 FileDone::Holder(holder.ok().flatten())
             }
             FileOp::Guard { file } => {
-                let open = self.open.get_mut(file).ok_or(NOT_OPEN);
+                let open = self.one_mut(file).ok_or(NOT_OPEN);
                 FileDone::Guarded(open.and_then(Open::guard))
             }
             op => FileDone::Done(self.perform(op)),
@@ -99,7 +143,7 @@ impl Files {
     /// The operations that are answered by `Done`.
     fn perform(&mut self, op: FileOp) -> Result<(), FileError> {
         match op {
-            FileOp::Sync { file, meta } => self.open.get(file).ok_or(NOT_OPEN)?.sync(|fd| {
+            FileOp::Sync { file, meta } => self.one(file).ok_or(NOT_OPEN)?.sync(|fd| {
                 retry_on_intr(|| match meta {
                     true => rustix::fs::fsync(fd),
                     false => rustix::fs::fdatasync(fd),
@@ -116,22 +160,21 @@ impl Files {
             FileOp::Rename { from, to, replace } => paths::rename(&from, &to, replace),
             FileOp::Remove { path } => rustix::fs::unlink(&path).map_err(file_error),
             FileOp::RemoveBeside { path, file, named } => {
-                let (ours, now) = (self.on(file, |fd| rustix::fs::fstat(fd))?, paths::stat(&named));
-                match now.is_ok_and(|now| (now.device, now.inode) == (ours.st_dev, ours.st_ino)) {
-                    true => rustix::fs::unlink(&path).map_err(file_error),
-                    false => Err(FileError::Changed),
-                }
+                self.named(file, &named).map_err(|_| FileError::Changed)?;
+                rustix::fs::unlink(&path).map_err(file_error)
             }
             FileOp::Close { file } => self.open.remove(file).map(drop).ok_or(NOT_OPEN),
             FileOp::Save { path, bytes, private } => paths::save(&path, &bytes, private),
             FileOp::Lock { file } => self.on(file, open::lock),
             FileOp::Pin { file, meta } => {
-                self.open.get_mut(file).ok_or(NOT_OPEN)?.pinned = Some(meta);
+                self.one_mut(file).ok_or(NOT_OPEN)?.pinned = Some(meta);
                 Ok(())
             }
             // Answered with more than that it is done.
             FileOp::Open { .. }
+            | FileOp::OpenRow { .. }
             | FileOp::Stat { .. }
+            | FileOp::StatNamed { .. }
             | FileOp::StatOpen { .. }
             | FileOp::NextExtent { .. }
             | FileOp::Read { .. }
@@ -144,13 +187,36 @@ impl Files {
         }
     }
 
+    fn one(&self, file: FileId) -> Option<&Open> {
+        match self.open.get(file)? {
+            Opened::One(open) => Some(open),
+            Opened::Row(_) => None,
+        }
+    }
+
+    fn one_mut(&mut self, file: FileId) -> Option<&mut Open> {
+        match self.open.get_mut(file)? {
+            Opened::One(open) => Some(open),
+            Opened::Row(_) => None,
+        }
+    }
+
+    /// What an open file is, if that path names it.
+    fn named(&self, file: FileId, path: &Path) -> Result<Meta, FileError> {
+        let (ours, now) = (self.on(file, |fd| rustix::fs::fstat(fd))?, paths::stat(path)?);
+        match (now.device, now.inode) == (ours.st_dev, ours.st_ino) {
+            true => Ok(now),
+            false => Err(FileError::Changed),
+        }
+    }
+
     /// Works on an open file; an id that is not open is the system's EBADF.
     fn on<T>(
         &self,
         file: FileId,
         work: impl FnOnce(&OwnedFd) -> Result<T, Errno>,
     ) -> Result<T, FileError> {
-        let open = self.open.get(file).ok_or(Errno::BADF);
+        let open = self.one(file).ok_or(Errno::BADF);
         open.and_then(|open| work(&open.fd)).map_err(file_error)
     }
 
@@ -160,32 +226,40 @@ impl Files {
         file: FileId,
         work: impl FnOnce(&OwnedFd) -> Result<(), Errno>,
     ) -> Result<(), FileError> {
-        self.open.get_mut(file).ok_or(NOT_OPEN)?.change(work)
+        self.one_mut(file).ok_or(NOT_OPEN)?.change(work)
     }
 
     fn is_as_pinned(&self, file: FileId) -> Result<(), FileError> {
-        self.open.get(file).map_or(Ok(()), Open::is_as_pinned)
+        self.one(file).map_or(Ok(()), Open::is_as_pinned)
     }
 
-    /// Whether bytes of this file must be looked after when they leave.
-    pub fn is_pinned(&self, file: FileId) -> bool {
-        self.open.get(file).is_some_and(Open::is_watched)
+    /// Whether bytes of this file are read before they leave: they must be looked after, or do not
+    /// stand in one file.
+    pub fn is_read(&self, file: FileId) -> bool {
+        match self.open.get(file) {
+            Some(Opened::One(open)) => open.is_watched(),
+            Some(Opened::Row(_)) => true,
+            None => false,
+        }
     }
 
     fn open(&mut self, path: &Path, mode: OpenMode) -> Result<(FileId, Meta), FileError> {
         let (fd, meta) = open_regular(path, mode)?;
-        Ok((self.open.insert(Open::new(fd)), meta))
+        Ok((self.open.insert(Opened::One(Open::new(fd))), meta))
     }
 
     /// Reads one stretch of a file into several places, `len` bytes in all, or fails.
     pub fn read_parts(
-        &self,
+        &mut self,
         file: FileId,
         offset: u64,
         mut parts: &mut [IoSliceMut<'_>],
         len: u64,
     ) -> Result<(), FileFailed> {
-        let open = self.open.get(file).ok_or(FileFailed(NOT_OPEN))?;
+        let open = match self.open.get_mut(file).ok_or(FileFailed(NOT_OPEN))? {
+            Opened::One(open) => open,
+            Opened::Row(row) => return row.read_parts(offset, parts).map_err(FileFailed),
+        };
         let mut got = 0;
         while got < len {
             let at = offset.checked_add(got).ok_or(SHORTER)?;
@@ -204,7 +278,7 @@ impl Files {
     /// Sends the first bytes of a span without reading them here. -> bytes the socket took; 0 at
     /// the end of the file.
     pub fn send(&self, stream: &TcpStream, span: &FileSpan, len: usize) -> Result<usize, Errno> {
-        let fd = &self.open.get(span.file).ok_or(Errno::BADF)?.fd;
+        let fd = &self.one(span.file).ok_or(Errno::BADF)?.fd;
         let mut offset = span.offset;
         retry_on_intr(|| rustix::fs::sendfile(stream, fd, Some(&mut offset), len))
     }

@@ -19,6 +19,7 @@ mod outlet;
 mod paths;
 mod queue;
 mod regular;
+mod row;
 mod signals;
 mod storing;
 mod wake;
@@ -72,7 +73,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             signals: true,
-            descriptors_reserved: 32,
+            descriptors_reserved: 96,
             read_quota_bytes: limits::READ_QUOTA_BYTES,
         }
     }
@@ -200,7 +201,7 @@ impl<R: Role> Reactor<R> {
         self.apply_effects();
         // 9. What was queued leaves.
         let Door { conns, counters, now, .. } = &mut self.door;
-        self.outlet.flush(conns, &self.files, *now, counters);
+        self.outlet.flush(conns, &mut self.files, *now, counters);
         self.datagrams.resend(*now, counters);
         self.commit();
         // 10. What is over is freed and told; then the narration.

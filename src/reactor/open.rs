@@ -99,7 +99,7 @@ impl Open {
 /// Whether changes that follow each other at once have times of their own (Linux 6.13 and later, on
 /// most file systems). The mode is set to what it is, which changes a time and nothing else; who
 /// may not do that learns nothing.
-fn has_fine_times(fd: &OwnedFd) -> bool {
+pub(super) fn has_fine_times(fd: &OwnedFd) -> bool {
     let changed = || {
         let mode = rustix::fs::fstat(fd)?.st_mode;
         rustix::fs::fchmod(fd, Mode::from_raw_mode(mode & 0o7777))?;
@@ -109,8 +109,16 @@ fn has_fine_times(fd: &OwnedFd) -> bool {
     times.is_ok_and(|times| times.windows(2).all(|pair| pair.first() < pair.last()))
 }
 
-fn same(a: &Meta, b: &Meta) -> bool {
+pub(super) fn same(a: &Meta, b: &Meta) -> bool {
     (a.size, a.mtime_ns, a.ctime_ns) == (b.size, b.mtime_ns, b.ctime_ns)
+}
+
+/// Whether what a path names is what it named, unchanged.
+pub(super) fn is_as_it_was(was: Option<Meta>, now: Option<Meta>) -> bool {
+    match (was, now) {
+        (Some(was), Some(now)) => was.inode == now.inode && same(&was, &now),
+        (was, now) => was == now,
+    }
 }
 
 /// The lock that counts is that of `flock`. The other one is there because the system tells its
@@ -129,16 +137,24 @@ pub(super) fn holder(fd: &OwnedFd) -> Option<u32> {
     u32::try_from(held.pid?.as_raw_nonzero().get()).ok()
 }
 
-/// The mode of a new file. Where the system does not tell the umask the file keeps what it has of
-/// the bits to read and to write.
-pub(super) fn set_plain_mode(fd: &OwnedFd) -> Result<(), Errno> {
+/// The mode of a new file, a program or not; `None` where the system does not tell the umask.
+pub(super) fn plain_mode(executable: bool) -> Option<Mode> {
+    let plain = Mode::from_raw_mode(if executable { 0o777 } else { 0o666 });
+    umask().map(|umask| plain & !umask)
+}
+
+/// Without a mode to set the file keeps what it has of the bits to read and to write.
+pub(super) fn set_mode(fd: &OwnedFd, wanted: Option<Mode>) -> Result<(), Errno> {
     let now = Mode::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
-    let plain = Mode::from_raw_mode(0o666);
-    let wanted = umask().map_or(now & plain, |umask| plain & !umask);
+    let wanted = wanted.unwrap_or(now & Mode::from_raw_mode(0o666));
     if now & Mode::from_raw_mode(0o7777) == wanted {
         return Ok(());
     }
     rustix::fs::fchmod(fd, wanted)
+}
+
+pub(super) fn set_plain_mode(fd: &OwnedFd) -> Result<(), Errno> {
+    set_mode(fd, plain_mode(false))
 }
 
 /// Read and not set: to set it, even for a moment, would be felt by other threads.

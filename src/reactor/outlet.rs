@@ -53,7 +53,13 @@ impl Outlet {
 
     /// Writes to every connection that has output and room for it: each up to its quota, all up to
     /// the turn's; who comes too late is first in the next turn.
-    pub fn flush(&mut self, conns: &mut Conns, files: &Files, now: Time, counters: &mut Counters) {
+    pub fn flush(
+        &mut self,
+        conns: &mut Conns,
+        files: &mut Files,
+        now: Time,
+        counters: &mut Counters,
+    ) {
         let mut budget = TURN_BYTES;
         for _ in 0..conns.flush_len() {
             if budget == 0 {
@@ -66,7 +72,7 @@ impl Outlet {
         }
     }
 
-    fn flush_one(&mut self, id: ConnId, conns: &mut Conns, files: &Files, now: Time) -> usize {
+    fn flush_one(&mut self, id: ConnId, conns: &mut Conns, files: &mut Files, now: Time) -> usize {
         let Some(conn) = conns.get_mut(id) else { return 0 };
         if !conn.takes_output() {
             return 0;
@@ -100,7 +106,12 @@ impl Outlet {
 
     /// One write of what stands first. -> bytes that left. Less than asked for leaves the
     /// connection unwritable: the poll tells when there is room again.
-    fn write_front(&mut self, conn: &mut Conn, files: &Files, quota: usize) -> Result<usize, Stop> {
+    fn write_front(
+        &mut self,
+        conn: &mut Conn,
+        files: &mut Files,
+        quota: usize,
+    ) -> Result<usize, Stop> {
         let (asked, n) = match conn.queue.front(files) {
             Front::Empty => return Ok(0),
             Front::Bytes(bytes) => {

@@ -139,6 +139,6 @@ fn write_beside(dir: &Path, bytes: &[u8], mode: Mode) -> Result<PathBuf, FileErr
 }
 
 /// The empty path is where we are.
-fn or_here(path: &Path) -> &Path {
+pub(super) fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }

@@ -152,7 +152,7 @@ impl Queue {
     pub fn gather(
         &mut self,
         buffer: &mut [u8],
-        files: &Files,
+        files: &mut Files,
     ) -> Result<(usize, bool), FileFailed> {
         let room = buffer.len().min(self.gather_bytes);
         let mut run = Run::default();
@@ -242,7 +242,7 @@ impl Queue {
 
 /// Whether a span leaves by `sendfile`: it is long, and nobody must look at its bytes.
 fn is_sent_alone(span: &FileSpan, files: &Files) -> bool {
-    span.len >= SENDFILE_BYTES && !files.is_pinned(span.file)
+    span.len >= SENDFILE_BYTES && !files.is_read(span.file)
 }
 
 /// Spans that follow each other in one file and stand apart in the buffer, between their heads: one
@@ -276,7 +276,7 @@ impl Run {
         }
     }
 
-    fn fill(&self, buffer: &mut [u8], files: &Files) -> Result<(), FileFailed> {
+    fn fill(&self, buffer: &mut [u8], files: &mut Files) -> Result<(), FileFailed> {
         let Some(file) = self.file else { return Ok(()) };
         let mut slices: [IoSliceMut<'_>; PARTS_MAX] =
             std::array::from_fn(|_| IoSliceMut::new(&mut []));

@@ -1,7 +1,7 @@
 //! Regular files by their descriptors: opened, read and written whole, and what the system says of
 //! them in the role's words.
 
-use crate::core::io::{FileError, FileKind, Meta, OpenMode, Page};
+use crate::core::io::{FileError, FileKind, Meta, OpenMode};
 use crate::core::mark::mark;
 use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -30,7 +30,7 @@ pub(super) fn open_regular(path: &Path, mode: OpenMode) -> Result<(OwnedFd, Meta
     Ok((fd, regular(&stat)?))
 }
 
-fn regular(stat: &Stat) -> Result<Meta, FileError> {
+pub(super) fn regular(stat: &Stat) -> Result<Meta, FileError> {
     let meta = meta(stat);
     match meta.kind {
         FileKind::Regular => Ok(meta),
@@ -40,7 +40,7 @@ fn regular(stat: &Stat) -> Result<Meta, FileError> {
 }
 
 /// Fills the page. -> bytes got; fewer only at the end of the file.
-pub(super) fn read(fd: &OwnedFd, offset: u64, page: &mut Page) -> Result<u32, Errno> {
+pub(super) fn read(fd: &OwnedFd, offset: u64, page: &mut [u8]) -> Result<u32, Errno> {
     read_with(offset, page, |rest, at| rustix::io::pread(fd, rest, at))
 }
 

@@ -60,12 +60,14 @@ impl Library {
     }
 
     /// Where the bytes of a request stand; `None` unless the piece is proven and the range inside
-    /// it.
+    /// it. What of the range lies behind the end of the file is not in the span: it is zeros.
     pub fn span(&self, asked: BlockRef) -> Option<FileSpan> {
         if !self.offered().get(asked.piece) {
             return None;
         }
         let (offset, len) = self.content.geometry.span(asked.piece, asked.begin, asked.len).ok()?;
+        let rest = self.content.geometry.size().saturating_sub(offset);
+        let len = u32::try_from(rest).map_or(len, |rest| rest.min(len));
         Some(FileSpan { file: self.file, offset, len })
     }
 }

@@ -11,6 +11,7 @@ pub mod states;
 mod takers;
 mod telling;
 mod upload;
+pub mod walk;
 
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
@@ -70,7 +71,7 @@ impl Seeder {
         Seeder {
             slots: Slots::new(slots, library.content().geometry.size()),
             served: BTreeMap::new(),
-            proofs: Proofs::new(&library),
+            proofs: Proofs::new(),
             library,
             closed: None,
             throttle: Throttle::default(),

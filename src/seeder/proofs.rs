@@ -15,9 +15,14 @@ use crate::peer::{Session, Sessions};
 use crate::wire::peer::{self, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// Requests of one connection that wait for leaves; more are refused.
 pub const WAITING_MAX: usize = 2;
+/// Trees kept ready: of small files they are made again soon, of large ones there are not so many.
+const TREES_MAX: usize = 4096;
+/// Of equal files so many are looked at for one whose pieces we have.
+const EQUAL_FILES_MAX: usize = 16;
 /// So much is read and hashed in a second for all who hold no slot, ...
 const SLOTLESS_BYTES_PER_S: u64 = 16 * 1024 * 1024;
 /// ... and for all who hold one, who have better ways to make us work.
@@ -53,6 +58,9 @@ impl Budget {
 struct Waiting {
     asked: peer::HashRange,
     range: HashRange,
+    tree: Rc<Tree>,
+    /// The first piece of the file that the answer is made from.
+    first: u32,
     /// Pieces whose leaves the answer needs, and those read so far.
     needs: Range<u32>,
     leaves: BTreeMap<u32, Vec<Hash32>>,
@@ -67,7 +75,8 @@ impl Waiting {
 
 #[derive(Debug)]
 pub struct Proofs {
-    tree: Option<Tree>,
+    /// Trees that were asked for, by their roots.
+    trees: BTreeMap<Hash32, Rc<Tree>>,
     waiting: BTreeMap<ConnId, VecDeque<Waiting>>,
     /// Those for whom something waits, the next one first.
     turns: VecDeque<ConnId>,
@@ -79,9 +88,9 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    pub fn new(library: &Library) -> Proofs {
+    pub fn new() -> Proofs {
         Proofs {
-            tree: library.content().tree(),
+            trees: BTreeMap::new(),
             waiting: BTreeMap::new(),
             turns: VecDeque::new(),
             reading: None,
@@ -105,18 +114,12 @@ impl Proofs {
         now: Time,
         out: &mut Outbox,
     ) {
-        let peer::HashRange { root, base, index, length, proof } = asked;
-        let range = HashRange { base, index, length, proof };
-        let ours = library.content().v2.as_ref().is_some_and(|v2| v2.root == root);
-        let needs = self.tree.as_ref().filter(|_| ours).and_then(|tree| tree.needs(&range));
-        match needs {
-            Some(needs)
+        match self.plan(asked, library) {
+            Some(waiting)
                 if self.waiting.get(&session.conn).map_or(0, VecDeque::len) < WAITING_MAX
-                    && !session.is_crowded()
-                    && needs.clone().all(|piece| library.offered().get(piece)) =>
+                    && !session.is_crowded() =>
             {
-                let (conn, leaves) = (session.conn, BTreeMap::new());
-                let waiting = Waiting { asked, range, needs, leaves };
+                let conn = session.conn;
                 if waiting.next_piece().is_none() {
                     self.answer(session, &waiting, now, out);
                 } else {
@@ -132,6 +135,31 @@ impl Proofs {
                 session.say(Message::HashReject(asked), now, out);
             }
         }
+    }
+
+    /// What an answer takes, from a file of that root of which we have what must be read.
+    fn plan(&mut self, asked: peer::HashRange, library: &Library) -> Option<Waiting> {
+        let peer::HashRange { root, base, index, length, proof } = asked;
+        let range = HashRange { base, index, length, proof };
+        let trees = library.content().trees()?;
+        let mut files = trees.of_root(root).take(EQUAL_FILES_MAX).peekable();
+        let tree = match self.trees.get(&root) {
+            Some(tree) => Rc::clone(tree),
+            None => {
+                let tree = Rc::new(trees.tree(files.peek()?)?);
+                if self.trees.len() >= TREES_MAX {
+                    self.trees.clear();
+                }
+                self.trees.insert(root, Rc::clone(&tree));
+                tree
+            }
+        };
+        let needs = tree.needs(&range)?;
+        let offered = library.offered();
+        let file = files.find(|file| needs.clone().all(|at| offered.get(file.first + at)))?;
+        let (first, leaves) = (file.first, BTreeMap::new());
+        let needs = first + needs.start..first + needs.end;
+        Some(Waiting { asked, range, tree, first, needs, leaves })
     }
 
     /// A read came back; hands back what is not ours.
@@ -177,8 +205,8 @@ impl Proofs {
     }
 
     fn answer(&self, session: &mut Session, waiting: &Waiting, now: Time, out: &mut Outbox) {
-        let leaves_of = |piece: u32| waiting.leaves.get(&piece).cloned();
-        let hashes = self.tree.as_ref().and_then(|tree| tree.answer(&waiting.range, leaves_of));
+        let leaves_of = |piece: u32| waiting.leaves.get(&(waiting.first + piece)).cloned();
+        let hashes = waiting.tree.answer(&waiting.range, leaves_of);
         let Some(hashes) = hashes else {
             return session.say(Message::HashReject(waiting.asked), now, out);
         };
@@ -199,7 +227,7 @@ impl Proofs {
         self.turns.push_back(conn);
         let first = self.waiting.get(&conn).and_then(VecDeque::front);
         let Some(index) = first.and_then(Waiting::next_piece) else { return };
-        let geometry = library.content().geometry;
+        let geometry = &library.content().geometry;
         let Some(piece) = geometry.piece(index) else { return };
         let mut page = std::mem::take(&mut self.page);
         page.resize(geometry.piece_len(piece) as usize, 0);

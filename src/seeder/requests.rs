@@ -174,7 +174,12 @@ impl Seeder {
         if session.told() > 2 * session.room {
             return;
         }
-        let info = self.library.info(session.identity);
+        let mut info = self.library.info(session.identity);
+        // Who may take part in a private torrent has its .torrent (BEP 27).
+        if self.library.content().private {
+            mark!("A25");
+            info = &[];
+        }
         let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
         let answer = match block.filter(|_| !session.is_crowded()) {
             Some(block) => MetadataMessage::Data { piece, total_size: info.len() as u32, block },

@@ -3,7 +3,7 @@
 use super::*;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::ContentHasher;
-use crate::core::chunk::Chunk;
+use crate::core::chunk::{Chunk, FileSpan};
 use crate::core::id::{FileId, PeerId};
 use crate::core::io::Effect;
 use crate::core::mark::expect_mark;
@@ -67,7 +67,7 @@ impl Stage {
             info_hash: crate::core::id::InfoHash([1; 20]),
             peer_id: PeerId(peer_id),
         };
-        let geometry = self.seeder.library.content().geometry;
+        let geometry = self.seeder.library.content().geometry.clone();
         let read = (Framer::new(), handshake);
         let remote = ([10, 0, 0, 1], 1000 + n as u16).into();
         let mut session =
@@ -168,6 +168,27 @@ fn a_quantum_ends_with_state_choke_and_one_reject_for_each_request_in_this_order
     expected.extend((64..70).map(|b| (0, Said::Reject(b))));
     expected.extend([(1, Said::State(1)), (1, Said::Unchoke)]);
     assert_eq!(stage.said(), expected);
+}
+
+/// libtorrent 2.0.8 asks so for the last block of a v2 file.
+#[test]
+fn what_a_request_asks_of_behind_the_end_of_a_file_is_zeros() {
+    let mut stage = Stage::new(1);
+    stage.join(0);
+    stage.interested(0).unwrap();
+    stage.said();
+    stage.ask(0, BLOCKS - 1).unwrap();
+    stage.pump(0);
+    let sent = stage.out.effects.iter().filter_map(|effect| match effect {
+        Effect::Send { chunk, .. } => Some(*chunk),
+        _ => None,
+    });
+    let head = crate::wire::peer::block_head(BLOCKS - 1, 0, BLOCK);
+    let (file, offset) = (FileId { slot: 0, generation: 0 }, u64::from(BLOCK * (BLOCKS - 1)));
+    let short = FileSpan { file, offset, len: BLOCK - 1 };
+    let inline = |bytes: &[u8]| Chunk::Head(crate::core::chunk::Head::new(bytes).unwrap());
+    let expected = [inline(&head), Chunk::File(short), inline(&[0])];
+    assert_eq!(sent.collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -358,4 +379,39 @@ fn a_cancelled_request_is_refused_once_and_a_block_that_left_is_not_taken_back()
     stage.cancel(0, 64);
     stage.cancel(0, 3);
     assert_eq!(stage.said(), [(0, Said::Reject(64))]);
+}
+
+/// Whoever may take part in a private torrent has its .torrent (BEP 27).
+#[test]
+fn metadata_of_a_private_torrent_is_not_given_away() {
+    for private in [false, true] {
+        let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
+        hasher.update(b"bytes");
+        let mut content = hasher.finish().unwrap();
+        content.private = private;
+        let mut stage = Stage::new(1);
+        let file = FileId { slot: 0, generation: 0 };
+        stage.seeder.library = Library::new(Rc::new(content), file, Bitfield::full(1));
+        stage.join(1);
+        let session = stage.sessions.get_mut(&conn(1)).unwrap();
+        let words = session.introduced.as_mut().unwrap();
+        words.ids.set(crate::wire::extended::Extension::UtMetadata, 3);
+        let mut ask = || stage.seeder.got_metadata_request(session, 0, stage.now, &mut stage.out);
+        match private {
+            true => expect_mark!("A25", ask()),
+            false => ask(),
+        }
+        let mut said = Vec::new();
+        for effect in &stage.out.effects {
+            if let Effect::Send { chunk: Chunk::Arena { start, len }, .. } = effect {
+                said.extend_from_slice(stage.out.bytes(*start, *len));
+            }
+            if let Effect::Send { chunk: Chunk::Head(head), .. } = effect {
+                said.extend_from_slice(head.bytes());
+            }
+        }
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(said.contains("msg_typei2e"), private, "{said}");
+        assert_eq!(said.contains("file tree"), !private, "{said}");
+    }
 }

@@ -5,6 +5,7 @@
 use crate::core::chunk::{Chunk, FileSpan};
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
+use crate::core::limits::BLOCK_BYTES;
 use crate::core::meter::Meter;
 use crate::core::time::Time;
 use crate::wire::peer::{self, BlockRef};
@@ -14,6 +15,9 @@ use std::collections::VecDeque;
 pub const ASKED_MAX: usize = 512;
 /// Bytes handed over to the driver for one connection: a few of its largest writes.
 const HANDED_OVER_BYTES: u64 = 1024 * 1024;
+
+/// What stands behind the end of a file.
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
 /// What became of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,7 +102,12 @@ impl Upload {
             }
             let Some((block, span)) = self.asked.pop_front() else { break };
             out.send(conn, &peer::block_head(block.piece, block.begin, block.len));
-            out.send_chunk(conn, Chunk::File(span));
+            if span.len > 0 {
+                out.send_chunk(conn, Chunk::File(span));
+            }
+            if let Some(zeros @ [_, ..]) = ZEROS.get(..(block.len - span.len) as usize) {
+                out.send(conn, zeros);
+            }
             self.handed_over += 13 + u64::from(block.len);
             bytes += u64::from(block.len);
         }

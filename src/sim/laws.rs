@@ -222,8 +222,8 @@ fn len(chunk: &Chunk) -> u64 {
 
 fn promise(op: &FileOp) -> Promise {
     match op {
-        FileOp::Open { .. } => Promise::Opened,
-        FileOp::Stat { .. } | FileOp::StatOpen { .. } => Promise::Meta,
+        FileOp::Open { .. } | FileOp::OpenRow { .. } => Promise::Opened,
+        FileOp::Stat { .. } | FileOp::StatOpen { .. } | FileOp::StatNamed { .. } => Promise::Meta,
         FileOp::Read { .. } => Promise::Read,
         FileOp::Write { .. } => Promise::Wrote,
         FileOp::FreeSpace { .. } => Promise::Free,

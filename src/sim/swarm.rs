@@ -111,7 +111,7 @@ impl Swarm {
     /// Sets the judges at the doors of the honest.
     fn is_judged(&mut self) {
         if let Some(durability) = &self.durability {
-            let (geometry, bytes) = (durability.geometry, self.content.clone());
+            let (geometry, bytes) = (durability.geometry.clone(), self.content.clone());
             let known = Rc::new(Known { geometry, bytes });
             for node in self.honest().collect::<Vec<_>>() {
                 self.world.watch_wire(node, known.clone());

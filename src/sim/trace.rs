@@ -92,6 +92,9 @@ impl Trace {
                     self.say(at, '>', format_args!("{ticket:?} Write {file:?} {len} at {offset}"));
                     self.bytes(page);
                 }
+                FileOp::OpenRow { root, mode, .. } => {
+                    self.say(at, '>', format_args!("{ticket:?} OpenRow {root:?} {mode:?}"));
+                }
                 FileOp::Save { path, bytes, .. } => {
                     let len = bytes.len();
                     self.say(at, '>', format_args!("{ticket:?} Save {path:?} {len} bytes"));

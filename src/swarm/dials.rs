@@ -28,6 +28,11 @@ impl Swarm {
         self.dial_due(now, out);
     }
 
+    /// As [`Swarm::got_named`]; they are dialled with the next tick.
+    pub fn know(&mut self, identity: Identity, addrs: &[SocketAddr], now: Time) {
+        self.neighbours.got_named(identity, addrs, now);
+    }
+
     pub(super) fn dial_due(&mut self, now: Time, out: &mut Outbox) {
         if self.leaving {
             return;
@@ -85,7 +90,7 @@ impl Swarm {
             out.close(conn);
             return true;
         };
-        let geometry = self.content.geometry;
+        let geometry = self.content.geometry.clone();
         let mut session = Session::dialled(conn, addr, identity, info_hash, geometry, now);
         session.open(&self.us, now, out);
         self.neighbours.met(addr, conn, now);

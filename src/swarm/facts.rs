@@ -1,19 +1,17 @@
 //! What is done with each fact of a conversation: which half of the peer hears it.
 
-use super::Swarm;
+use super::{Swarm, crowd};
 use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::mark::mark;
+use crate::core::network::public_source;
 use crate::core::time::{Span, Time};
 use crate::peer::{Heard, Identity};
 use crate::wire::peer::Message;
 
 /// How long a peer of ours that was met under v1 is not dialled under v1 again.
 const MET_UNDER_V1: Span = Span::secs(3600);
-
-/// A conversation that was silent for so long gives way when the same peer comes anew.
-const GONE_QUIET: Span = Span::secs(5);
 
 impl Swarm {
     /// Hears all facts in `bytes`.
@@ -34,7 +32,8 @@ impl Swarm {
                     }
                 }
                 Heard::Greeted => self.greeted(conn, now, out)?,
-                Heard::Introduced => self.introduced(conn, now),
+                Heard::Introduced => self.introduced(conn, now)?,
+                Heard::GotPeers(told) => self.got_peers(conn, &told, now)?,
                 Heard::HasMany(before) => {
                     if let Some(fetch) = &mut self.fetch {
                         fetch.got_pieces(session, &before, now, out);
@@ -181,8 +180,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// If there are two conversations with one peer, the one to give up: the side with the greater
-    /// peer id keeps the one it dialled, so both sides choose the same. A peer id is no proof: who
+    /// If there are two conversations with one peer, the one to give up. A peer id is no proof: who
     /// comes with it from elsewhere is somebody else, who displaces nobody and keeps nobody out.
     fn second_conversation(&self, conn: ConnId, now: Time) -> Option<ConnId> {
         let session = self.sessions.get(&conn)?;
@@ -192,25 +190,26 @@ impl Swarm {
                 && other.peer_id == Some(peer_id)
                 && other.remote.ip() == session.remote.ip()
         })?;
-        let keep_outgoing = self.us.peer_id > peer_id;
-        match (session.outgoing == keep_outgoing, other.outgoing == keep_outgoing) {
-            (true, false) => Some(other.conn),
-            // It came back, and what it had before is dead: nothing came of that for a while.
-            _ if session.outgoing == other.outgoing && now.since(other.heard) > GONE_QUIET => {
-                Some(other.conn)
-            }
-            _ => Some(conn),
-        }
+        let (new, old) = ((conn, session.outgoing), (other.conn, other.outgoing));
+        Some(crowd::loser(self.us.peer_id > peer_id, new, old, now.since(other.heard)))
     }
 
-    fn introduced(&mut self, conn: ConnId, now: Time) {
-        let Some(session) = self.sessions.get(&conn) else { return };
+    fn introduced(&mut self, conn: ConnId, now: Time) -> Result<(), Fault> {
+        let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         if let Some(addr) = session.listens_at() {
             self.neighbours.met(addr, conn, now);
         }
         let told = session.introduced.as_ref().and_then(|words| words.lmk);
         if let (Some(told), Some(fetch)) = (told, &mut self.fetch) {
             fetch.got_state(conn, told, now);
+        }
+        let yourip = session.introduced.as_ref().and_then(|words| words.yourip);
+        if let Some(ip) = yourip.filter(|ip| public_source(*ip).is_some()) {
+            self.neighbours.seen_as(ip, self.us.listen_port);
+        }
+        match self.is_complete() && session.wants_nothing() {
+            true => Err(Fault::nobody("neither wants anything")),
+            false => Ok(()),
         }
     }
 
@@ -244,7 +243,12 @@ mod tests {
         let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
         hasher.update(b"bytes");
         let content = Rc::new(hasher.finish().unwrap());
-        let us = Us { peer_id: PeerId([9; 20]), listen_port: 7, metadata_bytes: [0; 2] };
+        let us = Us {
+            peer_id: PeerId([9; 20]),
+            listen_port: 7,
+            metadata_bytes: [0; 2],
+            exchanges: false,
+        };
         let file = (FileId { slot: 0, generation: 0 }, Bitfield::new(1));
         let mut swarm = Swarm::new(content, us, file, (1, 10), &mut Rng::new(1), Time::ZERO);
         let (identity, info_hash) = swarm.identities().next().unwrap();

@@ -3,10 +3,14 @@
 
 mod crowd;
 mod dials;
+mod exchange;
 mod facts;
 mod files;
+mod hearsay;
+pub mod magnet;
 mod neighbours;
 mod partings;
+mod priority;
 mod rows;
 mod terms;
 
@@ -23,7 +27,6 @@ use crate::peer::{Identity, Session, Sessions, Us, saying};
 use crate::seeder::Seeder;
 use crate::seeder::library::Library;
 use crate::wire::peer::{Framer, Handshake};
-use neighbours::Neighbours;
 pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -55,8 +58,9 @@ pub struct Swarm {
     dials: BTreeMap<ConnId, (SocketAddr, Identity)>,
     serve: Seeder,
     fetch: Option<Leecher>,
-    neighbours: Neighbours,
+    neighbours: neighbours::Neighbours,
     terms: Terms,
+    exchanges: exchange::Exchanges,
     /// Sources dialled and kept at a time.
     sources_max: usize,
     /// The state each neighbour was shown with last.
@@ -87,7 +91,7 @@ impl Swarm {
         let fetch =
             (!have.is_full()).then(|| Leecher::new(content.clone(), file, have.clone(), rng));
         Swarm {
-            neighbours: Neighbours::new(rng.next_u64()).of_v1(content.v2.is_none()),
+            neighbours: neighbours::Neighbours::new(rng.next_u64()).of_v1(content.v2.is_none()),
             serve: Seeder::new(Library::new(content.clone(), file, have), slots),
             content,
             us,
@@ -95,6 +99,7 @@ impl Swarm {
             dials: BTreeMap::new(),
             fetch,
             terms: Terms::default(),
+            exchanges: Default::default(),
             sources_max: sources as usize,
             shown: BTreeMap::new(),
             happened: Vec::new(),
@@ -144,10 +149,10 @@ impl Swarm {
         now: Time,
         out: &mut Outbox,
     ) {
-        if self.has_no_room_for(remote.ip()) {
+        if !self.makes_room_for(remote, now, out) {
             return out.close(conn);
         }
-        let geometry = self.content.geometry;
+        let geometry = self.content.geometry.clone();
         let read = (framer, handshake);
         let session = Session::accepted(conn, remote, read, identity, geometry, now);
         self.sessions.insert(conn, session);
@@ -227,6 +232,7 @@ impl Swarm {
         self.serve.tick(&mut self.sessions, gives, now, out);
         self.leave_unneeded(now, out);
         self.dial_due(now, out);
+        self.tell_of_peers(now, out);
         self.tell_states(now, out);
     }
 

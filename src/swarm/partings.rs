@@ -41,6 +41,7 @@ impl Swarm {
 
     pub(super) fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.remove(&conn) else { return };
+        self.exchanges.left(conn);
         let uploaded = self.serve.uploaded(conn, now).0;
         let downloaded = self.fetch.as_ref().map_or(0, |fetch| fetch.downloaded(conn, now).0);
         self.uploaded += uploaded;
@@ -55,7 +56,7 @@ impl Swarm {
         }
         if let Some(lost) = self.neighbours.lost(conn, struck, now)
             && self.is_complete()
-            && session.has.is_full()
+            && (session.has.is_full() || session.wants_nothing())
         {
             self.neighbours.put_off(lost.addr, BOTH_COMPLETE, now);
         }
@@ -131,7 +132,8 @@ impl Swarm {
             if session.wanting {
                 session.say(Message::NotInterested, now, out);
             }
-            if session.has.is_full() {
+            session.tell_upload_only(now, out);
+            if session.has.is_full() || session.wants_nothing() {
                 self.end(conn, Fault::nobody("both have everything"), now, out);
             }
         }

@@ -12,7 +12,7 @@ use crate::peer::Session;
 impl Swarm {
     /// The state of a neighbour: of a source towards us while we fetch from it, else of a leecher
     /// towards our slots.
-    fn state_of(&self, session: &Session) -> State {
+    pub(super) fn state_of(&self, session: &Session) -> State {
         let source = self.fetch.as_ref().filter(|_| session.wanting || !session.interested);
         source
             .and_then(|fetch| fetch.state(session.conn))
@@ -29,17 +29,7 @@ impl Swarm {
 
     /// Bytes that are proven and written.
     pub fn done_bytes(&self) -> u64 {
-        let have = self.serve.library.have();
-        if have.is_full() {
-            return self.content.geometry.size();
-        }
-        let geometry = &self.content.geometry;
-        let last = geometry.pieces().wrapping_sub(1);
-        let short = match geometry.piece(last) {
-            Some(piece) if have.get(last) => geometry.piece_length() - geometry.piece_len(piece),
-            _ => 0,
-        };
-        u64::from(have.count()) * u64::from(geometry.piece_length()) - u64::from(short)
+        self.content.geometry.payload_of(self.serve.library.have())
     }
 
     pub fn downloaded(&self) -> u64 {
@@ -64,7 +54,7 @@ impl Swarm {
 
     fn peer_row(&self, session: &Session, now: Time) -> PeerRow {
         let geometry = &self.content.geometry;
-        let has = u64::from(session.has.count()) * u64::from(geometry.piece_length());
+        let has = geometry.payload_of(&session.has);
         let fetched = self.fetch.as_ref().map(|fetch| fetch.downloaded(session.conn, now));
         let (downloaded, rate_down) = fetched.unwrap_or_default();
         let (uploaded, rate_up) = self.serve.uploaded(session.conn, now);
@@ -73,7 +63,7 @@ impl Swarm {
             client: client_name(session),
             state: self.state_of(session),
             // Who takes from us need not say what it has got: it has what we sent it at least.
-            has: has.max(uploaded).min(geometry.size()),
+            has: has.max(uploaded).min(geometry.payload()),
             downloaded,
             uploaded,
             rate_down,
@@ -92,7 +82,7 @@ impl Swarm {
         }
         Transfer {
             name: name.into(),
-            size: self.content.geometry.size(),
+            size: self.content.geometry.payload(),
             done: self.done_bytes(),
             rate_down: rows.iter().map(|row| row.rate_down).sum(),
             rate_up: rows.iter().map(|row| row.rate_up).sum(),

@@ -52,7 +52,9 @@ impl Swarm {
             fetch.fetch_in(terms.order);
             fetch.begin_anywhere(terms.company == Company::Strangers);
         }
+        self.neighbours.rank(terms.company == Company::Strangers);
         self.terms = terms;
+        self.us.exchanges = self.exchanges();
         self
     }
 }

@@ -54,7 +54,7 @@ fn hashes_to_v2(info: &[u8], entry: &Entry) -> bool {
 
 /// Whether size, piece length and form of the metainfo are those of the entry.
 fn agrees(entry: &Entry, content: &Content, hybrid: bool) -> Result<(), Refusal> {
-    let grid = (content.geometry.size(), content.geometry.piece_length());
+    let grid = (content.data_bytes(), content.geometry.piece_length());
     let private = entry.flags & flag::PRIVATE != 0;
     if grid != (entry.size, entry.piece_bytes)
         || content.private != private

@@ -19,6 +19,14 @@ pub struct Asker {
     pub want: usize,
 }
 
+impl Asker {
+    /// aria2 says that nothing is missing while it has a magnet link alone and knows no size: it
+    /// needs those that have the metadata.
+    fn may_have_a_link_alone(&self) -> bool {
+        self.id.0.starts_with(b"A2-")
+    }
+}
+
 /// Primes beyond the size of any swarm: a walk with such a stride meets everybody once.
 const STRIDES: [u64; 8] = [
     4_294_967_311,
@@ -82,9 +90,8 @@ pub struct Choice<'a> {
 
 impl Choice<'_> {
     /// From those that have it all and those that do not. A complete asker gets incomplete peers
-    /// only; an incomplete one gets both kinds, complete
-    /// ones at most half while there are others, so that downloaders find each other too. `take`
-    /// says whether it took the peer.
+    /// only; an incomplete one gets both kinds, complete ones at most half while there are others,
+    /// so that downloaders find each other too. `take` says whether it took the peer.
     pub fn of<const N: usize>(
         &mut self,
         (full, few): (&[Record<N>], &[Record<N>]),
@@ -93,7 +100,7 @@ impl Choice<'_> {
     ) where
         [u8; N]: Family,
     {
-        let seeds = match asker.complete {
+        let seeds = match asker.complete && !asker.may_have_a_link_alone() {
             true => 0,
             false => {
                 asker.want.saturating_sub(few.len()).max(asker.want.div_ceil(2)).min(full.len())

@@ -7,6 +7,7 @@ pub mod http;
 pub mod meaning;
 pub mod options;
 pub mod peer;
+pub mod peer_exchange;
 pub mod peer_framer;
 pub mod peer_metadata;
 pub mod peer_state;

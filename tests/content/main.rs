@@ -1,5 +1,6 @@
 //! Contents against the published vectors of `tests/vectors`, and against plain definitions.
 
+mod folders;
 mod hostile;
 mod magnet;
 mod making;

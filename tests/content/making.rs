@@ -41,7 +41,7 @@ fn an_empty_file_has_both_identities_and_no_piece() {
     let info = b"d9:file treed5:emptyd0:d6:lengthi0eeee12:meta versioni2e4:name5:empty\
                  12:piece lengthi16384ee";
     assert_eq!(v2.info, info);
-    assert_eq!((v2.root, content.tree()), (Hash32([0; 32]), None));
+    assert!(v2.trees.files().is_empty() && v2.trees.is_complete());
     let parts = Content::from_parts(Some(&v1.info), Some(&v2.info), None);
     assert_eq!(parts, Ok(content.clone()));
     for torrent in [content.write_torrent_v1(&[]), content.write_torrent_v2(&[])] {
@@ -57,7 +57,11 @@ fn sizes_around_the_borders_of_blocks_and_pieces_make_the_tree_of_the_definition
             let mut hasher = ContentHasher::with_piece_length(b"f", len as u64, length).unwrap();
             hasher.update(&data);
             let content = hasher.finish().unwrap();
-            assert_eq!(content.v2.unwrap().root, naive_root(&data), "{len} {length}");
+            assert_eq!(
+                content.v2.unwrap().trees.files()[0].root,
+                naive_root(&data),
+                "{len} {length}"
+            );
             assert_eq!(content.v1.unwrap().hashes.len(), len.div_ceil(length as usize));
         }
     }
@@ -116,15 +120,17 @@ fn a_layer_that_comes_later_must_fold_to_the_root() {
     let whole = made(b"f", &[&bytes(70_000, 3)]);
     let v2 = whole.v2.as_ref().unwrap();
     let mut bare = Content::from_info(&v2.info, None).unwrap();
-    assert!(!bare.v2.as_ref().unwrap().has_layer(&bare.geometry));
-    assert_eq!((bare.tree(), bare.piece_layers(), bare.write_torrent_v2(&[])), (None, None, None));
-    let mut wrong = v2.layer.clone();
+    let (root, layer) = (v2.trees.files()[0].root, v2.trees.nodes());
+    let lacking = |bare: &Content| bare.v2.as_ref().unwrap().trees.lacking().count();
+    assert_eq!((lacking(&bare), bare.trees(), bare.expected(0)), (1, None, None));
+    assert_eq!((bare.piece_layers(), bare.write_torrent_v2(&[])), (None, None));
+    let mut wrong = layer.to_vec();
     wrong[4].0[0] ^= 1;
-    assert!(bare.set_layer(wrong).is_err());
-    assert!(bare.set_layer(v2.layer[..4].to_vec()).is_err());
-    assert_eq!(bare.set_layer(v2.layer.clone()), Ok(()));
+    assert!(bare.set_layer(root, &wrong).is_err());
+    assert!(bare.set_layer(root, &layer[..4]).is_err());
+    assert!(bare.set_layer(Hash32([7; 32]), layer).is_err());
+    assert_eq!((bare.set_layer(root, layer), lacking(&bare)), (Ok(()), 0));
     assert_eq!((bare.v2.as_ref(), bare.v1.as_ref()), (Some(v2), None));
-    assert_eq!(bare.tree(), whole.tree());
 }
 
 #[test]
@@ -159,12 +165,11 @@ proptest! {
         let (v1, v2) = (content.v1.as_ref().unwrap(), content.v2.as_ref().unwrap());
         let pieces: Vec<[u8; 20]> = data.chunks(length as usize).map(sha1).collect();
         prop_assert_eq!(&v1.hashes, &pieces);
-        prop_assert!(len == 0 || v2.root == naive_root(&data));
+        prop_assert!(len == 0 || v2.trees.files()[0].root == naive_root(&data));
         // The grid of a piece is a tree of its own, as long as the file has several.
         let full = data.chunks_exact(length as usize).enumerate();
         for (index, piece) in full.filter(|_| pieces.len() > 1) {
-            let node = v2.piece_node(&content.geometry, index as u32);
-            prop_assert_eq!(node, Some(naive_root(piece)));
+            prop_assert_eq!(v2.trees.node(index as u32), Some(naive_root(piece)));
         }
         let layers = content.piece_layers();
         let parts = Content::from_parts(Some(&v1.info), Some(&v2.info), layers.as_deref());

@@ -4,5 +4,6 @@ mod hostile;
 mod peers;
 mod processes;
 mod rows;
+mod strangers;
 mod table;
 mod terms;

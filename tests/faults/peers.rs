@@ -117,7 +117,7 @@ const WRONG: [BlockRef; 8] = [
     BlockRef { piece: 0, begin: u32::MAX, len: 16 * 1024 },
     BlockRef { piece: 0, begin: 0, len: 0 },
     BlockRef { piece: 0, begin: 0, len: 16 * 1024 + 1 },
-    BlockRef { piece: PIECES - 1, begin: 16 * 1024, len: 16 * 1024 },
+    BlockRef { piece: PIECES - 1, begin: 16 * 1024 + 1, len: 16 * 1024 },
 ];
 
 #[test]
@@ -276,7 +276,7 @@ fn asked_of_the_system() -> u64 {
 #[test]
 fn a_long_message_takes_memory_as_it_comes() {
     let mut table = Table::new(false, 1);
-    let root = table.content.v2.as_ref().unwrap().root;
+    let root = table.content.trees().unwrap().files()[0].root;
     let range = HashRange { root, base: 0, index: 0, length: 8192, proof: 0 };
     let mut promise = peer::hashes_head(range, 8192).to_vec();
     promise.push(0);
@@ -295,7 +295,7 @@ fn a_long_message_takes_memory_as_it_comes() {
 #[test]
 fn who_asks_for_long_answers_and_never_reads_costs_little() {
     let (mut table, conn) = served();
-    let root = table.content.v2.as_ref().unwrap().root;
+    let root = table.content.trees().unwrap().files()[0].root;
     let layer = HashRange { root, base: 1, index: 0, length: PIECES, proof: 0 };
     // One read of the loop at its largest.
     let asks = Message::HashRequest(layer).encode().repeat(20_000);
@@ -310,7 +310,7 @@ fn who_asks_for_long_answers_and_never_reads_costs_little() {
 #[test]
 fn nodes_that_are_not_of_the_tree_are_refused() {
     let (mut table, conn) = table();
-    let root = table.content.v2.as_ref().unwrap().root;
+    let root = table.content.trees().unwrap().files()[0].root;
     let layer = HashRange { root, base: 1, index: 0, length: PIECES, proof: 0 };
     let strange = lmk::core::id::Hash32([7; 32]);
     for wrong in [
@@ -333,7 +333,7 @@ fn nodes_that_are_not_of_the_tree_are_refused() {
 fn those_who_ask_for_leaves_on_and_on_wait_for_each_other_and_for_the_next_second() {
     const FLOODERS: usize = 20;
     let mut table = Table::new(true, 1);
-    let root = table.content.v2.as_ref().unwrap().root;
+    let root = table.content.trees().unwrap().files()[0].root;
     let all = HashRange { root, base: 0, index: 0, length: 2 * PIECES, proof: 0 };
     let flooders: Vec<ConnId> = (0..FLOODERS).map(|_| table.guest(true)).collect();
     let honest = table.guest(true);
@@ -370,7 +370,7 @@ fn those_who_ask_for_leaves_on_and_on_wait_for_each_other_and_for_the_next_secon
 #[test]
 fn who_holds_a_slot_gets_more_leaves_read_and_not_without_end() {
     let (mut table, conn) = served();
-    let root = table.content.v2.as_ref().unwrap().root;
+    let root = table.content.trees().unwrap().files()[0].root;
     let all = HashRange { root, base: 0, index: 0, length: 2 * PIECES, proof: 0 };
     let mut read = 0;
     for _ in 0..4 {

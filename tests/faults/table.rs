@@ -3,14 +3,14 @@
 use lmk::content::bitfield::Bitfield;
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::chunk::Chunk;
-use lmk::core::id::{ConnId, FileId, PeerId, Ticket};
-use lmk::core::io::{Effect, FileDone, FileOp, Outbox, Page};
+use lmk::core::id::{ConnId, FileId, InfoHash, PeerId, Ticket};
+use lmk::core::io::{Closed, Effect, FileDone, FileOp, Outbox, Page};
 use lmk::core::report::Fact;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::peer::{Identity, Us};
 use lmk::swarm::{Swarm, Terms};
-use lmk::wire::peer::{Framer, Handshake, Message, Part, Reserved};
+use lmk::wire::peer::{Framer, Handshake, Long, Message, Part, Reserved};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -35,6 +35,7 @@ pub struct Table {
     /// Connections that the swarm does not listen to for now.
     pub paused: BTreeSet<ConnId>,
     peers: u16,
+    dials: Vec<SocketAddr>,
     /// Reads of its file that wait.
     reads: VecDeque<(Ticket, u64, Page)>,
 }
@@ -64,12 +65,17 @@ impl Table {
     }
 
     pub fn on(complete: bool, slots: u32, terms: Terms) -> Table {
-        let content = Rc::new(content());
+        Table::of(content(), complete, slots, terms)
+    }
+
+    pub fn of(content: Content, complete: bool, slots: u32, terms: Terms) -> Table {
+        let content = Rc::new(content);
         let have = if complete { Bitfield::full(PIECES) } else { Bitfield::new(PIECES) };
         let us = Us {
             peer_id: PeerId(*b"-LM0100-us0000000000"),
             listen_port: 7000,
             metadata_bytes: [0; 2],
+            exchanges: false,
         };
         let file = FileId { slot: 0, generation: 0 };
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
@@ -85,6 +91,7 @@ impl Table {
             whys: Vec::new(),
             paused: BTreeSet::new(),
             peers: 0,
+            dials: Vec::new(),
             reads: VecDeque::new(),
         }
     }
@@ -161,6 +168,7 @@ impl Table {
                 Effect::File { ticket, op: FileOp::Read { offset, page, .. } } => {
                     self.reads.push_back((ticket, offset, page));
                 }
+                Effect::Dial { to, .. } => self.dials.push(to),
                 Effect::Close { conn, .. } => self.closed.push(conn),
                 Effect::Tell(event) if event.kind == "peer_gone" => {
                     let why = event.facts.iter().find(|(key, _)| *key == "why");
@@ -199,10 +207,44 @@ impl Table {
         (messages, blocks)
     }
 
-    /// How many dials were wished for since last asked.
-    pub fn dialled(&mut self) -> usize {
-        let dials = |effect: &Effect| matches!(effect, Effect::Dial { .. });
-        std::mem::take(&mut self.out.effects).iter().filter(|effect| dials(effect)).count()
+    /// The messages of extensions a guest was sent since last asked, with their ids.
+    pub fn heard_extended(&mut self, conn: ConnId) -> Vec<(u8, Vec<u8>)> {
+        let mut framer = Framer::new();
+        let handshake = Handshake {
+            reserved: reserved(true),
+            info_hash: InfoHash([0; 20]),
+            peer_id: PeerId([0; 20]),
+        };
+        framer.next(&mut &handshake.encode()[..]).unwrap();
+        let bytes = self.sent.remove(&conn).unwrap_or_default();
+        let mut rest = if bytes.first() == Some(&19) { &bytes[68..] } else { &bytes[..] };
+        let (mut all, mut under_way) = (Vec::new(), None);
+        while let Some(part) = framer.next(&mut rest).unwrap() {
+            match (part, &mut under_way) {
+                (Part::Start(Long::Extended { id, .. }), _) => under_way = Some((id, Vec::new())),
+                (Part::Bytes(bytes), Some((_, payload))) => payload.extend_from_slice(bytes),
+                (Part::End, _) => all.extend(under_way.take()),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// The addresses that were dialled since last asked.
+    pub fn dialled(&mut self) -> Vec<SocketAddr> {
+        let effects = std::mem::take(&mut self.out.effects);
+        let now = effects.iter().filter_map(|effect| match effect {
+            Effect::Dial { to, .. } => Some(*to),
+            _ => None,
+        });
+        let before = std::mem::take(&mut self.dials);
+        before.into_iter().chain(now).collect()
+    }
+
+    /// The connection of a guest ends.
+    pub fn leaves(&mut self, conn: ConnId) {
+        self.swarm.got_closed(conn, Closed::ByPeer, self.now, &mut self.out);
+        self.perform();
     }
 
     pub fn content_bytes(&self) -> Vec<u8> {

@@ -178,7 +178,8 @@ fn names_inside_metainfo_lead_nowhere() {
     let honest = content("f", &bytes);
     let v2 = honest.v2.clone().unwrap();
     for name in [&b"../../x"[..], b"/x", b"..", b"a/b", b"x\0y", b""] {
-        let evil = V2::write(name, &honest.geometry, v2.root, v2.layer.clone());
+        let (root, nodes) = (v2.trees.files()[0].root, v2.trees.nodes());
+        let evil = V2::write(name, &honest.geometry, root, nodes).unwrap();
         let mut script = Script::of("f", &bytes);
         script.entries[0].entry.v2 = Some(evil.info_hash);
         script.info = evil.info;

@@ -7,13 +7,12 @@ use lmk::core::report::Ending;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentPlan, Want};
+use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
 use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
 use lmk::swarm::Terms;
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 
 const TRACKER: ([u8; 4], u16) = ([10, 0, 0, 1], 6969);
 const GIVERS: u8 = 12;
@@ -37,8 +36,8 @@ pub fn torrent_file() -> Vec<u8> {
 }
 
 fn torrent() -> TorrentPlan {
-    let path = PathBuf::from("/home/big.torrent");
-    TorrentPlan { path, hosts: Hosts::default(), further: vec![], listed: false }
+    let from = TorrentFrom::File("/home/big.torrent".into());
+    TorrentPlan { from, hosts: Hosts::default(), further: vec![], listed: false }
 }
 
 fn node_plan(env: &NodeEnv, job: Job, slots: u32, terms: Terms) -> NodePlan {

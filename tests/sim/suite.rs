@@ -104,11 +104,11 @@ pub fn two_messages_arrive_in_order_and_are_echoed_in_order(stage: &mut dyn Stag
     stage.play(vec![echo, asks]);
 }
 
-/// A server that opens `path`, sends heads and spans of it to whoever comes, and closes with flush;
+/// A server that opens a file, sends heads and spans of it to whoever comes, and closes with flush;
 /// and a client that hears `expected` and then the end.
-fn serve_and_fetch(
+pub fn serve_and_fetch(
     stage: &mut dyn Stage,
-    path: PathBuf,
+    open_as: FileOp,
     chunks: fn(&mut Outbox, ConnId, FileId),
     expected: Vec<u8>,
 ) {
@@ -119,7 +119,7 @@ fn serve_and_fetch(
         tcp_address(&input, &said);
         match input {
             Input::Born => {
-                out.file(FileOp::Open { path: path.clone(), mode: OpenMode::Read });
+                out.file(open_as.clone());
             }
             Input::File { done: FileDone::Opened(result), .. } => {
                 open = Some(result.expect("the file").0);
@@ -176,7 +176,8 @@ pub fn a_mebibyte_of_file_spans_between_heads_arrives_byte_exact(stage: &mut dyn
             out.send_chunk(conn, Chunk::File(span));
         }
     };
-    serve_and_fetch(stage, path, chunks, expected);
+    let open_as = FileOp::Open { path, mode: OpenMode::Read };
+    serve_and_fetch(stage, open_as, chunks, expected);
 }
 
 pub fn a_close_after_flush_delivers_everything_then_the_end(stage: &mut dyn Stage) {
@@ -189,7 +190,8 @@ pub fn a_close_after_flush_delivers_everything_then_the_end(stage: &mut dyn Stag
         out.send_chunk(conn, Chunk::File(FileSpan { file, offset: 0, len: 700_000 }));
         out.send(conn, b"end");
     };
-    serve_and_fetch(stage, path, chunks, expected);
+    let open_as = FileOp::Open { path, mode: OpenMode::Read };
+    serve_and_fetch(stage, open_as, chunks, expected);
 }
 
 pub fn an_own_close_is_told_once_and_ends_the_other_side(stage: &mut dyn Stage) {
@@ -518,18 +520,18 @@ pub fn both_listeners_share_a_port_and_a_taken_port_is_passed_over(stage: &mut d
     stage.play(vec![first, second]);
 }
 
-fn opened(check: impl FnOnce(Result<Meta, FileError>) + 'static) -> impl FnOnce(FileDone) {
+pub fn opened(check: impl FnOnce(Result<Meta, FileError>) + 'static) -> impl FnOnce(FileDone) {
     move |done| match done {
         FileDone::Opened(result) => check(result.map(|(_, meta)| meta)),
         other => panic!("{other:?}"),
     }
 }
 
-fn is_open(done: FileDone) {
+pub fn is_open(done: FileDone) {
     assert!(matches!(done, FileDone::Opened(Ok(_))), "{done:?}");
 }
 
-fn answers(expected: Result<(), FileError>) -> impl FnOnce(FileDone) {
+pub fn answers(expected: Result<(), FileError>) -> impl FnOnce(FileDone) {
     move |done| match done {
         FileDone::Done(result) => assert_eq!(result, expected),
         FileDone::Wrote { result, .. } => assert_eq!(result, expected),
@@ -540,7 +542,7 @@ fn answers(expected: Result<(), FileError>) -> impl FnOnce(FileDone) {
     }
 }
 
-fn reads(expected: Vec<u8>) -> impl FnOnce(FileDone) {
+pub fn reads(expected: Vec<u8>) -> impl FnOnce(FileDone) {
     move |done| match done {
         FileDone::Read { page, result } => {
             let len = result.expect("readable") as usize;

@@ -237,7 +237,8 @@ fn a_lock_of_another_program_is_waited_for_without_holding_the_loop() {
     let wished = base.wish(StoreOp::Write(vec![put(name(1, "x"))]));
     let began = std::time::Instant::now();
     expect_mark!("C17", assert_eq!(base.commit(), []));
-    assert!(began.elapsed().as_millis() < 1000, "it waited");
+    // SQLite itself would wait five seconds.
+    assert!(began.elapsed().as_secs() < 4, "it waited");
     other.execute_batch("ROLLBACK").unwrap();
     let answers = base.commit();
     assert_eq!(answers[0].0, wished);

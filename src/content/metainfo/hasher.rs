@@ -16,6 +16,7 @@ use std::rc::Rc;
 pub struct ContentHasher {
     name: Vec<u8>,
     geometry: Geometry,
+    list: Rc<FileList>,
     /// Bytes seen, those beyond the size included.
     got: u64,
     grid: GridHasher,
@@ -37,7 +38,7 @@ impl ContentHasher {
     ) -> Result<ContentHasher, MetaError> {
         name::element(name)?;
         if !piece_length.is_power_of_two() || piece_length < BLOCK_BYTES {
-            return Err(super::info::PIECE_LENGTH_V2);
+            return Err(crate::content::trees::PIECE_LENGTH_V2);
         }
         let list = FileList::lay(vec![Entry::plain(name, size)], false, None);
         let list = Rc::new(list.ok_or(MetaError::TooLarge)?);
@@ -45,7 +46,8 @@ impl ContentHasher {
             name: name.to_vec(),
             geometry: Geometry::new(size, piece_length)?,
             got: 0,
-            grid: GridHasher::new(list, Form::Hybrid, piece_length),
+            grid: GridHasher::new(Rc::clone(&list), Form::Hybrid, piece_length),
+            list,
             hashes: Vec::new(),
             nodes: Vec::new(),
         })
@@ -70,7 +72,7 @@ impl ContentHasher {
 
     /// Both identities, once exactly as many bytes came as the file had.
     pub fn finish(self) -> Result<Content, MetaError> {
-        let ContentHasher { name, geometry, hashes, mut nodes, got, .. } = self;
+        let ContentHasher { name, geometry, list, hashes, mut nodes, got, .. } = self;
         if got != geometry.size() {
             return Err(MetaError::SizeChanged { expected: geometry.size(), got });
         }
@@ -80,7 +82,9 @@ impl ContentHasher {
             nodes.clear();
         }
         let v1 = Some(V1::write(&name, &geometry, hashes));
-        let v2 = Some(V2::write(&name, &geometry, root, nodes));
-        Ok(Content { name, geometry, private: false, v1, v2 })
+        let v2 = Some(V2::write(&name, &geometry, root, &nodes)?);
+        let files = Rc::new(list.with_roots(shape.map(|_| root)));
+        let geometry = Geometry::of(&files, geometry.piece_length())?;
+        Ok(Content { name, geometry, files, private: false, v1, v2 })
     }
 }

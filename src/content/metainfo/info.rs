@@ -1,20 +1,16 @@
 //! Reading one info dict of any form: v1, v2, or hybrid, whose two parts must tell one story.
 
 use super::files::{self, ListedFile, TreeFile};
-use super::{Content, V1, V2, layers};
-use crate::content::digest;
+use super::layers;
 use crate::content::error::MetaError;
 use crate::content::geometry::Geometry;
+use crate::content::trees::PIECE_LENGTH_V2;
 use crate::core::bencode::Value;
-use crate::core::id::{Hash32, InfoHash};
+use crate::core::id::Hash32;
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
 use crate::core::mark::mark;
 use crate::core::name;
 use std::collections::BTreeMap;
-
-/// The rule of BEP 52 for piece lengths.
-pub const PIECE_LENGTH_V2: MetaError =
-    MetaError::Bad("piece length", "is not a power of two of at least 16384");
 
 /// An info dict that keeps every rule of its form, its values borrowed from the text.
 pub struct Info<'d, 'a> {
@@ -91,40 +87,6 @@ pub fn read<'d, 'a>(
         _ => None,
     };
     Ok(Info { dict, common, listed, pieces, tree, layers })
-}
-
-/// The content of an info dict of any form; a folder is refused.
-pub fn content<'d, 'a>(
-    info: Value<'d, 'a>,
-    piece_layers: Option<Value<'d, 'a>>,
-) -> Result<Content, MetaError> {
-    let info = read(info, piece_layers)?;
-    if info.is_folder() {
-        return Err(MetaError::SeveralFiles);
-    }
-    let (raw, common) = (info.dict.raw(), &info.common);
-    let file = info.tree.as_ref().and_then(|tree| tree.files.first());
-    let size = match (&info.listed, file) {
-        (Some(Listed::One(size)), _) => *size,
-        (_, Some(file)) => file.length,
-        _ => return Err(MetaError::Missing("length")),
-    };
-    let geometry = Geometry::new(size, common.piece_length)?;
-    let v1 = info.pieces.map(|pieces| V1 {
-        info_hash: InfoHash(digest::sha1(raw)),
-        info: raw.to_vec(),
-        hashes: pieces.bytes().unwrap_or_default().as_chunks::<20>().0.to_vec(),
-    });
-    let v2 = match file {
-        Some(file) => {
-            let layer = info.layers.as_ref().and_then(|layers| layers.get(&file.root)?.bytes());
-            let layer = layers::nodes(layer.unwrap_or_default())?.collect();
-            let info_hash = digest::sha256(raw);
-            Some(V2 { info_hash, info: raw.to_vec(), root: file.root, layer })
-        }
-        None => None,
-    };
-    Ok(Content { name: common.name.to_vec(), geometry, private: common.private, v1, v2 })
 }
 
 fn check_version(info: Value) -> Result<(), MetaError> {
@@ -233,11 +195,13 @@ struct Twins<'l, 'd, 'a> {
     /// Entries of the v1 part passed, and bytes in them.
     passed: usize,
     offset: u64,
+    /// Where the last of them that is no pad ends.
+    data_end: u64,
 }
 
 impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
     fn new(listed: &'l Listed<'d, 'a>, common: &Common<'a>) -> Twins<'l, 'd, 'a> {
-        Twins { listed, common: *common, passed: 0, offset: 0 }
+        Twins { listed, common: *common, passed: 0, offset: 0, data_end: 0 }
     }
 
     fn compare(&mut self, path: &[&[u8]], file: &TreeFile) -> Result<(), MetaError> {
@@ -257,13 +221,22 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
         if length != file.length {
             return Err(MetaError::Disagree("sizes"));
         }
-        if length > 0 && !self.offset.is_multiple_of(u64::from(self.common.piece_length)) {
+        // As many pieces as the tree has: no pad but the one that fills the piece before.
+        if length > 0 && Some(self.offset) != self.filled() {
             mark!("A21");
             return Err(MetaError::Disagree("alignment"));
         }
         self.offset = self.offset.saturating_add(length);
+        if length > 0 {
+            self.data_end = self.offset;
+        }
         self.passed += 1;
         Ok(())
+    }
+
+    /// Where the piece ends that the last file ends in.
+    fn filled(&self) -> Option<u64> {
+        self.data_end.checked_next_multiple_of(self.common.piece_length.into())
     }
 
     fn pass_pads(&mut self, list: &[ListedFile]) {
@@ -278,10 +251,8 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
         let count = match self.listed {
             Listed::One(_) => 1,
             Listed::Several(list) => {
-                let data = self.offset;
                 self.pass_pads(list);
-                let grid = u64::from(self.common.piece_length);
-                if self.offset != data && self.offset != data.next_multiple_of(grid) {
+                if self.offset != self.data_end && Some(self.offset) != self.filled() {
                     return Err(MetaError::Disagree("alignment"));
                 }
                 list.len()

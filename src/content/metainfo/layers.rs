@@ -1,14 +1,13 @@
 //! `piece layers` of BEP 52: a dict from root to the nodes of its pieces, for each file of more
 //! than one piece.
 
-use super::V2;
 use super::files::TreeFile;
 use crate::content::error::MetaError;
 use crate::content::geometry::Geometry;
 use crate::content::merkle::Shape;
-use crate::core::bencode::{Value, Writer};
+use crate::content::trees::{self, PIECE_LENGTH_V2};
+use crate::core::bencode::Value;
 use crate::core::id::Hash32;
-use crate::core::mark::mark;
 use std::collections::BTreeMap;
 
 /// Checks the whole dict against the files of a torrent: no layer lacks, none is there beyond need,
@@ -37,8 +36,8 @@ pub fn check_all<'d, 'a>(
         let Some((_, layer)) = given.get(&file.root) else {
             return Err(MetaError::Layers("the layer of a file lacks"));
         };
-        let nodes = nodes(layer)?;
-        check(&geometry, &file.root, nodes)?;
+        let shape = Shape::of(&geometry).ok_or(PIECE_LENGTH_V2)?;
+        trees::check(&shape, &file.root, nodes(layer)?)?;
         used.insert(file.root, geometry.pieces());
     }
     if given.len() != used.len() {
@@ -47,41 +46,11 @@ pub fn check_all<'d, 'a>(
     Ok(given.into_iter().map(|(root, (value, _))| (root, value)).collect())
 }
 
-/// Checks that `layer` has one node for each piece, without padding, and folds to `root`.
-pub fn check(
-    geometry: &Geometry,
-    root: &Hash32,
-    layer: impl ExactSizeIterator<Item = Hash32>,
-) -> Result<(), MetaError> {
-    if layer.len() != geometry.pieces() as usize {
-        return Err(MetaError::Layers("a layer has not one hash for each piece"));
-    }
-    match Shape::of(geometry) {
-        Some(shape) if shape.root(layer) == *root => Ok(()),
-        _ => {
-            mark!("A20");
-            Err(MetaError::Layers("a layer does not fold to its root"))
-        }
-    }
-}
-
 /// The nodes in the bytes of one layer.
-pub fn nodes(bytes: &[u8]) -> Result<impl ExactSizeIterator<Item = Hash32>, MetaError> {
+fn nodes(bytes: &[u8]) -> Result<impl ExactSizeIterator<Item = Hash32>, MetaError> {
     let (hashes, rest) = bytes.as_chunks::<32>();
     if !rest.is_empty() {
         return Err(MetaError::Layers("a layer is not a multiple of 32 bytes"));
     }
     Ok(hashes.iter().copied().map(Hash32))
-}
-
-/// The dict of one file; empty when the file needs no layer.
-pub fn write(v2: &V2) -> Vec<u8> {
-    let mut w = Writer::new();
-    w.begin_dict();
-    if !v2.layer.is_empty() {
-        let nodes: Vec<u8> = v2.layer.iter().flat_map(|node| node.0).collect();
-        w.key(&v2.root.0).bytes(&nodes);
-    }
-    w.end();
-    w.finish()
 }

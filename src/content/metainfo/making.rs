@@ -56,6 +56,29 @@ impl Maker {
         files: Vec<(Vec<u8>, u64)>,
         wanted: Wanted,
     ) -> Result<Maker, MetaError> {
+        Maker::new(name, Maker::sorted(files)?, true, wanted)
+    }
+
+    /// As [`Maker::folder`], for a v1 torrent whose grid is that of a v2 one of the same files.
+    pub fn companion(
+        name: &[u8],
+        files: Vec<(Vec<u8>, u64)>,
+        wanted: Wanted,
+    ) -> Result<Maker, MetaError> {
+        let files = Maker::sorted(files)?;
+        let size = super::files::total(files.iter().map(|entry| entry.length))?;
+        let length = wanted.piece_length.unwrap_or_else(|| piece_length_for(size));
+        let wanted = Wanted { piece_length: Some(length), ..wanted };
+        let mut padded = padded(files, length, |index, len| format!(".pad/{index}.{len}"));
+        // Behind the last byte of all there is nothing to align.
+        let last = padded.iter().rposition(|entry| entry.length > 0);
+        if let Some(at) = last.filter(|at| padded.get(*at).is_some_and(|e| e.kind == Kind::Pad)) {
+            padded.remove(at);
+        }
+        Maker::new(name, padded, true, wanted)
+    }
+
+    fn sorted(files: Vec<(Vec<u8>, u64)>) -> Result<Vec<Entry>, MetaError> {
         if files.is_empty() {
             return Err(MetaError::Bad("files", "is empty"));
         }
@@ -65,7 +88,7 @@ impl Maker {
         let mut entries: Vec<Entry> =
             files.into_iter().map(|(path, size)| Entry::plain(path, size)).collect();
         entries.sort_by(|a, b| tree_order(&a.path, &b.path));
-        Maker::new(name, entries, true, wanted)
+        Ok(entries)
     }
 
     fn new(
@@ -80,10 +103,10 @@ impl Maker {
         if !(BLOCK_BYTES..=PIECE_BYTES_MAX).contains(&piece_length)
             || !piece_length.is_power_of_two()
         {
-            return Err(super::info::PIECE_LENGTH_V2);
+            return Err(crate::content::trees::PIECE_LENGTH_V2);
         }
         let padded = match wanted.form {
-            Form::Hybrid if folder => padded(entries, piece_length),
+            Form::Hybrid if folder => padded(entries, piece_length, |_, len| format!(".pad/{len}")),
             _ => entries,
         };
         let aligned = (wanted.form == Form::V2).then_some(piece_length);
@@ -256,13 +279,13 @@ impl Maker {
 }
 
 /// The files with a pad behind each that does not end with a piece, the last one too.
-fn padded(files: Vec<Entry>, piece_length: u32) -> Vec<Entry> {
+fn padded(files: Vec<Entry>, piece_length: u32, path: impl Fn(usize, u64) -> String) -> Vec<Entry> {
     let mut padded = Vec::with_capacity(files.len());
-    for file in files {
+    for (index, file) in files.into_iter().enumerate() {
         let pad = file.length.next_multiple_of(piece_length.into()) - file.length;
         padded.push(file);
         if pad > 0 {
-            let path = format!(".pad/{pad}").into_bytes();
+            let path = path(index, pad).into_bytes();
             padded.push(Entry { kind: Kind::Pad, ..Entry::plain(path, pad) });
         }
     }

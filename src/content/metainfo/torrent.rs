@@ -1,25 +1,74 @@
 //! Whole .torrent files.
 
 use super::outside::Outside;
-use super::{Content, info};
+use super::{Content, KeyOrder, info};
 use crate::content::error::MetaError;
-use crate::core::bencode::{Limits, Mode, Writer, parse};
+use crate::core::bencode::{Doc, Limits, Mode, Value, Writer, parse};
 use crate::core::limits::TORRENT_BYTES_MAX;
+use crate::core::mark::mark;
 
-/// Reads a .torrent of any form.
-pub fn read(bytes: &[u8]) -> Result<Content, MetaError> {
-    if bytes.len() > TORRENT_BYTES_MAX {
+/// The text of a .torrent as values, and whether its keys were out of order.
+pub fn open(text: &[u8], order: KeyOrder) -> Result<(Doc<'_>, bool), MetaError> {
+    if text.len() > TORRENT_BYTES_MAX {
         return Err(MetaError::Bad("torrent", "is larger than 96 MiB"));
     }
-    let doc = parse(bytes, Mode::Strict, Limits::METAINFO)?;
-    let root = doc.root();
-    if !root.is_dict() {
-        return Err(MetaError::Bad("torrent", "is not a dictionary"));
+    let (doc, unsorted) = match (parse(text, Mode::Strict, Limits::METAINFO), order) {
+        (Ok(doc), _) => (doc, false),
+        (Err(strict), KeyOrder::Any) => match lenient(text)? {
+            Some(doc) => {
+                // The hash is that of the bytes as they stand, never of a re-encoding.
+                mark!("A10");
+                (doc, true)
+            }
+            None => return Err(strict.into()),
+        },
+        (Err(strict), KeyOrder::Sorted) => return Err(strict.into()),
+    };
+    match doc.root().is_dict() {
+        true => Ok((doc, unsorted)),
+        false => Err(MetaError::Bad("torrent", "is not a dictionary")),
     }
-    let dict = root.get(b"info").ok_or(MetaError::Missing("info"))?;
-    let content = info::content(dict, root.get(b"piece layers"))?;
+}
+
+/// The text with keys in any order, but each once; only of a v1 torrent.
+fn lenient(text: &[u8]) -> Result<Option<Doc<'_>>, MetaError> {
+    let Ok(doc) = parse(text, Mode::Tolerant, Limits::METAINFO) else { return Ok(None) };
+    let Some(info) = doc.root().get(b"info") else { return Ok(None) };
+    if info.get(b"meta version").is_some() || info.get(b"file tree").is_some() {
+        return Ok(None);
+    }
+    match repeats_a_key(info) || keys_repeat(&doc.root()) {
+        true => Err(MetaError::Bad("info", "has a dictionary with a key twice")),
+        false => Ok(Some(doc)),
+    }
+}
+
+/// Whether any dictionary in a value has a key twice.
+fn repeats_a_key(value: Value) -> bool {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        if keys_repeat(&value) {
+            return true;
+        }
+        let inside = value.items().chain(value.entries().map(|(_, value)| value));
+        open.extend(inside.filter(|value| value.is_dict() || value.is_list()));
+    }
+    false
+}
+
+fn keys_repeat(value: &Value) -> bool {
+    let mut keys: Vec<&[u8]> = value.entries().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+}
+
+/// Reads a .torrent of any form.
+pub fn read(bytes: &[u8], order: KeyOrder) -> Result<Content, MetaError> {
+    let (doc, _) = open(bytes, order)?;
+    let dict = doc.root().get(b"info").ok_or(MetaError::Missing("info"))?;
+    let content = Content::of_info(&info::read(dict, doc.root().get(b"piece layers"))?)?;
     match &content.v2 {
-        Some(v2) if !v2.has_layer(&content.geometry) => Err(MetaError::Missing("piece layers")),
+        Some(v2) if !v2.trees.is_complete() => Err(MetaError::Missing("piece layers")),
         _ => Ok(content),
     }
 }

@@ -1,18 +1,15 @@
 //! A whole .torrent, of one file or many, kept as the text that was found: the hashes stay where
 //! they stand, so that millions of them take no memory of their own.
 
-use super::files::{Attr, elements};
-use super::info::{self, Info, Listed};
+use super::info::{self, Info};
 use super::outside::Outside;
+use super::{laying, torrent};
 use crate::content::digest;
 use crate::content::error::MetaError;
-use crate::content::file_list::{Entry, FileList, Kind};
+use crate::content::file_list::FileList;
 use crate::content::geometry::Geometry;
 use crate::content::grid::Form;
-use crate::core::bencode::{Doc, Limits, Mode, Value, parse};
 use crate::core::id::{Hash32, InfoHash};
-use crate::core::limits::TORRENT_BYTES_MAX;
-use crate::core::mark::mark;
 use std::ops::Range;
 
 /// In which order the keys of dictionaries may stand.
@@ -55,28 +52,12 @@ impl Metainfo {
     /// Reads a .torrent of any form. A v2 one must bring its piece layers (BEP 52), which are
     /// proven.
     pub fn read(text: Vec<u8>, order: KeyOrder) -> Result<Metainfo, MetaError> {
-        if text.len() > TORRENT_BYTES_MAX {
-            return Err(MetaError::Bad("torrent", "is larger than 96 MiB"));
-        }
-        let (doc, unsorted) = match (parse(&text, Mode::Strict, Limits::METAINFO), order) {
-            (Ok(doc), _) => (doc, false),
-            (Err(strict), KeyOrder::Any) => match lenient(&text)? {
-                Some(doc) => {
-                    // The hash is that of the bytes as they stand, never of a re-encoding.
-                    mark!("A10");
-                    (doc, true)
-                }
-                None => return Err(strict.into()),
-            },
-            (Err(strict), KeyOrder::Sorted) => return Err(strict.into()),
-        };
+        let (doc, unsorted) = torrent::open(&text, order)?;
         let root = doc.root();
-        if !root.is_dict() {
-            return Err(MetaError::Bad("torrent", "is not a dictionary"));
-        }
         let dict = root.get(b"info").ok_or(MetaError::Missing("info"))?;
         let info = info::read(dict, root.get(b"piece layers"))?;
-        let (files, layers) = lay(&info)?;
+        let files = laying::lay(&info)?;
+        let layers = layer_places(&info, &files)?;
         let (hashes, text_of) = (dict.raw(), |key: &[u8]| Some(dict.get(key)?.bytes()?.to_vec()));
         let read = Metainfo {
             text: Vec::new(),
@@ -87,7 +68,7 @@ impl Metainfo {
             private: info.common.private,
             source: text_of(b"source").map(|source| String::from_utf8_lossy(&source).into_owned()),
             unsorted,
-            geometry: Geometry::new(files.size(), info.common.piece_length)?,
+            geometry: Geometry::of(&files, info.common.piece_length)?,
             files,
             v1: info.listed.as_ref().map(|_| InfoHash(digest::sha1(hashes))),
             v2: info.tree.as_ref().map(|_| digest::sha256(hashes)),
@@ -137,85 +118,16 @@ impl Metainfo {
     }
 }
 
-/// The text with keys in any order, but each once; only of a v1 torrent.
-fn lenient(text: &[u8]) -> Result<Option<Doc<'_>>, MetaError> {
-    let Ok(doc) = parse(text, Mode::Tolerant, Limits::METAINFO) else { return Ok(None) };
-    let Some(info) = doc.root().get(b"info") else { return Ok(None) };
-    if info.get(b"meta version").is_some() || info.get(b"file tree").is_some() {
-        return Ok(None);
+/// Where the layer of each entry stands in the text.
+fn layer_places(info: &Info, files: &FileList) -> Result<Vec<Range<usize>>, MetaError> {
+    if info.tree.is_none() {
+        return Ok(Vec::new());
     }
-    match repeats_a_key(info) || keys_repeat(&doc.root()) {
-        true => Err(MetaError::Bad("info", "has a dictionary with a key twice")),
-        false => Ok(Some(doc)),
-    }
-}
-
-/// Whether any dictionary in a value has a key twice.
-fn repeats_a_key(value: Value) -> bool {
-    let mut open = vec![value];
-    while let Some(value) = open.pop() {
-        if keys_repeat(&value) {
-            return true;
-        }
-        let inside = value.items().chain(value.entries().map(|(_, value)| value));
-        open.extend(inside.filter(|value| value.is_dict() || value.is_list()));
-    }
-    false
-}
-
-fn keys_repeat(value: &Value) -> bool {
-    let mut keys: Vec<&[u8]> = value.entries().map(|(key, _)| key).collect();
-    keys.sort_unstable();
-    keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
-}
-
-/// The entries of an info dict with their places, and where the layer of each stands in the text.
-fn lay(info: &Info) -> Result<(FileList, Vec<Range<usize>>), MetaError> {
-    let grid = info.common.piece_length;
-    let mut entries: Vec<Entry> = match &info.listed {
-        Some(Listed::Several(list)) => list
-            .iter()
-            .map(|file| {
-                let path: Vec<&[u8]> =
-                    file.path.map(|path| elements(path).collect()).unwrap_or_default();
-                entry(path.join(&b'/'), file.length, file.attr)
-            })
-            .collect(),
-        Some(Listed::One(length)) => {
-            let alone = entry(info.common.name, *length, Attr::of(info.dict));
-            vec![Entry { kind: Kind::Plain, ..alone }]
-        }
-        None => Vec::new(),
-    };
-    let mut layers = Vec::new();
-    if let Some(tree) = &info.tree {
-        if info.listed.is_none() {
-            let files = tree.files.iter().zip(&tree.paths);
-            entries.extend(files.map(|(file, path)| entry(path.clone(), file.length, file.attr)));
-        }
-        layers.resize(entries.len(), 0..0);
-        // The two parts of a hybrid tell of the same files, pads apart.
-        let twins =
-            entries.iter_mut().zip(&mut layers).filter(|(entry, _)| entry.kind != Kind::Pad);
-        for ((entry, place), file) in twins.zip(&tree.files) {
-            entry.root = (file.length > 0).then_some(file.root);
-            if file.length > grid.into() {
-                let layer = info.layers.as_ref().ok_or(MetaError::Missing("piece layers"))?;
-                let layer = layer.get(&file.root).and_then(|layer| layer.bytes_range());
-                *place = layer.ok_or(MetaError::Missing("piece layers"))?;
-            }
-        }
-    }
-    let aligned = info.listed.is_none().then_some(grid);
-    let files = FileList::lay(entries, info.is_folder(), aligned).ok_or(MetaError::TooLarge)?;
-    Ok((files, layers))
-}
-
-fn entry(path: impl Into<Box<[u8]>>, length: u64, attr: Attr) -> Entry {
-    Entry {
-        kind: attr.kind(),
-        executable: attr.has(b'x'),
-        hidden: attr.has(b'h'),
-        ..Entry::plain(path, length)
-    }
+    let grid = u64::from(info.common.piece_length);
+    let place = |root: Hash32| info.layers.as_ref()?.get(&root)?.bytes_range();
+    let of = files.entries().iter().map(|entry| match entry.root {
+        Some(root) if entry.length > grid => place(root).ok_or(MetaError::Missing("piece layers")),
+        _ => Ok(0..0),
+    });
+    of.collect()
 }

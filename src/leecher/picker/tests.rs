@@ -9,7 +9,7 @@ fn conn(slot: u32) -> ConnId {
 fn picker(size: u64, seed: u64) -> (Picker, Geometry) {
     let geometry = Geometry::new(size, 65_536).unwrap();
     let none = Bitfield::new(geometry.pieces());
-    (Picker::new(geometry, none, &mut Rng::new(seed)), geometry)
+    (Picker::new(geometry.clone(), none, &mut Rng::new(seed)), geometry)
 }
 
 #[test]

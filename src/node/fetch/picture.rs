@@ -8,7 +8,8 @@ use crate::core::time::Time;
 impl Fetch {
     pub fn phase(&self) -> &'static str {
         match &self.phase {
-            Phase::Between | Phase::Seeking(_) => "looking up",
+            Phase::Between => "looking up",
+            Phase::Seeking(search) => search.phase(),
             Phase::Placing(target) | Phase::Finishing(target) => target.progress().0,
             Phase::Downloading(_) => "downloading",
             Phase::Full { .. } => "disk full",

@@ -1,5 +1,5 @@
-//! Before there is a download: what is wanted is found out, by its name or its
-//! .torrent.
+//! Before there is a download: what is wanted is found out, by its name, its .torrent or its magnet
+//! link.
 
 use super::{Fetch, Phase, Shared, Target, Tie};
 use crate::content::metainfo::Content;
@@ -33,6 +33,19 @@ impl Fetch {
         }
     }
 
+    /// After every input: what peers have told by now.
+    pub(super) fn learn(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
+        let Phase::Seeking(search) = &mut self.phase else { return Ok(()) };
+        let Some(content) = search.learn(shared, now, out)? else { return Ok(()) };
+        self.size = content.geometry.size();
+        self.place(shared, content, now, out)
+    }
+
     /// A file operation came back before there is a target; hands back what is not ours.
     pub(super) fn read(
         &mut self,
@@ -44,7 +57,7 @@ impl Fetch {
         let Phase::Seeking(search) = &mut self.phase else { return Ok(Some(done)) };
         match search.got_file(shared, (ticket, done), out)? {
             Ok(content) => {
-                self.size = content.geometry.size();
+                self.size = content.geometry.payload();
                 self.place(shared, content, now, out)?;
                 Ok(None)
             }

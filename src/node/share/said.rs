@@ -61,16 +61,22 @@ impl Share {
         };
         let geometry = &content.geometry;
         if meta.size != geometry.size() {
-            let line = format!(
-                "{} has {} bytes, and the torrent says {}; is it the right file?",
-                show(&self.plan.path),
-                meta.size,
-                geometry.size()
-            );
+            let (path, says) = (show(&self.plan.path), geometry.size());
+            let line = match content.files.is_folder() {
+                true => format!(
+                    "{path} lacks files of the torrent, or they have other sizes; \
+                     lmk verify says which"
+                ),
+                false => format!(
+                    "{path} has {} bytes, and the torrent says {says}; is it the right file?",
+                    meta.size
+                ),
+            };
             return Err(Fatal { ending: Ending::Verification, line });
         }
-        let line = format!("checking {} ({})", foreign(self.name()), bytes_text(meta.size));
-        out.tell(Event::info("checking", line).number("size", meta.size));
+        let line =
+            format!("checking {} ({})", foreign(self.name()), bytes_text(content.data_bytes()));
+        out.tell(Event::info("checking", line).number("size", content.data_bytes()));
         let all = Bitfield::full(geometry.pieces());
         let check = Check::start(content, file, &all, out);
         match check.is_done() {

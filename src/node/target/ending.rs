@@ -29,7 +29,10 @@ impl Target {
                 self.step = Step::Whole;
                 self.ask_whole(file, out)
             }
-            _ => self.ask(Step::LookAtPart, FileOp::Stat { path: self.part_path.clone() }, out),
+            _ => {
+                let path = self.part_path.clone();
+                self.ask(Step::LookAtPart, FileOp::StatNamed { file, path }, out)
+            }
         }
     }
 
@@ -48,8 +51,8 @@ impl Target {
                     false => self.set_len(file, out),
                 }
             }
-            (Err(error), _) if error != FileError::NotFound => self.failed(error),
-            _ => Placed::Changed,
+            (Ok(_) | Err(FileError::NotFound | FileError::Changed), _) => Placed::Changed,
+            (Err(error), _) => self.failed(error),
         }
     }
 

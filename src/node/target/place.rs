@@ -37,16 +37,16 @@ impl Target {
         let what = match meta {
             Err(FileError::NotFound) => return self.begin_part(out),
             Err(error) => return self.failed(error),
-            Ok(meta) if meta.kind == FileKind::Regular => {
+            Ok(meta) if meta.kind == FileKind::Regular && !self.layout.is_folder() => {
                 if meta.size != self.content.geometry.size() {
                     return self.different(out);
                 }
-                return self.ask(
-                    Step::OpenTarget,
-                    FileOp::Open { path, mode: OpenMode::Read },
-                    out,
-                );
+                return self.ask(Step::OpenTarget, self.layout.open(path, OpenMode::Read), out);
             }
+            Ok(meta) if meta.kind == FileKind::Directory && self.layout.is_folder() => {
+                return self.ask(Step::OpenTarget, self.layout.open(path, OpenMode::Read), out);
+            }
+            Ok(meta) if meta.kind == FileKind::Regular => "a file and what is wanted a folder",
             Ok(meta) if meta.kind == FileKind::Directory => "a directory",
             Ok(meta) if meta.kind == FileKind::Symlink => "a symbolic link",
             Ok(_) => "no regular file",
@@ -56,7 +56,25 @@ impl Target {
         fatal(Ending::Refused, line)
     }
 
-    pub(super) fn check_target(&mut self, file: FileId, out: &mut Outbox) -> Placed {
+    pub(super) fn opened_target(
+        &mut self,
+        opened: Result<(FileId, Meta), FileError>,
+        out: &mut Outbox,
+    ) -> Placed {
+        match opened {
+            Ok((file, meta)) if meta.size != self.content.geometry.size() => {
+                out.file(FileOp::Close { file });
+                self.different(out)
+            }
+            Ok((file, meta)) => {
+                self.meta = Some(meta);
+                self.check_target(file, out)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn check_target(&mut self, file: FileId, out: &mut Outbox) -> Placed {
         self.step = Step::CheckTarget;
         self.file = Some(file);
         let all = Bitfield::full(self.content.geometry.pieces());
@@ -101,13 +119,18 @@ impl Target {
 
     /// The target has other content.
     pub(super) fn different(&mut self, out: &mut Outbox) -> Placed {
-        if self.plan.overwrite {
-            return self.begin_part(out);
-        }
-        let line = format!(
-            "{} exists and is different; --overwrite replaces it, --out DIR|FILE writes elsewhere",
-            show(&self.path)
-        );
+        let path = show(&self.path);
+        let line = match self.layout.is_folder() {
+            true => format!(
+                "{path} exists and is different; a folder is never replaced: move it away, \
+                 or write elsewhere with --out DIR"
+            ),
+            false if self.plan.overwrite => return self.begin_part(out),
+            false => format!(
+                "{path} exists and is different; --overwrite replaces it, \
+                 --out DIR|FILE writes elsewhere"
+            ),
+        };
         fatal(Ending::Refused, line)
     }
 }

@@ -66,7 +66,7 @@ pub fn beat_tracker(trick: Trick, known: &mut Known, tracker: SocketAddr, out: &
 }
 
 fn unasked(known: &mut Known, talk: &Talk, count: u32, out: &mut Outbox) {
-    let geometry = known.content.geometry;
+    let geometry = known.content.geometry.clone();
     for _ in 0..count {
         let piece = known.rng.below(u64::from(geometry.pieces().max(1))) as u32;
         let block = geometry.piece(piece).and_then(|piece| geometry.block_at(piece, 0));

@@ -7,7 +7,7 @@ use crate::wire::peer::{self, BlockRef, HashRange, Message};
 /// Answers a request, with a lie where the trick wants one.
 pub fn answer(trick: Trick, known: &Known, talk: &mut Talk, asked: BlockRef, out: &mut Outbox) {
     talk.count += 1;
-    let geometry = known.content.geometry;
+    let geometry = known.content.geometry.clone();
     let block = geometry.block(asked.piece, asked.begin, asked.len);
     let (Ok(block), Ok((offset, len))) =
         (block, geometry.span(asked.piece, asked.begin, asked.len))

@@ -2,6 +2,7 @@
 //! good at the n-th one that leaves something, so that a crash can be tried at every one of them.
 
 use super::Disk;
+use super::sparse::Sparse;
 use crate::core::id::FileId;
 use crate::core::io::{FileDone, FileError, FileOp, OpenMode};
 
@@ -89,7 +90,7 @@ impl Disk {
     pub(super) fn refuse(&mut self, owner: usize, op: &FileOp) -> Option<FileError> {
         let mode = |mode: &OpenMode| *mode != OpenMode::Read;
         let lasting = match op {
-            FileOp::Open { mode: how, .. } => mode(how),
+            FileOp::Open { mode: how, .. } | FileOp::OpenRow { mode: how, .. } => mode(how),
             FileOp::Write { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => true,
             FileOp::SetLen { .. } | FileOp::SetPlainMode { .. } => true,
             FileOp::Rename { .. } | FileOp::Save { .. } => true,
@@ -110,7 +111,10 @@ impl Disk {
         };
         let error = self.faults.befall(on, &name)?;
         if let FileOp::Sync { file, .. } = op {
-            self.change(owner, *file, |body| body.sync_failed()).ok();
+            match self.row_of(owner, *file) {
+                Some(row) => self.sync_bodies(&row, Sparse::sync_failed),
+                None => _ = self.change(owner, *file, Sparse::sync_failed).ok(),
+            }
         }
         Some(error)
     }
@@ -128,8 +132,10 @@ impl Disk {
 /// The refusal in the shape of the answer.
 pub(super) fn refusal(op: FileOp, error: FileError) -> FileDone {
     match op {
-        FileOp::Open { .. } => FileDone::Opened(Err(error)),
-        FileOp::Stat { .. } | FileOp::StatOpen { .. } => FileDone::Meta(Err(error)),
+        FileOp::Open { .. } | FileOp::OpenRow { .. } => FileDone::Opened(Err(error)),
+        FileOp::Stat { .. } | FileOp::StatOpen { .. } | FileOp::StatNamed { .. } => {
+            FileDone::Meta(Err(error))
+        }
         FileOp::Read { page, .. } => FileDone::Read { page, result: Err(error) },
         FileOp::Write { page, .. } => FileDone::Wrote { page, result: Err(error) },
         FileOp::FreeSpace { .. } => FileDone::Free(Err(error)),

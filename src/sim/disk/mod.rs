@@ -1,11 +1,14 @@
 //! The disk of one machine: every file operation of the door, in memory. Data that was not synced
 //! and directory entries whose directory was not synced are lost (or kept by chance) at a power
 //! cut. `ops`: the operations. `faults`: refusals. `person`: what people do
-//! and judges see. `sparse`: the bytes of one file.
+//! and judges see. `row`: many files as one.
+//! `sparse`: the bytes of one file.
 
 mod faults;
 mod ops;
+mod parts;
 mod person;
+mod row;
 mod sparse;
 
 pub use faults::{Fault, On};
@@ -56,6 +59,8 @@ struct Handle {
     pinned: Option<Meta>,
     /// What our last change left, once changes by others are looked for.
     guarded: Option<Meta>,
+    /// It is a folder, whose files are one.
+    row: Option<Box<row::OpenRow>>,
 }
 
 /// One file system. Paths are absolute; `/` exists.
@@ -165,12 +170,25 @@ impl Disk {
             entries.iter().take(kept).for_each(|entry| settle(&mut self.synced, entry));
         }
         self.names = self.synced.clone();
+        self.prune();
         for inode in self.inodes.values_mut() {
             if let Body::Regular(body) = &mut inode.body {
                 body.power_cut(rng, survive_pm);
             }
         }
         self.sweep();
+    }
+
+    /// What lies in a directory that is gone is gone.
+    fn prune(&mut self) {
+        let mut kept = BTreeMap::new();
+        for (path, inode) in std::mem::take(&mut self.names) {
+            if path.parent().is_none_or(|parent| kept.contains_key(parent)) {
+                kept.insert(path, inode);
+            }
+        }
+        self.names = kept;
+        self.synced = self.names.clone();
     }
 
     /// The bytes of a span as they leave, or why they cannot be read whole.
@@ -185,6 +203,12 @@ impl Disk {
             return Err(error);
         }
         let mut page = vec![0; len as usize];
+        if let Some(mut row) = self.row_of(owner, file) {
+            return match self.read_row(&mut row, offset, &mut page)? {
+                read if read < page.len() => Err(FileError::Changed),
+                _ => Ok(page),
+            };
+        }
         match self.regular(owner, file)?.read(offset, &mut page) {
             read if read < page.len() => Err(FileError::Changed),
             _ => self.is_as_pinned(owner, file).map(|()| page),
@@ -205,6 +229,13 @@ fn settle(names: &mut BTreeMap<PathBuf, u64>, entry: &Entry) {
                 names.remove(from);
             }
             names.insert(to.clone(), *inode);
+            let below = |path: &PathBuf| path != from && path.starts_with(from);
+            let moved: Vec<PathBuf> = names.keys().filter(|path| below(path)).cloned().collect();
+            for path in moved {
+                if let (Ok(rest), Some(inode)) = (path.strip_prefix(from), names.remove(&path)) {
+                    names.insert(to.join(rest), inode);
+                }
+            }
         }
     }
 }

@@ -2,16 +2,13 @@
 
 use super::faults::refusal;
 use super::sparse::Sparse;
-use super::{Body, Disk, Entry, Handle, Inode, settle};
+use super::{Body, Disk, Entry, Handle, settle};
 use crate::core::id::FileId;
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode};
-use std::collections::BTreeSet;
 use std::path::Path;
 
-const EBADF: i32 = 9;
 const ENOTDIR: i32 = 20;
 const EINVAL: i32 = 22;
-const ESTALE: i32 = 116;
 
 impl Disk {
     /// Performs an operation at once; the world tells the answer later.
@@ -19,8 +16,19 @@ impl Disk {
         if let Some(error) = self.refuse(owner, &op) {
             return refusal(op, error);
         }
+        match self.perform_on_row(owner, op) {
+            Ok(done) => done,
+            Err(op) => self.perform_on_one(owner, op),
+        }
+    }
+
+    fn perform_on_one(&mut self, owner: usize, op: FileOp) -> FileDone {
         match op {
             FileOp::Open { path, mode } => FileDone::Opened(self.open(owner, &path, mode)),
+            FileOp::OpenRow { root, row, mode } => {
+                FileDone::Opened(self.open_row(owner, (&root, row), mode))
+            }
+            FileOp::StatNamed { file, path } => FileDone::Meta(self.named(owner, file, &path)),
             FileOp::Stat { path } => FileDone::Meta(self.stat(&path)),
             FileOp::StatOpen { file } => {
                 FileDone::Meta(self.handle(owner, file).map(|handle| self.meta(handle.inode)))
@@ -103,12 +111,13 @@ impl Disk {
             None => return Err(FileError::NotFound),
         }
         let writable = mode != OpenMode::Read;
-        let handle = Handle { inode, writable, owner, pinned: None, guarded: None };
+        let (pinned, guarded, row) = (None, None, None);
+        let handle = Handle { inode, writable, owner, pinned, guarded, row };
         Ok((self.open.insert(handle), self.meta(inode)))
     }
 
     /// What a symbolic link leads to; at most forty links, as Linux.
-    fn follow(&self, mut inode: u64) -> Result<u64, FileError> {
+    pub(super) fn follow(&self, mut inode: u64) -> Result<u64, FileError> {
         for _ in 0..40 {
             match self.inodes.get(&inode).map(|inode| &inode.body) {
                 Some(Body::Symlink(to)) => {
@@ -189,7 +198,11 @@ impl Disk {
             Ok(meta) if meta.kind == FileKind::Directory => return Err(FileError::IsDirectory),
             _ => {}
         }
-        if self.meta(inode).kind == FileKind::Directory {
+        let is_directory = self.meta(inode).kind == FileKind::Directory;
+        if is_directory && self.stat(to).is_ok() {
+            return Err(FileError::Other(ENOTDIR));
+        }
+        if is_directory && to.starts_with(from) {
             return Err(FileError::Other(EINVAL));
         }
         self.enter(to, Entry::Move(from.to_path_buf(), to.to_path_buf(), inode));
@@ -217,7 +230,17 @@ impl Disk {
         }
     }
 
-    fn sync_dir(&mut self, path: &Path) -> Result<(), FileError> {
+    /// What an open file is, if that path names it.
+    fn named(&self, owner: usize, file: FileId, path: &Path) -> Result<Meta, FileError> {
+        let ours = self.handle(owner, file)?.inode;
+        match self.names.get(path) {
+            Some(inode) if *inode == ours => Ok(self.meta(ours)),
+            Some(_) => Err(FileError::Changed),
+            None => Err(FileError::NotFound),
+        }
+    }
+
+    pub(super) fn sync_dir(&mut self, path: &Path) -> Result<(), FileError> {
         if self.stat(path)?.kind != FileKind::Directory {
             return Err(FileError::Other(ENOTDIR));
         }
@@ -242,7 +265,7 @@ impl Disk {
         u32::try_from(self.open.get(holder)?.owner).ok()
     }
 
-    fn guard(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
+    pub(super) fn guard(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
         let meta = self.meta(self.handle(owner, file)?.inode);
         if let Some(handle) = self.open.get_mut(file) {
             handle.guarded = Some(meta);
@@ -251,7 +274,7 @@ impl Disk {
     }
 
     /// Whether nobody else changed a guarded file.
-    fn is_ours(&self, owner: usize, file: FileId) -> Result<(), FileError> {
+    pub(super) fn is_ours(&self, owner: usize, file: FileId) -> Result<(), FileError> {
         let handle = self.handle(owner, file)?;
         let now = self.meta(handle.inode);
         match handle.guarded.is_none_or(|was| was == now) {
@@ -265,128 +288,5 @@ impl Disk {
         self.open.remove(file);
         self.locks.retain(|_, holder| *holder != file);
         Ok(())
-    }
-}
-
-/// The parts they are made of.
-impl Disk {
-    pub(super) fn handle(&self, owner: usize, file: FileId) -> Result<&Handle, FileError> {
-        let handle = self.open.get(file).filter(|handle| handle.owner == owner);
-        handle.ok_or(FileError::Other(EBADF))
-    }
-
-    /// The first name of an open file.
-    pub(super) fn name_of(&self, owner: usize, file: FileId) -> String {
-        let inode = self.handle(owner, file).map(|handle| handle.inode);
-        let name = self.names.iter().find(|(_, number)| Ok(**number) == inode);
-        name.map(|(path, _)| path.to_string_lossy().into_owned()).unwrap_or_default()
-    }
-
-    pub(super) fn regular(&self, owner: usize, file: FileId) -> Result<&Sparse, FileError> {
-        match self.inodes.get(&self.handle(owner, file)?.inode).map(|inode| &inode.body) {
-            Some(Body::Regular(body)) => Ok(body),
-            _ => Err(FileError::NotRegular),
-        }
-    }
-
-    /// Whether the file is still what it was pinned as.
-    pub(super) fn is_as_pinned(&self, owner: usize, file: FileId) -> Result<(), FileError> {
-        let handle = self.handle(owner, file)?;
-        let now = self.meta(handle.inode);
-        let same = |was: Meta| (was.size, was.mtime_ns) == (now.size, now.mtime_ns);
-        match (handle.pinned, handle.guarded) {
-            (Some(was), _) if !same(was) || was.ctime_ns != now.ctime_ns => {
-                Err(FileError::Other(ESTALE))
-            }
-            (None, Some(was)) if !same(was) => Err(FileError::Changed),
-            _ => Ok(()),
-        }
-    }
-
-    /// An edit may come while a sync takes its time.
-    fn sync(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {
-        self.is_ours(owner, file)?;
-        self.change(owner, file, Sparse::sync)?;
-        self.edit_in_sync(owner, file);
-        self.is_ours(owner, file)
-    }
-
-    pub(super) fn change(
-        &mut self,
-        owner: usize,
-        file: FileId,
-        how: impl FnOnce(&mut Sparse),
-    ) -> Result<(), FileError> {
-        let inode = self.handle(owner, file)?.inode;
-        if let Some(Inode { body: Body::Regular(body), .. }) = self.inodes.get_mut(&inode) {
-            how(body);
-        }
-        Ok(())
-    }
-
-    /// A change of the content: needs a handle that may write, and marks the time.
-    fn written(
-        &mut self,
-        owner: usize,
-        file: FileId,
-        how: impl FnOnce(&mut Sparse),
-    ) -> Result<(), FileError> {
-        self.is_ours(owner, file)?;
-        let handle = self.handle(owner, file)?;
-        if !handle.writable {
-            return Err(FileError::Other(EBADF));
-        }
-        let (number, now, guarded) = (handle.inode, self.now_ns, handle.guarded.is_some());
-        if let Some(inode) = self.inodes.get_mut(&number) {
-            (inode.mtime_ns, inode.ctime_ns) = (now, now);
-        }
-        self.change(owner, file, how)?;
-        if guarded { self.guard(owner, file) } else { Ok(()) }
-    }
-
-    fn parent(&self, path: &Path) -> Result<(), FileError> {
-        match self.stat(path.parent().ok_or(FileError::NotFound)?)?.kind {
-            FileKind::Directory => Ok(()),
-            _ => Err(FileError::Other(ENOTDIR)),
-        }
-    }
-
-    fn create(&mut self, path: &Path, body: Sparse) -> u64 {
-        let inode = self.add(Body::Regular(body));
-        self.enter(path, Entry::Link(path.to_path_buf(), inode));
-        inode
-    }
-
-    /// Changes the names now and, when the directory is synced, for good.
-    fn enter(&mut self, path: &Path, entry: Entry) {
-        settle(&mut self.names, &entry);
-        let directory = path.parent().unwrap_or(path).to_path_buf();
-        self.unsynced.entry(directory).or_default().push(entry);
-    }
-
-    fn free(&self) -> u64 {
-        self.capacity_bytes.saturating_sub(self.used())
-    }
-
-    pub(super) fn used(&self) -> u64 {
-        let held = self.open.iter().map(|(_, handle)| handle.inode);
-        let live: BTreeSet<u64> = self.names.values().copied().chain(held).collect();
-        let bodies = live.iter().filter_map(|inode| self.inodes.get(inode));
-        bodies
-            .map(|inode| if let Body::Regular(b) = &inode.body { b.used_bytes() } else { 0 })
-            .sum()
-    }
-
-    /// Forgets what no name, no handle and no power cut can bring back.
-    pub(super) fn sweep(&mut self) {
-        let held = self.open.iter().map(|(_, handle)| handle.inode);
-        let mut live: BTreeSet<u64> = self.names.values().copied().chain(held).collect();
-        live.extend(self.synced.values());
-        for entry in self.unsynced.values().flatten() {
-            if let Entry::Link(_, inode) | Entry::Move(_, _, inode) = entry {
-                live.insert(*inode);
-            }
-        }
-        self.inodes.retain(|number, _| live.contains(number));
     }
 }

@@ -114,13 +114,25 @@ impl Disk {
 
     pub(super) fn edit_in_sync(&mut self, owner: usize, file: FileId) {
         let name = self.name_of(owner, file);
+        self.edit_named(&name, Path::new(&name));
+    }
+
+    /// The first file of a row is edited.
+    pub(super) fn edit_in_row_sync(&mut self, root: &Path) {
+        let below = |path: &&PathBuf| path.starts_with(root) && self.get(path).is_some();
+        if let Some(path) = self.names.keys().find(below).cloned() {
+            self.edit_named(&root.to_string_lossy(), &path);
+        }
+    }
+
+    fn edit_named(&mut self, name: &str, path: &Path) {
         let meant = |(ends, _): &(&str, u64)| name.ends_with(ends);
         let Some(at) = self.edits_in_sync.iter().position(meant) else { return };
         match self.edits_in_sync.get_mut(at) {
             Some((_, syncs)) if *syncs > 0 => *syncs -= 1,
             _ => {
                 self.edits_in_sync.remove(at);
-                self.edit(&name, |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 1));
+                self.edit(path, |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 1));
             }
         }
     }

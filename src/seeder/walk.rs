@@ -1,4 +1,4 @@
-//! The files of a folder, found one directory a turn. Symbolic links are not followed and whatever
+//! The files of a folder to share, found one directory a turn. Symbolic links are not followed and whatever
 //! is no regular file is left out; both are said.
 
 use crate::core::fault::Fatal;
@@ -7,7 +7,6 @@ use crate::core::io::{DirEntry, FileDone, FileKind, FileOp, Meta, Outbox};
 use crate::core::limits::FOLDER_FILES_MAX;
 use crate::core::name;
 use crate::core::report::{Ending, Event, escaped};
-use crate::jobs::torrent_file::shown;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -18,14 +17,18 @@ const TOLD_MAX: u64 = 20;
 #[derive(Debug)]
 pub struct Walk {
     top: PathBuf,
-    /// The .torrent that is being made is not part of it.
-    made: PathBuf,
+    /// The .torrent that is being made is not part of it, if there is one.
+    made: Option<PathBuf>,
     /// Folders to look into, as paths below the top.
     open: Vec<Vec<u8>>,
     asked: Option<(Ticket, Vec<u8>)>,
     /// Files by their paths below the top.
     pub files: Vec<(Vec<u8>, Meta)>,
     left_out: u64,
+}
+
+fn shown(path: &Path) -> String {
+    escaped(path.as_os_str().as_bytes())
 }
 
 /// A path below `top` with elements joined by `/`.
@@ -35,7 +38,7 @@ pub fn below(top: &Path, path: &[u8]) -> PathBuf {
 
 impl Walk {
     /// Begins at `top`, which may be a symbolic link to a folder: the user named it.
-    pub fn start(top: PathBuf, made: PathBuf, out: &mut Outbox) -> Walk {
+    pub fn start(top: PathBuf, made: Option<PathBuf>, out: &mut Outbox) -> Walk {
         let mut walk =
             Walk { top, made, open: vec![Vec::new()], asked: None, files: vec![], left_out: 0 };
         walk.go_on(out);
@@ -87,7 +90,7 @@ impl Walk {
         };
         let place = below(&self.top, &path);
         let why = match entry.meta.kind {
-            _ if place == self.made => "it is the .torrent that is being made",
+            _ if self.made.as_ref() == Some(&place) => "it is the .torrent that is being made",
             FileKind::Symlink => "symbolic links are not followed",
             FileKind::Special => "it is neither a file nor a folder",
             FileKind::Regular | FileKind::Directory => {

@@ -1,0 +1,165 @@
+//! A torrent of which a magnet link is all there is: its trackers are asked and its peers met until
+//! they have told what the content is.
+
+use super::plan::MagnetPlan;
+use super::shared::Shared;
+use super::torrent;
+use crate::announce::filter;
+use crate::content::error::MetaError;
+use crate::content::metainfo::Content;
+use crate::core::fault::Fatal;
+use crate::core::io::Outbox;
+use crate::core::mark::mark;
+use crate::core::report::{Ending, Event, bytes_text, foreign};
+use crate::core::time::{Span, Time};
+use crate::peer::{Identity, Us};
+use crate::swarm::magnet::{MagnetSwarm, Topics};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Ports below are those of services that no peer listens on.
+const PORT_MIN: u16 = 1024;
+/// Peers kept between the end of the search and the begin of the download.
+const NAMED_MAX: usize = 2_000;
+
+#[derive(Debug)]
+pub struct MagnetSearch {
+    plan: Box<MagnetPlan>,
+    /// Peers of the link that are dialled.
+    peers: Vec<SocketAddr>,
+    began: bool,
+    timeout: Option<Span>,
+    /// Since when nobody is met who can tell.
+    nobody: Option<Time>,
+}
+
+impl MagnetSearch {
+    pub fn new(plan: Box<MagnetPlan>, timeout: Option<Span>) -> MagnetSearch {
+        MagnetSearch { plan, peers: Vec::new(), began: false, timeout, nobody: None }
+    }
+
+    pub fn deadline(&self) -> Time {
+        let timeout = self.timeout.zip(self.nobody);
+        timeout.map_or(Time::NEVER, |(span, since)| since + span)
+    }
+
+    pub fn too_late(&self, now: Time) -> Fatal {
+        let waited = self.nobody.map_or(Span::ZERO, |since| now.since(since));
+        let line = format!("nobody told what {} is within {waited}", self.name());
+        Fatal { ending: Ending::NoSource, line }
+    }
+
+    /// What is waited for.
+    pub fn waiting(&self, shared: &Shared) -> Option<String> {
+        let (met, able) = shared.early.as_ref()?.counts();
+        Some(match (met, able) {
+            (0, _) => format!("nobody has {} now; waiting", self.name()),
+            (_, 0) => format!("nobody can tell what {} is now; waiting", self.name()),
+            _ => return None,
+        })
+    }
+
+    fn name(&self) -> String {
+        foreign(&self.plan.link.shown_name())
+    }
+
+    /// Begins as soon as there is a port to announce, and looks what was learned: the content, once
+    /// it is known.
+    pub fn learn(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<Option<Content>, Fatal> {
+        if !self.began {
+            if shared.listens_at.is_some() {
+                self.began = true;
+                self.begin(shared, now, out)?;
+            }
+            return Ok(None);
+        }
+        let Some(early) = &mut shared.early else { return Ok(None) };
+        match early.counts() {
+            (_, 0) => _ = self.nobody.get_or_insert(now),
+            _ => self.nobody = None,
+        }
+        let Some(learned) = early.take_learned(now, out) else { return Ok(None) };
+        let content = learned.content.map_err(|why| self.refused(why))?;
+        self.tell(&content, learned.took, out);
+        torrent::say_content(&content, out);
+        if let Some(early) = shared.early.take() {
+            let (mut peers, struck) = early.into_peers(&content);
+            // A private torrent has no peers but those its trackers name (BEP 27).
+            peers.retain(|(_, addr)| !content.private || !self.peers.contains(addr));
+            shared.struck = struck;
+            shared.named = peers;
+        }
+        Ok(Some(content))
+    }
+
+    fn begin(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+        let link = &self.plan.link;
+        let tiers = link.trackers.iter().map(|url| vec![url.clone()]).collect::<Vec<_>>();
+        let can_ask = torrent::take_up_trackers(shared, &tiers, false, out);
+        self.peers = self.peers_of_link(shared);
+        if !can_ask && self.peers.is_empty() {
+            let line = format!(
+                "{}: the link names no tracker that can be asked and no peer, and there is no DHT; \
+                 name a tracker with --tracker HOST[:PORT]",
+                self.name()
+            );
+            return Err(Fatal { ending: Ending::NoSource, line });
+        }
+        let us = Us {
+            peer_id: shared.plan.peer_id,
+            listen_port: shared.port(),
+            metadata_bytes: [0; 2],
+            exchanges: false,
+        };
+        let topics = Topics { v1: link.v1, v2: link.v2 };
+        let mut early = MagnetSwarm::new(topics, us, &mut shared.rng.fork(0x6d), now);
+        for (identity, _) in early.identities().collect::<Vec<_>>() {
+            early.got_named(identity, &self.peers, now, out);
+        }
+        shared.early = Some(early);
+        self.nobody = Some(now);
+        shared.announce(&[Identity::V2, Identity::V1], now, out);
+        Ok(())
+    }
+
+    /// The peers that the link names, as far as one may dial those whom anybody may have named.
+    /// Those of this machine only where the person named a tracker on it.
+    fn peers_of_link(&self, shared: &Shared) -> Vec<SocketAddr> {
+        let named = shared.plan.torrent().is_some_and(|torrent| !torrent.further.is_empty());
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let near = if named { shared.plan.tracker } else { nowhere };
+        let ours = shared.plan.addresses.iter().chain(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+        let own: Vec<_> = ours.map(|ip| SocketAddr::new(*ip, shared.port())).collect();
+        let mut peers = filter::keep(&self.plan.peers, near, &own);
+        peers.retain(|addr| addr.port() >= PORT_MIN);
+        if peers.len() < self.plan.peers.len() {
+            mark!("A23");
+        }
+        peers
+    }
+
+    fn refused(&self, why: MetaError) -> Fatal {
+        Fatal { ending: Ending::Verification, line: format!("{}: {why}", self.name()) }
+    }
+
+    fn tell(&self, content: &Content, took: Span, out: &mut Outbox) {
+        let info = |info: Option<&Vec<u8>>| info.map_or(0, |info| info.len() as u64);
+        let v1 = info(content.v1.as_ref().map(|v1| &v1.info));
+        let v2 = info(content.v2.as_ref().map(|v2| &v2.info));
+        let bytes = if content.is_hybrid() { v1 } else { v1 + v2 };
+        let line = format!("metadata of {}: {} in {took}", self.name(), bytes_text(bytes));
+        out.tell(Event::info("metadata", line).number("bytes", bytes).number("ms", took.as_ms()));
+    }
+}
+
+impl Shared {
+    /// Peers were named while there was no swarm to tell: it will begin soon.
+    pub(super) fn keep_named(&mut self, identity: Identity, peers: &[SocketAddr]) {
+        let room = NAMED_MAX.saturating_sub(self.named.len());
+        self.named.extend(peers.iter().take(room).map(|addr| (identity, *addr)));
+    }
+}
