@@ -29,6 +29,7 @@ fn every_mistake_is_one_line_and_exit_code_2() {
         ("seeder", "--file"),
         ("seeder --file x --slots many", "--slots"),
         ("seeder --file x --slots 0", "--slots"),
+        ("seeder --file x --encryption maybe", "--encryption"),
         ("leecher --want x --sources 0", "--sources"),
         ("seeder --file ..", "directory"),
         ("seeder --file x --as a/b", "--as"),

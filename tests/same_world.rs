@@ -182,6 +182,7 @@ same_world!(
         two_messages_arrive_in_order_and_are_echoed_in_order,
         a_mebibyte_of_file_spans_between_heads_arrives_byte_exact,
         a_close_after_flush_delivers_everything_then_the_end,
+        what_leaves_enciphered_arrives_as_it_was_said,
         an_own_close_is_told_once_and_ends_the_other_side,
         a_dial_to_nobody_is_refused,
         a_close_before_the_connection_is_up_is_told_too,

@@ -50,17 +50,21 @@ fn canonical(addr: &SocketAddr) -> SocketAddr {
 }
 
 fn is_dialable(ip: IpAddr, tracker: IpAddr) -> bool {
-    let nobody = match ip {
-        IpAddr::V4(v4) => v4.octets().starts_with(&[0]) || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_unspecified(),
-    };
-    !nobody
-        && !ip.is_multicast()
+    is_somebody(ip)
         && (!ip.is_loopback() || tracker.is_loopback())
         && (!is_link_local(ip) || is_link_local(tracker))
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
+/// Whether one machine can be meant.
+pub fn is_somebody(ip: IpAddr) -> bool {
+    let nobody = match ip {
+        IpAddr::V4(v4) => v4.octets().starts_with(&[0]) || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unspecified(),
+    };
+    !nobody && !ip.is_multicast()
+}
+
+pub fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

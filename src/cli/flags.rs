@@ -50,6 +50,7 @@ pub struct CommandRow {
 }
 
 const PEERS: &[&str] = &["seeder", "leecher"];
+const WEB: &[&str] = &["seeder", "leecher", "probe"];
 const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
 const ROLES: &[&str] =
     &["tracker", "seeder", "leecher", "ls", "info", "status", "probe", "create", "show", "verify"];
@@ -103,13 +104,15 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "want", short: None, takes: Takes::Value("NAME[@PIN]"), on: &["leecher"],
         help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
     Flag { name: "torrent", short: None, takes: Takes::Value("FILE"), on: PEERS,
-        help: "What the file is, in place of a name: a .torrent of one file; its trackers are asked" },
+        help: "What it is, in place of a name: a .torrent; its trackers are asked" },
     Flag { name: "order", short: None, takes: Takes::Value("ORDER"), on: &["leecher"],
         help: "Which pieces first: rarest, or sequential from the beginning [default: rarest]" },
     Flag { name: "magnet", short: None, takes: Takes::Value("URI"), on: &["leecher"],
         help: "A magnet link in place of a name: what the file is, its peers tell" },
     Flag { name: "out", short: Some('d'), takes: Takes::Value("DIR|FILE"), on: &["leecher"],
         help: "Where to write it [default: the working directory, under its own name]" },
+    Flag { name: "files", short: None, takes: Takes::Value("LIST"), on: &["leecher"],
+        help: "Only these files of a folder: numbers as in lmk show, ranges, globs: 1,4-6,*.jpg" },
     Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["leecher"],
         help: "Replace an existing file that has other content" },
     Flag { name: "keep-seeding", short: None, takes: Takes::Nothing, on: &["leecher"],
@@ -145,7 +148,7 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "name", short: None, takes: Takes::BareNeeded("NAME"), on: &["info"],
         help: "The name to tell of" },
     Flag { name: "url", short: None, takes: Takes::BareNeeded("TRACKER-URL"), on: &["probe"],
-        help: "udp://HOST:PORT/..., http://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
+        help: "udp://HOST:PORT/..., http(s)://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
     Flag { name: "hash", short: None, takes: Takes::Bare("HASH"), on: &["probe"],
         help: "What to ask about: 40 or 64 hex digits [default: a hash that nobody has]" },
     Flag { name: "path", short: None, takes: Takes::BareNeeded("PATH"), on: &["create"],
@@ -163,7 +166,7 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "piece-length", short: None, takes: Takes::Value("SIZE"), on: &["create"],
         help: "A power of two from 16K to 128M [default: by the size of the content]" },
     Flag { name: "announce", short: None, takes: Takes::Each("URL[,URL]"), on: &["create"],
-        help: "A tier of trackers, udp:// or http://; repeated, a further tier" },
+        help: "A tier of trackers, udp://, http:// or https://; repeated, a further tier" },
     Flag { name: "webseed", short: None, takes: Takes::Each("URL"), on: &["create"],
         help: "Where the same files are served over HTTP; may be repeated" },
     Flag { name: "private", short: None, takes: Takes::Nothing, on: &["create"],
@@ -180,7 +183,7 @@ pub const FLAGS: &[Flag] = &[
         help: "The .torrent file" },
     Flag { name: "path", short: None, takes: Takes::BareNeeded("PATH"), on: &["verify"],
         help: "The file or folder it describes, or what that lies in" },
-    Flag { name: "lenient", short: None, takes: Takes::Nothing, on: &["show", "verify"],
+    Flag { name: "lenient", short: None, takes: Takes::Nothing, on: &["seeder", "leecher", "show", "verify"],
         help: "Take a v1 torrent whose keys are not sorted; its hash is that of its bytes" },
     Flag { name: "token", short: None, takes: Takes::Value("TOKEN"), on: &["probe"],
         help: "Shown to the tracker; LMK_TOKEN is not, as a probe may go anywhere" },
@@ -194,6 +197,10 @@ pub const FLAGS: &[Flag] = &[
         help: "A file that holds the token" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
         help: "Where to take connections [default: the first free port of 6881-6999]" },
+    Flag { name: "ca-file", short: None, takes: Takes::Value("FILE"), on: WEB,
+        help: "For https://, also trust the authorities whose certificates FILE holds (PEM)" },
+    Flag { name: "encryption", short: None, takes: Takes::Value("WHEN"), on: PEERS,
+        help: "Hide what connections are: allow, require or off [default: allow, with those who want it]" },
     Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,
         help: "Show results and errors only" },
     Flag { name: "verbose", short: Some('v'), takes: Takes::Count, on: ROLES,

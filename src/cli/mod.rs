@@ -1,5 +1,6 @@
 //! Floor 7: from the words typed to a plan, from an ending to an exit code. Routing only.
 
+mod authorities;
 pub mod exit;
 pub mod flags;
 pub mod limits;
@@ -49,7 +50,8 @@ fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
     assert!(!machine.panics, "asked for by LMK_PANIC");
     logging::start(common, &machine)?;
     let plan = planned::plan(wish, common.json, &machine, machine::resolve)?;
-    let mut engine = Engine::new(plan)?;
+    let authorities = authorities::read(common.ca_file.as_deref(), &machine)?;
+    let mut engine = Engine::trusting(plan, authorities)?;
     let showing = view::Showing {
         quiet: common.quiet,
         verbose: common.verbose > 0,

@@ -7,6 +7,8 @@ use super::planned_trackers::{magnet_plan, torrent_plan};
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
+use crate::announce::name_files::NameFiles;
+use crate::content::chosen::Chosen;
 use crate::core::fault::Fatal;
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::limits;
@@ -53,27 +55,19 @@ pub fn plan(
             })
         }
         Wish::Seed { seed, peer } => {
-            let (slots, from) = (seed.slots, seed.torrent.clone());
+            let slots = seed.slots;
+            let from = seed.torrent.clone().map(|path| (path, seed.order));
             let mut plan = seed_plan(seed, machine)?;
-            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine, &resolve));
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine));
             let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
-            let (from, link) = (fetch.torrent.clone(), fetch.magnet.clone());
-            let mut plan = fetch_plan(fetch, machine)?;
-            plan.torrent = from.map(|from| torrent_plan(&from, &peer, false, machine, &resolve));
-            if let Some(link) = link {
-                let torrent = magnet_plan(&link, &peer, &resolve);
-                // Until its metadata says more.
-                plan.want.name = link.shown_name();
-                plan.torrent = Some(torrent);
-            }
-            let slots = match plan.torrent {
-                Some(_) => limits::STRANGERS_SLOTS_DEFAULT,
-                None => limits::SLOTS_DEFAULT,
+            let slots = match fetch.torrent.is_some() || fetch.magnet.is_some() {
+                true => limits::STRANGERS_SLOTS_DEFAULT,
+                false => limits::SLOTS_DEFAULT,
             };
-            let job = Job::Fetch(plan);
+            let job = Job::Fetch(fetch_job(fetch, &peer, machine, &resolve)?);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
@@ -114,10 +108,12 @@ fn probe(
         tracker_text,
         speech: match url.scheme {
             Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
-            Scheme::Http => {
+            Scheme::Http | Scheme::Https => {
                 let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
                 let path = if path.is_empty() || path == "/" { "/announce" } else { path };
-                Speech::Http { host, path: path.to_owned(), query: query.to_owned() }
+                let (path, query) = (path.to_owned(), query.to_owned());
+                let tls = (url.scheme == Scheme::Https).then(|| url.at.host.clone());
+                Speech::Http { host: url.host_line(), path, query, tls }
             }
         },
         hash: hash.unwrap_or_else(nobodys),
@@ -163,9 +159,11 @@ fn node(
         seed: machine.random.seed,
         secret: machine.random.secret,
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
+        encryption: peer.encryption,
         slots,
         terms: peer.terms,
         token: access::token(&peer.token, machine)?,
+        names: NameFiles::default(),
     })
 }
 
@@ -187,6 +185,26 @@ fn seed_plan(seed: Seed, machine: &Machine) -> Result<SeedPlan, Fatal> {
     })
 }
 
+fn fetch_job(
+    fetch: Fetch,
+    peer: &Peer,
+    machine: &Machine,
+    resolve: &impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Result<FetchPlan, Fatal> {
+    let from = fetch.torrent.clone().map(|path| (path, fetch.order));
+    let link = fetch.magnet.clone();
+    let mut plan = fetch_plan(fetch, machine)?;
+    plan.torrent = from.map(|from| torrent_plan(&from, peer, false, machine));
+    if let Some(link) = link {
+        // Until its metadata says more.
+        plan.want.name = link.shown_name();
+        let select = Some(&link.select).filter(|select| !select.is_empty());
+        plan.files = plan.files.or(select.map(|select| Chosen::entries(select)));
+        plan.torrent = Some(magnet_plan(&link, peer, resolve));
+    }
+    Ok(plan)
+}
+
 fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
     let directory_meant = |out: &PathBuf| {
         let bytes = out.as_os_str().as_bytes();
@@ -196,6 +214,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
     };
     Ok(FetchPlan {
         torrent: None,
+        files: fetch.files,
         want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
         out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),
@@ -245,6 +264,7 @@ mod tests {
     use crate::cli::machine::Random;
     use crate::cli::typed::{self, Typed};
     use crate::core::time::Span;
+    use crate::node::plan::TorrentFrom;
     use std::ffi::OsString;
 
     fn machine() -> Machine {
@@ -339,6 +359,23 @@ mod tests {
         assert_eq!(ports("lmk leecher --want x"), None);
         assert_eq!(ports("lmk leecher --want x --listen 0.0.0.0"), Some(Listen::PORTS));
         assert_eq!(ports("lmk leecher --want x --listen 0.0.0.0:7"), Some((7, 7)));
+    }
+
+    #[test]
+    fn the_hosts_of_a_link_are_looked_up() {
+        let link = "magnet:?xt=urn:btih:91fa2f640fbf65ccc7a2a0ed1da15ad639f8ccd4\
+                    &tr=udp://two:7/announce&x.pe=two:5&x.pe=[fd00::1]:6&x.pe=nowhere:7\
+                    &ws=http://x/";
+        let node = node_of(&format!("lmk leecher --magnet {link} --tracker two:9"));
+        let torrent = node.torrent().unwrap();
+        let TorrentFrom::Magnet(magnet) = &torrent.from else { panic!() };
+        let peers: Vec<String> = magnet.peers.iter().map(|peer| peer.to_string()).collect();
+        assert_eq!(peers, ["127.0.0.1:5", "[fd00::1]:6"]);
+        assert!(torrent.hosts.contains("two") && !torrent.listed);
+        assert_eq!(torrent.further, ["udp://two:9/announce"]);
+        assert_eq!(magnet.link.web_seeds, ["http://x/"]);
+        let Job::Fetch(fetch) = &node.job else { panic!() };
+        assert!(fetch.want.name.starts_with("91fa"));
     }
 
     #[test]

@@ -8,14 +8,16 @@ use super::typed_ask as ask;
 use super::typed_terms as terms;
 use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
+use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
+use crate::content::metainfo::KeyOrder;
 use crate::core::id::InfoHash;
 use crate::core::limits;
-use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::jobs::plan::Ask;
 use crate::jobs::plan::TokenAsk;
 use crate::node::plan::Want;
+use crate::peer::Encryption;
 use crate::swarm::Terms;
 use crate::tracker::admission::Bounds;
 use crate::tracker::interval;
@@ -54,6 +56,8 @@ pub struct Common {
     /// Only seeders and leechers take it.
     pub stats_log: Option<PathBuf>,
     pub no_color: bool,
+    /// Further authorities for TLS.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,12 +143,14 @@ pub struct Peer {
     pub token: TokenFrom,
     pub listen: Option<HostPort>,
     pub terms: Terms,
+    pub encryption: Encryption,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seed {
     pub file: PathBuf,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub publish_as: Option<String>,
     pub slots: u32,
     pub write_torrent: Option<PathBuf>,
@@ -156,10 +162,12 @@ pub struct Fetch {
     /// Without a name if there is a torrent or a magnet link.
     pub want: Want,
     pub torrent: Option<PathBuf>,
+    pub order: KeyOrder,
     pub magnet: Option<Box<Magnet>>,
     pub out: Option<PathBuf>,
     pub overwrite: bool,
     pub keep_seeding: bool,
+    pub files: Option<Chosen>,
     pub timeout: Option<Span>,
     pub wait: Option<Span>,
     pub sources: u32,
@@ -259,6 +267,7 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
         torrent: path(given, "torrent")?,
+        order: torrent::order(given),
         publish_as,
         slots: count(given, "slots", slots, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
@@ -271,10 +280,12 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
 }
 
 fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let Wanted { want, torrent, magnet } = wanted(given)?;
+    let torrent::Wanted { want, torrent, magnet } = torrent::wanted(given)?;
     let fetch = Fetch {
         want,
         torrent,
+        order: torrent::order(given),
+        files: torrent::chosen(given)?,
         magnet,
         out: path(given, "out")?,
         overwrite: given.get_flag("overwrite"),
@@ -293,31 +304,6 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         wish: Box::new(Wish::Fetch { fetch, peer }),
         common: Common { stats_log: path(given, "stats-log")?, ..common(given)? },
     })
-}
-
-/// A name, a .torrent or a magnet link.
-struct Wanted {
-    want: Want,
-    torrent: Option<PathBuf>,
-    magnet: Option<Box<Magnet>>,
-}
-
-fn wanted(given: &ArgMatches) -> Result<Wanted, String> {
-    let nameless = Want { name: String::new(), pin: None, publisher: None };
-    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
-        (Some(want), None, None) => {
-            let read = values::want(want);
-            let want = read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?;
-            Ok(Wanted { want, torrent: None, magnet: None })
-        }
-        (None, torrent @ Some(_), None) => Ok(Wanted { want: nameless, torrent, magnet: None }),
-        (None, None, Some(link)) => {
-            let magnet = Magnet::parse(link).map_err(|why| format!("--magnet: {why}"))?;
-            Ok(Wanted { want: nameless, torrent: None, magnet: Some(Box::new(magnet)) })
-        }
-        (None, None, None) => Err("--want, --torrent or --magnet is missing".into()),
-        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
-    }
 }
 
 /// Where the tracker is, and where the token for it stands: what a flag says comes before what
@@ -351,7 +337,9 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
         Some(at) => Some(values::host_port(at).map_err(|why| format!("--listen: {why}"))?),
     };
     let tracker_named = raw(given, "tracker").is_some();
-    Ok(Peer { tracker, tracker_named, token, listen, terms: terms::terms(given)? })
+    let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
+    let terms = terms::terms(given)?;
+    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -362,6 +350,11 @@ pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
         log_file: path(given, "log-file")?,
         stats_log: None,
         no_color: given.get_flag("no-color"),
+        // Only those who may meet TLS have that one.
+        ca_file: match given.try_contains_id("ca-file") {
+            Ok(true) => path(given, "ca-file")?,
+            _ => None,
+        },
     })
 }
 

@@ -1,6 +1,9 @@
-//! What was typed about .torrent files: `lmk create`, `lmk show`, `lmk verify`.
+//! What was typed about .torrent files and magnet links: `lmk create`, `lmk show`, `lmk verify`,
+//! and what a leecher wants.
 
 use super::typed::{Typed, Wish, common, path, path_of, raw, text};
+use super::values;
+use crate::content::chosen::Chosen;
 use crate::content::geometry::PIECE_BYTES_MAX;
 use crate::content::grid::Form;
 use crate::content::magnet::Magnet;
@@ -8,6 +11,7 @@ use crate::content::metainfo::KeyOrder;
 use crate::content::metainfo::outside::{URLS_MAX, is_tracker, is_web_seed};
 use crate::core::limits::BLOCK_BYTES;
 use crate::core::report::foreign;
+use crate::node::plan::Want;
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -49,11 +53,43 @@ pub enum Date {
     At(u64),
 }
 
+/// A name, a .torrent or a magnet link.
+pub(super) struct Wanted {
+    pub want: Want,
+    pub torrent: Option<PathBuf>,
+    pub magnet: Option<Box<Magnet>>,
+}
+
+pub(super) fn wanted(given: &ArgMatches) -> Result<Wanted, String> {
+    let nameless = Want { name: String::new(), pin: None, publisher: None };
+    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
+        (Some(want), None, None) => {
+            let read = values::want(want);
+            let want = read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?;
+            Ok(Wanted { want, torrent: None, magnet: None })
+        }
+        (None, torrent @ Some(_), None) => Ok(Wanted { want: nameless, torrent, magnet: None }),
+        (None, None, Some(link)) => {
+            let magnet = Magnet::parse(link).map_err(|why| format!("--magnet: {why}"))?;
+            Ok(Wanted { want: nameless, torrent: None, magnet: Some(Box::new(magnet)) })
+        }
+        (None, None, None) => Err("--want, --torrent or --magnet is missing".into()),
+        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
+    }
+}
+
+/// Some of the files of a folder.
+pub(super) fn chosen(given: &ArgMatches) -> Result<Option<Chosen>, String> {
+    let Some(list) = text(given, "files")? else { return Ok(None) };
+    let chosen = Chosen::read(list);
+    chosen.map(Some).map_err(|why| format!("--files '{}': {why}", foreign(list)))
+}
+
 fn work(wish: TorrentWish, given: &ArgMatches) -> Result<Typed, String> {
     Ok(Typed::Work { wish: Box::new(Wish::Torrent(wish)), common: common(given)? })
 }
 
-fn order(given: &ArgMatches) -> KeyOrder {
+pub(super) fn order(given: &ArgMatches) -> KeyOrder {
     if given.get_flag("lenient") { KeyOrder::Any } else { KeyOrder::Sorted }
 }
 
@@ -227,6 +263,33 @@ mod tests {
             let said = typed(line).unwrap_err();
             assert!(said.contains(names) && said.lines().count() == 1, "{line}: {said}");
         }
+    }
+
+    #[test]
+    fn a_leecher_wants_one_thing_and_a_link_may_say_which() {
+        let fetched = |line: &str| -> Result<crate::cli::typed::Fetch, String> {
+            match read(line.split_whitespace().map(OsString::from))? {
+                Typed::Work { wish, .. } => match *wish {
+                    Wish::Fetch { fetch, .. } => Ok(fetch),
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            }
+        };
+        let link = "magnet:?xt=urn:btih:ABCDEFGHIJKLMNOPQRSTUVWXYZ234567&dn=x&so=0,2-3";
+        let fetch = fetched(&format!("lmk leecher --magnet {link}")).unwrap();
+        let magnet = fetch.magnet.unwrap();
+        assert!(magnet.v1.is_some() && fetch.torrent.is_none() && fetch.want.name.is_empty());
+        assert_eq!(magnet.select, [(0, 0), (2, 3)]);
+        for (more, says) in
+            [("--want x", "one of them at a time"), ("--torrent x", "one of them at a time")]
+        {
+            let said = fetched(&format!("lmk leecher --magnet {link} {more}")).unwrap_err();
+            assert!(said.contains(says), "{said}");
+        }
+        let said = fetched("lmk leecher --magnet magnet:?dn=x").unwrap_err();
+        assert!(said.contains("--magnet: magnet: no BitTorrent info-hash"), "{said}");
+        assert!(fetched("lmk leecher").unwrap_err().contains("--magnet is missing"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::core::id::{Hash32, InfoHash};
 use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::node::plan::{Pin, Want};
+use crate::peer::Encryption;
 use crate::tracker::sites::Network;
 use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey};
 use crate::wire::token_keys::bytes_of_hex;
@@ -126,6 +127,18 @@ pub fn info_hash(text: &str) -> Result<InfoHash, String> {
 
 fn bytes_of(hex: &str) -> Option<[u8; 32]> {
     bytes_of_hex(hex)
+}
+
+/// When conversations are encrypted.
+pub fn encryption(text: &str) -> Result<Encryption, String> {
+    match text {
+        "allow" => Ok(Encryption::Allow),
+        "require" => Ok(Encryption::Require),
+        "off" => Ok(Encryption::Off),
+        other => {
+            Err(format!("--encryption: write allow, require or off, not '{}'", foreign(other)))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -111,6 +111,12 @@ impl Bitfield {
         shared || other.bytes.iter().skip(self.bytes.len()).any(|b| *b != 0)
     }
 
+    /// Whether both others have a bit that is not set here; all three have one length.
+    pub fn lacks_any_both_have(&self, one: &Bitfield, other: &Bitfield) -> bool {
+        let both = one.bytes.iter().zip(&other.bytes).map(|(one, other)| one & other);
+        self.bytes.iter().zip(both).any(|(ours, theirs)| theirs & !ours != 0)
+    }
+
     /// Whole bytes without a match are passed over, so the walk costs by bytes, not by bits.
     fn matching(&self, turn: impl Fn(u8) -> u8 + 'static) -> impl Iterator<Item = u32> + '_ {
         let len = self.len;

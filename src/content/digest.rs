@@ -16,6 +16,13 @@ pub fn sha1(bytes: &[u8]) -> [u8; 20] {
     Sha1::digest(bytes).into()
 }
 
+/// SHA-1 of bytes whose hash is their name; `None` if they were made so that others have the same
+/// one (Stevens, "Counter-cryptanalysis", 2013).
+pub fn sha1_checked(bytes: &[u8]) -> Option<[u8; 20]> {
+    let found = sha1_checked::Sha1::try_digest(bytes);
+    (!found.has_collision()).then(|| (*found.hash()).into())
+}
+
 /// The inner node above `left` and `right` (BEP 52): SHA-256 of the two side by side.
 pub fn parent(left: &Hash32, right: &Hash32) -> Hash32 {
     let mut both = [0; 64];

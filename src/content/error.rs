@@ -1,6 +1,6 @@
 //! Why a content, its metainfo or its layers were not taken: one clear line each.
 
-use crate::core::bencode::BencodeError;
+use crate::core::bencode::{BencodeError, DISORDER};
 use crate::core::name::NameError;
 use std::fmt;
 
@@ -24,6 +24,13 @@ pub enum MetaError {
     Disagree(&'static str),
     /// Fewer or more bytes were read than the file had when it was opened.
     SizeChanged { expected: u64, got: u64 },
+}
+
+impl MetaError {
+    /// Whether nothing is wrong but the order of keys.
+    pub fn is_disorder(&self) -> bool {
+        matches!(self, MetaError::Bencode(why) if why.what == DISORDER)
+    }
 }
 
 impl fmt::Display for MetaError {

@@ -2,7 +2,7 @@
 
 use super::bitfield::Bitfield;
 use super::error::MetaError;
-use super::file_list::FileList;
+use super::file_list::{FileList, Kind};
 use crate::core::fault::Fault;
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
 use crate::core::mark::mark;
@@ -81,16 +81,24 @@ impl Geometry {
         Geometry::with_tails(size, piece_length, Vec::new())
     }
 
-    /// The grid of the row that `files` lie in. Those that have trees end their last piece.
+    /// The grid of the row that `files` lie in. Those that have trees end their last piece, and so
+    /// does a pad that fills one (BEP 47).
     pub fn of(files: &FileList, piece_length: u32) -> Result<Geometry, MetaError> {
         // Refuses before anything is divided by it.
         Geometry::new(files.size(), piece_length)?;
         let grid = u64::from(piece_length);
-        let ends = files.plain().filter(|(_, entry)| entry.root.is_some());
-        let ends = ends.map(|(_, entry)| entry.offset + entry.length);
+        let padded = files.entries().iter().any(|entry| entry.root.is_some());
+        let ends = files.entries().iter().filter_map(|entry| {
+            let end = entry.offset + entry.length;
+            let fills = entry.length < grid && (end.is_multiple_of(grid) || end == files.size());
+            match entry.kind {
+                Kind::Plain if entry.root.is_some() => Some(end),
+                Kind::Pad if !padded && fills => Some(entry.offset),
+                _ => None,
+            }
+        });
         let tails = ends.filter(|end| *end < files.size() && !end.is_multiple_of(grid));
         let tails = tails.map(|end| ((end / grid) as u32, (end % grid) as u32)).collect();
-        let padded = files.entries().iter().any(|entry| entry.root.is_some());
         Ok(Geometry { padded, ..Geometry::with_tails(files.size(), piece_length, tails)? })
     }
 

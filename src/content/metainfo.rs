@@ -43,6 +43,8 @@ pub struct Content {
     /// There is at least one of `v1` and `v2`; both come of one dict or are companions.
     pub v1: Option<V1>,
     pub v2: Option<V2>,
+    /// Both come of one dict.
+    pub hybrid: bool,
 }
 
 /// What proves one piece.
@@ -115,6 +117,11 @@ impl V2 {
 }
 
 impl Content {
+    /// The v2 hash of a hybrid, whose two identities come of one dict.
+    pub fn hybrid(&self) -> Option<InfoHash> {
+        self.v2.as_ref().filter(|_| self.is_hybrid()).map(|v2| v2.info_hash.truncated())
+    }
+
     /// Reads one info dict of any form: v1, v2 or hybrid. `layers` is the bencoded `piece layers`
     /// dict; without it a v2 identity of several pieces has no layer yet.
     pub fn from_info(info: &[u8], layers: Option<&[u8]>) -> Result<Content, MetaError> {
@@ -129,11 +136,14 @@ impl Content {
     fn of_info(info: &info::Info) -> Result<Content, MetaError> {
         let (raw, common) = (info.dict.raw(), &info.common);
         let files = laying::lay(info)?;
-        let v1 = info.pieces.map(|pieces| V1 {
-            info_hash: InfoHash(digest::sha1(raw)),
-            info: raw.to_vec(),
-            hashes: pieces.bytes().unwrap_or_default().as_chunks::<20>().0.to_vec(),
-        });
+        let v1 = match info.pieces {
+            Some(pieces) => Some(V1 {
+                info_hash: info::flat_hash(raw)?,
+                info: raw.to_vec(),
+                hashes: pieces.bytes().unwrap_or_default().as_chunks::<20>().0.to_vec(),
+            }),
+            None => None,
+        };
         let v2 = match &info.tree {
             Some(_) => {
                 let mut trees = Trees::of(&files, common.piece_length)?;
@@ -152,6 +162,7 @@ impl Content {
             geometry: Geometry::of(&files, common.piece_length)?,
             files: Rc::new(files),
             private: common.private,
+            hybrid: v1.is_some() && v2.is_some(),
             v1,
             v2,
         })
@@ -196,8 +207,8 @@ impl Content {
     }
 
     /// What a .torrent says beside its info dict; nothing of what is no .torrent.
-    pub fn outside_of(bytes: &[u8]) -> outside::Outside {
-        torrent::outside(bytes)
+    pub fn outside_of(bytes: &[u8], order: KeyOrder) -> outside::Outside {
+        torrent::outside(bytes, order)
     }
 
     /// One content of two companions that agree on name, files, grid and `private`. The bytes lie
@@ -314,7 +325,14 @@ impl Content {
 
     /// Whether both identities come of one info dict.
     pub fn is_hybrid(&self) -> bool {
-        matches!((&self.v1, &self.v2), (Some(v1), Some(v2)) if v1.info == v2.info)
+        self.hybrid
+    }
+
+    /// Whether a piece of a hybrid has bytes that are right by the tree and wrong by SHA-1: none can
+    /// be right by both.
+    pub fn contradicts_itself(&self, piece: Piece, bytes: &[u8]) -> bool {
+        let flat = self.v1.as_ref().and_then(|v1| v1.hashes.get(piece.index() as usize));
+        self.hybrid && self.has_tree() && flat != Some(&self.flat_hash(piece, bytes))
     }
 
     /// Takes the nodes of the pieces of the files with that root; they must fold to it.

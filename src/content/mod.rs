@@ -1,6 +1,7 @@
 //! Floor 1: what the bytes are. Geometry, bitfields, hashes, trees, metainfo, names, magnets.
 
 pub mod bitfield;
+pub mod chosen;
 pub mod digest;
 pub mod error;
 pub mod file_list;

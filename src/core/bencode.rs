@@ -42,6 +42,9 @@ impl Limits {
     pub const CATALOGUE: Limits = Limits { depth: 8, tokens: 200_000 };
 }
 
+/// What is wrong with a dictionary whose keys are not sorted.
+pub const DISORDER: &str = "dictionary keys not in order";
+
 /// What was wrong and the byte at which it was seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BencodeError {

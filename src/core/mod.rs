@@ -2,6 +2,7 @@
 
 pub mod bencode;
 pub mod chunk;
+pub mod cipher;
 pub mod crc32c;
 pub mod fault;
 pub mod files;

@@ -67,7 +67,11 @@ pub fn path_element(bytes: &[u8]) -> Result<&str, NameError> {
             mark!("A14");
             Err(NameError::Separator)
         }
-        None => Ok(name),
+        None => {
+            // What other systems take for a device, a stream or nothing is a name here.
+            mark!("A15");
+            Ok(name)
+        }
     }
 }
 

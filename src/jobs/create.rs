@@ -10,6 +10,7 @@ use crate::content::metainfo::{KeyOrder, Maker, Metainfo};
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileError, FileOp, Input, Meta, Outbox, Role};
+use crate::core::mark::mark;
 use crate::core::meter::Meter;
 use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, escaped};
 use crate::core::time::Time;
@@ -215,12 +216,12 @@ impl Create {
         match got {
             Got::Opened(meta) => {
                 if path.and_then(|path| hashing.found.get(&*path).copied()) != Some(meta) {
-                    return Err(failed(Ending::Disk, &place, &changed()));
+                    return Err(Self::got_other_file(&place));
                 }
                 self.pages.pin(meta, out);
                 self.read(out)
             }
-            Got::Bytes(page) if page.is_empty() => Err(failed(Ending::Disk, &place, &changed())),
+            Got::Bytes(page) if page.is_empty() => Err(Self::got_other_file(&place)),
             Got::Bytes(page) => {
                 hashing.maker.update(&page);
                 hashing.hashed_bytes += page.len() as u64;
@@ -233,9 +234,7 @@ impl Create {
                 self.next(out)
             }
             // It is pinned: whoever writes to it makes the system call it stale.
-            Got::Failed(FileError::Changed | FileError::STALE) => {
-                Err(failed(Ending::Disk, &place, &changed()))
-            }
+            Got::Failed(FileError::Changed | FileError::STALE) => Err(Self::got_other_file(&place)),
             Got::Failed(error) => Err(failed(Ending::Disk, &place, &error.reason())),
         }
     }
@@ -252,6 +251,11 @@ impl Create {
         let ticket = out.file(FileOp::Save { path, bytes, private: false });
         self.step = Step::Saving(Some(ticket), metainfo);
         Ok(())
+    }
+
+    fn got_other_file(place: &std::path::Path) -> Fatal {
+        mark!("A26");
+        failed(Ending::Disk, place, &changed())
     }
 
     fn end(&mut self, ending: Ending, out: &mut Outbox) {

@@ -34,7 +34,7 @@ impl TorrentFile {
         match done {
             FileDone::Loaded(Ok(bytes)) => Metainfo::read(bytes, self.order).map_err(|why| {
                 let mut line = why.to_string();
-                if line.contains("not in order") && self.order == KeyOrder::Sorted {
+                if why.is_disorder() && self.order == KeyOrder::Sorted {
                     line.push_str("; --lenient takes a v1 torrent as it stands");
                 }
                 failed(Ending::Usage, line)

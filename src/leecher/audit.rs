@@ -88,7 +88,8 @@ impl Picker {
         for piece in self.geometry.all_pieces() {
             let states =
                 [untouched(&piece), self.open.contains_key(&piece), self.proven.get(piece.index())];
-            if states.iter().filter(|state| **state).count() != 1 {
+            let unwanted = usize::from(!self.wanted.get(piece.index()));
+            if states.iter().filter(|state| **state).count().max(unwanted) != 1 {
                 return Err(format!("S10: {piece:?} is untouched, open, proven: {states:?}"));
             }
         }

@@ -41,6 +41,8 @@ pub enum News {
     Lied(ConnId, Piece),
     /// A piece did not match; several sources sent parts of it.
     Broken(Piece),
+    /// A piece is right by one hash of the content and wrong by the other.
+    Contradiction(Piece),
     DiskFailed(FileError),
 }
 
@@ -109,6 +111,11 @@ impl Leecher {
     /// we have nothing to give.
     pub fn begin_anywhere(&mut self, on: bool) {
         self.picker.begin_anywhere(on);
+    }
+
+    /// Fetches nothing but these pieces; said before there is a source.
+    pub fn want_only(&mut self, wanted: Bitfield) {
+        self.picker.want_only(wanted);
     }
 
     pub fn is_complete(&self) -> bool {

@@ -37,6 +37,8 @@ pub struct Picker {
     /// How many of our sources have each piece.
     pub(super) sources: Vec<u16>,
     pub(super) proven: Bitfield,
+    /// All that is asked for.
+    pub(super) wanted: Bitfield,
     order: Order,
     /// The first piece is any.
     anywhere: bool,
@@ -70,6 +72,7 @@ impl Picker {
         }
         let sources = vec![0; pieces as usize];
         let (open, order) = (BTreeMap::new(), Order::default());
+        let wanted = Bitfield::full(pieces);
         Picker {
             geometry,
             open,
@@ -77,6 +80,7 @@ impl Picker {
             place,
             sources,
             proven,
+            wanted,
             order,
             anywhere: false,
             begun: 0,
@@ -87,21 +91,33 @@ impl Picker {
         self.order = order;
     }
 
+    /// Nothing but these pieces is asked for; said before anything is.
+    pub fn want_only(&mut self, wanted: Bitfield) {
+        self.untouched.retain(|piece| wanted.get(piece.index()));
+        self.place.fill(GONE);
+        for (at, piece) in (0..).zip(&self.untouched) {
+            if let Some(place) = self.place.get_mut(piece.index() as usize) {
+                *place = at;
+            }
+        }
+        self.wanted = wanted;
+    }
+
     pub fn proven(&self) -> &Bitfield {
         &self.proven
     }
 
     pub fn is_complete(&self) -> bool {
-        self.proven.is_full()
+        !self.proven.lacks_any_of(&self.wanted)
     }
 
     /// Whether a source with these pieces has any that we lack.
     pub fn wants(&self, has: &Bitfield) -> bool {
-        self.proven.lacks_any_of(has)
+        self.proven.lacks_any_both_have(&self.wanted, has)
     }
 
     pub fn lacks(&self, piece: Piece) -> bool {
-        !self.proven.get(piece.index())
+        self.wanted.get(piece.index()) && !self.proven.get(piece.index())
     }
 
     pub fn got_have(&mut self, piece: u32) {
@@ -335,6 +351,9 @@ impl Picker {
                 }
             }
         }
+        let unwanted = self.wanted.missing().filter(|at| !self.proven.get(*at));
+        census[0] +=
+            unwanted.filter_map(|at| self.geometry.piece(at)).map(|p| blocks(&p)).sum::<u64>();
         census[3] =
             self.proven.ones().filter_map(|at| self.geometry.piece(at)).map(|p| blocks(&p)).sum();
         census

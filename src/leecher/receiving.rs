@@ -8,6 +8,7 @@ use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, FileOp, Outbox};
+use crate::core::mark::mark;
 use crate::core::time::Time;
 use crate::peer::Sessions;
 
@@ -79,6 +80,14 @@ impl Leecher {
 
     pub(super) fn judge(&mut self, piece: Piece, out: &mut Outbox) {
         match self.assembly.judge(piece, &self.content) {
+            Some(Verdict::Proven(filling))
+                if self.content.contradicts_itself(piece, &filling.page) =>
+            {
+                mark!("A21");
+                self.assembly.discard(filling);
+                self.picker.got_broken(piece);
+                self.news.push(News::Contradiction(piece));
+            }
             Some(Verdict::Proven(filling)) => {
                 self.piece_proved(piece, &filling.evidence);
                 let offset = self.content.geometry.piece_offset(piece);
@@ -116,5 +125,63 @@ impl Leecher {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::bitfield::Bitfield;
+    use crate::content::grid::Form;
+    use crate::content::metainfo::outside::Outside;
+    use crate::content::metainfo::{Content, Maker, Wanted};
+    use crate::core::id::FileId;
+    use crate::core::mark::expect_mark;
+    use crate::core::rng::Rng;
+    use crate::leecher::link::Asked;
+    use std::rc::Rc;
+
+    /// A hybrid of 40,000 equal bytes; `spoil` is given its SHA-1 hashes.
+    fn hybrid(spoil: impl FnOnce(&mut [u8])) -> Content {
+        let (outside, source) = (Outside::default(), None);
+        let (form, piece_length) = (Form::Hybrid, Some(16_384));
+        let wanted = Wanted { form, piece_length, private: false, source, outside };
+        let mut maker = Maker::file(b"x", 40_000, wanted).unwrap();
+        maker.update(&[7; 40_000]);
+        let mut torrent = maker.finish().unwrap();
+        let key = b"6:pieces60:";
+        let at = torrent.windows(key.len()).position(|part| part == key).unwrap() + key.len();
+        spoil(&mut torrent[at..at + 60]);
+        Content::from_torrent(&torrent).unwrap()
+    }
+
+    /// What is told once all blocks came from one source.
+    fn fetched(content: Content) -> Vec<News> {
+        let (conn, file) = (ConnId { slot: 1, generation: 0 }, FileId { slot: 0, generation: 0 });
+        let (pieces, mut out) = (content.geometry.pieces(), Outbox::default());
+        let none = Bitfield::new(pieces);
+        let mut leecher = Leecher::new(Rc::new(content), file, none, &mut Rng::new(1));
+        leecher.joined(conn, Time::ZERO);
+        leecher.got_unchoke(conn, Time::ZERO);
+        let all = Bitfield::full(pieces);
+        let mut picked = Vec::new();
+        leecher.picker.next((conn, &all), 9, (9, None), &mut picked);
+        for block in picked {
+            leecher.assembly.begin(block.piece());
+            let link = leecher.links.get_mut(&conn).unwrap();
+            link.asked.push_back(Asked { block, at: Time::ZERO });
+            leecher.block_began(conn, block).unwrap();
+            let len = leecher.content.geometry.block_len(block) as usize;
+            leecher.block_bytes(conn, &vec![7; len], Time::ZERO);
+            leecher.block_ended(conn, &mut Sessions::new(), Time::ZERO, &mut out);
+        }
+        leecher.take_news()
+    }
+
+    #[test]
+    fn a_hybrid_whose_hashes_contradict_each_other_is_nobodys_lie() {
+        assert_eq!(fetched(hybrid(|_| ())), []);
+        let news = expect_mark!("A21", fetched(hybrid(|hashes| hashes[25] ^= 1)));
+        assert!(matches!(news[..], [News::Contradiction(piece)] if piece.index() == 1), "{news:?}");
     }
 }

@@ -33,6 +33,7 @@ pub struct Check {
     data: (u64, u64),
     /// The hash of a piece of zeros: what a hole must be to be good.
     zeros: Option<PieceHash>,
+    contradiction: Option<Piece>,
     checked_bytes: u64,
     passed_bytes: u64,
     pub good: Bitfield,
@@ -51,6 +52,7 @@ impl Check {
             leaves: Vec::new(),
             data: (0, 0),
             zeros: None,
+            contradiction: None,
             checked_bytes: 0,
             passed_bytes: 0,
             content,
@@ -146,6 +148,9 @@ impl Check {
         }
         let hash = self.content.piece_hash(piece, bytes, &self.leaves);
         self.compare(piece, hash);
+        if self.good.get(piece.index()) && self.content.contradicts_itself(piece, bytes) {
+            self.contradiction = Some(piece);
+        }
     }
 
     fn judge_hole(&mut self, piece: Piece) {
@@ -159,6 +164,11 @@ impl Check {
             self.zeros = self.content.piece_hash(piece, &zeros, &leaves);
         }
         self.compare(piece, self.zeros);
+    }
+
+    /// A piece that is right by one hash of the content and wrong by the other.
+    pub fn contradiction(&self) -> Option<Piece> {
+        self.contradiction
     }
 
     fn compare(&mut self, piece: Piece, hash: Option<PieceHash>) {

@@ -1,9 +1,9 @@
 //! News of connections, brought to whom they are about: the ties to trackers, guests that have not
 //! said yet what they want, and the swarm.
 
-use super::lobby::Announced;
+use super::lobby::{Announced, Reception};
 use super::shared::Shared;
-use crate::core::id::ConnId;
+use crate::core::id::{ConnId, InfoHash};
 use crate::core::io::{Closed, Input, Outbox};
 use crate::core::time::Time;
 
@@ -24,7 +24,9 @@ impl Shared {
 
     fn got_connected(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
         let stats = self.stats();
-        if self.ties.got_connected(conn, stats, now, out) {
+        if self.ties.got_connected(conn, stats, now, out)
+            || self.web.got_connected(conn, &mut self.swarm, now, out)
+        {
             return;
         }
         if let Some(early) = &mut self.early
@@ -50,13 +52,16 @@ impl Shared {
         }
         if self.lobby.holds(conn) {
             self.got_guest_bytes(conn, bytes, now, out);
-        } else {
+        } else if !self.web.got_bytes(conn, bytes, &mut self.swarm, now, out) {
             self.ties.got_bytes(conn, bytes, now, out);
         }
     }
 
     fn got_closed(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) {
-        if self.ties.got_closed(conn, why, now, out) || self.lobby.left(conn) {
+        if self.ties.got_closed(conn, why, now, out)
+            || self.web.got_closed((conn, why), &mut self.swarm, now, out)
+            || self.lobby.left(conn)
+        {
             return;
         }
         if let Some(early) = &mut self.early
@@ -69,25 +74,34 @@ impl Shared {
         }
     }
 
+    /// What guests may be about.
+    fn info_hashes(&self) -> Vec<InfoHash> {
+        let swarm = self.swarm.iter().flat_map(|swarm| swarm.identities());
+        let early = self.early.iter().flat_map(|early| early.identities());
+        swarm.map(|(_, hash)| hash).chain(early.map(|(_, hash)| hash)).collect()
+    }
+
     /// Bytes of a connection that has not said yet what it is about.
-    fn got_guest_bytes(&mut self, conn: ConnId, mut bytes: &[u8], now: Time, out: &mut Outbox) {
-        let announced = match self.lobby.hear(conn, &mut bytes) {
+    fn got_guest_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) {
+        let swarms = self.info_hashes();
+        let mut reception = Reception { swarms: &swarms, now, out };
+        let announced = match self.lobby.hear(conn, bytes, &mut reception) {
             Ok(None) => return,
             Ok(Some(announced)) => announced,
             Err(_) => return out.close(conn),
         };
-        let Announced { remote, framer, handshake } = announced;
+        let Announced { remote, framer, handshake, rest } = announced;
         let info_hash = handshake.info_hash;
         if let Some(swarm) = &mut self.swarm
             && let Some(identity) = swarm.identity_of(info_hash)
         {
             swarm.got_accepted((conn, remote), (framer, handshake), identity, now, out);
-            swarm.got_bytes(conn, bytes, now, out);
+            swarm.got_bytes(conn, &rest, now, out);
         } else if let Some(early) = &mut self.early
             && let Some(identity) = early.identity_of(info_hash)
         {
             early.got_accepted((conn, remote), (framer, handshake), identity, now, out);
-            early.got_bytes(conn, bytes, now, out);
+            early.got_bytes(conn, &rest, now, out);
         } else {
             out.close(conn);
         }

@@ -14,6 +14,7 @@ use super::search::Search;
 use super::shared::Shared;
 use super::target::{Placed, Target};
 use super::ties::Tie;
+use super::torrent;
 use crate::content::bitfield::Bitfield;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
@@ -193,7 +194,7 @@ impl Fetch {
             Placed::Ready { file, have, checked } => {
                 self.download(shared, file, (have, checked), now, out)?;
             }
-            Placed::Already { file } => self.already(shared, file, now, out),
+            Placed::Already { file, have } => self.already(shared, (file, have), now, out),
             Placed::Complete => self.complete(shared, now, out),
             Placed::Closed => self.closed(shared, now, out),
             Placed::Changed => self.changed(shared, now, out),
@@ -222,13 +223,18 @@ impl Fetch {
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
-        let Some(content) = self.target().map(Target::content) else { return Ok(()) };
-        let complete = have.is_full();
+        let Some(target) = self.target() else { return Ok(()) };
+        let (content, wanted) = (target.content(), target.wanted());
+        let complete = !have.lacks_any_of(&wanted);
         // One who goes on within a run says so, too, if nothing is left.
         if have.count() > 0 || checked > 0 || self.began {
             Self::tell_resumed(content.geometry.payload_of(&have), checked, out);
         }
         shared.begin_swarm(content, file, have, now);
+        if let Some(swarm) = &mut shared.swarm {
+            swarm.want_only(wanted);
+            self.size = swarm.wanted_bytes();
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Between);
         if let Phase::Placing(target) = phase {
             self.phase = Phase::Downloading(target);
@@ -265,6 +271,7 @@ impl Fetch {
                 Ok(())
             }
             Happened::Complete => self.finish(shared, now, out),
+            Happened::Contradiction(piece) => Err(torrent::contradiction(self.name(), piece)),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
             Happened::FileFailed(error) => self.file_failed(shared, error, now, out),
             Happened::NoSource => {
@@ -300,7 +307,10 @@ impl Fetch {
         let size = bytes_text(self.size);
         let line = format!("complete {path} ({size} in {took}, {}/s)", bytes_text(rate));
         self.tell_complete(shared, &line, &path, took, out);
-        shared.ties.completed(shared.stats(), now, out);
+        let stats = shared.stats();
+        if stats.left == 0 {
+            shared.ties.completed(stats, now, out);
+        }
         self.stay_or_go(shared, now, out);
     }
 
@@ -316,11 +326,21 @@ impl Fetch {
     }
 
     /// The target was there and is what was wanted.
-    fn already(&mut self, shared: &mut Shared, file: FileId, now: Time, out: &mut Outbox) {
+    fn already(
+        &mut self,
+        shared: &mut Shared,
+        (file, have): (FileId, Bitfield),
+        now: Time,
+        out: &mut Outbox,
+    ) {
         let Some(target) = self.target() else { return };
         let (path, content) = (show(&target.path), target.content());
-        let have = Bitfield::full(content.geometry.pieces());
+        let wanted = target.wanted();
+        Self::say_unproven(u64::from(wanted.count() - have.count()), out);
         shared.begin_swarm(content, file, have, now);
+        if let Some(swarm) = &mut shared.swarm {
+            swarm.want_only(wanted);
+        }
         let line = format!("complete {path} was there already; --out DIR|FILE makes another copy");
         self.tell_complete(shared, &line, &path, Span::ZERO, out);
         self.stay_or_go(shared, now, out);

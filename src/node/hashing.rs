@@ -48,6 +48,8 @@ impl Hasher {
 #[derive(Debug)]
 pub struct Hashing {
     file: FileId,
+    /// Bytes to hash in all, and those that are.
+    pub size: u64,
     hashed_bytes: u64,
     /// Gone once it gave its result.
     hasher: Option<Hasher>,
@@ -71,8 +73,12 @@ impl Hashing {
     /// Begins with the first page of `file`.
     pub fn start(file: FileId, hasher: Hasher, now: Time, out: &mut Outbox) -> Hashing {
         let (offset, left) = hasher.next();
+        let size = match &hasher {
+            Hasher::File(_, size) => *size,
+            Hasher::Folder(hasher) => hasher.files().data_bytes(),
+        };
         let (hasher, meter) = (Some(hasher), Meter::new(now));
-        let mut hashing = Hashing { file, hashed_bytes: 0, hasher, reading: None, meter };
+        let mut hashing = Hashing { file, size, hashed_bytes: 0, hasher, reading: None, meter };
         hashing.read(offset, left, Page::new(), out);
         hashing
     }

@@ -343,8 +343,9 @@ impl Part {
     fn space(&mut self, free: Result<u64, FileError>, out: &mut Outbox) -> Opened {
         let Some((file, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
         let geometry = &self.content.geometry;
-        let have = geometry.payload_of(&self.have);
-        let (missing, len) = (geometry.payload() - have, geometry.size());
+        let mut missing = self.layout.wanted(geometry);
+        self.have.ones().for_each(|piece| _ = missing.clear(piece));
+        let (missing, len) = (geometry.payload_of(&missing), geometry.size());
         let needed = match self.trust.under_way {
             true => room_for_more(geometry, missing),
             false => missing,

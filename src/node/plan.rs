@@ -1,10 +1,13 @@
-//! What a node (seeder or leecher) is told at birth: every choice already made, every host name
-//! resolved, every path absolute.
+//! What a node (seeder or leecher) is told at birth: every choice already made, the tracker's host
+//! name resolved, every path absolute.
 
-use crate::announce::hosts::Hosts;
+use crate::announce::name_files::NameFiles;
+use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
+use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
+use crate::peer::Encryption;
 use crate::swarm::{Company, Terms};
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
@@ -29,12 +32,16 @@ pub struct NodePlan {
     pub secret: [u8; 32],
     /// Where the node key is kept between runs; `None` = nowhere.
     pub key_file: Option<PathBuf>,
+    /// Whether conversations with peers are encrypted (`--encryption`).
+    pub encryption: Encryption,
     /// Slots for leechers: how many are served at once.
     pub slots: u32,
     /// How it takes part in swarms beside that.
     pub terms: Terms,
     /// Shown to the tracker, if it asks for one (`--token`).
     pub token: Option<Bearer>,
+    /// Where it stands how hosts of others are found.
+    pub names: NameFiles,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,8 +77,6 @@ impl NodePlan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TorrentPlan {
     pub from: TorrentFrom,
-    /// Where its trackers are.
-    pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.
@@ -81,8 +86,8 @@ pub struct TorrentPlan {
 /// What says which torrent it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TorrentFrom {
-    /// A .torrent, absolute.
-    File(PathBuf),
+    /// A .torrent, absolute, and in which order its keys may stand.
+    File(PathBuf, KeyOrder),
     Magnet(Box<MagnetPlan>),
 }
 
@@ -123,6 +128,8 @@ pub struct FetchPlan {
     /// With a torrent its name once that is known, and no pin.
     pub want: Want,
     pub torrent: Option<TorrentPlan>,
+    /// `--files`: which files of a folder are made; `None` = all.
+    pub files: Option<Chosen>,
     /// Directory that relative results go to: the working directory, absolute.
     pub directory: PathBuf,
     /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/`

@@ -22,7 +22,7 @@ pub enum Search {
 impl Search {
     pub fn new(plan: &FetchPlan) -> Search {
         match plan.torrent.as_ref().map(|torrent| torrent.from.clone()) {
-            Some(TorrentFrom::File(path)) => Search::Torrent(TorrentFile::new(path)),
+            Some(TorrentFrom::File(path, order)) => Search::Torrent(TorrentFile::new(path, order)),
             Some(TorrentFrom::Magnet(magnet)) => {
                 Search::Magnet(MagnetSearch::new(magnet, plan.timeout))
             }
@@ -119,8 +119,8 @@ impl Search {
             Ok(read) => read?,
             Err(done) => return Ok(Err(done)),
         };
-        let (content, tiers) = read;
-        torrent::take_up(shared, &content, &tiers, out);
+        let (content, outside) = read;
+        torrent::take_up(shared, &content, &outside, out);
         Ok(Ok(content))
     }
 }

@@ -25,6 +25,7 @@ use std::rc::Rc;
 
 const PART_SUFFIX: &[u8] = b".lmk-part";
 const JOURNAL_SUFFIX: &[u8] = b".lmk-resume";
+const ASIDE_SUFFIX: &[u8] = b".lmk-aside";
 /// A part file that is moved away while it is opened is looked for so often.
 const MOVES_MAX: u32 = 8;
 
@@ -104,6 +105,7 @@ pub enum Placed {
     /// The target stands there already, complete.
     Already {
         file: FileId,
+        have: Bitfield,
     },
     /// The part has become the target, durably.
     Complete,
@@ -157,6 +159,11 @@ impl Target {
         self.content.clone()
     }
 
+    /// The pieces that are fetched.
+    pub fn wanted(&self) -> Bitfield {
+        self.layout.wanted(&self.content.geometry)
+    }
+
     /// What the target does, for the snapshot: a word and the bytes checked.
     pub fn progress(&self) -> (&'static str, u64) {
         let part = self.part.as_ref().and_then(Part::checking);
@@ -186,6 +193,9 @@ impl Target {
     fn settle_on(&mut self, path: PathBuf, out: &mut Outbox) -> Placed {
         self.part_path = beside(&path, PART_SUFFIX, &self.content);
         self.journal_path = beside(&path, JOURNAL_SUFFIX, &self.content);
+        let (files, size) = (&self.content.files, self.content.geometry.size());
+        let aside = beside(&path, ASIDE_SUFFIX, &self.content);
+        self.layout = Layout::of(files, size, self.plan.files.as_ref(), aside);
         self.path = path.clone();
         self.ask(Step::StatTarget, FileOp::Stat { path }, out)
     }

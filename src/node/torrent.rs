@@ -4,27 +4,30 @@
 use super::places::show;
 use super::shared::Shared;
 use crate::announce::tiers::{News, Tiers, What};
-use crate::content::metainfo::Content;
+use crate::content::geometry::Piece;
+use crate::content::metainfo::outside::Outside;
+use crate::content::metainfo::{Content, KeyOrder};
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileOp, Outbox};
 use crate::core::limits::TORRENT_BYTES_MAX;
-use crate::core::report::{Ending, Event, bytes_text, counted, foreign_bytes};
+use crate::core::report::{Ending, Event, bytes_text, counted, escaped, foreign, foreign_bytes};
 use std::path::PathBuf;
 
-/// A content and its trackers, tier by tier.
-pub type Read = (Content, Vec<Vec<String>>);
+/// A content, and what its .torrent says beside it.
+pub type Read = (Content, Outside);
 
 /// A .torrent that is being read.
 #[derive(Debug)]
 pub struct TorrentFile {
     path: PathBuf,
+    order: KeyOrder,
     ticket: Option<Ticket>,
 }
 
 impl TorrentFile {
-    pub fn new(path: PathBuf) -> TorrentFile {
-        TorrentFile { path, ticket: None }
+    pub fn new(path: PathBuf, order: KeyOrder) -> TorrentFile {
+        TorrentFile { path, order, ticket: None }
     }
 
     pub fn load(&mut self, out: &mut Outbox) {
@@ -50,9 +53,15 @@ impl TorrentFile {
             Ok(bytes) => bytes,
             Err(error) => return Ok(Err(failed(Ending::Disk, error.reason()))),
         };
-        Ok(match Content::from_torrent(&bytes) {
-            Ok(content) => Ok((content, Content::outside_of(&bytes).tiers)),
-            Err(why) => Err(failed(Ending::Usage, why.to_string())),
+        Ok(match Content::read(&bytes, self.order) {
+            Ok(content) => Ok((content, Content::outside_of(&bytes, self.order))),
+            Err(why) => {
+                let mut line = why.to_string();
+                if why.is_disorder() && self.order == KeyOrder::Sorted {
+                    line.push_str("; --lenient takes a v1 torrent as it stands");
+                }
+                Err(failed(Ending::Usage, line))
+            }
         })
     }
 
@@ -61,10 +70,12 @@ impl TorrentFile {
     }
 }
 
-/// The trackers of a torrent are asked from now on; the tables at the start are said.
-pub fn take_up(shared: &mut Shared, content: &Content, urls: &[Vec<String>], out: &mut Outbox) {
+/// The trackers of a torrent are asked from now on, and its web seeds once something is missing; the
+/// tables at the start are said.
+pub fn take_up(shared: &mut Shared, content: &Content, outside: &Outside, out: &mut Outbox) {
     say_content(content, out);
-    take_up_trackers(shared, urls, content.private, out);
+    shared.web.add(&outside.web_seeds);
+    take_up_trackers(shared, &outside.tiers, content.private, out);
 }
 
 /// The trackers of a torrent are asked from now on. -> whether there is one that can be asked.
@@ -78,27 +89,39 @@ pub fn take_up_trackers(
     // A private torrent is announced to its own trackers alone (BEP 27).
     let further = plan.further.iter().filter(|_| !private).map(|url| vec![url.clone()]);
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
-    let tiers = Tiers::new(&urls, plan.hosts.clone(), shared.rng.fork(0x71));
+    let tiers = Tiers::new(&urls, shared.rng.fork(0x71));
     say_trackers(shared, &tiers, out);
     let can_ask = tiers.is_of_use();
     shared.ties.add_tiers(tiers);
     can_ask
 }
 
+/// Its two halves describe different bytes, so that nobody can have what it describes.
+pub fn contradiction(name: &str, piece: Piece) -> Fatal {
+    let line = format!(
+        "{} is an inconsistent hybrid: piece {} is right by SHA-256 and wrong by SHA-1; ask whoever \
+         made the torrent",
+        foreign(name),
+        piece.index()
+    );
+    Fatal { ending: Ending::Verification, line }
+}
+
 /// What the torrent is.
 pub fn say_content(content: &Content, out: &mut Outbox) {
     let geometry = &content.geometry;
-    let (name, size) = (foreign_bytes(&content.name), content.data_bytes());
+    let (name, size) = (escaped(&content.name), content.data_bytes());
     let (pieces, length) = (geometry.pieces(), geometry.piece_length());
     let v1 = content.v1.as_ref().map(|v1| v1.info_hash.to_string());
     let v2 = content.v2.as_ref().map(|v2| v2.info_hash.to_string());
     let mut event = Event::info(
         "torrent",
         format!(
-            "torrent {name}: {}, {} of {}",
+            "torrent {name}: {}, {} of {}{}",
             bytes_text(size),
             counted(pieces.into(), "piece"),
-            bytes_text(length.into())
+            bytes_text(length.into()),
+            if content.private { ", private" } else { "" }
         ),
     );
     event = event.text("name", name).number("size", size).number("pieces", pieces.into());
@@ -144,6 +167,18 @@ fn say_trackers(shared: &Shared, tiers: &Tiers, out: &mut Outbox) {
 pub fn say_heard(news: &News, out: &mut Outbox) {
     let tracker = &news.tracker;
     match &news.what {
+        What::Scraped(row) => {
+            let (seeders, leechers) = (row.seeders.into(), row.leechers.into());
+            let line = format!(
+                "{tracker}: counts {}, {}, {}",
+                counted(seeders, "seeder"),
+                counted(leechers, "leecher"),
+                counted(row.completed.into(), "completion"),
+            );
+            let event = Event::info("scraped", line).text("tracker", tracker.clone());
+            let event = event.number("seeders", seeders).number("leechers", leechers);
+            out.tell(event.number("completed", row.completed.into()));
+        }
         What::Failed(why) => {
             let line = format!("{tracker}: {why}; trying again");
             out.tell(Event::warning("tracker_failed", line).text("tracker", tracker.clone()));

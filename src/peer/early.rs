@@ -3,6 +3,7 @@
 //! next one all of it is told again and judged by the content.
 
 use super::conduct::Conduct;
+use super::encryption::{Offer, Veil};
 use super::greeting::{self, Identity, Us};
 use super::heard::EarlyHeard;
 use crate::core::fault::Fault;
@@ -23,6 +24,7 @@ pub struct Early {
     /// Whether we dialled.
     pub outgoing: bool,
     info_hash: InfoHash,
+    pub veil: Veil,
     framer: Framer,
     body: Body,
     /// Their id, once the handshake came.
@@ -59,6 +61,7 @@ impl Early {
             identity,
             outgoing: true,
             info_hash,
+            veil: Veil::default(),
             framer: Framer::new(),
             body: Body::Skipped,
             peer_id: None,
@@ -95,15 +98,16 @@ impl Early {
     }
 
     /// Opens the conversation towards a peer we dialled.
-    pub fn open(&mut self, us: &Us, now: Time, out: &mut Outbox) {
-        out.send(self.conn, &us.handshake(self.info_hash));
+    pub fn open(&mut self, us: &Us, offer: Offer, now: Time, out: &mut Outbox) {
+        let words = us.handshake(self.info_hash, self.identity);
+        self.veil = Veil::open((self.conn, self.info_hash), &words, offer, out);
         self.spoke = now;
     }
 
     /// Says who we are, and that we have nothing, once their handshake is known.
     pub fn greet(&mut self, us: &Us, now: Time, out: &mut Outbox) {
         if !self.outgoing {
-            out.send(self.conn, &us.handshake(self.info_hash));
+            out.send(self.conn, &us.handshake(self.info_hash, self.identity));
         }
         if self.introduced.is_some() {
             us.introduce_early(self.conn, self.remote.ip(), out);

@@ -27,6 +27,9 @@ pub struct Us {
     pub metadata_bytes: [u32; 2],
     /// Whether we tell and hear of further peers (BEP 11).
     pub exchanges: bool,
+    /// The v2 hash of a hybrid: a conversation that opens under its v1 hash goes over to this one
+    /// if both sides know it (BEP 52). Companions have none: who has one need not know the other.
+    pub upgrade: Option<InfoHash>,
 }
 
 /// Requests we queue for one peer before we drop some.
@@ -39,9 +42,13 @@ pub const OUR_UPLOAD_ONLY_ID: u8 = 3;
 pub const OUR_STATE_ID: u8 = 9;
 
 impl Us {
-    /// The 68 bytes that open a conversation.
-    pub fn handshake(&self, info_hash: InfoHash) -> [u8; 68] {
+    /// The 68 bytes that open a conversation under one of our identities, or answer one.
+    pub fn handshake(&self, info_hash: InfoHash, identity: Identity) -> [u8; 68] {
         let reserved = Reserved::new().with_extended().with_fast();
+        let reserved = match (identity, self.upgrade) {
+            (Identity::V1, Some(_)) => reserved.with_v2_upgrade(),
+            _ => reserved,
+        };
         Handshake { reserved, info_hash, peer_id: self.peer_id }.encode()
     }
 

@@ -2,12 +2,14 @@
 
 mod conduct;
 mod early;
+pub mod encryption;
 mod greeting;
 mod heard;
 pub mod saying;
 mod session;
 
 pub use early::Early;
+pub use encryption::{Encrypting, Encryption};
 pub use greeting::Identity;
 pub use greeting::Us;
 pub use heard::{EarlyHeard, Heard};

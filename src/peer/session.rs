@@ -3,6 +3,7 @@
 
 use super::Heard;
 use super::conduct::Conduct;
+use super::encryption::{Offer, Veil};
 use super::greeting::{self, Identity, Us};
 use super::heard::Hearing;
 use crate::content::bitfield::{Bitfield, Loader};
@@ -27,12 +28,16 @@ pub struct Session {
     /// Whether we dialled.
     pub outgoing: bool,
     info_hash: InfoHash,
+    pub veil: Veil,
     framer: Framer,
     geometry: Geometry,
     body: Body,
     /// Their id, once the handshake came.
     pub peer_id: Option<PeerId>,
     fast: bool,
+    /// The v2 hash that a conversation under v1 may go over to, and whether they know of that.
+    upgrade: Option<InfoHash>,
+    upgrades: bool,
     /// They choke us, we choke them; they want of us, we want of them.
     pub choked: bool,
     pub choking: bool,
@@ -83,11 +88,14 @@ impl Session {
             identity,
             outgoing: true,
             info_hash,
+            veil: Veil::default(),
             framer: Framer::new(),
             geometry,
             body: Body::None,
             peer_id: None,
             fast: false,
+            upgrade: None,
+            upgrades: false,
             choked: true,
             choking: true,
             interested: false,
@@ -125,15 +133,23 @@ impl Session {
     fn take_handshake(&mut self, theirs: Handshake) {
         self.peer_id = Some(theirs.peer_id);
         self.fast = theirs.reserved.fast();
+        self.upgrades = theirs.reserved.v2_upgrade();
         if theirs.reserved.extended() {
             self.introduced = Some(ExtendedHandshake::default());
         }
     }
 
     /// Opens the conversation towards a peer we dialled.
-    pub fn open(&mut self, us: &Us, now: Time, out: &mut Outbox) {
-        out.send(self.conn, &us.handshake(self.info_hash));
+    pub fn open(&mut self, us: &Us, offer: Offer, now: Time, out: &mut Outbox) {
+        self.upgrade = us.upgrade.filter(|_| self.identity == Identity::V1);
+        let words = us.handshake(self.info_hash, self.identity);
+        self.veil = Veil::open((self.conn, self.info_hash), &words, offer, out);
         self.spoke = now;
+    }
+
+    /// Goes on under v2 what began under v1.
+    fn go_over(&mut self, info_hash: InfoHash) {
+        (self.identity, self.info_hash) = (Identity::V2, info_hash);
     }
 
     /// Says who we are and what we have, once their handshake is known.
@@ -146,7 +162,11 @@ impl Session {
         out: &mut Outbox,
     ) {
         if !self.outgoing {
-            out.send(self.conn, &us.handshake(self.info_hash));
+            if let (Identity::V1, true, Some(upgrade)) = (self.identity, self.upgrades, us.upgrade)
+            {
+                self.go_over(upgrade);
+            }
+            out.send(self.conn, &us.handshake(self.info_hash, self.identity));
         }
         if self.introduced.is_some() {
             let complete = have.is_full();
@@ -187,6 +207,9 @@ impl Session {
     fn understand<'a>(&mut self, part: Part<'a>) -> Hearing<'a> {
         match part {
             Part::Handshake(theirs) => {
+                if self.upgrade == Some(theirs.info_hash) {
+                    self.go_over(theirs.info_hash);
+                }
                 if theirs.info_hash != self.info_hash {
                     return Err(Fault::peer("handshake: another content than we asked for"));
                 }

@@ -20,7 +20,8 @@ pub(super) struct Door<R> {
 }
 
 impl<R: Role> Door<R> {
-    /// Tells the role, and notes at once what silences further news: a close and the end.
+    /// Tells the role, and notes at once what changes or silences further news: a cipher, a close
+    /// and the end.
     pub fn tell(&mut self, input: Input<'_>) {
         if self.ending.is_some() {
             return;
@@ -30,6 +31,8 @@ impl<R: Role> Door<R> {
         for effect in self.out.effects.get(before..).unwrap_or_default() {
             match effect {
                 Effect::Close { conn, .. } => self.conns.hush(*conn),
+                // More of the stream may be read before the wish is applied.
+                Effect::Encipher { conn, receive, .. } => self.conns.decipher(*conn, *receive),
                 Effect::End(ending) => self.ending = self.ending.or(Some(*ending)),
                 _ => {}
             }

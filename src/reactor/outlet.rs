@@ -18,6 +18,9 @@ use std::net::Shutdown;
 /// Buffers of drained connections kept for the next one that blocks.
 const SPARES_MAX: usize = 4;
 
+/// An enciphered byte takes as long as so many others.
+const ENCIPHERED_COST: usize = 8;
+
 /// Why a connection takes no more.
 enum Stop {
     Full,
@@ -67,7 +70,9 @@ impl Outlet {
             }
             let Some(id) = conns.next_flush() else { return };
             let left = self.flush_one(id, conns, files, now);
-            budget = budget.saturating_sub(left);
+            let enciphered = conns.get_mut(id).is_some_and(|conn| conn.queue.is_enciphered());
+            let cost = if enciphered { left * ENCIPHERED_COST } else { left };
+            budget = budget.saturating_sub(cost);
             counters.bytes_out += left as u64;
         }
     }
@@ -79,8 +84,13 @@ impl Outlet {
         }
         let mut left = 0;
         let mut stop = None;
-        while conn.writable && left < WRITE_QUOTA_BYTES && !conn.queue.is_empty() {
-            match self.write_front(conn, files, WRITE_QUOTA_BYTES - left) {
+        while conn.writable && left < WRITE_QUOTA_BYTES && conn.has_output() {
+            let room = WRITE_QUOTA_BYTES - left;
+            let written = match conn.tls.is_some() {
+                true => self.write_sealed(conn, files, room),
+                false => self.write_front(conn, files, room),
+            };
+            match written {
                 Ok(n) => left += n,
                 Err(reason) => {
                     conn.writable = false;
@@ -152,6 +162,44 @@ impl Outlet {
             }
         };
         conn.writable = n >= asked;
+        Ok(n)
+    }
+
+    /// One write of a TLS connection, or one piece of plaintext sealed. -> bytes of plaintext that
+    /// are on their way.
+    fn write_sealed(
+        &mut self,
+        conn: &mut Conn,
+        files: &mut Files,
+        quota: usize,
+    ) -> Result<usize, Stop> {
+        let Some(tls) = &mut conn.tls else { return Ok(0) };
+        if tls.wants_write() {
+            let written = tls.write(&mut conn.stream).map_err(|_| Stop::Broken)?;
+            conn.writable = written > 0;
+            return Ok(0);
+        }
+        let n = match conn.queue.front(files) {
+            Front::Empty => 0,
+            Front::Bytes(bytes) => {
+                let n = tls.seal(bytes.get(..quota).unwrap_or(bytes));
+                conn.queue.left(n);
+                self.keep_spare(conn.queue.take_drained());
+                n
+            }
+            // No role of ours serves files over TLS.
+            Front::Span(_) => return Err(Stop::Broken),
+            Front::Mixed => {
+                let room = self.buffer.len().min(quota);
+                let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+                let (laid, _) = conn.queue.gather(buffer, files)?;
+                let gathered = self.buffer.get(..laid).unwrap_or_default();
+                let n = tls.seal(gathered);
+                let spare = if n < laid { self.spares.pop() } else { None };
+                conn.queue.gathered_left(gathered, n, spare);
+                n
+            }
+        };
         Ok(n)
     }
 

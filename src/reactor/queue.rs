@@ -3,6 +3,7 @@
 
 use super::files::{FileFailed, Files};
 use crate::core::chunk::FileSpan;
+use crate::core::cipher::{Keystream, StreamKey};
 use crate::core::id::FileId;
 use crate::core::io::FileError;
 use crate::core::limits::{SENDFILE_BYTES, WRITE_GATHER_BYTES};
@@ -40,6 +41,15 @@ pub(super) enum Front<'a> {
     Mixed,
 }
 
+/// What is queued is enciphered as it is gathered: then its order is final, and bytes that stand in
+/// files are in memory.
+#[derive(Debug)]
+struct Cipher {
+    stream: Box<Keystream>,
+    /// Bytes in segments that were queued before, and leave as they are.
+    clear: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Queue {
     segments: VecDeque<Segment>,
@@ -52,6 +62,7 @@ pub(super) struct Queue {
     held: Vec<u8>,
     held_start: usize,
     gather_bytes: usize,
+    cipher: Option<Cipher>,
     /// All bytes that have not left.
     queued: u64,
 }
@@ -65,6 +76,7 @@ impl Default for Queue {
             held: Vec::new(),
             held_start: 0,
             gather_bytes: WRITE_GATHER_BYTES,
+            cipher: None,
             queued: 0,
         }
     }
@@ -78,6 +90,17 @@ impl Queue {
 
     pub fn is_empty(&self) -> bool {
         self.queued == 0
+    }
+
+    /// What is queued from here on leaves enciphered.
+    pub fn encipher(&mut self, key: StreamKey) {
+        let held = self.held.len().saturating_sub(self.held_start) as u64;
+        let clear = usize::try_from(self.queued.saturating_sub(held)).unwrap_or(usize::MAX);
+        self.cipher = Some(Cipher { stream: Box::new(Keystream::new(key)), clear });
+    }
+
+    pub fn is_enciphered(&self) -> bool {
+        self.cipher.is_some()
     }
 
     pub fn push_bytes(&mut self, bytes: &[u8]) {
@@ -114,6 +137,7 @@ impl Queue {
         }
         match self.segments.front() {
             None => Front::Empty,
+            Some(_) if self.cipher.is_some() => Front::Mixed,
             Some(Segment::File(span)) if is_sent_alone(span, files) => Front::Span(*span),
             Some(Segment::Bytes(len)) if *len >= DIRECT_BYTES || self.segments.len() == 1 => {
                 let end = self.start + len;
@@ -155,6 +179,8 @@ impl Queue {
         files: &mut Files,
     ) -> Result<(usize, bool), FileFailed> {
         let room = buffer.len().min(self.gather_bytes);
+        let clear = self.cipher.as_ref().map_or(0, |cipher| cipher.clear);
+        let room = if clear > 0 { room.min(clear) } else { room };
         let mut run = Run::default();
         let mut at = 0;
         let mut long_next = false;
@@ -171,7 +197,11 @@ impl Queue {
                     self.used_bytes(n);
                     at += n;
                 }
-                Some(Segment::File(span)) if is_sent_alone(&span, files) => long_next = true,
+                Some(Segment::File(span))
+                    if self.cipher.is_none() && is_sent_alone(&span, files) =>
+                {
+                    long_next = true;
+                }
                 Some(Segment::File(span)) => {
                     let n = (span.len as usize).min(room - at);
                     if !run.takes(&span) {
@@ -185,6 +215,11 @@ impl Queue {
             }
         }
         run.fill(buffer, files)?;
+        match &mut self.cipher {
+            Some(cipher) if cipher.clear > 0 => cipher.clear -= at.min(cipher.clear),
+            Some(cipher) => cipher.stream.apply(buffer.get_mut(..at).unwrap_or_default()),
+            None => {}
+        }
         Ok((at, long_next))
     }
 

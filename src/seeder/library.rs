@@ -16,12 +16,14 @@ pub struct Library {
     have: Bitfield,
     /// Instead of `have`, what is offered.
     offered: Option<Bitfield>,
+    /// What is to be there in the end, if that is not all.
+    wanted: Option<Bitfield>,
 }
 
 impl Library {
     /// A library of the pieces `have` in `file`.
     pub fn new(content: Rc<Content>, file: FileId, have: Bitfield) -> Library {
-        Library { content, file, have, offered: None }
+        Library { content, file, have, offered: None, wanted: None }
     }
 
     pub fn content(&self) -> &Rc<Content> {
@@ -52,6 +54,18 @@ impl Library {
     /// From now on nothing is offered.
     pub fn withhold(&mut self) {
         self.offered = Some(Bitfield::new(self.have.len()));
+    }
+
+    /// Only these pieces are to be there in the end.
+    pub fn want_only(&mut self, wanted: Bitfield) {
+        self.wanted = Some(wanted).filter(|wanted| !wanted.is_full());
+    }
+
+    /// Bytes that are to be there in the end, and those that are there without having been wanted.
+    pub fn wanted_bytes(&self) -> u64 {
+        let Some(mut wanted) = self.wanted.clone() else { return self.content.geometry.payload() };
+        self.have.ones().for_each(|piece| _ = wanted.set(piece));
+        self.content.geometry.payload_of(&wanted)
     }
 
     /// A piece was proven and written.

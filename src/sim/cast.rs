@@ -3,12 +3,14 @@
 use super::scene::Scene;
 use super::swarm::NAME;
 use super::world::NodeEnv;
+use crate::announce::name_files::NameFiles;
 use crate::core::id::PeerId;
 use crate::core::io::Role;
 use crate::core::limits::SOURCES_DEFAULT;
 use crate::core::rng::Rng;
 use crate::node::Node;
 use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, Want};
+use crate::peer::Encryption;
 use crate::tracker::Tracker;
 use crate::tracker::plan::{Database, TrackerPlan};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -73,9 +75,11 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
         seed: env.seed,
         secret: secret(env.seed),
         key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
+        encryption: Encryption::Allow,
         slots: scene.slots,
         terms: Default::default(),
         token: None,
+        names: NameFiles::default(),
     }
 }
 
@@ -93,6 +97,7 @@ pub(super) fn seed_plan(scene: &Scene) -> SeedPlan {
 
 pub(super) fn fetch_plan(scene: &Scene, directory: PathBuf) -> FetchPlan {
     FetchPlan {
+        files: None,
         torrent: None,
         want: Want { name: NAME.into(), pin: None, publisher: None },
         directory,

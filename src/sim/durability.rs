@@ -117,9 +117,8 @@ impl Swarm {
             if durability.owed[number].ran && !runs {
                 let vouched = durability.vouched(self.world.disk(node), &target);
                 durability.check(self.world.disk(node), &target, &self.content)?;
-                let pieces = vouched.map_or(0, |(kept, _)| u64::from(kept.durable.count()));
-                let bytes = pieces * u64::from(durability.geometry.piece_length());
-                durability.owed[number].bytes = bytes.min(self.content.len() as u64);
+                durability.owed[number].bytes =
+                    vouched.map_or(0, |(kept, _)| durability.geometry.payload_of(&kept.durable));
             }
             durability.owed[number].ran = runs;
             let kept = self.resumed_with(node, &mut durability.owed[number].heard);

@@ -45,6 +45,7 @@ struct Conn {
     /// It wants it closed at once.
     dropped: bool,
     paused: bool,
+    enciphered: bool,
     /// Bytes the role queued before it closed, and how many of them were told as left.
     queued: u64,
     left: u64,
@@ -140,6 +141,12 @@ impl Watch {
                     if let Some(state) = self.conns.get_mut(conn) {
                         state.closing = true;
                         state.dropped |= !flush;
+                    }
+                }
+                Effect::Encipher { conn, .. } => {
+                    if let Some(state) = self.conns.get_mut(conn) {
+                        let twice = std::mem::replace(&mut state.enciphered, true);
+                        law(!twice, || format!("Encipher {conn:?} twice"))?;
                     }
                 }
                 Effect::Reading { conn, on } => {

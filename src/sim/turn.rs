@@ -99,6 +99,7 @@ impl World {
             Effect::Dial { conn, to, .. } => self.dial(node, life, conn, to),
             Effect::Send { conn, chunk } => self.send(node, conn, chunk, kept),
             Effect::Close { conn, flush } => self.close(node, conn, flush),
+            Effect::Encipher { conn, send, receive } => self.encipher(node, conn, send, receive),
             Effect::Reading { conn, on } => self.reading(node, conn, on),
             Effect::Datagram { to, from, start, len } => {
                 self.datagram_leaves(node, to, from, kept.bytes(start, len));

@@ -7,7 +7,7 @@ use crate::core::id::ConnId;
 use crate::core::io::{Closed, Outbox};
 use crate::core::report::{Event, State};
 use crate::core::time::{Span, Time};
-use crate::peer::{Identity, Session};
+use crate::peer::{Encrypting, Identity, Session};
 use std::net::SocketAddr;
 
 /// Sources dialled beyond the wanted number while all of those let us wait.
@@ -16,6 +16,11 @@ const FURTHER_SOURCES: usize = 4;
 const UNNEEDED: Span = Span::secs(60);
 
 impl Swarm {
+    /// How conversations are encrypted; until told, they are not.
+    pub fn encrypt(&mut self, encrypting: Encrypting) {
+        self.neighbours.encrypt(encrypting);
+    }
+
     /// A tracker named peers.
     pub fn got_named(
         &mut self,
@@ -92,7 +97,7 @@ impl Swarm {
         };
         let geometry = self.content.geometry.clone();
         let mut session = Session::dialled(conn, addr, identity, info_hash, geometry, now);
-        session.open(&self.us, now, out);
+        session.open(&self.us, self.neighbours.offer(addr), now, out);
         self.neighbours.met(addr, conn, now);
         self.sessions.insert(conn, session);
         true

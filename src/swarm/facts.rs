@@ -18,13 +18,16 @@ impl Swarm {
     pub(super) fn hear(
         &mut self,
         conn: ConnId,
-        bytes: &mut &[u8],
+        bytes: &[u8],
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
+        let bytes = session.veil.lift(conn, bytes, out)?;
+        let mut bytes = &bytes[..];
         loop {
             let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
-            let Some(heard) = session.next(bytes)? else { return Ok(()) };
+            let Some(heard) = session.next(&mut bytes)? else { return Ok(()) };
             match heard {
                 Heard::BlockBytes(part) => {
                     if let Some(fetch) = &mut self.fetch {
@@ -147,6 +150,9 @@ impl Swarm {
     ) -> Result<(), Fault> {
         let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         let Some(peer_id) = session.peer_id else { return Ok(()) };
+        if session.outgoing {
+            self.neighbours.shook_hands(session.remote);
+        }
         if peer_id == self.us.peer_id {
             mark!("D02");
             let remote = session.remote;
@@ -248,6 +254,7 @@ mod tests {
             listen_port: 7,
             metadata_bytes: [0; 2],
             exchanges: false,
+            upgrade: None,
         };
         let file = (FileId { slot: 0, generation: 0 }, Bitfield::new(1));
         let mut swarm = Swarm::new(content, us, file, (1, 10), &mut Rng::new(1), Time::ZERO);

@@ -1,6 +1,7 @@
 //! File work of a swarm: pieces on their way to disk, and what follows when they are there.
 
 use super::{Happened, Struck, Swarm};
+use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
@@ -11,6 +12,15 @@ use crate::leecher::{Leecher, News};
 use crate::wire::peer::Message;
 
 impl Swarm {
+    /// Nothing but these pieces is fetched; said before there is a source.
+    pub fn want_only(&mut self, wanted: Bitfield) {
+        self.fetch = self.fetch.take().filter(|_| self.serve.library.have().lacks_any_of(&wanted));
+        if let Some(fetch) = &mut self.fetch {
+            fetch.want_only(wanted.clone());
+        }
+        self.serve.library.want_only(wanted);
+    }
+
     pub fn take_happened(&mut self) -> Vec<Happened> {
         std::mem::take(&mut self.happened)
     }
@@ -93,6 +103,7 @@ impl Swarm {
                     let piece = u64::from(piece.index());
                     out.tell(Event::warning("corrupt", line).number("piece", piece));
                 }
+                News::Contradiction(piece) => self.happened.push(Happened::Contradiction(piece)),
                 News::DiskFailed(error) => self.happened.push(Happened::DiskFailed(error)),
             }
         }

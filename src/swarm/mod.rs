@@ -42,6 +42,8 @@ pub enum Happened {
     Stored(Piece),
     /// Every piece is.
     Complete,
+    /// A piece is right by one hash of the content and wrong by the other.
+    Contradiction(Piece),
     DiskFailed(FileError),
     /// Bytes that we serve could not be read, or are not what they were.
     FileFailed(FileError),
@@ -162,18 +164,12 @@ impl Swarm {
     }
 
     /// Bytes of a conversation; `false` if it is not ours.
-    pub fn got_bytes(
-        &mut self,
-        conn: ConnId,
-        mut bytes: &[u8],
-        now: Time,
-        out: &mut Outbox,
-    ) -> bool {
+    pub fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         session.heard = now;
         session.room = saying::room(self.told);
         let before = session.told();
-        if let Err(fault) = self.hear(conn, &mut bytes, now, out) {
+        if let Err(fault) = self.hear(conn, bytes, now, out) {
             self.end(conn, fault, now, out);
         }
         self.serve.pump(conn, &mut self.sessions, now, out);

@@ -1,12 +1,16 @@
 //! The addresses of a swarm: who was named, who is being dialled, who is away until when. One entry
 //! an address, whatever identity it was named under.
 
+mod manner;
+
 use super::hearsay::{HOUR, Hearsay};
 use super::priority::priority;
 use crate::core::id::{ConnId, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::peer::Identity;
+use crate::peer::encryption::Offer;
+use crate::peer::{Encrypting, Identity};
+use manner::Manner;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -63,6 +67,7 @@ pub(super) struct Neighbour {
     struck_until: Time,
     /// Whether we ever conversed.
     met: bool,
+    manner: Manner,
 }
 
 impl Neighbour {
@@ -77,6 +82,7 @@ impl Neighbour {
             failures: 0,
             struck_until: Time::ZERO,
             met: false,
+            manner: Manner::default(),
         }
     }
 }
@@ -114,6 +120,7 @@ pub struct Neighbours {
     ranks: bool,
     /// ... between them and us, as others see us.
     us: Option<SocketAddr>,
+    encrypting: Encrypting,
 }
 
 impl Neighbours {
@@ -139,6 +146,34 @@ impl Neighbours {
     /// The canonical priority of a connection with `addr`, if it counts and is known.
     pub fn priority(&self, addr: SocketAddr) -> Option<u32> {
         self.us.filter(|_| self.ranks).and_then(|us| priority(us, addr))
+    }
+
+    pub fn encrypt(&mut self, encrypting: Encrypting) {
+        self.encrypting = encrypting;
+    }
+
+    /// What an encrypted handshake with a peer that was dialled needs; `None` for one in plain.
+    pub fn offer(&mut self, addr: SocketAddr) -> Offer {
+        let policy = self.encrypting.policy;
+        let manner = self.known.get(&addr).map(|n| n.manner).unwrap_or_default();
+        manner.is_encrypted(policy).then(|| (self.encrypting.fresh(), policy.methods()))
+    }
+
+    /// A peer that was dialled shook hands.
+    pub fn shook_hands(&mut self, addr: SocketAddr) {
+        if let Some(neighbour) = self.known.get_mut(&addr) {
+            neighbour.manner = neighbour.manner.taken();
+        }
+    }
+
+    /// A peer that was dialled is lost, and had not shaken hands: it may be tried at once in
+    /// another manner.
+    pub fn refused_handshake(&mut self, addr: SocketAddr) {
+        let Some(neighbour) = self.known.get_mut(&addr) else { return };
+        neighbour.manner = neighbour.manner.refused(self.encrypting.policy);
+        if neighbour.manner == Manner::Trying && matches!(neighbour.reach, Reach::Away { .. }) {
+            neighbour.reach = Reach::Fresh;
+        }
     }
 
     /// A tracker named these.

@@ -60,6 +60,9 @@ impl Swarm {
         {
             self.neighbours.put_off(lost.addr, BOTH_COMPLETE, now);
         }
+        if session.outgoing && session.peer_id.is_none() && !struck {
+            self.neighbours.refused_handshake(session.remote);
+        }
         self.tell_gone(&session, fault, (downloaded, uploaded), out);
         if let Some(fetch) = &mut self.fetch {
             self.sessions.values_mut().for_each(|session| fetch.fill(session, now, out));

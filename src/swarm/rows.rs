@@ -27,6 +27,11 @@ impl Swarm {
         self.sessions.values().filter(useful).count()
     }
 
+    /// Bytes that are to be there in the end.
+    pub fn wanted_bytes(&self) -> u64 {
+        self.serve.library.wanted_bytes()
+    }
+
     /// Bytes that are proven and written.
     pub fn done_bytes(&self) -> u64 {
         self.content.geometry.payload_of(self.serve.library.have())
@@ -82,7 +87,7 @@ impl Swarm {
         }
         Transfer {
             name: name.into(),
-            size: self.content.geometry.payload(),
+            size: self.wanted_bytes(),
             done: self.done_bytes(),
             rate_down: rows.iter().map(|row| row.rate_down).sum(),
             rate_up: rows.iter().map(|row| row.rate_up).sum(),

@@ -2,9 +2,11 @@
 
 pub mod catalogue;
 pub mod control;
+pub mod dns;
 pub mod extended;
 pub mod http;
 pub mod meaning;
+pub mod mse;
 pub mod options;
 pub mod peer;
 pub mod peer_exchange;

@@ -152,8 +152,8 @@ fn check_trees(content: &Content, files: &Files, pieces: &[Plain]) {
             };
             let answer = trees.tree(tree).unwrap().answer(&range, leaves_of).unwrap();
             let known = |layer: u32, at: u64| {
-                let layer = (layer == u32::from(tree.shape.piece_layer)).then_some(())?;
-                trees.node(tree.first + at as u32).filter(|_| layer == ())
+                let known = layer == u32::from(tree.shape.piece_layer);
+                trees.node(tree.first + at as u32).filter(|_| known)
             };
             let proven = verify(&tree.shape, &range, &answer, known).unwrap();
             let mut leaves = Vec::new();
@@ -256,6 +256,10 @@ proptest! {
         let bare = Content::from_parts(Some(&v1_info), Some(&v2_info), None).unwrap();
         check_grid(&bare, &pieces, &[true]);
         check_hashes(&bare, &pieces);
+        // So it is with the companion alone.
+        let alone = Content::from_info(&v1_info, None).unwrap();
+        check_grid(&alone, &pieces, &[true]);
+        check_hashes(&alone, &pieces);
         // The bytes of the same files without pads lie elsewhere.
         let solid = info(&torrent(&files, Form::V1, length));
         let two = Content::from_parts(Some(&solid), Some(&v2_info), None);

@@ -52,6 +52,15 @@ fn numbers_and_names_that_cannot_be_are_refused() {
     expect_mark!("A12", refused(listed(&two, 1), "overflow"));
     expect_mark!("A13", refused(listed(&file(most, "l1:xe"), 1), "more than"));
     expect_mark!("A14", refused(listed(&file("5", "l3:a/be"), 1), "contains `/`"));
+    // What another system would not take is a name here, and stays what it is.
+    for name in ["CON", "nul.txt", "COM\u{b9}", "a:b", "a ", "a.", "foo... bar", "Icon\r", "aux.c"]
+    {
+        let entry = file("5", &format!("l{}:{name}e", name.len()));
+        let read = expect_mark!("A15", listed(&entry, 1)).unwrap();
+        assert_eq!(*read.files.entries()[0].path, *name.as_bytes());
+    }
+    let twins = file("2", "l1:Ae") + &file("3", "l1:ae");
+    assert_eq!(listed(&twins, 1).unwrap().files.plain().count(), 2);
     let same = file("1", "l1:x1:ye") + &file("1", "l1:xe");
     expect_mark!("A16", refused(listed(&same, 1), "the same file"));
     let link = file("5", "l1:xe") + "d4:attr1:l6:lengthi9e4:pathl1:ye12:symlink pathl1:xee";

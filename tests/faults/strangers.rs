@@ -81,8 +81,10 @@ fn peers_hear_of_each_other_once_a_minute_and_not_of_themselves() {
 #[test]
 fn nobody_is_told_of_anybody_in_a_private_torrent_or_under_a_name_of_ours() {
     let private = lmk::content::metainfo::Content { private: true, ..table::content() };
-    let tables =
-        [Table::of(private, true, 1, among_strangers()), Table::on(true, 1, Terms::default())];
+    let tables = [
+        Table::seated(private, None, (true, 1), among_strangers()),
+        Table::on(true, 1, Terms::default()),
+    ];
     for mut table in tables {
         let (first, _second) = (guest(&mut table), guest(&mut table));
         let words = table.heard_extended(first).remove(0);
@@ -92,7 +94,7 @@ fn nobody_is_told_of_anybody_in_a_private_torrent_or_under_a_name_of_ours() {
         assert_eq!(told(&mut table, first), []);
         extended(&mut table, first, OUR_PEX, &added(&[at(77)]));
         table.passes(Span::secs(3));
-        assert_eq!(table.dialled(), []);
+        assert_eq!(table.dials(), []);
     }
 }
 
@@ -103,7 +105,7 @@ fn of_a_flood_of_peers_fifty_a_minute_are_taken_and_one_who_goes_on_and_on_is_le
     let many: Vec<SocketAddr> = (0..10_000u16).map(|n| ([10, 1, 0, 1], 1024 + n).into()).collect();
     extended(&mut table, conn, OUR_PEX, &added(&many[..2_000]));
     table.passes(Span::secs(3));
-    let dialled = table.dialled();
+    let dialled = table.dials();
     assert!(!dialled.is_empty() && dialled.iter().all(|addr| many[..50].contains(addr)));
     expect_mark!("D28", {
         for n in 0..100 {
@@ -111,7 +113,7 @@ fn of_a_flood_of_peers_fifty_a_minute_are_taken_and_one_who_goes_on_and_on_is_le
             table.passes(Span::ms(10));
         }
     });
-    assert!(table.dialled().iter().all(|addr| many[..50].contains(addr)));
+    assert!(table.dials().iter().all(|addr| many[..50].contains(addr)));
     assert!(table.is_closed(conn));
 }
 
@@ -161,5 +163,5 @@ fn a_table_full_of_idle_peers_keeps_a_quarter_for_those_we_dial_and_takes_better
     // There is room to dial.
     let named: Vec<SocketAddr> = (1..=20).map(at).map(|a| (a.ip(), 7000).into()).collect();
     table.swarm.got_named(lmk::peer::Identity::V2, &named, table.now, &mut table.out);
-    assert_eq!(table.dialled().len(), 10);
+    assert_eq!(table.dials().len(), 10);
 }

@@ -28,6 +28,8 @@ pub struct Table {
     /// What was sent to each connection and not looked at: bytes here, and lengths of file spans.
     sent: BTreeMap<ConnId, Vec<u8>>,
     pub file_bytes: BTreeMap<ConnId, u64>,
+    /// Connections the swarm dialled, and to where.
+    pub dialled: Vec<(ConnId, SocketAddr)>,
     /// Connections the swarm closed.
     pub closed: Vec<ConnId>,
     /// Why, as it told.
@@ -35,7 +37,6 @@ pub struct Table {
     /// Connections that the swarm does not listen to for now.
     pub paused: BTreeSet<ConnId>,
     peers: u16,
-    dials: Vec<SocketAddr>,
     /// Reads of its file that wait.
     reads: VecDeque<(Ticket, u64, Page)>,
 }
@@ -65,17 +66,29 @@ impl Table {
     }
 
     pub fn on(complete: bool, slots: u32, terms: Terms) -> Table {
-        Table::of(content(), complete, slots, terms)
+        Table::seated(content(), None, (complete, slots), terms)
     }
 
-    pub fn of(content: Content, complete: bool, slots: u32, terms: Terms) -> Table {
+    /// The same of any content, with the hash that its conversations may go over to.
+    pub fn of(content: Content, upgrade: Option<InfoHash>, complete: bool, slots: u32) -> Table {
+        Table::seated(content, upgrade, (complete, slots), Terms::default())
+    }
+
+    pub fn seated(
+        content: Content,
+        upgrade: Option<InfoHash>,
+        (complete, slots): (bool, u32),
+        terms: Terms,
+    ) -> Table {
         let content = Rc::new(content);
-        let have = if complete { Bitfield::full(PIECES) } else { Bitfield::new(PIECES) };
+        let pieces = content.geometry.pieces();
+        let have = if complete { Bitfield::full(pieces) } else { Bitfield::new(pieces) };
         let us = Us {
             peer_id: PeerId(*b"-LM0100-us0000000000"),
             listen_port: 7000,
             metadata_bytes: [0; 2],
             exchanges: false,
+            upgrade,
         };
         let file = FileId { slot: 0, generation: 0 };
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
@@ -87,11 +100,11 @@ impl Table {
             content,
             sent: BTreeMap::new(),
             file_bytes: BTreeMap::new(),
+            dialled: Vec::new(),
             closed: Vec::new(),
             whys: Vec::new(),
             paused: BTreeSet::new(),
             peers: 0,
-            dials: Vec::new(),
             reads: VecDeque::new(),
         }
     }
@@ -105,16 +118,50 @@ impl Table {
     }
 
     pub fn guest_as(&mut self, peer_id: PeerId, fast: bool) -> ConnId {
-        let conn = self.out.conns.insert(());
         let info_hash = self.content.v2.as_ref().unwrap().info_hash.truncated();
-        let handshake = Handshake { reserved: reserved(fast), info_hash, peer_id };
+        self.guest_with(Handshake { reserved: reserved(fast), info_hash, peer_id })
+    }
+
+    /// Someone sits down with this handshake.
+    pub fn guest_with(&mut self, handshake: Handshake) -> ConnId {
+        let conn = self.out.conns.insert(());
+        let identity = self.swarm.identity_of(handshake.info_hash).unwrap();
         let mut framer = Framer::new();
         assert!(framer.next(&mut &handshake.encode()[..]).unwrap().is_some());
         let remote = SocketAddr::from(([10, 0, 0, self.peers.max(1) as u8], 5000));
         let (swarm, out, now) = (&mut self.swarm, &mut self.out, self.now);
-        swarm.got_accepted((conn, remote), (framer, handshake), Identity::V2, now, out);
+        swarm.got_accepted((conn, remote), (framer, handshake), identity, now, out);
         self.perform();
         conn
+    }
+
+    /// A tracker names someone under an identity; who is dialled for it is connected.
+    pub fn names(&mut self, at: SocketAddr, identity: Identity) -> Vec<ConnId> {
+        self.swarm.got_named(identity, &[at], self.now, &mut self.out);
+        self.perform();
+        self.connects()
+    }
+
+    /// Whoever was dialled and not connected yet is.
+    pub fn connects(&mut self) -> Vec<ConnId> {
+        let dialled = std::mem::take(&mut self.dialled);
+        let conns: Vec<ConnId> = dialled.into_iter().map(|(conn, _)| conn).collect();
+        for conn in &conns {
+            assert!(self.swarm.got_connected(*conn, self.now, &mut self.out));
+        }
+        self.perform();
+        conns
+    }
+
+    /// The other side hangs up.
+    pub fn hangs_up(&mut self, conn: ConnId) {
+        self.swarm.got_closed(conn, Closed::ByPeer, self.now, &mut self.out);
+        self.perform();
+    }
+
+    /// The bytes a guest was sent since last asked, as they are.
+    pub fn sent(&mut self, conn: ConnId) -> Vec<u8> {
+        self.sent.remove(&conn).unwrap_or_default()
     }
 
     pub fn says(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -168,7 +215,7 @@ impl Table {
                 Effect::File { ticket, op: FileOp::Read { offset, page, .. } } => {
                     self.reads.push_back((ticket, offset, page));
                 }
-                Effect::Dial { to, .. } => self.dials.push(to),
+                Effect::Dial { conn, to, .. } => self.dialled.push((conn, to)),
                 Effect::Close { conn, .. } => self.closed.push(conn),
                 Effect::Tell(event) if event.kind == "peer_gone" => {
                     let why = event.facts.iter().find(|(key, _)| *key == "why");
@@ -231,14 +278,9 @@ impl Table {
     }
 
     /// The addresses that were dialled since last asked.
-    pub fn dialled(&mut self) -> Vec<SocketAddr> {
-        let effects = std::mem::take(&mut self.out.effects);
-        let now = effects.iter().filter_map(|effect| match effect {
-            Effect::Dial { to, .. } => Some(*to),
-            _ => None,
-        });
-        let before = std::mem::take(&mut self.dials);
-        before.into_iter().chain(now).collect()
+    pub fn dials(&mut self) -> Vec<SocketAddr> {
+        self.perform();
+        std::mem::take(&mut self.dialled).into_iter().map(|(_, to)| to).collect()
     }
 
     /// The connection of a guest ends.

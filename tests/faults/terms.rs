@@ -98,11 +98,11 @@ fn no_more_peers_are_met_than_the_terms_say() {
     // Nor are more dialled than there is room for.
     let named: Vec<_> = (1..=9).map(|n| ([10, 0, 9, n], 6881).into()).collect();
     table.swarm.got_named(lmk::peer::Identity::V2, &named, table.now, &mut table.out);
-    assert_eq!(table.dialled(), []);
+    assert_eq!(table.dials(), []);
     let mut table = Table::on(false, 1, Terms { conversations_max: 3, ..Terms::default() });
     table.guest(true);
     table.swarm.got_named(lmk::peer::Identity::V2, &named, table.now, &mut table.out);
-    assert_eq!(table.dialled().len(), 2);
+    assert_eq!(table.dials().len(), 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One leecher and several sources in the simulator, some of them bad: they lie, stall, drip.
 
+mod magnets;
 mod sources;
 mod stage;
 

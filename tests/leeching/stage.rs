@@ -9,6 +9,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::adversaries::{Adversary, Trick};
 use lmk::sim::partition::Ways;
 use lmk::sim::world::NodeEnv;
@@ -143,7 +144,7 @@ pub struct Stage {
     content: Vec<u8>,
 }
 
-fn ip(n: u8) -> IpAddr {
+pub fn ip(n: u8) -> IpAddr {
     [10, 0, 0, n].into()
 }
 
@@ -248,7 +249,7 @@ impl Stage {
     }
 }
 
-fn tracker_plan(env: NodeEnv) -> TrackerPlan {
+pub fn tracker_plan(env: NodeEnv) -> TrackerPlan {
     TrackerPlan {
         bind: SocketAddr::new([0, 0, 0, 0].into(), 6969),
         addresses: vec![env.ip],
@@ -265,7 +266,7 @@ fn tracker_plan(env: NodeEnv) -> TrackerPlan {
     }
 }
 
-fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
+pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
     let tracker = SocketAddr::new(ip(1), 6969);
     let mut peer_id = *b"-LM0100-............";
     peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
@@ -279,13 +280,14 @@ fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
         seed: env.seed,
         secret: secret(env.seed),
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 8,
         terms: Default::default(),
         token: None,
     }
 }
 
-fn seed_plan() -> SeedPlan {
+pub fn seed_plan() -> SeedPlan {
     SeedPlan {
         torrent: None,
         path: PathBuf::from("/home").join(NAME),
@@ -297,8 +299,9 @@ fn seed_plan() -> SeedPlan {
     }
 }
 
-fn fetch_plan(sources: u32) -> FetchPlan {
+pub fn fetch_plan(sources: u32) -> FetchPlan {
     FetchPlan {
+        files: None,
         torrent: None,
         want: Want { name: NAME.into(), pin: None, publisher: None },
         directory: "/home".into(),

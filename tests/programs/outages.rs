@@ -46,7 +46,7 @@ fn a_leecher_waits_for_a_killed_seeder_and_goes_on_when_it_returns() {
     gate.cut();
     assert!(leecher.says("no source has big.zip now; waiting").starts_with("warning: "));
     let seeder = gate.seeder(&tracker, &bed, "big.zip", "");
-    assert!(seeder.has_said("remembered"), "{}", seeder.story());
+    seeder.says("remembered");
     gate.open();
     leecher.ends().with(0);
     assert!(fs::read(bed.path("leecher/big.zip")).unwrap() == bytes);

@@ -1,6 +1,7 @@
 //! `lmk create`, `lmk show` and `lmk verify` on real files and folders.
 
 use crate::bed::{Bed, Ended, noise};
+use lmk::core::id::InfoHash;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -211,6 +212,69 @@ fn unsorted_keys_are_refused_unless_lenient_and_then_said() {
     let shown = bed.run("a", "show x --lenient").with(0);
     assert!(shown.err.contains("not sorted"), "{}", shown.err);
     assert!(shown.out.contains("v1  "), "{}", shown.out);
+}
+
+/// A v1 torrent of one file of few bytes, its keys in that order.
+fn one_file(name: &str, bytes: &[u8], sorted: bool) -> Vec<u8> {
+    let mut keys = [
+        format!("6:lengthi{}e", bytes.len()).into_bytes(),
+        format!("4:name{}:{name}", name.len()).into_bytes(),
+        b"12:piece lengthi16384e".to_vec(),
+        [&b"6:pieces20:"[..], &lmk::content::digest::sha1(bytes)].concat(),
+    ];
+    if !sorted {
+        keys.reverse();
+    }
+    [&b"d4:infod"[..], &keys.concat(), b"ee"].concat()
+}
+
+#[test]
+fn unsorted_keys_are_refused_by_peers_too_unless_lenient() {
+    let bed = Bed::new("torrents-lenient-peers");
+    bed.file("a/f", b"bytes");
+    bed.file("a/x", &one_file("f", b"bytes", false));
+    for line in ["seeder --torrent x --file f", "leecher --torrent x"] {
+        bed.run("a", line).one_line(2, &["not in order", "--lenient takes"]);
+    }
+    let there = bed.run("a", "leecher --torrent x --lenient").with(0);
+    assert!(there.out.contains("f"), "{}", there.out);
+    let torrent = one_file("f", b"bytes", false);
+    let hash = InfoHash(lmk::content::digest::sha1(&torrent[7..torrent.len() - 1])).to_string();
+    let seeder = bed.start("a", &["seeder", "--torrent", "x", "--file", "f", "--lenient"]);
+    seeder.says(&hash);
+    seeder.says("seeding f");
+    seeder.ended_by(Signal::INT);
+}
+
+#[test]
+fn names_that_need_care_are_kept_byte_for_byte_and_shown_with_escapes() {
+    let bed = Bed::new("torrents-names");
+    for (name, shown) in [
+        ("Icon\r", "Icon\\r"),
+        ("a\u{202e}b", "a\\u{202e}b"),
+        ("foo... bar", "foo... bar"),
+        ("CON", "CON"),
+    ] {
+        bed.file(&format!("a/{name}"), b"bytes");
+        bed.file("a/x", &one_file(name, b"bytes", true));
+        let ended = bed.run("a", "leecher --torrent x").with(0);
+        let said = format!("{}{}", ended.out, ended.err);
+        assert!(said.contains(&format!("torrent {shown}:")), "{said}");
+        assert!(!said.contains(['\r', '\u{202e}']), "{said:?}");
+        fs::remove_file(bed.path(&format!("a/{name}"))).unwrap();
+    }
+}
+
+#[test]
+fn a_hybrid_that_contradicts_itself_is_not_seeded() {
+    let bed = Bed::new("torrents-contradiction");
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/");
+    fs::create_dir_all(bed.path("a")).unwrap();
+    let conflict = format!("{vectors}invalid/metainfo/hybrid_v1_piece_hash_conflict.torrent");
+    fs::copy(conflict, bed.path("a/x")).unwrap();
+    fs::copy(format!("{vectors}data/a.bin"), bed.path("a/a.bin")).unwrap();
+    let ended = bed.run("a", "seeder --torrent x --file a.bin").with(6);
+    assert!(ended.err.contains("inconsistent hybrid: piece 0"), "{}", ended.err);
 }
 
 #[test]

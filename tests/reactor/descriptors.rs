@@ -20,7 +20,7 @@ const LIMIT: u64 = 40;
 fn a_child_with_few_descriptors() {
     let low = Rlimit { current: Some(LIMIT), maximum: Some(LIMIT) };
     setrlimit(Resource::Nofile, low).unwrap();
-    let options = Options { signals: false, descriptors_reserved: 0, ..Options::default() };
+    let options = Options { signals: false, descriptors_reserved: Some(0), ..Options::default() };
     let mut world = World::with(options, |_, input, out| {
         if let Input::Bytes { conn, bytes } = input {
             out.send(*conn, bytes);
@@ -96,7 +96,7 @@ fn running_out_of_descriptors_costs_only_the_newcomers() {
 fn a_child_with_a_low_soft_limit() {
     let low = Rlimit { current: Some(32), maximum: Some(128) };
     setrlimit(Resource::Nofile, low).unwrap();
-    let options = Options { signals: false, descriptors_reserved: 108, ..Options::default() };
+    let options = Options { signals: false, descriptors_reserved: Some(108), ..Options::default() };
     let mut world = expect_mark!("F02", World::with(options, |_, _, _| {}));
     assert_eq!(getrlimit(Resource::Nofile).current, Some(128));
     let addr = world.listen_tcp();

@@ -2,6 +2,7 @@
 //! file that changes under the seeder.
 
 use crate::scripted::{Shared, role};
+use lmk::announce::name_files::NameFiles;
 use lmk::core::id::{ConnId, PeerId};
 use lmk::core::io::{Input, Role};
 use lmk::core::mark::expect_mark;
@@ -10,6 +11,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::{Act, NodeId, Weather, World};
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
@@ -38,9 +40,11 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         seed,
         secret: [seed as u8; 32],
         key_file: None,
+        encryption: Encryption::Allow,
         slots: 1,
         terms: Default::default(),
         token: None,
+        names: NameFiles::default(),
     }
 }
 
@@ -96,6 +100,7 @@ fn add_leecher_of(world: &mut World, number: usize, start: Time, sources: u32) -
     let ip = IpAddr::from([10, 0, 1, number as u8]);
     let node = world.add_idle(ip, move |env| {
         let fetch = FetchPlan {
+            files: None,
             torrent: None,
             want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/home".into(),

@@ -2,6 +2,7 @@
 
 use crate::scripted::{FileSteps, Shared, pattern, role, soon};
 use lmk::core::chunk::{Chunk, FileSpan};
+use lmk::core::cipher::{Keystream, StreamKey};
 use lmk::core::id::{ConnId, FileId};
 use lmk::core::io::{
     Closed, FileDone, FileError, FileKind, FileOp, Input, Meta, NetError, OpenMode, Outbox, Role,
@@ -192,6 +193,82 @@ pub fn a_close_after_flush_delivers_everything_then_the_end(stage: &mut dyn Stag
     };
     let open_as = FileOp::Open { path, mode: OpenMode::Read };
     serve_and_fetch(stage, open_as, chunks, expected);
+}
+
+/// Keys for both directions of an enciphered stream.
+const THERE: StreamKey = StreamKey { key: [1; 20], used: 1024 };
+const BACK: StreamKey = StreamKey { key: [2; 20], used: 1024 };
+
+/// Bytes in plain, then the wish, then bytes and spans short and long: the other side hears what
+/// was said, and deciphers by itself what came in one piece with the last plain bytes.
+pub fn what_leaves_enciphered_arrives_as_it_was_said(stage: &mut dyn Stage) {
+    const CLEAR: usize = 200_000;
+    let content = pattern(900_000);
+    let path = stage.folder().join("content");
+    stage.make(Thing::File(&content), &path);
+    let expected = [&pattern(CLEAR)[..], b"head", &content, b"last"].concat();
+    let address = Address::default();
+    let said = address.clone();
+    let (mut open, mut heard) = (None, Vec::new());
+    let serves = role(move |_, input, out| {
+        tcp_address(&input, &said);
+        match input {
+            Input::Born => {
+                out.file(FileOp::Open { path: path.clone(), mode: OpenMode::Read });
+            }
+            Input::File { done: FileDone::Opened(result), .. } => {
+                open = Some(result.expect("the file").0);
+                listen(out);
+            }
+            Input::Bytes { conn, bytes } => {
+                let before = heard.len();
+                heard.extend_from_slice(bytes);
+                if before < 5 && heard.len() == 5 {
+                    out.send(conn, &pattern(CLEAR));
+                    out.encipher(conn, BACK, THERE);
+                    out.send(conn, b"head");
+                    let file = open.expect("it is open");
+                    for (offset, len) in [(0, 16_384), (16_384, 100), (16_484, 883_516)] {
+                        out.send_chunk(conn, Chunk::File(FileSpan { file, offset, len }));
+                    }
+                    out.send(conn, b"last");
+                }
+                if heard == b"helloand a secret" {
+                    out.close_after_flush(conn);
+                }
+            }
+            Input::Closed { why, .. } => {
+                assert_eq!((why, &heard[..]), (Closed::ByUs, &b"helloand a secret"[..]));
+                out.end(Ending::Done);
+            }
+            _ => {}
+        }
+        Time::NEVER
+    });
+    let (mut conn, mut heard) = (None, Vec::new());
+    let fetches = role(move |now, input, out| {
+        match input {
+            Input::Connected { conn, .. } => out.send(conn, b"hello"),
+            Input::Bytes { conn, bytes } => {
+                let before = heard.len();
+                heard.extend_from_slice(bytes);
+                if before < CLEAR && heard.len() >= CLEAR {
+                    let mut stream = Keystream::new(BACK);
+                    stream.apply(&mut heard[CLEAR..]);
+                    out.encipher(conn, THERE, stream.key());
+                    out.send(conn, b"and a secret");
+                }
+            }
+            Input::Closed { why, .. } => {
+                assert_eq!((why, heard.len()), (Closed::ByPeer, expected.len()));
+                assert!(heard == expected, "the bytes differ");
+                out.end(Ending::Done);
+            }
+            _ => {}
+        }
+        dial_when_known(now, &address, &mut conn, out)
+    });
+    stage.play(vec![serves, fetches]);
 }
 
 pub fn an_own_close_is_told_once_and_ends_the_other_side(stage: &mut dyn Stage) {

@@ -5,6 +5,8 @@ use lmk::core::io::{Effect, FileOp, Input, Outbox, Role};
 use lmk::core::report::Snapshot;
 use lmk::core::time::Time;
 use lmk::node::Node;
+use lmk::node::plan::NodePlan;
+use lmk::peer::Encryption;
 use lmk::sim::Weather;
 use lmk::sim::swarm::{Cast, Scene, Swarm};
 use lmk::sim::weather::Planted;
@@ -12,6 +14,7 @@ use std::time::Instant;
 
 const FIXED_SEEDS: &str = include_str!("fixed_seeds.txt");
 const FRESH_SEEDS: usize = 64;
+const ENCRYPTED_SEEDS: usize = 24;
 /// Every so many seeds are played twice: one seed, one trace.
 const TWICE_EVERY: usize = 50;
 /// A planted bug must show within this many seeds.
@@ -139,6 +142,18 @@ fn a_world_that_never_tells_sent_is_caught() {
 fn many_fresh_seeds_finish() {
     let count = std::env::var("LMK_SIM_SEEDS").map_or(1000, |count| parse(&count) as usize);
     play_all(&fresh_seeds(count), Cast::real());
+}
+
+/// About half of the peers take encrypted conversations alone, the others meet them in plain first.
+#[test]
+fn swarms_in_which_some_require_encryption_finish() {
+    let node = |mut plan: NodePlan| -> Box<dyn Role> {
+        if plan.seed.is_multiple_of(2) {
+            plan.encryption = Encryption::Require;
+        }
+        Box::new(Node::new(plan))
+    };
+    play_all(&fresh_seeds(ENCRYPTED_SEEDS), Cast { node, ..Cast::real() });
 }
 
 /// Whether some seed shows that something is wrong with the cast, and what it says.

@@ -85,6 +85,6 @@ impl ContentHasher {
         let v2 = Some(V2::write(&name, &geometry, root, &nodes)?);
         let files = Rc::new(list.with_roots(shape.map(|_| root)));
         let geometry = Geometry::of(&files, geometry.piece_length())?;
-        Ok(Content { name, geometry, files, private: false, v1, v2 })
+        Ok(Content { name, geometry, files, private: false, v1, v2, hybrid: false })
     }
 }

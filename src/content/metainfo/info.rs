@@ -2,11 +2,12 @@
 
 use super::files::{self, ListedFile, TreeFile};
 use super::layers;
+use crate::content::digest;
 use crate::content::error::MetaError;
 use crate::content::geometry::Geometry;
 use crate::content::trees::PIECE_LENGTH_V2;
 use crate::core::bencode::Value;
-use crate::core::id::Hash32;
+use crate::core::id::{Hash32, InfoHash};
 use crate::core::limits::{BLOCK_BYTES, PIECES_MAX};
 use crate::core::mark::mark;
 use crate::core::name;
@@ -87,6 +88,14 @@ pub fn read<'d, 'a>(
         _ => None,
     };
     Ok(Info { dict, common, listed, pieces, tree, layers })
+}
+
+/// The v1 info-hash: of a dict that was made to share it with another there is none.
+pub fn flat_hash(dict: &[u8]) -> Result<InfoHash, MetaError> {
+    digest::sha1_checked(dict).map(InfoHash).ok_or_else(|| {
+        mark!("A22");
+        MetaError::Bad("info", "was made to have the SHA-1 hash of another one")
+    })
 }
 
 fn check_version(info: Value) -> Result<(), MetaError> {
@@ -259,5 +268,33 @@ impl<'l, 'd, 'a> Twins<'l, 'd, 'a> {
             }
         };
         if self.passed == count { Ok(()) } else { Err(MetaError::Disagree("number of files")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::mark::expect_mark;
+
+    /// The first 320 bytes of the first of two files of one SHA-1 (Stevens and others, 2017).
+    const SHATTERED: &str = "\
+        255044462d312e330a25e2e3cfd30a0a0a312030206f626a0a3c3c2f57696474682032203020522f48656967 \
+        68742033203020522f547970652034203020522f537562747970652035203020522f46696c74657220362030 \
+        20522f436f6c6f7253706163652037203020522f4c656e6774682038203020522f42697473506572436f6d70 \
+        6f6e656e7420383e3e0a73747265616d0affd8fffe00245348412d3120697320646561642121212121852fec \
+        092339759c39b1a1c63c4c97e1fffe017346dc9166b67e118f029ab621b2560ff9ca67cca8c7f85ba84c7903 \
+        0c2b3de218f86db3a90901d5df45c14f26fedfb3dc38e96ac22fe7bd728f0e45bce046d23c570feb141398bb \
+        552ef5a0a82be331fea48037b8b5d71f0e332edf93ac3500eb4ddc0decc1a864790c782c76215660dd309791 \
+        d06bd0af3f98cda4bc4629b1";
+
+    #[test]
+    fn a_dict_made_to_share_its_hash_has_none() {
+        let digits: String = SHATTERED.split_whitespace().collect();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let mut bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        let why = expect_mark!("A22", flat_hash(&bytes)).unwrap_err();
+        assert!(why.to_string().contains("SHA-1"), "{why}");
+        bytes[200] ^= 1;
+        assert_eq!(flat_hash(&bytes), Ok(InfoHash(digest::sha1(&bytes))));
     }
 }

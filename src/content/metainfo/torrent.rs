@@ -74,12 +74,8 @@ pub fn read(bytes: &[u8], order: KeyOrder) -> Result<Content, MetaError> {
 }
 
 /// What stands beside the info dict.
-pub fn outside(bytes: &[u8]) -> Outside {
-    let bytes = if bytes.len() > TORRENT_BYTES_MAX { &[] } else { bytes };
-    match parse(bytes, Mode::Strict, Limits::METAINFO) {
-        Ok(doc) => Outside::read(doc.root()),
-        Err(_) => Outside::default(),
-    }
+pub fn outside(bytes: &[u8], order: KeyOrder) -> Outside {
+    open(bytes, order).map(|(doc, _)| Outside::read(doc.root())).unwrap_or_default()
 }
 
 /// Writes a .torrent: `announce` is the first tracker, `announce-list` has each in a tier of its

@@ -70,7 +70,7 @@ impl Metainfo {
             unsorted,
             geometry: Geometry::of(&files, info.common.piece_length)?,
             files,
-            v1: info.listed.as_ref().map(|_| InfoHash(digest::sha1(hashes))),
+            v1: info.listed.as_ref().map(|_| info::flat_hash(hashes)).transpose()?,
             v2: info.tree.as_ref().map(|_| digest::sha256(hashes)),
             outside: Outside::read(root),
         };

@@ -1,6 +1,6 @@
 //! The bencode grammar: one pass over the bytes that notes each value's span.
 
-use super::{BencodeError, Limits, Mode, Token};
+use super::{BencodeError, DISORDER, Limits, Mode, Token};
 use crate::core::mark::mark;
 
 /// A list or dictionary whose end has not been seen.
@@ -203,7 +203,7 @@ impl<'a> Parser<'a> {
             }
             Some(before) if self.mode == Mode::Strict && before > key => {
                 mark!("A05");
-                self.error("dictionary keys not in order")
+                self.error(DISORDER)
             }
             _ => Ok(()),
         }

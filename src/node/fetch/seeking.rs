@@ -2,13 +2,14 @@
 //! link.
 
 use super::{Fetch, Phase, Shared, Target, Tie};
+use crate::content::file_list::Kind;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, Outbox};
 use crate::core::meter::Meter;
 use crate::core::name;
-use crate::core::report::{Ending, foreign, foreign_bytes};
+use crate::core::report::{Ending, Event, counted, foreign, foreign_bytes};
 use crate::core::time::Time;
 use std::rc::Rc;
 
@@ -65,6 +66,35 @@ impl Fetch {
         }
     }
 
+    /// Says what of the content is made, if that is not all.
+    fn choose(&self, content: &Content, out: &mut Outbox) -> Result<(), Fatal> {
+        let name = foreign(&self.plan.want.name);
+        if let Some(chosen) = &self.plan.files {
+            let (count, all) = (chosen.of(&content.files).len(), content.files.plain().count());
+            if count == 0 {
+                let line = format!("{name}: --files names none of its files; lmk show lists them");
+                return Err(Fatal { ending: Ending::Usage, line });
+            }
+            let line = format!("{name}: {count} of {}", counted(all as u64, "file"));
+            out.tell(Event::info("files", line).number("files", count as u64));
+        }
+        let links = content.files.entries().iter().filter(|entry| entry.kind == Kind::Link).count();
+        if links > 0 {
+            let line = format!("{name}: {} not made", counted(links as u64, "symbolic link"));
+            out.tell(Event::warning("links", line).number("links", links as u64));
+        }
+        Ok(())
+    }
+
+    /// Of chosen files that were there already not every byte can be proven by itself.
+    pub(super) fn say_unproven(pieces: u64, out: &mut Outbox) {
+        if pieces > 0 {
+            let shared = counted(pieces, "piece");
+            let line = format!("{shared} shared with files that are not there: not checked");
+            out.tell(Event::warning("unproven", line).number("pieces", pieces));
+        }
+    }
+
     /// The metainfo is what its hash says: where does the file go?
     fn place(
         &mut self,
@@ -78,13 +108,14 @@ impl Fetch {
             line: format!("{shown}: {why}; not written"),
         };
         if self.plan.torrent.is_some() {
-            let named = name::element(&content.name);
+            let named = name::path_element(&content.name);
             let named = named.map_err(|why| refused(foreign_bytes(&content.name), why))?;
             self.plan.want.name = named.to_owned();
         } else {
             let wanted = &self.plan.want.name;
             name::target_file_name(wanted).map_err(|why| refused(foreign(wanted), why))?;
         }
+        self.choose(&content, out)?;
         let (rng, name) = (shared.rng.fork(0x7a), &self.plan.want.name);
         let target = Target::start(&self.plan, Rc::new(content), name, rng, out);
         self.phase = Phase::Placing(Box::new(target));

@@ -24,7 +24,11 @@ impl Share {
             Some(Phase::Checking(check)) => (check.passed_bytes(), 0),
             _ => (0, 0),
         };
-        let (name, size) = (self.name.clone(), meta.size);
+        let size = match &self.phase {
+            Some(Phase::Hashing(hashing)) => hashing.size,
+            _ => meta.size,
+        };
+        let name = self.name.clone();
         Some(Transfer { name, size, done, rate_down: rate, ..Transfer::default() })
     }
 }

@@ -30,8 +30,8 @@ impl Share {
         match phase {
             Phase::Reading(mut file) => match file.got_file(ticket, done) {
                 Ok(read) => {
-                    let (content, tiers) = read?;
-                    torrent::take_up(shared, &content, &tiers, out);
+                    let (content, outside) = read?;
+                    torrent::take_up(shared, &content, &outside, out);
                     self.said = Some(Rc::new(content));
                     self.open(out);
                 }
@@ -90,6 +90,9 @@ impl Share {
         let (Some(content), Some((file, _))) = (self.said.clone(), self.file) else {
             return Ok(());
         };
+        if let Some(piece) = check.contradiction() {
+            return Err(torrent::contradiction(self.name(), piece));
+        }
         let bad = content.geometry.pieces() - check.good.count();
         if bad > 0 {
             let path = show(&self.plan.path);

@@ -1,8 +1,7 @@
 //! A complete part becomes the target: sync, rename, sync the directory; and what the refusals
 //! of the disk mean.
 
-use super::{Placed, Step, Target, fatal};
-use crate::content::bitfield::Bitfield;
+use super::{ASIDE_SUFFIX, Placed, Step, Target, fatal};
 use crate::core::id::{FileId, Hash32};
 use crate::core::io::{FileError, FileOp, Meta, Outbox};
 use crate::core::limits::TOUCHES_MAX;
@@ -11,7 +10,7 @@ use crate::core::report::{Ending, Event, foreign};
 use crate::leecher::durable::is_same_file;
 use crate::node::check::Check;
 use crate::node::part::Part;
-use crate::node::places::{directory_of, show};
+use crate::node::places::{beside, directory_of, show};
 use crate::node::plan::Pin;
 use crate::node::whole::Whole;
 
@@ -58,8 +57,7 @@ impl Target {
 
     fn check_part(&mut self, file: FileId, out: &mut Outbox) -> Placed {
         self.step = Step::CheckPart;
-        let all = Bitfield::full(self.content.geometry.pieces());
-        let check = Check::start(self.content.clone(), file, &all, out);
+        let check = Check::start(self.content.clone(), file, &self.wanted(), out);
         let done = check.is_done();
         self.check = Some(check);
         if done { self.checked_part(out) } else { Placed::Waiting }
@@ -67,7 +65,9 @@ impl Target {
 
     pub(super) fn checked_part(&mut self, out: &mut Outbox) -> Placed {
         match (self.check.take(), self.file) {
-            (Some(check), Some(file)) if check.good.is_full() => self.set_len(file, out),
+            (Some(check), Some(file)) if !check.good.lacks_any_of(&self.wanted()) => {
+                self.set_len(file, out)
+            }
             _ => Placed::Changed,
         }
     }
@@ -185,8 +185,16 @@ impl Target {
         if let Some(durable) = self.durable.take() {
             out.file(FileOp::Close { file: durable.files().journal_file });
         }
-        out.file(FileOp::Remove { path: self.journal_path.clone() });
+        self.remove_left(out);
         out.file(FileOp::SyncDir { path: directory_of(&self.path) });
+    }
+
+    /// What stood beside the part is of no more use.
+    pub(super) fn remove_left(&self, out: &mut Outbox) {
+        out.file(FileOp::Remove { path: self.journal_path.clone() });
+        if self.layout.is_folder() {
+            out.file(FileOp::Remove { path: beside(&self.path, ASIDE_SUFFIX, &self.content) });
+        }
     }
 
     /// Another program wrote to the part file: nothing that the journal says of it counts.

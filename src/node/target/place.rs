@@ -1,7 +1,6 @@
 //! Where the file goes, and whether it is there already.
 
 use super::{Placed, Step, Target, fatal, no_directory};
-use crate::content::bitfield::Bitfield;
 use crate::core::id::FileId;
 use crate::core::io::{FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
 use crate::core::mark::mark;
@@ -77,8 +76,8 @@ impl Target {
     fn check_target(&mut self, file: FileId, out: &mut Outbox) -> Placed {
         self.step = Step::CheckTarget;
         self.file = Some(file);
-        let all = Bitfield::full(self.content.geometry.pieces());
-        let check = Check::start(self.content.clone(), file, &all, out);
+        let alone = self.layout.alone(&self.content.geometry);
+        let check = Check::start(self.content.clone(), file, &alone, out);
         let done = check.is_done();
         self.check = Some(check);
         if done { self.checked(out) } else { Placed::Waiting }
@@ -89,7 +88,7 @@ impl Target {
         let (Some(check), Some(file)) = (self.check.take(), self.file) else {
             return fatal(Ending::Internal, "a check without a file".into());
         };
-        if check.good.is_full() {
+        if !check.good.lacks_any_of(&self.layout.alone(&self.content.geometry)) {
             if let Some(Pin::Sha256(_)) = self.plan.want.pin {
                 return self.ask_whole(file, out);
             }
@@ -109,10 +108,13 @@ impl Target {
     /// An earlier run may have ended between the last rename and the end of its journal.
     pub(super) fn already(&mut self, part: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
         if part == Err(FileError::NotFound) {
-            out.file(FileOp::Remove { path: self.journal_path.clone() });
+            self.remove_left(out);
         }
         match self.file {
-            Some(file) => Placed::Already { file },
+            Some(file) => {
+                let have = self.layout.alone(&self.content.geometry);
+                Placed::Already { file, have }
+            }
             None => fatal(Ending::Internal, "a target without a file".into()),
         }
     }

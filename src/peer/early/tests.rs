@@ -12,7 +12,13 @@ const RANGE: HashRange =
     HashRange { root: Hash32([3; 32]), base: 0, index: 0, length: 2, proof: 0 };
 
 fn us() -> Us {
-    Us { peer_id: PeerId([1; 20]), listen_port: 6881, metadata_bytes: [0; 2], exchanges: false }
+    Us {
+        peer_id: PeerId([1; 20]),
+        listen_port: 6881,
+        metadata_bytes: [0; 2],
+        upgrade: None,
+        exchanges: false,
+    }
 }
 
 /// A conversation that a peer opened to us.
@@ -143,7 +149,7 @@ fn another_content_than_we_asked_for_is_a_fault() {
     let conn = out.conns.insert(());
     let remote = ([10, 0, 0, 2], 5000).into();
     let mut early = Early::dialled(conn, remote, (Identity::V1, TOPIC), Time::ZERO);
-    early.open(&us(), Time::ZERO, &mut out);
+    early.open(&us(), None, Time::ZERO, &mut out);
     let (reserved, peer_id) = (Reserved::new(), PeerId([2; 20]));
     let other = Handshake { reserved, info_hash: InfoHash([8; 20]), peer_id }.encode();
     assert!(hear(&mut early, &other, &mut out).is_err());

@@ -2,6 +2,7 @@
 
 use super::super::world::{Happening, World};
 use super::{End, Phase, Queued, SOON, Step, Stream};
+use crate::core::cipher::{Keystream, StreamKey};
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, FileError};
 use crate::core::time::{Span, Time};
@@ -66,7 +67,25 @@ impl World {
             }
         }
         end.queued -= bytes.len() as u64;
+        if let Some((clear, cipher)) = &mut end.sends {
+            let plain = (*clear).min(bytes.len() as u64);
+            *clear -= plain;
+            cipher.apply(&mut bytes[plain as usize..]);
+        }
         Ok(bytes)
+    }
+
+    pub(in crate::sim) fn encipher(
+        &mut self,
+        node: usize,
+        conn: ConnId,
+        send: StreamKey,
+        receive: StreamKey,
+    ) {
+        let Some((id, side)) = self.place(node, conn) else { return };
+        let Some(end) = self.end(id, side) else { return };
+        end.sends = Some((end.queued, Keystream::new(send)));
+        end.receives = Some(Keystream::new(receive));
     }
 
     pub(super) fn put_on_link(&mut self, id: u64, side: usize, bytes: Vec<u8>) {

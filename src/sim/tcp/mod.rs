@@ -7,6 +7,7 @@ mod steps;
 
 use super::world::World;
 use crate::core::chunk::{Chunk, FileSpan};
+use crate::core::cipher::Keystream;
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Outbox};
 use crate::core::time::{Span, Time};
@@ -70,6 +71,10 @@ pub(super) struct End {
     queue: VecDeque<Queued>,
     /// Bytes in `queue`.
     pub queued: u64,
+    /// What leaves the queue is enciphered, once the bytes queued before have left.
+    sends: Option<(u64, Keystream)>,
+    /// What comes is.
+    receives: Option<Keystream>,
     /// Bytes that left the queue and were not yet taken by the other role.
     window_used: u64,
     untold: u64,
@@ -106,6 +111,8 @@ impl End {
             reading: true,
             queue: VecDeque::new(),
             queued: 0,
+            sends: None,
+            receives: None,
             window_used: 0,
             untold: 0,
             sent_planned: false,

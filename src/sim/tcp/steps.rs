@@ -221,6 +221,9 @@ impl World {
             let taken = std::mem::take(&mut end.uncredited);
             self.credit(id, side, taken);
         }
+        if let Some(cipher) = self.end(id, side).and_then(|end| end.receives.as_mut()) {
+            cipher.apply(&mut bytes);
+        }
         self.plan_deliver(id, side);
         self.tell(node, Input::Bytes { conn, bytes: &bytes });
     }

@@ -6,7 +6,7 @@ use crate::core::io::{Closed, Outbox};
 use crate::core::network::public_source;
 use crate::core::report::Event;
 use crate::core::time::Time;
-use crate::peer::Identity;
+use crate::peer::{Encrypting, Identity};
 use std::net::{IpAddr, SocketAddr};
 
 /// Conversations that we opened, and dials on their way.
@@ -17,6 +17,12 @@ const GUESTS_MAX: usize = 32;
 const ADDRESS_GUESTS_MAX: usize = 8;
 
 impl MagnetSwarm {
+    /// How conversations are encrypted; until told, they are not.
+    pub fn encrypt(&mut self, encrypting: &mut Encrypting) {
+        self.books.v1.encrypt(encrypting.fork());
+        self.books.v2.encrypt(encrypting.fork());
+    }
+
     /// Whether another conversation may be opened to us.
     pub(super) fn has_room_for_guest(&self, ip: IpAddr) -> bool {
         let guests = || self.talks.values().filter(|talk| !talk.outgoing);

@@ -141,7 +141,7 @@ impl MagnetSwarm {
             return true;
         };
         let mut talk = Early::dialled(conn, addr, (identity, info_hash), now);
-        talk.open(&self.us, now, out);
+        talk.open(&self.us, self.books.of(identity).offer(addr), now, out);
         self.books.of(identity).met(addr, conn, now);
         self.talks.insert(conn, talk);
         true

@@ -18,6 +18,8 @@ use crate::wire::peer::Message;
 const HANDSHAKE: Span = Span::secs(10);
 /// A peer that can send nothing so long after it came makes room for others.
 const OF_NO_USE: Span = Span::secs(30);
+/// How long one that was of no use is left alone.
+const PAUSE: Span = Span::secs(60);
 /// Silence that ends a conversation.
 const SILENCE: Span = Span::secs(120);
 /// We say something so often: the least patient of the stock clients hang up after 10 s of silence.
@@ -28,10 +30,13 @@ impl MagnetSwarm {
     pub(super) fn hear(
         &mut self,
         conn: ConnId,
-        mut bytes: &[u8],
+        bytes: &[u8],
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
+        let Some(talk) = self.talks.get_mut(&conn) else { return Ok(()) };
+        let bytes = talk.veil.lift(conn, bytes, out)?;
+        let mut bytes = &bytes[..];
         loop {
             let Some(talk) = self.talks.get_mut(&conn) else { return Ok(()) };
             let identity = talk.identity;
@@ -108,6 +113,9 @@ impl MagnetSwarm {
         let Some(peer_id) = talk.peer_id else { return };
         let origin = (talk.remote, peer_id);
         let (identity, outgoing) = (talk.identity, talk.outgoing);
+        if outgoing {
+            self.books.of(identity).shook_hands(talk.remote);
+        }
         if peer_id == self.us.peer_id {
             mark!("D02");
             return self.end(conn, Fault::nobody("it is ourselves"), now, out);
@@ -189,7 +197,12 @@ impl MagnetSwarm {
         let silent = Fault::nobody("it does not send metadata");
         ended.extend(self.learning.tick(now).into_iter().map(|conn| (conn, silent)));
         for (conn, fault) in ended {
+            let talk = self.talks.get(&conn).filter(|talk| talk.peer_id.is_some());
+            let met = talk.map(|talk| (talk.identity, talk.listens_at()));
             self.end(conn, fault, now, out);
+            if let Some((identity, Some(addr))) = met {
+                self.books.of(identity).put_off(addr, PAUSE, now);
+            }
         }
     }
 
@@ -222,5 +235,8 @@ impl MagnetSwarm {
             }
         }
         book.lost(conn, struck, now);
+        if talk.outgoing && talk.peer_id.is_none() && !struck {
+            book.refused_handshake(talk.remote);
+        }
     }
 }
