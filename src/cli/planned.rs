@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_of_a_link_are_looked_up() {
+    fn the_peers_of_a_link_are_looked_up() {
         let link = "magnet:?xt=urn:btih:91fa2f640fbf65ccc7a2a0ed1da15ad639f8ccd4\
                     &tr=udp://two:7/announce&x.pe=two:5&x.pe=[fd00::1]:6&x.pe=nowhere:7\
                     &ws=http://x/";
@@ -371,7 +371,7 @@ mod tests {
         let TorrentFrom::Magnet(magnet) = &torrent.from else { panic!() };
         let peers: Vec<String> = magnet.peers.iter().map(|peer| peer.to_string()).collect();
         assert_eq!(peers, ["127.0.0.1:5", "[fd00::1]:6"]);
-        assert!(torrent.hosts.contains("two") && !torrent.listed);
+        assert!(!torrent.listed);
         assert_eq!(torrent.further, ["udp://two:9/announce"]);
         assert_eq!(magnet.link.web_seeds, ["http://x/"]);
         let Job::Fetch(fetch) = &node.job else { panic!() };
