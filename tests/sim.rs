@@ -12,6 +12,8 @@ mod scripted;
 mod slots;
 #[path = "sim/stand_in.rs"]
 mod stand_in;
+#[path = "sim/strangers.rs"]
+mod strangers;
 #[path = "sim/swarms.rs"]
 mod swarms;
 #[path = "sim/world.rs"]

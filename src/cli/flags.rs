@@ -93,13 +93,23 @@ pub const FLAGS: &[Flag] = &[
         help: "Also write a .torrent for stock BitTorrent clients" },
     Flag { name: "sign", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
         help: "Sign what is published with the secret key in FILE, made by `lmk keygen`" },
+    Flag { name: "max-peers", short: None, takes: Takes::Value("N"), on: PEERS,
+        help: "Most peers it is connected to at a time [default: 4096]" },
+    Flag { name: "limit-up", short: None, takes: Takes::Value("RATE"), on: PEERS,
+        help: "Send no more than this a second, as 500K or 2M [default: no limit]" },
+    Flag { name: "limit-down", short: None, takes: Takes::Value("RATE"), on: PEERS,
+        help: "Fetch no more than this a second, as 500K or 2M [default: no limit]" },
+    Flag { name: "stats-log", short: None, takes: Takes::Value("FILE"), on: PEERS,
+        help: "Append the figures of each second to FILE, one JSON object a line" },
     Flag { name: "want", short: None, takes: Takes::Value("NAME[@PIN]"), on: &["leecher"],
         help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
     Flag { name: "torrent", short: None, takes: Takes::Value("FILE"), on: PEERS,
         help: "What it is, in place of a name: a .torrent; its trackers are asked" },
+    Flag { name: "order", short: None, takes: Takes::Value("ORDER"), on: &["leecher"],
+        help: "Which pieces first: rarest, or sequential from the beginning [default: rarest]" },
     Flag { name: "magnet", short: None, takes: Takes::Value("URI"), on: &["leecher"],
         help: "A magnet link in place of a name: what the file is, its peers tell" },
-    Flag { name: "out", short: None, takes: Takes::Value("DIR|FILE"), on: &["leecher"],
+    Flag { name: "out", short: Some('d'), takes: Takes::Value("DIR|FILE"), on: &["leecher"],
         help: "Where to write it [default: the working directory, under its own name]" },
     Flag { name: "files", short: None, takes: Takes::Value("LIST"), on: &["leecher"],
         help: "Only these files of a folder: numbers as in lmk show, ranges, globs: 1,4-6,*.jpg" },
@@ -237,7 +247,7 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip@3f2a9c01 --out copy.zip --overwrite
   lmk leecher --want big.zip --keep-seeding --timeout 10m
   lmk leecher --want big.zip --publisher release.pub
-  lmk leecher --torrent big.torrent --out /data/
+  lmk leecher --torrent big.torrent -d /data/ --limit-up 500K
   lmk leecher --magnet 'magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567'",
     },
     CommandRow {

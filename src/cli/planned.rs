@@ -63,8 +63,12 @@ pub fn plan(
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
+            let slots = match fetch.torrent.is_some() || fetch.magnet.is_some() {
+                true => limits::STRANGERS_SLOTS_DEFAULT,
+                false => limits::SLOTS_DEFAULT,
+            };
             let job = Job::Fetch(fetch_job(fetch, &peer, machine, &resolve)?);
-            Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
+            Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
         Wish::Keygen { out } => Plan::Keygen(access::keygen_plan(out, machine)?),
@@ -157,6 +161,7 @@ fn node(
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
         encryption: peer.encryption,
         slots,
+        terms: peer.terms,
         token: access::token(&peer.token, machine)?,
         names: NameFiles::default(),
     })

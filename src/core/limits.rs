@@ -107,6 +107,8 @@ pub const AGREEMENTS_PER_S: u32 = 200;
 pub const ADDRESS_AGREEMENTS_PER_S: u32 = 20;
 /// Leechers served at once when `--slots` says nothing.
 pub const SLOTS_DEFAULT: u32 = 8;
+/// The same for a torrent among strangers, and one more by chance: the custom of BitTorrent.
+pub const STRANGERS_SLOTS_DEFAULT: u32 = 4;
 /// Most slots that `--slots` takes: each may hold a write buffer.
 pub const SLOTS_MAX: u32 = 1024;
 /// How long a name without a source stays listed when `--keep-names` says nothing.

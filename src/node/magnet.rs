@@ -114,6 +114,7 @@ impl MagnetSearch {
             peer_id: shared.plan.peer_id,
             listen_port: shared.port(),
             metadata_bytes: [0; 2],
+            exchanges: false,
             upgrade: None,
         };
         let topics = Topics { v1: link.v1, v2: link.v2 };

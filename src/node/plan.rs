@@ -8,6 +8,7 @@ use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::peer::Encryption;
+use crate::swarm::{Company, Terms};
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +36,8 @@ pub struct NodePlan {
     pub encryption: Encryption,
     /// Slots for leechers: how many are served at once.
     pub slots: u32,
+    /// How it takes part in swarms beside that.
+    pub terms: Terms,
     /// Shown to the tracker, if it asks for one (`--token`).
     pub token: Option<Bearer>,
     /// Where it stands how hosts of others are found.
@@ -54,6 +57,13 @@ impl Listen {
 }
 
 impl NodePlan {
+    /// The terms of its swarms: a torrent that no tracker of ours lists brings strangers.
+    pub fn terms(&self) -> Terms {
+        let among_strangers = self.torrent().is_some_and(|torrent| !torrent.listed);
+        let company = if among_strangers { Company::Strangers } else { Company::Ours };
+        Terms { company, ..self.terms }
+    }
+
     /// The torrent that the job is about, if it is about one.
     pub fn torrent(&self) -> Option<&TorrentPlan> {
         match &self.job {

@@ -240,6 +240,7 @@ impl Shared {
                 bytes(content.v1.as_ref().map(|v1| &v1.info)),
                 bytes(content.v2.as_ref().map(|v2| &v2.info)),
             ],
+            exchanges: false,
             upgrade: content.hybrid(),
         };
         let mut rng = self.rng.fork(0x5a);
@@ -248,7 +249,8 @@ impl Shared {
             Job::Seed(_) => 0,
         };
         let counts = (self.plan.slots, sources);
-        let mut swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        let swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        let mut swarm = swarm.on(self.plan.terms(), &mut rng);
         swarm.encrypt(self.encrypting.fork());
         swarm.keep_struck(std::mem::take(&mut self.struck));
         for (identity, addr) in std::mem::take(&mut self.named) {

@@ -77,6 +77,7 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
         key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
         encryption: Encryption::Allow,
         slots: scene.slots,
+        terms: Default::default(),
         token: None,
         names: NameFiles::default(),
     }

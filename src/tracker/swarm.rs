@@ -358,13 +358,10 @@ where
     while !fields.0.is_empty() {
         let record = Record::<N>::read(fields)?.heard_by(now_s);
         let there = members.find(record.ip_bytes(), record.port_bytes(), keyed, pool);
-        if record.over_s() <= now_s || there.is_some() || room == 0 {
-            whole = None;
-            continue;
-        }
         let known = record.last_known();
-        let beside = members.of_source(record.ip_bytes(), keyed, pool);
-        if !may_enter(known.peer.key, beside) {
+        let mut fits =
+            || may_enter(known.peer.key, members.of_source(record.ip_bytes(), keyed, pool));
+        if record.over_s() <= now_s || there.is_some() || room == 0 || !fits() {
             whole = None;
             continue;
         }

@@ -9,6 +9,7 @@ pub mod meaning;
 pub mod mse;
 pub mod options;
 pub mod peer;
+pub mod peer_exchange;
 pub mod peer_framer;
 pub mod peer_metadata;
 pub mod peer_state;

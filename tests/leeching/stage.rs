@@ -284,6 +284,7 @@ pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
         encryption: Encryption::Allow,
         names: NameFiles::default(),
         slots: 8,
+        terms: Default::default(),
         token: None,
     }
 }

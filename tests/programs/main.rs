@@ -23,6 +23,7 @@ mod script;
 mod signed;
 mod strangers;
 mod talk;
+mod terms;
 mod tls;
 mod torrents;
 mod web;

@@ -62,6 +62,7 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
         key_file: None,
         encryption: Encryption::Allow,
         slots: 8,
+        terms: Default::default(),
         token: None,
         names: NameFiles::default(),
     }

@@ -42,6 +42,7 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         key_file: None,
         encryption: Encryption::Allow,
         slots: 1,
+        terms: Default::default(),
         token: None,
         names: NameFiles::default(),
     }
