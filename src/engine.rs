@@ -55,6 +55,12 @@ pub struct Engine {
 impl Engine {
     /// Makes the role and the loop it lives on. No listener is open yet: the first turn does that.
     pub fn new(plan: Plan) -> Result<Engine, Fatal> {
+        Engine::trusting(plan, Vec::new())
+    }
+
+    /// The same, that believes these authorities beside those of the system when it speaks TLS;
+    /// each is an X.509 certificate in DER.
+    pub fn trusting(plan: Plan, authorities: Vec<Vec<u8>>) -> Result<Engine, Fatal> {
         let store = match &plan {
             Plan::Tracker(TrackerPlan { database: Some(database), .. }) => {
                 Some(Box::new(Sqlite::new(database.path.clone())) as Box<dyn Store>)
@@ -73,6 +79,7 @@ impl Engine {
             Plan::Verify(plan) => Part::Job(Box::new(Verify::new(plan))),
         };
         let reactor = Reactor::new(part, Options::default())?.with_store(store);
+        let reactor = reactor.with_authorities(authorities);
         Ok(Engine { reactor, events: Vec::new() })
     }
 

@@ -4,12 +4,16 @@
 mod canaries;
 #[path = "sim/catalogue.rs"]
 mod catalogue;
+#[path = "sim/names.rs"]
+mod names;
 #[path = "sim/scripted.rs"]
 mod scripted;
 #[path = "sim/slots.rs"]
 mod slots;
 #[path = "sim/stand_in.rs"]
 mod stand_in;
+#[path = "sim/strangers.rs"]
+mod strangers;
 #[path = "sim/swarms.rs"]
 mod swarms;
 #[path = "sim/world.rs"]

@@ -11,6 +11,8 @@ mod announces;
 mod catalogue;
 #[path = "tracker/connections.rs"]
 mod connections;
+#[path = "tracker/cut_short.rs"]
+mod cut_short;
 #[path = "tracker/following.rs"]
 mod following;
 #[path = "tracker/frames.rs"]

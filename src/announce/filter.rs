@@ -1,6 +1,7 @@
 //! Which of the addresses a tracker names are worth a dial. A tracker may be wrong or hostile: it
 //! must not make a peer knock on its own machine or send to a group.
 
+use crate::core::network::public_source;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,22 +30,41 @@ pub fn keep(peers: &[SocketAddr], tracker: SocketAddr, own: &[SocketAddr]) -> Ve
         .collect()
 }
 
+/// The peers that one at `source` told of, as [`keep`] has them. One elsewhere in the world knows
+/// nobody in our network, and no peer listens where the services of a machine do: whoever says so
+/// wants us to knock there.
+pub fn keep_told(peers: &[SocketAddr], source: SocketAddr) -> Vec<SocketAddr> {
+    let mut kept = keep(peers, source, &[]);
+    if public_source(source.ip()).is_some() {
+        let known = kept.len();
+        kept.retain(|peer| public_source(peer.ip()).is_some() && peer.port() >= 1024);
+        if kept.len() < known {
+            crate::mark!("D28");
+        }
+    }
+    kept
+}
+
 fn canonical(addr: &SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
 fn is_dialable(ip: IpAddr, tracker: IpAddr) -> bool {
-    let nobody = match ip {
-        IpAddr::V4(v4) => v4.octets().starts_with(&[0]) || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_unspecified(),
-    };
-    !nobody
-        && !ip.is_multicast()
+    is_somebody(ip)
         && (!ip.is_loopback() || tracker.is_loopback())
         && (!is_link_local(ip) || is_link_local(tracker))
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
+/// Whether one machine can be meant.
+pub fn is_somebody(ip: IpAddr) -> bool {
+    let nobody = match ip {
+        IpAddr::V4(v4) => v4.octets().starts_with(&[0]) || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unspecified(),
+    };
+    !nobody && !ip.is_multicast()
+}
+
+pub fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -90,6 +110,19 @@ mod tests {
         let link = ["169.254.169.254:80", "[fe80::1]:80"];
         assert!(kept(&link, "10.0.0.1:6969", &[]).is_empty());
         assert_eq!(kept(&link, "169.254.1.1:6969", &[]).len(), 2);
+    }
+
+    #[test]
+    fn a_peer_elsewhere_tells_of_nobody_near_and_of_no_service() {
+        let told =
+            ["10.0.0.9:6881", "127.0.0.1:6881", "9.9.9.9:22", "9.9.9.9:6881", "[fd00::1]:7000"];
+        let told: Vec<SocketAddr> = told.iter().map(|text| text.parse().unwrap()).collect();
+        let kept = |source: &str| keep_told(&told, source.parse().unwrap());
+        let far = crate::expect_mark!("D28", kept("8.8.8.8:6881"));
+        assert_eq!(far, ["9.9.9.9:6881".parse().unwrap()]);
+        // One of our own network knows its neighbours.
+        assert_eq!(kept("10.0.0.1:5").len(), 4);
+        assert_eq!(kept("127.0.0.1:5").len(), 5);
     }
 
     #[test]

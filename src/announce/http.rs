@@ -2,26 +2,24 @@
 //! for each question. The tracker may be anybody's: what comes back is bounded in bytes and time,
 //! and it can send us nowhere that it could not name as a peer's address.
 
+use super::approach::{Approach, Purpose};
 use super::course::Course;
 use super::filter;
-use super::hosts::Hosts;
-use super::udp::{Identity, Stats, refused_wait, strangers_interval};
+use super::resolver::Found;
+use super::udp::{Identity, SCRAPE_EVERY, Stats, refused_wait, strangers_interval};
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Outbox};
-use crate::core::report::foreign;
+use crate::core::mark::mark;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::wire::http::asking::{Announcing, Target};
-use crate::wire::http::head::HEAD_BYTES_MAX;
-use crate::wire::http::reply::{self, BODY_BYTES_MAX, Reply, Said};
-use crate::wire::tracker_url::{self, Scheme};
-use crate::wire::udp::Event;
+use crate::wire::http::asking::{Announcing, Target, scrape_path};
+use crate::wire::http::reply::{self, Collector, Reply, Said};
+use crate::wire::tracker_url::TrackerUrl;
+use crate::wire::udp::{Event, ScrapeRow};
 use std::net::SocketAddr;
 
-/// The whole wait for an answer, connection and redirections included.
+/// The whole wait for an answer: name, connection and redirections included.
 const ANSWER: Span = Span::secs(30);
-/// Redirections followed for one question.
-const REDIRECTIONS_MAX: u32 = 5;
 /// Peers wanted.
 const NUM_WANT: i32 = 200;
 
@@ -36,6 +34,8 @@ pub enum Heard {
         interval: Span,
         warning: Option<String>,
     },
+    /// What it counts.
+    Scraped(ScrapeRow),
     /// Its own words, safe to show. The next try follows by itself.
     Refused(String),
     /// No answer, or none that can be read. The next try follows by itself.
@@ -44,43 +44,46 @@ pub enum Heard {
     Stopped,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Question {
+    Announce,
+    Scrape,
+}
+
 /// The question that is under way.
 #[derive(Clone, Debug)]
 struct Asking {
-    conn: ConnId,
-    connected: bool,
-    to: (SocketAddr, Target),
-    came: Vec<u8>,
+    what: Question,
+    approach: Approach,
+    answer: Collector,
     due: Time,
-    redirections: u32,
 }
 
 /// A machine for one conversation. Call [`HttpAnnouncer::poll`] after every other call and at
-/// [`HttpAnnouncer::deadline`].
+/// [`HttpAnnouncer::deadline`]; names it wants to know come with [`HttpAnnouncer::take_lookup`].
 #[derive(Clone, Debug)]
 pub struct HttpAnnouncer {
-    tracker: SocketAddr,
-    target: Target,
+    url: TrackerUrl,
     identity: Identity,
     course: Course,
     asking: Option<Asking>,
+    /// Where the tracker was when it last answered a connection.
+    last: Option<SocketAddr>,
+    scrape_at: Time,
     failures: u32,
     tracker_id: Option<Vec<u8>>,
     rng: Rng,
 }
 
 impl HttpAnnouncer {
-    pub fn new(
-        (tracker, target): (SocketAddr, Target),
-        identity: Identity,
-        seed: u64,
-    ) -> HttpAnnouncer {
+    pub fn new(url: TrackerUrl, identity: Identity, seed: u64) -> HttpAnnouncer {
         HttpAnnouncer {
-            tracker,
-            target,
+            url,
             identity,
             course: Course::default(),
             asking: None,
+            last: None,
+            scrape_at: Time::NEVER,
             failures: 0,
             tracker_id: None,
             rng: Rng::new(seed),
@@ -102,45 +105,59 @@ impl HttpAnnouncer {
     /// Says `stopped`, if the tracker heard of us; [`Heard::Stopped`] ends it.
     pub fn stop(&mut self, now: Time, out: &mut Outbox) {
         self.hang_up(out);
-        if self.course.stop() {
-            self.ask(now, (self.tracker, self.target.clone()), 0, out);
+        self.scrape_at = Time::NEVER;
+        // There is no time to look for it elsewhere.
+        if let (true, Some(at)) = (self.course.stop(), self.last) {
+            let approach = Approach::again(self.url.clone(), Purpose::Tracker, at, out);
+            self.asks(Question::Announce, approach, now);
         }
     }
 
     /// Whether `stopped` is on its way.
     pub fn is_stopping(&self) -> bool {
-        self.course.is_stopping()
+        self.course.is_stopping() && self.asking.is_some()
     }
 
     pub fn deadline(&self) -> Time {
-        self.asking.as_ref().map_or(self.course.next(), |asking| asking.due)
+        let next = self.course.next().min(self.scrape_at);
+        self.asking.as_ref().map_or(next, |asking| asking.due)
+    }
+
+    /// A name to look up.
+    pub fn take_lookup(&mut self) -> Option<String> {
+        self.asking.as_mut()?.approach.take_lookup()
     }
 
     /// Asks what is due, and gives up what was not answered.
     pub fn poll(&mut self, now: Time, out: &mut Outbox) -> Option<Heard> {
-        if self.asking.as_ref().is_some_and(|asking| asking.due <= now) {
-            let what = self.asking.as_ref().map(|asking| asking.connected);
-            // What comes in chunks may be whole although the connection lives.
-            if what == Some(true) && self.asking.as_ref().is_some_and(|a| !a.came.is_empty()) {
-                return self.read(true, &Hosts::new(), now, out);
+        if let Some(asking) = self.asking.as_ref().filter(|asking| asking.due <= now) {
+            mark!("C14");
+            let what = asking.approach.waits_for();
+            return self.failed(format!("no {what} in {} s", ANSWER.as_secs()), now, out);
+        }
+        if self.asking.is_some() {
+            return None;
+        }
+        let what = if self.course.begins(now) {
+            Question::Announce
+        } else if self.scrape_at <= now {
+            self.scrape_at = now + SCRAPE_EVERY;
+            Question::Scrape
+        } else {
+            return None;
+        };
+        match Approach::new(self.url.clone(), Purpose::Tracker, out) {
+            Ok(approach) => {
+                self.asks(what, approach, now);
+                None
             }
-            let what = if what == Some(true) { "answer" } else { "connection" };
-            return Some(self.failed(format!("no {what} in {} s", ANSWER.as_secs()), now, out));
+            Err(why) => self.failed(why, now, out),
         }
-        if self.asking.is_none() && self.course.begins(now) {
-            self.ask(now, (self.tracker, self.target.clone()), 0, out);
-        }
-        None
     }
 
-    fn ask(&mut self, now: Time, to: (SocketAddr, Target), redirections: u32, out: &mut Outbox) {
-        let due = match redirections {
-            0 => now + ANSWER,
-            _ => self.asking.as_ref().map_or(now + ANSWER, |asking| asking.due),
-        };
-        let conn = out.dial(to.0);
-        let came = Vec::new();
-        self.asking = Some(Asking { conn, connected: false, to, came, due, redirections });
+    fn asks(&mut self, what: Question, approach: Approach, now: Time) {
+        let answer = Collector::default();
+        self.asking = Some(Asking { what, approach, answer, due: now + ANSWER });
     }
 
     /// Ends without a word.
@@ -149,23 +166,52 @@ impl HttpAnnouncer {
     }
 
     fn hang_up(&mut self, out: &mut Outbox) {
-        if let Some(asking) = self.asking.take() {
-            out.close(asking.conn);
+        if let Some(mut asking) = self.asking.take() {
+            asking.approach.hang_up(out);
         }
     }
 
-    fn is_asking(&self, conn: ConnId) -> bool {
-        self.asking.as_ref().is_some_and(|asking| asking.conn == conn)
+    /// A name was looked up, perhaps for us.
+    pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) -> Option<Heard> {
+        let asking = self.asking.as_mut()?;
+        match asking.approach.got_found(found, out) {
+            Ok(()) => None,
+            Err(why) => self.failed(why, now, out),
+        }
+    }
+
+    fn of(&mut self, conn: ConnId) -> Option<&mut Asking> {
+        self.asking.as_mut().filter(|asking| asking.approach.conn() == Some(conn))
     }
 
     /// A dial succeeded; `false` if it is not ours.
     pub fn got_connected(&mut self, conn: ConnId, stats: Stats, out: &mut Outbox) -> bool {
-        let Some(asking) = self.asking.as_mut().filter(|asking| asking.conn == conn) else {
-            return false;
+        let Some(asking) = self.of(conn) else { return false };
+        asking.approach.got_connected(conn);
+        let (what, redirected) = (asking.what, asking.approach.is_redirected());
+        let target = Target::of(asking.approach.url());
+        let at = asking.approach.connected_to();
+        if !redirected {
+            self.last = at;
+        }
+        let request = match what {
+            _ if redirected && target.is_whole() => target.as_it_stands(),
+            Question::Announce => target.announce(&self.announcing(stats)),
+            Question::Scrape => {
+                let scrape = target.scrape(self.identity.info_hash);
+                scrape.unwrap_or_else(|| target.as_it_stands())
+            }
         };
-        asking.connected = true;
+        out.send(conn, request.as_bytes());
+        if what == Question::Announce {
+            self.course.left(stats.left == 0);
+        }
+        true
+    }
+
+    fn announcing(&self, stats: Stats) -> Announcing {
         let event = self.course.event();
-        let request = asking.to.1.announce(&Announcing {
+        Announcing {
             info_hash: self.identity.info_hash,
             peer_id: self.identity.peer_id,
             port: stats.port,
@@ -176,10 +222,7 @@ impl HttpAnnouncer {
             event,
             key: Some(self.identity.key),
             tracker_id: self.tracker_id.clone(),
-        });
-        out.send(conn, request.as_bytes());
-        self.course.left(stats.left == 0);
-        true
+        }
     }
 
     /// Bytes of a connection; `None` if it is not ours.
@@ -187,16 +230,14 @@ impl HttpAnnouncer {
         &mut self,
         conn: ConnId,
         bytes: &[u8],
-        hosts: &Hosts,
         now: Time,
         out: &mut Outbox,
     ) -> Option<Option<Heard>> {
-        let asking = self.asking.as_mut().filter(|asking| asking.conn == conn)?;
-        asking.came.extend_from_slice(bytes);
-        if asking.came.len() > HEAD_BYTES_MAX + BODY_BYTES_MAX {
-            return Some(Some(self.failed("the answer is larger than 1 MiB".into(), now, out)));
-        }
-        Some(self.read(false, hosts, now, out))
+        Some(match self.of(conn)?.answer.got(bytes) {
+            Ok(None) => None,
+            Ok(Some(reply)) => self.got_reply(&reply, now, out),
+            Err(why) => self.failed(why.into(), now, out),
+        })
     }
 
     /// The end of a connection; `None` if it is not ours.
@@ -204,54 +245,44 @@ impl HttpAnnouncer {
         &mut self,
         conn: ConnId,
         why: Closed,
-        hosts: &Hosts,
         now: Time,
         out: &mut Outbox,
     ) -> Option<Option<Heard>> {
-        if !self.is_asking(conn) {
-            return None;
+        let asking = self.of(conn)?;
+        if asking.approach.connected_to().is_some() {
+            return Some(match asking.answer.ended() {
+                Ok(reply) => self.got_reply(&reply, now, out),
+                Err(why) => self.failed(why.into(), now, out),
+            });
         }
-        if self.asking.as_ref().is_some_and(|asking| asking.connected) {
-            return Some(self.read(true, hosts, now, out));
-        }
-        let why = if why == Closed::Refused { "nobody listens there" } else { "no connection" };
-        Some(Some(self.failed(why.into(), now, out)))
+        Some(match asking.approach.got_closed(why, out) {
+            Ok(()) => None,
+            Err(why) => self.failed(why, now, out),
+        })
     }
 
-    fn read(&mut self, ended: bool, hosts: &Hosts, now: Time, out: &mut Outbox) -> Option<Heard> {
+    fn got_reply(&mut self, reply: &Reply, now: Time, out: &mut Outbox) -> Option<Heard> {
         let asking = self.asking.as_mut()?;
-        let came = std::mem::take(&mut asking.came);
-        match reply::read(&came, ended) {
-            Ok(None) => {
-                asking.came = came;
-                None
-            }
-            Ok(Some(reply)) => self.got_reply(&reply, hosts, now, out),
-            Err(why) => Some(self.failed(why.into(), now, out)),
-        }
-    }
-
-    fn got_reply(
-        &mut self,
-        reply: &Reply<'_>,
-        hosts: &Hosts,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Option<Heard> {
         if let (300..=399, Some(to)) = (reply.status, &reply.location) {
-            return match self.redirected(to, hosts) {
-                Ok((to, count)) => {
-                    if let Some(asking) = &self.asking {
-                        out.close(asking.conn);
-                    }
-                    self.ask(now, to, count, out);
-                    None
+            match asking.approach.redirected(to, out) {
+                Ok(approach) => {
+                    (asking.approach, asking.answer) = (approach, Collector::default());
+                    return None;
                 }
-                Err(why) => Some(self.failed(why, now, out)),
+                Err(why) => return self.failed(why, now, out),
+            }
+        }
+        let (what, at) = (asking.what, asking.approach.connected_to());
+        if what == Question::Scrape {
+            self.hang_up(out);
+            let said = reply::scraped(&reply.body, self.identity.info_hash);
+            return match said {
+                Ok(Said::Answer(Some(row))) => Some(Heard::Scraped(row)),
+                _ => None,
             };
         }
         match reply::announced(&reply.body) {
-            Ok(Said::Answer(said)) => Some(self.got_answer(said, now, out)),
+            Ok(Said::Answer(said)) => Some(self.got_answer(said, at, now, out)),
             Ok(Said::Failure(text)) => {
                 self.hang_up(out);
                 self.try_later(now);
@@ -259,51 +290,34 @@ impl HttpAnnouncer {
             }
             // A page for people says less than its status.
             Err(_) if reply.status != 200 => {
-                Some(self.failed(format!("HTTP status {}", reply.status), now, out))
+                self.failed(format!("HTTP status {}", reply.status), now, out)
             }
-            Err(why) => Some(self.failed(why.into(), now, out)),
+            Err(why) => self.failed(why.into(), now, out),
         }
     }
 
-    /// Where a redirection points, and the how manieth it is.
-    fn redirected(&self, to: &str, hosts: &Hosts) -> Result<((SocketAddr, Target), u32), String> {
-        let Some(asking) = &self.asking else { return Err("nobody asked".into()) };
-        if asking.redirections >= REDIRECTIONS_MAX {
-            return Err(format!("it sends us on more than {REDIRECTIONS_MAX} times"));
-        }
-        let count = asking.redirections + 1;
-        if to.starts_with('/') && !to.starts_with("//") {
-            let (at, target) = &asking.to;
-            let url = tracker_url::read(&format!("http://{}{to}", target.host))?;
-            return Ok(((*at, Target::of(&url)), count));
-        }
-        let url = tracker_url::read(to).map_err(|why| format!("it sends us elsewhere: {why}"))?;
-        if url.scheme != Scheme::Http || !to.contains("://") {
-            return Err(format!("it sends us to {}", foreign(to)));
-        }
-        let at = hosts.find(&url.at, url.scheme.port());
-        let Some(at) = at else {
-            let host = foreign(&url.at.host);
-            return Err(format!("it sends us to {host}, whose address is not known"));
-        };
-        if filter::keep(&[at], self.tracker, &[]).is_empty() {
-            crate::mark!("B16");
-            return Err(format!("it sends us to {at}, where no tracker of strangers is"));
-        }
-        Ok(((at, Target::of(&url)), count))
-    }
-
-    fn got_answer(&mut self, said: reply::Announced, now: Time, out: &mut Outbox) -> Heard {
+    fn got_answer(
+        &mut self,
+        said: reply::Announced,
+        at: Option<SocketAddr>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Heard {
         self.hang_up(out);
         self.failures = 0;
         self.tracker_id = said.tracker_id.or(self.tracker_id.take());
         if self.course.over_if_stopping() {
             return Heard::Stopped;
         }
+        let path = self.url.path.split('?').next().unwrap_or_default();
+        if self.scrape_at == Time::NEVER && scrape_path(path).is_some() {
+            self.scrape_at = now;
+        }
         let interval = strangers_interval(said.interval_s, &mut self.rng);
         self.course.answered(now, interval, now + interval);
+        let peers = at.map(|at| filter::keep(&said.peers, at, &self.identity.own));
         Heard::Peers {
-            peers: filter::keep(&said.peers, self.tracker, &self.identity.own),
+            peers: peers.unwrap_or_default(),
             seeders: said.complete,
             leechers: said.incomplete,
             interval,
@@ -316,10 +330,15 @@ impl HttpAnnouncer {
         self.course.again(now + wait);
     }
 
-    fn failed(&mut self, why: String, now: Time, out: &mut Outbox) -> Heard {
+    /// What was asked is not answered. A count that does not come is not worth a word.
+    fn failed(&mut self, why: String, now: Time, out: &mut Outbox) -> Option<Heard> {
+        let what = self.asking.as_ref().map(|asking| asking.what);
         self.hang_up(out);
+        if what == Some(Question::Scrape) {
+            return None;
+        }
         let stopped = self.course.is_stopping();
         self.try_later(now);
-        if stopped { Heard::Stopped } else { Heard::Failed(why) }
+        Some(if stopped { Heard::Stopped } else { Heard::Failed(why) })
     }
 }

@@ -1,14 +1,18 @@
-//! Clients of a tracker: the UDP announce, the control request, the catalogue over TCP.
+//! Clients of trackers: announces over UDP and HTTP, the control request, the catalogue over TCP; and
+//! the way to hosts by their names.
 
+pub mod approach;
 pub mod catalogue;
 pub mod control;
 pub mod course;
 pub mod filter;
-pub mod hosts;
 pub mod http;
+pub mod name_files;
+pub mod resolver;
 pub mod session;
 pub mod tiers;
 pub mod udp;
+pub mod whereabouts;
 
 #[cfg(test)]
 mod tests;

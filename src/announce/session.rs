@@ -132,6 +132,11 @@ impl Session {
         self.question.is_some()
     }
 
+    /// Whether nobody answered the last sending of the open question in its time.
+    pub fn is_unanswered(&self, now: Time) -> bool {
+        self.question.is_some_and(|question| question.sent.is_some() && question.due <= now)
+    }
+
     /// Drops the open question.
     pub fn rest(&mut self) {
         self.question = None;

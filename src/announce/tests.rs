@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 
 mod catalogue_client;
 mod control_request;
+mod name_lookup;
+mod on_the_web;
 
 const TRACKER: &str = "10.0.0.1:6969";
 const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881, slots: None };

@@ -2,18 +2,20 @@
 //! that answers, and all tiers at once. Whoever does not answer gives way to the next of its tier
 //! and is left alone for a while.
 
-use super::hosts::Hosts;
-use super::http::{self, HttpAnnouncer};
+mod tier;
+
+use super::http;
+use super::resolver::Found;
 use super::session::Health;
-use super::udp::{self, Announcer, Identity, Stats, refused_wait};
+use super::udp::{self, Stats};
+use super::whereabouts::Change;
 use crate::core::id::{ConnId, InfoHash, PeerId};
 use crate::core::io::{Closed, Outbox};
-use crate::core::report::foreign;
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
-use crate::wire::http::asking::Target;
-use crate::wire::tracker_url::{self, Scheme};
+use crate::wire::udp::ScrapeRow;
 use std::net::SocketAddr;
+use tier::{Road, Talk, Tier, Tracker, Us};
 
 /// Bytes that are said to be missing while the size is unknown: what stock clients say.
 const LEFT_UNKNOWN: u64 = 16 * 1024;
@@ -34,57 +36,15 @@ pub enum What {
         leechers: Option<u64>,
         interval: Span,
     },
+    /// What it counts.
+    Scraped(ScrapeRow),
     /// Why there was no answer, safe to show.
     Failed(String),
-}
-
-/// How a tracker is reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Road {
-    /// With path and query (BEP 41).
-    Udp(SocketAddr, Vec<u8>),
-    Http(SocketAddr, Target),
-    /// Not at all, and why.
-    None(String),
-}
-
-#[derive(Clone, Debug)]
-struct Tracker {
-    shown: String,
-    road: Road,
-    failures: u32,
-    /// It is left alone until then.
-    rests_until: Time,
-}
-
-/// One conversation, over either road.
-#[derive(Clone, Debug)]
-enum Talk {
-    Udp(Box<Announcer>),
-    Http(Box<HttpAnnouncer>),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Tier {
-    trackers: Vec<Tracker>,
-    current: usize,
-    talks: Vec<(InfoHash, Talk)>,
-    /// The tracker at hand answered for one identity at least.
-    answered: bool,
-}
-
-/// Who announces.
-#[derive(Clone, Debug)]
-struct Us {
-    peer_id: PeerId,
-    own: Vec<SocketAddr>,
-    key: u32,
 }
 
 #[derive(Debug)]
 pub struct Tiers {
     tiers: Vec<Tier>,
-    hosts: Hosts,
     who: Option<Us>,
     hashes: Vec<InfoHash>,
     rng: Rng,
@@ -100,18 +60,17 @@ pub struct Row<'a> {
 
 impl Tiers {
     /// The trackers given as URLs, each tier in an order of our own (BEP 12).
-    pub fn new(urls: &[Vec<String>], hosts: Hosts, mut rng: Rng) -> Tiers {
+    pub fn new(urls: &[Vec<String>], mut rng: Rng) -> Tiers {
         let mut tiers = Vec::new();
         for urls in urls {
-            let mut trackers: Vec<Tracker> =
-                urls.iter().map(|url| Tracker::new(url, &hosts)).collect();
+            let mut trackers: Vec<Tracker> = urls.iter().map(|url| Tracker::new(url)).collect();
             rng.shuffle(&mut trackers);
             // Those that cannot be reached at all come last.
             trackers.sort_by_key(|tracker| matches!(tracker.road, Road::None(_)));
             tiers.push(Tier { trackers, ..Tier::default() });
         }
         tiers.retain(|tier| !tier.trackers.is_empty());
-        Tiers { tiers, hosts, who: None, hashes: Vec::new(), rng, news: Vec::new() }
+        Tiers { tiers, who: None, hashes: Vec::new(), rng, news: Vec::new() }
     }
 
     /// The trackers as they stand, tier by tier.
@@ -195,7 +154,58 @@ impl Tiers {
 
     pub fn deadline(&self) -> Time {
         let talks = self.tiers.iter().flat_map(|tier| &tier.talks);
-        talks.map(|(_, talk)| talk.deadline()).min().unwrap_or(Time::NEVER)
+        let talks = talks.map(|(_, talk)| talk.deadline()).min().unwrap_or(Time::NEVER);
+        let places = self.tiers.iter().filter(|_| !self.hashes.is_empty());
+        places.map(Tier::look_up_at).fold(talks, Time::min)
+    }
+
+    /// Names to look up.
+    pub fn take_lookups(&mut self, now: Time) -> Vec<String> {
+        let mut names = Vec::new();
+        for tier in &mut self.tiers {
+            if !self.hashes.is_empty()
+                && let Some(Tracker { road: Road::Udp(place, _), .. }) = tier.at_hand_mut()
+            {
+                names.extend(place.take_lookup(now));
+            }
+            for (_, talk) in &mut tier.talks {
+                if let Talk::Http(talk) = talk {
+                    names.extend(talk.take_lookup());
+                }
+            }
+        }
+        names
+    }
+
+    /// A name was looked up.
+    pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) {
+        let Some(who) = self.who.clone() else { return };
+        for tier in &mut self.tiers {
+            let Some(tracker) = tier.at_hand_mut() else { continue };
+            let Road::Udp(place, _) = &mut tracker.road else { continue };
+            match place.got_found(found, now) {
+                Some(Change::Moved) => {
+                    // It knows nothing of us there.
+                    tier.talks.clear();
+                    for info_hash in &self.hashes {
+                        tier.begin(*info_hash, &who, now, &mut self.rng);
+                    }
+                }
+                Some(Change::Lost(why)) if place.known().is_none() => {
+                    let (tracker, what) = (tracker.shown.clone(), What::Failed(why));
+                    for info_hash in self.hashes.iter().take(1) {
+                        let (tracker, what) = (tracker.clone(), what.clone());
+                        self.news.push(News { tracker, info_hash: *info_hash, what });
+                    }
+                    tier.go_on(&self.hashes, &who, now, out, &mut self.rng);
+                }
+                Some(Change::Lost(_) | Change::Same) | None => {}
+            }
+        }
+        self.each(now, out, |talk, out| match talk {
+            Talk::Http(talk) => talk.got_found(found, now, out).and_then(Word::of_http),
+            Talk::Udp(_) => None,
+        });
     }
 
     /// Sends what is due.
@@ -227,10 +237,10 @@ impl Tiers {
     }
 
     pub fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) -> bool {
-        let (hosts, mut ours) = (self.hosts.clone(), false);
+        let mut ours = false;
         self.each(now, out, |talk, out| {
             let Talk::Http(talk) = talk else { return None };
-            let heard = talk.got_bytes(conn, bytes, &hosts, now, out)?;
+            let heard = talk.got_bytes(conn, bytes, now, out)?;
             ours = true;
             heard.and_then(Word::of_http)
         });
@@ -238,10 +248,10 @@ impl Tiers {
     }
 
     pub fn got_closed(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) -> bool {
-        let (hosts, mut ours) = (self.hosts.clone(), false);
+        let mut ours = false;
         self.each(now, out, |talk, out| {
             let Talk::Http(talk) = talk else { return None };
-            let heard = talk.got_closed(conn, why, &hosts, now, out)?;
+            let heard = talk.got_closed(conn, why, now, out)?;
             ours = true;
             heard.and_then(Word::of_http)
         });
@@ -256,15 +266,16 @@ impl Tiers {
         mut turn: impl FnMut(&mut Talk, &mut Outbox) -> Option<Word>,
     ) {
         for tier in &mut self.tiers {
-            let mut failed = false;
+            let (mut failed, mut answered) = (false, false);
             let shown = tier.trackers.get(tier.current).map(|tracker| tracker.shown.clone());
             for (info_hash, talk) in &mut tier.talks {
                 let Some(word) = turn(talk, out) else { continue };
                 let what = match word {
                     Word::Answered(what) => {
-                        tier.answered = true;
+                        (tier.answered, answered) = (true, true);
                         what
                     }
+                    Word::Counted(row) => What::Scraped(row),
                     Word::Failed(why) => {
                         failed = true;
                         What::Failed(why)
@@ -273,7 +284,15 @@ impl Tiers {
                 let (info_hash, tracker) = (*info_hash, shown.clone().unwrap_or_default());
                 self.news.push(News { tracker, info_hash, what });
             }
+            if let (true, Some(Tracker { road: Road::Udp(place, _), .. })) =
+                (answered, tier.at_hand_mut())
+            {
+                place.trust();
+            }
             if let (true, Some(who)) = (failed, &self.who) {
+                if let Some(Tracker { road: Road::Udp(place, _), .. }) = tier.at_hand_mut() {
+                    place.doubt(now);
+                }
                 tier.go_on(&self.hashes, who, now, out, &mut self.rng);
             }
         }
@@ -289,6 +308,7 @@ fn shown(stats: Stats) -> Stats {
 /// What one conversation told.
 enum Word {
     Answered(What),
+    Counted(ScrapeRow),
     Failed(String),
 }
 
@@ -299,6 +319,7 @@ impl Word {
                 let (seeders, leechers) = (Some(seeders.into()), Some(leechers.into()));
                 Some(Word::Answered(What::Answered { peers, seeders, leechers, interval }))
             }
+            udp::Heard::Scraped(row) => Some(Word::Counted(row)),
             udp::Heard::Refused(text) => Some(Word::Failed(format!("it refuses: {text}"))),
             udp::Heard::Stopped => None,
         }
@@ -309,90 +330,10 @@ impl Word {
             http::Heard::Peers { peers, seeders, leechers, interval, .. } => {
                 Some(Word::Answered(What::Answered { peers, seeders, leechers, interval }))
             }
+            http::Heard::Scraped(row) => Some(Word::Counted(row)),
             http::Heard::Refused(text) => Some(Word::Failed(format!("it refuses: {text}"))),
             http::Heard::Failed(why) => Some(Word::Failed(why)),
             http::Heard::Stopped => None,
-        }
-    }
-}
-
-impl Talk {
-    fn deadline(&self) -> Time {
-        match self {
-            Talk::Udp(talk) => talk.deadline(),
-            Talk::Http(talk) => talk.deadline(),
-        }
-    }
-}
-
-impl Tracker {
-    fn new(url: &str, hosts: &Hosts) -> Tracker {
-        let (shown, road) = match tracker_url::read(url) {
-            Err(why) => {
-                (foreign(url.split(['?', '#']).next().unwrap_or_default()), Road::None(why))
-            }
-            Ok(url) => {
-                let host = url.at.with_port(url.scheme.port());
-                let shown = format!("{}://{}", url.scheme.name(), foreign(&host));
-                let road = match (hosts.find(&url.at, url.scheme.port()), url.scheme) {
-                    (None, _) => Road::None("its host has no address".into()),
-                    (Some(at), Scheme::Udp) => Road::Udp(at, url.path.into_bytes()),
-                    (Some(at), Scheme::Http) => Road::Http(at, Target::of(&url)),
-                };
-                (shown, road)
-            }
-        };
-        Tracker { shown, road, failures: 0, rests_until: Time::ZERO }
-    }
-}
-
-impl Tier {
-    /// Begins to announce one info-hash to the tracker at hand.
-    fn begin(&mut self, info_hash: InfoHash, who: &Us, now: Time, rng: &mut Rng) {
-        let Some(tracker) = self.trackers.get(self.current) else { return };
-        let Us { peer_id, own, key } = who.clone();
-        let (who, seed) = (Identity { info_hash, peer_id, key, own }, rng.next_u64());
-        let at = tracker.rests_until.max(now);
-        let talk = match tracker.road.clone() {
-            Road::None(_) => return,
-            Road::Udp(tracker, path) => {
-                let mut talk = Announcer::among_strangers(tracker, who, path, seed);
-                talk.start(at);
-                Talk::Udp(Box::new(talk))
-            }
-            Road::Http(tracker, target) => {
-                let mut talk = HttpAnnouncer::new((tracker, target), who, seed);
-                talk.start(at);
-                Talk::Http(Box::new(talk))
-            }
-        };
-        self.talks.push((info_hash, talk));
-    }
-
-    /// The tracker at hand failed: the next one of the tier has its turn, unless it answers for
-    /// another identity or there is no other.
-    fn go_on(&mut self, hashes: &[InfoHash], who: &Us, now: Time, out: &mut Outbox, rng: &mut Rng) {
-        let reachable = |tracker: &&Tracker| !matches!(tracker.road, Road::None(_));
-        let others = self.trackers.iter().filter(reachable).count() > 1;
-        if std::mem::take(&mut self.answered) || !others || hashes.is_empty() {
-            return;
-        }
-        if let Some(failed) = self.trackers.get_mut(self.current) {
-            failed.rests_until = now + refused_wait(&mut failed.failures);
-        }
-        for (_, talk) in self.talks.drain(..) {
-            if let Talk::Http(talk) = talk {
-                talk.dropped(out);
-            }
-        }
-        let after = self.current + 1;
-        let order = (after..self.trackers.len()).chain(0..after);
-        let next = order
-            .filter(|index| self.trackers.get(*index).is_some_and(|t| reachable(&t)))
-            .min_by_key(|index| self.trackers.get(*index).map(|t| t.rests_until.max(now)));
-        self.current = next.unwrap_or(0);
-        for info_hash in hashes {
-            self.begin(*info_hash, who, now, rng);
         }
     }
 }

@@ -10,7 +10,9 @@ use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::wire::slot_word::SlotWord;
 use crate::wire::token::{self, Bearer};
-use crate::wire::udp::{AnnounceRequest, AnnounceResponse, Event, Response, action};
+use crate::wire::udp::{
+    AnnounceRequest, AnnounceResponse, Event, Request, Response, ScrapeRow, action,
+};
 use std::net::SocketAddr;
 
 /// Local networks lose little, and a tracker that restarts must be found quickly: far shorter waits
@@ -25,6 +27,8 @@ const STRANGERS_PACE: Pace = Pace {
 };
 /// Intervals that such a tracker may ask for, seconds.
 const STRANGERS_INTERVAL_S: std::ops::RangeInclusive<u64> = 5..=86_400;
+/// How often a tracker that may be anybody's is asked what it counts.
+pub const SCRAPE_EVERY: Span = Span::secs(30 * 60);
 /// How long after an answer the next hurried announce may leave.
 const HURRY_AFTER: Span = Span::secs(5);
 /// How long after an error the next announce leaves.
@@ -60,6 +64,8 @@ pub struct Stats {
 pub enum Heard {
     /// An answer; the peers have gone through [`filter::keep`].
     Peers { peers: Vec<SocketAddr>, seeders: u32, leechers: u32, interval: Span },
+    /// What it counts.
+    Scraped(ScrapeRow),
     /// Its error, safe to show. The next try follows by itself.
     Refused(String),
     /// The tracker knows that we go: the conversation is over.
@@ -75,6 +81,9 @@ pub struct Announcer {
     course: Course,
     /// Its tracker may be anybody's: path and query of its URL (BEP 41), and refusals in a row.
     stranger: Option<(Vec<u8>, u32)>,
+    /// When to ask a stranger what it counts, and whether that is being asked.
+    scrape_at: Time,
+    scrapes: bool,
     token: Option<Bearer>,
 }
 
@@ -85,6 +94,8 @@ impl Announcer {
             identity,
             course: Course::default(),
             stranger: None,
+            scrape_at: Time::NEVER,
+            scrapes: false,
             token: None,
         }
     }
@@ -131,6 +142,7 @@ impl Announcer {
     pub fn completed(&mut self, now: Time) {
         if self.course.completed(now) {
             self.session.rest();
+            self.scrapes = false;
         }
     }
 
@@ -145,6 +157,7 @@ impl Announcer {
     /// if it lives on, the word is repeated until [`Heard::Stopped`].
     pub fn stop(&mut self, now: Time, stats: Stats, out: &mut Outbox) {
         self.session.rest();
+        (self.scrape_at, self.scrapes) = (Time::NEVER, false);
         if self.course.stop() {
             self.session.ask_last(now, action::ANNOUNCE);
             self.poll(now, stats, out);
@@ -152,15 +165,31 @@ impl Announcer {
     }
 
     pub fn deadline(&self) -> Time {
-        let next = if self.session.is_asking() { Time::NEVER } else { self.course.next() };
+        let next = self.course.next();
+        let next = match self.session.is_asking() {
+            // What it counts gives way to an announce.
+            true if self.scrapes => next,
+            true => Time::NEVER,
+            false => next.min(self.scrape_at),
+        };
         self.session.deadline().min(next)
     }
 
     /// Sends what is due.
     pub fn poll(&mut self, now: Time, stats: Stats, out: &mut Outbox) -> Option<Health> {
-        if !self.session.is_asking() && self.course.begins(now) {
+        if (self.scrapes || !self.session.is_asking()) && self.course.begins(now) {
+            self.scrapes = false;
             self.session.ask(now, action::ANNOUNCE);
+        } else if !self.session.is_asking() && self.scrape_at <= now {
+            (self.scrapes, self.scrape_at) = (true, now + SCRAPE_EVERY);
+            self.session.ask(now, action::SCRAPE);
         }
+        if self.scrapes && self.session.is_unanswered(now) {
+            // It need not answer that.
+            self.scrapes = false;
+            self.session.rest();
+        }
+        let scrapes = self.scrapes;
         let (identity, event) = (&self.identity, self.course.event());
         let slots = stats.slots.map(|slots| SlotWord::of(slots).pair());
         let auth = self.token.as_ref().map(Bearer::pair);
@@ -170,6 +199,10 @@ impl Announcer {
         };
         let mut announced = false;
         let health = self.session.poll(now, out, |cid, tid, bytes| {
+            if scrapes {
+                let hashes = vec![identity.info_hash];
+                return Request::Scrape { cid, tid, hashes }.encode(bytes);
+            }
             announced = true;
             AnnounceRequest { url_data, ..request(identity, stats, event, (cid, tid)) }
                 .encode(bytes);
@@ -186,6 +219,15 @@ impl Announcer {
         let read = |bytes: &[u8]| Response::decode(bytes, ipv6);
         match self.session.got(now, from, bytes, read)? {
             Reply::Answer(Response::Announce(answer)) => Some(self.got_answer(now, answer)),
+            Reply::Answer(Response::Scrape { rows, .. }) => {
+                self.scrapes = false;
+                rows.first().map(|row| Heard::Scraped(*row))
+            }
+            // Many do not count for others.
+            Reply::Answer(Response::Error { .. }) | Reply::Refused(_) if self.scrapes => {
+                self.scrapes = false;
+                None
+            }
             Reply::Answer(Response::Error { text, .. }) | Reply::Refused(text) => {
                 let wait = match &mut self.stranger {
                     Some((_, refusals)) => refused_wait(refusals),
@@ -207,6 +249,9 @@ impl Announcer {
         let interval = match &mut self.stranger {
             Some((_, refusals)) => {
                 *refusals = 0;
+                if self.scrape_at == Time::NEVER {
+                    self.scrape_at = now;
+                }
                 strangers_interval(answer.interval_s.into(), self.session.rng())
             }
             None => {

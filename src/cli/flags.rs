@@ -50,6 +50,7 @@ pub struct CommandRow {
 }
 
 const PEERS: &[&str] = &["seeder", "leecher"];
+const WEB: &[&str] = &["seeder", "leecher", "probe"];
 const CLIENTS: &[&str] = &["seeder", "leecher", "ls", "info", "status"];
 const ROLES: &[&str] =
     &["tracker", "seeder", "leecher", "ls", "info", "status", "probe", "create", "show", "verify"];
@@ -92,13 +93,23 @@ pub const FLAGS: &[Flag] = &[
         help: "Also write a .torrent for stock BitTorrent clients" },
     Flag { name: "sign", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
         help: "Sign what is published with the secret key in FILE, made by `lmk keygen`" },
+    Flag { name: "max-peers", short: None, takes: Takes::Value("N"), on: PEERS,
+        help: "Most peers it is connected to at a time [default: 4096]" },
+    Flag { name: "limit-up", short: None, takes: Takes::Value("RATE"), on: PEERS,
+        help: "Send no more than this a second, as 500K or 2M [default: no limit]" },
+    Flag { name: "limit-down", short: None, takes: Takes::Value("RATE"), on: PEERS,
+        help: "Fetch no more than this a second, as 500K or 2M [default: no limit]" },
+    Flag { name: "stats-log", short: None, takes: Takes::Value("FILE"), on: PEERS,
+        help: "Append the figures of each second to FILE, one JSON object a line" },
     Flag { name: "want", short: None, takes: Takes::Value("NAME[@PIN]"), on: &["leecher"],
         help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
     Flag { name: "torrent", short: None, takes: Takes::Value("FILE"), on: PEERS,
         help: "What it is, in place of a name: a .torrent; its trackers are asked" },
+    Flag { name: "order", short: None, takes: Takes::Value("ORDER"), on: &["leecher"],
+        help: "Which pieces first: rarest, or sequential from the beginning [default: rarest]" },
     Flag { name: "magnet", short: None, takes: Takes::Value("URI"), on: &["leecher"],
         help: "A magnet link in place of a name: what the file is, its peers tell" },
-    Flag { name: "out", short: None, takes: Takes::Value("DIR|FILE"), on: &["leecher"],
+    Flag { name: "out", short: Some('d'), takes: Takes::Value("DIR|FILE"), on: &["leecher"],
         help: "Where to write it [default: the working directory, under its own name]" },
     Flag { name: "files", short: None, takes: Takes::Value("LIST"), on: &["leecher"],
         help: "Only these files of a folder: numbers as in lmk show, ranges, globs: 1,4-6,*.jpg" },
@@ -137,7 +148,7 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "name", short: None, takes: Takes::BareNeeded("NAME"), on: &["info"],
         help: "The name to tell of" },
     Flag { name: "url", short: None, takes: Takes::BareNeeded("TRACKER-URL"), on: &["probe"],
-        help: "udp://HOST:PORT/..., http://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
+        help: "udp://HOST:PORT/..., http(s)://HOST:PORT/announce..., or HOST[:PORT] for UDP" },
     Flag { name: "hash", short: None, takes: Takes::Bare("HASH"), on: &["probe"],
         help: "What to ask about: 40 or 64 hex digits [default: a hash that nobody has]" },
     Flag { name: "path", short: None, takes: Takes::BareNeeded("PATH"), on: &["create"],
@@ -155,7 +166,7 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "piece-length", short: None, takes: Takes::Value("SIZE"), on: &["create"],
         help: "A power of two from 16K to 128M [default: by the size of the content]" },
     Flag { name: "announce", short: None, takes: Takes::Each("URL[,URL]"), on: &["create"],
-        help: "A tier of trackers, udp:// or http://; repeated, a further tier" },
+        help: "A tier of trackers, udp://, http:// or https://; repeated, a further tier" },
     Flag { name: "webseed", short: None, takes: Takes::Each("URL"), on: &["create"],
         help: "Where the same files are served over HTTP; may be repeated" },
     Flag { name: "private", short: None, takes: Takes::Nothing, on: &["create"],
@@ -186,6 +197,8 @@ pub const FLAGS: &[Flag] = &[
         help: "A file that holds the token" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
         help: "Where to take connections [default: the first free port of 6881-6999]" },
+    Flag { name: "ca-file", short: None, takes: Takes::Value("FILE"), on: WEB,
+        help: "For https://, also trust the authorities whose certificates FILE holds (PEM)" },
     Flag { name: "encryption", short: None, takes: Takes::Value("WHEN"), on: PEERS,
         help: "Hide what connections are: allow, require or off [default: allow, with those who want it]" },
     Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,
@@ -233,7 +246,7 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip@3f2a9c01 --out copy.zip --overwrite
   lmk leecher --want big.zip --keep-seeding --timeout 10m
   lmk leecher --want big.zip --publisher release.pub
-  lmk leecher --torrent big.torrent --out /data/
+  lmk leecher --torrent big.torrent -d /data/ --limit-up 500K
   lmk leecher --magnet 'magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567'",
     },
     CommandRow {

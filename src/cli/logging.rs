@@ -7,24 +7,35 @@ use super::planned;
 use super::typed::Common;
 use crate::core::fault::Fatal;
 use crate::core::report::{Ending, foreign};
+use crate::view::output::Output;
 use log::LevelFilter;
 use simplelog::{CombinedLogger, ConfigBuilder, SharedLogger, WriteLogger};
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Where the figures of each second go (`--stats-log`).
+pub fn stats(path: &Path, machine: &Machine) -> Result<Output, Fatal> {
+    appended(path, ("file of figures", "--stats-log"), machine).map(Output::to)
+}
+
+fn appended(path: &Path, (what, flag): (&str, &str), machine: &Machine) -> Result<fs::File, Fatal> {
+    let path = planned::absolute(path, machine);
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    file.map_err(|error| Fatal {
+        ending: Ending::Disk,
+        line: format!(
+            "cannot write the {what} '{}' ({error}); name another with {flag}",
+            foreign(&path.to_string_lossy())
+        ),
+    })
+}
 
 /// Starts what the flags ask for; without any of them nothing is logged.
 pub fn start(common: &Common, machine: &Machine) -> Result<(), Fatal> {
     let mut loggers: Vec<Box<dyn SharedLogger>> = Vec::new();
     if let Some(path) = &common.log_file {
-        let path = planned::absolute(path, machine);
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        let file = file.map_err(|error| Fatal {
-            ending: Ending::Disk,
-            line: format!(
-                "cannot write the log file '{}' ({error}); name another with --log-file",
-                foreign(&path.to_string_lossy())
-            ),
-        })?;
+        let file = appended(path, ("log file", "--log-file"), machine)?;
         let level = if common.verbose > 1 { LevelFilter::Trace } else { LevelFilter::Debug };
         let config = ConfigBuilder::new()
             .set_time_format_rfc3339()

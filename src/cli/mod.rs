@@ -1,5 +1,6 @@
 //! Floor 7: from the words typed to a plan, from an ending to an exit code. Routing only.
 
+mod authorities;
 pub mod exit;
 pub mod flags;
 pub mod limits;
@@ -14,6 +15,8 @@ pub mod states;
 pub mod tracker_url;
 pub mod typed;
 pub mod typed_access;
+pub mod typed_ask;
+pub mod typed_terms;
 pub mod typed_torrent;
 pub mod values;
 
@@ -21,7 +24,7 @@ use crate::core::fault::Fatal;
 use crate::core::mark::mark;
 use crate::core::report::Ending;
 use crate::engine::Engine;
-use crate::view::{self, json::Json, output::Output, plain::Plain};
+use crate::view::{self, View, json::Json, output::Output, plain::Plain, stats_log::StatsLog};
 use std::ffi::OsString;
 use typed::{Common, Typed};
 
@@ -47,7 +50,8 @@ fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
     assert!(!machine.panics, "asked for by LMK_PANIC");
     logging::start(common, &machine)?;
     let plan = planned::plan(wish, common.json, &machine, machine::resolve)?;
-    let mut engine = Engine::new(plan)?;
+    let authorities = authorities::read(common.ca_file.as_deref(), &machine)?;
+    let mut engine = Engine::trusting(plan, authorities)?;
     let showing = view::Showing {
         quiet: common.quiet,
         verbose: common.verbose > 0,
@@ -55,10 +59,14 @@ fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
         colour: machine.terminal_err && !common.no_color && !machine.no_color,
     };
     let (out, err) = (Output::stdout(), Output::stderr());
-    Ok(match common.json {
-        true => engine.run(&mut Json::new(out, showing)),
-        false => engine.run(&mut Plain::new(out, err, showing)),
-    })
+    let mut shown: Box<dyn View> = match common.json {
+        true => Box::new(Json::new(out, showing)),
+        false => Box::new(Plain::new(out, err, showing)),
+    };
+    if let Some(path) = &common.stats_log {
+        shown = Box::new(StatsLog::new(shown, logging::stats(path, &machine)?));
+    }
+    Ok(engine.run(shown.as_mut()))
 }
 
 fn say(text: &str) -> u8 {

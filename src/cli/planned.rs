@@ -7,6 +7,7 @@ use super::planned_trackers::{magnet_plan, torrent_plan};
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
 use super::values::HostPort;
+use crate::announce::name_files::NameFiles;
 use crate::content::chosen::Chosen;
 use crate::core::fault::Fatal;
 use crate::core::id::{InfoHash, PeerId};
@@ -57,13 +58,17 @@ pub fn plan(
             let slots = seed.slots;
             let from = seed.torrent.clone().map(|path| (path, seed.order));
             let mut plan = seed_plan(seed, machine)?;
-            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine, &resolve));
+            plan.torrent = from.map(|from| torrent_plan(&from, &peer, true, machine));
             let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Fetch { fetch, peer } => {
+            let slots = match fetch.torrent.is_some() || fetch.magnet.is_some() {
+                true => limits::STRANGERS_SLOTS_DEFAULT,
+                false => limits::SLOTS_DEFAULT,
+            };
             let job = Job::Fetch(fetch_job(fetch, &peer, machine, &resolve)?);
-            Plan::Node(node(job, limits::SLOTS_DEFAULT, peer, machine, look_up)?)
+            Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
         Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
         Wish::Keygen { out } => Plan::Keygen(access::keygen_plan(out, machine)?),
@@ -103,10 +108,12 @@ fn probe(
         tracker_text,
         speech: match url.scheme {
             Scheme::Udp => Speech::Udp { url_data: url.path.into_bytes() },
-            Scheme::Http => {
+            Scheme::Http | Scheme::Https => {
                 let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
                 let path = if path.is_empty() || path == "/" { "/announce" } else { path };
-                Speech::Http { host, path: path.to_owned(), query: query.to_owned() }
+                let (path, query) = (path.to_owned(), query.to_owned());
+                let tls = (url.scheme == Scheme::Https).then(|| url.at.host.clone());
+                Speech::Http { host: url.host_line(), path, query, tls }
             }
         },
         hash: hash.unwrap_or_else(nobodys),
@@ -154,7 +161,9 @@ fn node(
         key_file: machine.state.as_ref().map(|state| state.join("node.key")),
         encryption: peer.encryption,
         slots,
+        terms: peer.terms,
         token: access::token(&peer.token, machine)?,
+        names: NameFiles::default(),
     })
 }
 
@@ -185,7 +194,7 @@ fn fetch_job(
     let from = fetch.torrent.clone().map(|path| (path, fetch.order));
     let link = fetch.magnet.clone();
     let mut plan = fetch_plan(fetch, machine)?;
-    plan.torrent = from.map(|from| torrent_plan(&from, peer, false, machine, resolve));
+    plan.torrent = from.map(|from| torrent_plan(&from, peer, false, machine));
     if let Some(link) = link {
         // Until its metadata says more.
         plan.want.name = link.shown_name();
@@ -353,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_of_a_link_are_looked_up() {
+    fn the_peers_of_a_link_are_looked_up() {
         let link = "magnet:?xt=urn:btih:91fa2f640fbf65ccc7a2a0ed1da15ad639f8ccd4\
                     &tr=udp://two:7/announce&x.pe=two:5&x.pe=[fd00::1]:6&x.pe=nowhere:7\
                     &ws=http://x/";
@@ -362,7 +371,7 @@ mod tests {
         let TorrentFrom::Magnet(magnet) = &torrent.from else { panic!() };
         let peers: Vec<String> = magnet.peers.iter().map(|peer| peer.to_string()).collect();
         assert_eq!(peers, ["127.0.0.1:5", "[fd00::1]:6"]);
-        assert!(torrent.hosts.contains("two") && !torrent.listed);
+        assert!(!torrent.listed);
         assert_eq!(torrent.further, ["udp://two:9/announce"]);
         assert_eq!(magnet.link.web_seeds, ["http://x/"]);
         let Job::Fetch(fetch) = &node.job else { panic!() };

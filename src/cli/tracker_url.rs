@@ -9,6 +9,9 @@ pub use crate::wire::tracker_url::{Scheme, TrackerUrl, read};
 /// scheme says nothing but which port is meant where none is named.
 pub fn ours(text: &str) -> Result<(HostPort, Option<Bearer>), String> {
     let TrackerUrl { scheme, mut at, path } = read(text)?;
+    if scheme == Scheme::Https {
+        return Err("trackers of lmk speak no TLS; write http:// or udp://".to_owned());
+    }
     if scheme == Scheme::Http {
         at.port = at.port.or(Some(scheme.port()));
     }
@@ -88,7 +91,7 @@ mod tests {
             ("", "no address"),
             ("udp://", "no address"),
             ("udp://h:0/", "port 0"),
-            ("https://h/SECRET", "TLS"),
+            ("https://h:0/SECRET", "port 0"),
             ("ftp://h/SECRET", "ftp"),
             ("udp://u:SECRET@h/", "user name"),
             ("udp://h:x/SECRET", "port"),

@@ -4,20 +4,21 @@ use super::flags;
 use super::refused::refused;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
+use super::typed_ask as ask;
+use super::typed_terms as terms;
 use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
 use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
 use crate::content::metainfo::KeyOrder;
-use crate::core::glob::Glob;
 use crate::core::id::InfoHash;
 use crate::core::limits;
-use crate::core::report::foreign;
 use crate::core::time::Span;
 use crate::jobs::plan::Ask;
 use crate::jobs::plan::TokenAsk;
 use crate::node::plan::Want;
 use crate::peer::Encryption;
+use crate::swarm::Terms;
 use crate::tracker::admission::Bounds;
 use crate::tracker::interval;
 use crate::tracker::sites::Network;
@@ -52,7 +53,11 @@ pub struct Common {
     pub verbose: u8,
     pub json: bool,
     pub log_file: Option<PathBuf>,
+    /// Only seeders and leechers take it.
+    pub stats_log: Option<PathBuf>,
     pub no_color: bool,
+    /// Further authorities for TLS.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,6 +142,7 @@ pub struct Peer {
     pub tracker_named: bool,
     pub token: TokenFrom,
     pub listen: Option<HostPort>,
+    pub terms: Terms,
     pub encryption: Encryption,
 }
 
@@ -185,12 +191,12 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "states" => Ok(Typed::States { markdown: given.get_flag("markdown") }),
         "tracker" => track(given),
         "seeder" => seed(given),
-        "ls" => ls(given),
-        "info" => info(given),
-        "status" => ask(given, Ask::Status),
+        "ls" => ask::ls(given),
+        "info" => ask::info(given),
+        "status" => ask::ask(given, Ask::Status),
         "token" => access::token(given),
         "keygen" => access::keygen(given),
-        "probe" => probe(given),
+        "probe" => ask::probe(given),
         "create" => torrent::create(given),
         "show" => torrent::show(given),
         "verify" => torrent::verify(given),
@@ -253,18 +259,23 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
         None => None,
         Some(name) => Some(values::name(name).map_err(|why| format!("--as: {why}"))?),
     };
+    let among_strangers = path(given, "torrent")?.is_some() && raw(given, "tracker").is_none();
+    let slots = match among_strangers {
+        true => limits::STRANGERS_SLOTS_DEFAULT,
+        false => limits::SLOTS_DEFAULT,
+    };
     let seed = Seed {
         file: path(given, "file")?.ok_or("--file is missing")?,
         torrent: path(given, "torrent")?,
         order: torrent::order(given),
         publish_as,
-        slots: count(given, "slots", limits::SLOTS_DEFAULT, limits::SLOTS_MAX)?,
+        slots: count(given, "slots", slots, limits::SLOTS_MAX)?,
         write_torrent: path(given, "write-torrent")?,
         sign: path(given, "sign")?,
     };
     Ok(Typed::Work {
         wish: Box::new(Wish::Seed { seed, peer: peer(given)? }),
-        common: common(given)?,
+        common: Common { stats_log: path(given, "stats-log")?, ..common(given)? },
     })
 }
 
@@ -287,46 +298,17 @@ fn fetch(given: &ArgMatches) -> Result<Typed, String> {
         sources: count(given, "sources", limits::SOURCES_DEFAULT, limits::SOURCES_MAX)?,
         publisher: access::publisher(given)?,
     };
+    let mut peer = peer(given)?;
+    peer.terms.order = terms::order(given)?;
     Ok(Typed::Work {
-        wish: Box::new(Wish::Fetch { fetch, peer: peer(given)? }),
-        common: common(given)?,
+        wish: Box::new(Wish::Fetch { fetch, peer }),
+        common: Common { stats_log: path(given, "stats-log")?, ..common(given)? },
     })
-}
-
-fn ls(given: &ArgMatches) -> Result<Typed, String> {
-    let glob = text(given, "glob")?;
-    if let Some(Err(why)) = glob.map(Glob::new) {
-        return Err(format!("'{}': {why}", foreign(glob.unwrap_or_default())));
-    }
-    ask(given, Ask::List { glob: glob.map(str::to_owned) })
-}
-
-fn info(given: &ArgMatches) -> Result<Typed, String> {
-    let typed = text(given, "name")?.ok_or("NAME is missing")?;
-    let name = values::name(typed.strip_prefix("./").unwrap_or(typed));
-    ask(given, Ask::Info { name: name.map_err(|why| format!("'{}': {why}", foreign(typed)))? })
-}
-
-fn ask(given: &ArgMatches, ask: Ask) -> Result<Typed, String> {
-    let (tracker, token) = tracker(given)?;
-    let wish = Wish::Ask { ask, tracker, token };
-    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
-}
-
-fn probe(given: &ArgMatches) -> Result<Typed, String> {
-    let url = text(given, "url")?.ok_or("TRACKER-URL is missing")?;
-    let url = tracker_url::read(url)?;
-    let hash = match text(given, "hash")? {
-        None => None,
-        Some(hash) => Some(values::info_hash(hash)?),
-    };
-    let wish = Wish::Probe { url, hash, token: access::token_from(given)? };
-    Ok(Typed::Work { wish: Box::new(wish), common: common(given)? })
 }
 
 /// Where the tracker is, and where the token for it stands: what a flag says comes before what
 /// stands in the URL.
-fn tracker(given: &ArgMatches) -> Result<(HostPort, TokenFrom), String> {
+pub(super) fn tracker(given: &ArgMatches) -> Result<(HostPort, TokenFrom), String> {
     let tracker = text(given, "tracker")?.unwrap_or(TRACKER_DEFAULT);
     let (at, bearer) = tracker_url::ours(tracker).map_err(|why| format!("--tracker: {why}"))?;
     let token = match (access::token_from(given)?, bearer) {
@@ -336,7 +318,12 @@ fn tracker(given: &ArgMatches) -> Result<(HostPort, TokenFrom), String> {
     Ok((at, token))
 }
 
-fn count(given: &ArgMatches, flag: &'static str, default: u32, max: u32) -> Result<u32, String> {
+pub(super) fn count(
+    given: &ArgMatches,
+    flag: &'static str,
+    default: u32,
+    max: u32,
+) -> Result<u32, String> {
     match text(given, flag)? {
         None => Ok(default),
         Some(n) => values::count(n, max).map_err(|why| format!("--{flag}: {why}")),
@@ -351,7 +338,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
     };
     let tracker_named = raw(given, "tracker").is_some();
     let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
-    Ok(Peer { tracker, tracker_named, token, listen, encryption })
+    let terms = terms::terms(given)?;
+    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -360,7 +348,13 @@ pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
         verbose: given.get_count("verbose"),
         json: given.get_flag("json"),
         log_file: path(given, "log-file")?,
+        stats_log: None,
         no_color: given.get_flag("no-color"),
+        // Only those who may meet TLS have that one.
+        ca_file: match given.try_contains_id("ca-file") {
+            Ok(true) => path(given, "ca-file")?,
+            _ => None,
+        },
     })
 }
 

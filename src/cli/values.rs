@@ -12,6 +12,7 @@ use crate::wire::catalogue::signature::{KEY_PREFIX, PublicKey};
 use crate::wire::token_keys::bytes_of_hex;
 pub use crate::wire::tracker_url::{HostPort, host_port};
 use std::ffi::OsStr;
+use std::num::NonZeroU64;
 use unicode_normalization::UnicodeNormalization;
 
 /// `30s`, `5m`, `2h`, `1d`, or a plain number of seconds.
@@ -39,6 +40,27 @@ pub fn site(text: &OsStr) -> Result<(Network, String), String> {
     let (network, name) = text.to_str().and_then(|text| text.split_once('=')).ok_or_else(wrong)?;
     let network = Network::parse(network).ok_or_else(wrong)?;
     if name.is_empty() { Err(wrong()) } else { Ok((network, name.to_owned())) }
+}
+
+/// Bytes a second: `500K`, `2M`, `1G` (units of 1,024), or a plain number.
+pub fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let wrong = || {
+        let shown = foreign(text);
+        format!("'{shown}' is no rate; write bytes a second, as 500K, 2M or 1G")
+    };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "K" | "k" | "KiB" => 10,
+        "M" | "m" | "MiB" => 20,
+        "G" | "g" | "GiB" => 30,
+        _ => return Err(wrong()),
+    };
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(1 << shift));
+    bytes.and_then(NonZeroU64::new).ok_or_else(wrong)
 }
 
 /// A count from 1 to `most`.
@@ -138,6 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_bytes_a_second_and_never_none() {
+        let read = |text: &str| rate(text).map(NonZeroU64::get);
+        assert_eq!(read("1"), Ok(1));
+        assert_eq!(read("500K"), Ok(512_000));
+        assert_eq!(read("2MiB"), Ok(2 << 20));
+        assert_eq!(read("3g"), Ok(3 << 30));
+        assert_eq!(read("18446744073709551615"), Ok(u64::MAX));
+        for bad in ["", "0", "0K", "K", "-1", "+1", "1.5M", "1 M", "1T", "17179869184G", "5é"] {
+            assert!(rate(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_hash_has_40_digits_or_64_of_which_40_count() {
         let hash = Ok(InfoHash([0xab; 20]));
         assert_eq!(info_hash(&"ab".repeat(20)), hash);
@@ -210,6 +245,7 @@ mod tests {
         fn no_text_makes_them_panic(text in any::<String>(), tail in "[0-9a-zé@:\\[\\]%./-]{0,70}") {
             for text in [text, tail] {
                 let _ = (duration(&text), host_port(&text), want(&text), count(&text, 9));
+                let _ = rate(&text);
             }
         }
     }

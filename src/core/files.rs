@@ -25,7 +25,8 @@ pub enum FileOp {
     Stat { path: PathBuf },
     /// -> `Meta` of an open file.
     StatOpen { file: FileId },
-    /// -> `Meta` of an open file if `path` names it, else `Changed`; `NotFound` if it names nothing.
+    /// -> `Meta` of an open file if `path` names it, else `Changed`, or `NotFound` if it names
+    /// nothing.
     StatNamed { file: FileId, path: PathBuf },
     /// Fills `page` from `offset`. -> `Read` with the bytes got, fewer only at the end of the file.
     Read { file: FileId, offset: u64, page: Page },

@@ -104,13 +104,56 @@ pub enum Closed {
     /// A file span that was queued could not be read whole: with `Changed` the file shrank or is
     /// not what it was pinned or guarded as, with anything else reading failed.
     FileFailed(FileError),
+    /// The dial came through, but the other side is not who it should be, or speaks no TLS.
+    Untrusted(Distrust),
 }
 
-/// How the bytes of a dialled connection travel. TLS and Noise have their place here; one that is
-/// agreed on in the stream itself begins with [`Effect::Encipher`].
+/// Why the other side of a TLS connection is not believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Distrust {
+    Expired,
+    NotYetValid,
+    /// The certificate is for other names.
+    OtherName,
+    /// Nobody we trust vouches for it.
+    UnknownIssuer,
+    /// Anything else about the certificate.
+    Certificate,
+    /// This machine trusts nobody: there are no certificates of authorities.
+    NoAuthorities,
+    /// It speaks no TLS, or none that we do.
+    Protocol,
+}
+
+impl Distrust {
+    /// For people; part of a line.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Distrust::Expired => "it has expired",
+            Distrust::NotYetValid => "it is not valid yet; is the clock of this machine right?",
+            Distrust::OtherName => "it is for another name",
+            Distrust::UnknownIssuer => {
+                "nobody this machine trusts vouches for it; name who does with --ca-file"
+            }
+            Distrust::Certificate => "it is no certificate of a server",
+            Distrust::NoAuthorities => {
+                "this machine has no certificates of authorities; install them or use --ca-file"
+            }
+            Distrust::Protocol => "there was none, for it speaks no TLS that we do",
+        }
+    }
+}
+
+/// How the bytes of a dialled connection travel. Noise has its place here, too; what is agreed on in
+/// the stream itself begins with [`Effect::Encipher`].
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Transport {
     Plain,
+    /// TLS; the other side must prove that it is `name`, a host name or an address. `Connected`
+    /// comes once it has.
+    Tls {
+        name: String,
+    },
 }
 
 /// Wishes, applied by the driver after the role returned, in the order they were stated.
@@ -209,8 +252,12 @@ impl Outbox {
     }
 
     pub fn dial(&mut self, to: SocketAddr) -> ConnId {
+        self.dial_by(to, Transport::Plain)
+    }
+
+    pub fn dial_by(&mut self, to: SocketAddr, transport: Transport) -> ConnId {
         let conn = self.conns.insert(());
-        self.effects.push(Effect::Dial { conn, to, transport: Transport::Plain });
+        self.effects.push(Effect::Dial { conn, to, transport });
         conn
     }
 

@@ -107,6 +107,8 @@ pub const AGREEMENTS_PER_S: u32 = 200;
 pub const ADDRESS_AGREEMENTS_PER_S: u32 = 20;
 /// Leechers served at once when `--slots` says nothing.
 pub const SLOTS_DEFAULT: u32 = 8;
+/// The same for a torrent among strangers, and one more by chance: the custom of BitTorrent.
+pub const STRANGERS_SLOTS_DEFAULT: u32 = 4;
 /// Most slots that `--slots` takes: each may hold a write buffer.
 pub const SLOTS_MAX: u32 = 1024;
 /// How long a name without a source stays listed when `--keep-names` says nothing.
@@ -173,3 +175,14 @@ pub const ADDRESS_REQUESTS_PER_S: u64 = 50;
 pub const NEAR_REQUESTS_PER_S: u64 = 20_000;
 /// Networks that `--site` may name.
 pub const SITES_MAX: usize = 256;
+/// Web seeds of one content that are asked.
+pub const WEB_SEEDS_MAX: usize = 16;
+/// Bytes asked of a web seed with one request, one block more at the most.
+pub const WEB_RANGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Bytes of a file that are read past to come to the part that is wanted, where a web seed sends
+/// the whole file in place of a part.
+pub const WEB_SKIP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Host names that are looked up at one time.
+pub const LOOKUPS_MAX: usize = 64;
+/// Host names whose addresses are kept: trackers, web seeds and where they send us.
+pub const NAMES_KEPT_MAX: usize = 256;

@@ -21,4 +21,5 @@ pub mod rng;
 pub mod row;
 pub mod slots;
 pub mod store;
+pub mod throttle;
 pub mod time;

@@ -5,6 +5,7 @@ use super::show;
 use crate::announce::catalogue::{self, CatalogueClient};
 use crate::announce::control::{self, Control, Ready};
 use crate::core::io::{Command, Input, Outbox, Role};
+use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, Snapshot, foreign};
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::{Answer, Page};
@@ -37,6 +38,9 @@ pub struct Job {
     /// Entries said so far, and those left out.
     said: u64,
     left_out: u64,
+    /// What is to be answered next, and whether a connection ended before it was.
+    asked: Option<Request>,
+    retried: bool,
     ended: bool,
 }
 
@@ -51,15 +55,35 @@ impl Job {
             opened: Time::ZERO,
             said: 0,
             left_out: 0,
+            asked: None,
+            retried: false,
             ended: false,
         }
     }
 
     fn born(&mut self, now: Time, out: &mut Outbox) {
-        let (tracker, seed) = (self.plan.tracker, self.plan.seed);
-        out.listen(SocketAddr::new(towards(tracker.ip()), 0), 0, false, true);
-        let control = Control::new(now, tracker, Op::Read, Some(now + TRACKER), seed);
+        out.listen(SocketAddr::new(towards(self.plan.tracker.ip()), 0), 0, false, true);
+        self.knock(now, self.plan.seed);
+    }
+
+    /// Asks for a ticket.
+    fn knock(&mut self, now: Time, seed: u64) {
+        let control = Control::new(now, self.plan.tracker, Op::Read, Some(now + TRACKER), seed);
         self.control = Some(control.with_token(self.plan.token.clone()));
+    }
+
+    /// The connection ended before its answer did. What was said is whole pages: once more is asked
+    /// for the next one, over a new connection.
+    fn cut_short(&mut self, now: Time, out: &mut Outbox, why: String) -> Result<(), Failed> {
+        if let Some(mut catalogue) = self.catalogue.take() {
+            catalogue.close(out);
+        }
+        if std::mem::replace(&mut self.retried, true) {
+            return Err(self.failed(why));
+        }
+        mark!("C08");
+        self.knock(now, self.plan.seed.wrapping_add(1));
+        Ok(())
     }
 
     fn failed(&self, why: impl std::fmt::Display) -> Failed {
@@ -158,29 +182,34 @@ impl Job {
         match heard {
             catalogue::Heard::Opened { time_s, .. } => {
                 (self.time_s, self.opened) = (time_s, now);
-                let first = match &self.plan.ask {
+                let first = || match &self.plan.ask {
                     Ask::List { .. } => self.list(None),
                     Ask::Info { name } => Request::Lookup { names: vec![name.clone()] },
                     Ask::Status => Request::Stat,
                 };
-                self.ask(first, now, out);
+                let request = self.asked.clone().unwrap_or_else(first);
+                self.ask(request, now, out);
                 Ok(())
             }
             catalogue::Heard::Answered { answer, .. } => self.got_answer(answer, now, out),
             catalogue::Heard::Refused(status) if status.is_denial() => Err(self.denied()),
             catalogue::Heard::Refused(status) => Err(self.failed(status.reason())),
             catalogue::Heard::Broken(what) => {
-                Err(self.failed(format!("its list is broken: {what}")))
+                self.cut_short(now, out, format!("its list is broken: {what}"))
             }
-            catalogue::Heard::Silent => Err(self.failed("it does not answer any more")),
+            catalogue::Heard::Silent => {
+                self.cut_short(now, out, "it does not answer any more".to_owned())
+            }
             catalogue::Heard::Lost(_) => {
-                let why = format!("its answer ended early after {} entries; try again", self.said);
-                Err(self.failed(why))
+                let said = self.said;
+                let why = format!("its answer ended early, twice, after {said} entries; try again");
+                self.cut_short(now, out, why)
             }
         }
     }
 
     fn ask(&mut self, request: Request, now: Time, out: &mut Outbox) {
+        self.asked = Some(request.clone());
         if let Some(catalogue) = &mut self.catalogue {
             catalogue.ask(now, request, out);
         }

@@ -103,7 +103,13 @@ pub enum Speech {
     /// BEP 15, with path and query of the URL as BEP 41 has them.
     Udp { url_data: Vec<u8> },
     /// BEP 3: the host as it was named, path of the announce and query of the URL.
-    Http { host: String, path: String, query: String },
+    Http {
+        host: String,
+        path: String,
+        query: String,
+        /// Over TLS, with whom the certificate must name.
+        tls: Option<String>,
+    },
 }
 
 /// `lmk create`: make a .torrent.

@@ -8,7 +8,7 @@ mod udp;
 
 use super::plan::{ProbePlan, Speech};
 use crate::core::id::PeerId;
-use crate::core::io::{Command, Input, Outbox, Role};
+use crate::core::io::{Command, Input, Outbox, Role, Transport};
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
@@ -94,10 +94,14 @@ impl Probe {
             Speech::Udp { url_data } => {
                 Talk::Udp(UdpTalk::new(plan.tracker, plan.hash, url_data.clone(), id, rng))
             }
-            Speech::Http { host, path, query } => {
+            Speech::Http { host, path, query, tls } => {
                 let (host, path, query) = (host.clone(), path.clone(), query.clone());
                 let target = Target { host, path, query };
-                let asked = Asked { tracker: plan.tracker, target };
+                let transport = match tls {
+                    Some(name) => Transport::Tls { name: name.clone() },
+                    None => Transport::Plain,
+                };
+                let asked = Asked { tracker: plan.tracker, target, transport };
                 Talk::Http(HttpTalk::new(asked, plan.hash, id))
             }
         };

@@ -6,7 +6,7 @@ use crate::content::geometry::Block;
 use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
-use crate::core::limits::REQUESTS_OUT_MAX;
+use crate::core::limits::{BLOCK_BYTES, REQUESTS_OUT_MAX};
 use crate::core::time::{Span, Time};
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::{BlockRef, Message};
@@ -65,7 +65,8 @@ impl Leecher {
             return;
         }
         self.picked.clear();
-        let (n, room) = (depth - link.asked.len(), self.assembly.room());
+        let allowed = self.throttle.units(BLOCK_BYTES, now);
+        let (n, room) = ((depth - link.asked.len()).min(allowed), self.assembly.room());
         if self.inquiries.suspects(conn) {
             let again = |piece| self.inquiries.remembers(piece);
             self.picker.next_again((conn, &session.has), n, again, &mut self.picked);
@@ -86,6 +87,7 @@ impl Leecher {
             self.assembly.begin(block.piece());
             let asked = block_ref(&self.content.geometry, *block);
             self.requests.extend_from_slice(&Message::Request(asked).encode());
+            self.throttle.spend(asked.len.into(), now);
             link.asked.push_back(Asked { block: *block, at: now });
         }
         if !self.requests.is_empty() {
@@ -159,6 +161,7 @@ impl Leecher {
         link.got_choke(now);
         if !session.fast() {
             for asked in std::mem::take(&mut link.asked) {
+                self.throttle.give_back(self.content.geometry.block_len(asked.block).into());
                 self.lost_block(session.conn, asked.block);
             }
             link.cancelled.clear();
@@ -175,6 +178,7 @@ impl Leecher {
         }
         let is_unchoked = link.is_unchoked();
         if link.answered(block).is_some() {
+            self.throttle.give_back(refused.len.into());
             self.lost_block(conn, block);
         }
         // After a choke every request is refused: that is in order.

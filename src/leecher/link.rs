@@ -16,6 +16,9 @@ const REST_MAX_S: u64 = 60;
 /// wait.
 const LONG_WAIT: Span = Span::secs(10);
 
+/// A source from which no block came for so long snubs us (the practice of other clients, too).
+const SNUBBED: Span = Span::secs(60);
+
 /// What befalls a link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkEvent {
@@ -111,6 +114,8 @@ pub struct Link {
     rests_until: Time,
     /// Times it was given up, or took our slot away, without a block in between.
     fruitless: u32,
+    /// When a block came whole last.
+    gave: Option<Time>,
     pub pace: Pace,
     pub meter: Meter,
 }
@@ -157,6 +162,7 @@ impl Link {
             late: false,
             rests_until: Time::ZERO,
             fruitless: 0,
+            gave: None,
             pace: Pace::new(now),
             meter: Meter::new(now),
         }
@@ -213,6 +219,7 @@ impl Link {
     pub fn served(&mut self, asked: Option<Time>, bytes: u32, now: Time) {
         self.pace.got_block(asked, bytes, now);
         self.fruitless = 0;
+        self.gave = Some(now);
         self.late = false;
         self.rests_until = Time::ZERO;
         self.step(LinkEvent::Served, now);
@@ -253,6 +260,11 @@ impl Link {
         let told = self.told.map_or(Span::ZERO, |told| Span::secs(told.wait_s.into()));
         self.state == State::Unavailable
             && (told >= LONG_WAIT || now.since(self.since) >= LONG_WAIT)
+    }
+
+    /// Whether a block came whole lately.
+    pub fn gives(&self, now: Time) -> bool {
+        self.gave.is_some_and(|at| now.since(at) < SNUBBED)
     }
 
     /// Whether requests may be sent.

@@ -20,6 +20,7 @@ use crate::core::id::{ConnId, FileId, Ticket};
 use crate::core::io::{FileError, Outbox};
 use crate::core::report::State;
 use crate::core::rng::Rng;
+use crate::core::throttle::{Limit, Throttle};
 use crate::core::time::Time;
 use crate::peer::Session;
 use crate::wire::peer::Message;
@@ -27,7 +28,7 @@ use crate::wire::peer_state::UploadState;
 use assembly::Assembly;
 use inquiry::Inquiries;
 use link::Link;
-use picker::Picker;
+use picker::{Order, Picker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -65,6 +66,8 @@ pub struct Leecher {
     news: Vec<News>,
     /// Nothing is asked for meanwhile.
     pub rests: bool,
+    /// What is asked for a second.
+    throttle: Throttle,
     /// Reused: blocks picked, and their requests as bytes.
     picked: Vec<Block>,
     requests: Vec<u8>,
@@ -88,9 +91,26 @@ impl Leecher {
             ticked: Time::ZERO,
             news: Vec::new(),
             rests: false,
+            throttle: Throttle::default(),
             picked: Vec::new(),
             requests: Vec::new(),
         }
+    }
+
+    /// No more than so much is asked for a second.
+    pub fn limit(&mut self, limit: Limit) {
+        self.throttle = Throttle::new(limit);
+    }
+
+    /// In which order pieces are fetched.
+    pub fn fetch_in(&mut self, order: Order) {
+        self.picker.begin_in(order);
+    }
+
+    /// Whether the first piece may be any: a rare one takes longer to come, and until it is there
+    /// we have nothing to give.
+    pub fn begin_anywhere(&mut self, on: bool) {
+        self.picker.begin_anywhere(on);
     }
 
     /// Fetches nothing but these pieces; said before there is a source.
@@ -194,6 +214,12 @@ impl Leecher {
     /// The state of a source towards us, if we converse.
     pub fn state(&self, conn: ConnId) -> Option<State> {
         self.links.get(&conn).map(Link::state)
+    }
+
+    /// Bytes of payload a source sent, and whether a block came lately: else it snubs us.
+    pub fn gives(&self, conn: ConnId, now: Time) -> (u64, bool) {
+        let link = self.links.get(&conn);
+        link.map_or((0, false), |link| (link.meter.total, link.gives(now)))
     }
 
     /// Bytes of payload a source sent, and its rate in bytes a second.

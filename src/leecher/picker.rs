@@ -16,6 +16,16 @@ use std::collections::BTreeMap;
 /// that a content of a million pieces costs no more than one of a thousand.
 const COMPARED: usize = 1024;
 
+/// In which order pieces are begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// Those that fewest sources have first: what is rare spreads before it is lost.
+    #[default]
+    Rarest,
+    /// From the beginning to the end.
+    Sequential,
+}
+
 #[derive(Debug)]
 pub struct Picker {
     pub(super) geometry: Geometry,
@@ -29,6 +39,11 @@ pub struct Picker {
     pub(super) proven: Bitfield,
     /// All that is asked for.
     pub(super) wanted: Bitfield,
+    order: Order,
+    /// The first piece is any.
+    anywhere: bool,
+    /// All pieces before this one were begun.
+    begun: u32,
 }
 
 /// Whose a block is that comes in.
@@ -56,8 +71,24 @@ impl Picker {
             place[piece.index() as usize] = at as u32;
         }
         let sources = vec![0; pieces as usize];
+        let (open, order) = (BTreeMap::new(), Order::default());
         let wanted = Bitfield::full(pieces);
-        Picker { geometry, open: BTreeMap::new(), untouched, place, sources, proven, wanted }
+        Picker {
+            geometry,
+            open,
+            untouched,
+            place,
+            sources,
+            proven,
+            wanted,
+            order,
+            anywhere: false,
+            begun: 0,
+        }
+    }
+
+    pub fn begin_in(&mut self, order: Order) {
+        self.order = order;
     }
 
     /// Nothing but these pieces is asked for; said before anything is.
@@ -124,7 +155,11 @@ impl Picker {
         // What another did not deliver comes before what nobody began: its piece waits in memory.
         self.take_open(conn, has, target, into, |_, open| open.owner.is_none());
         while into.len() < target && may_open > 0 {
-            let Some(piece) = self.rarest(has) else { break };
+            let next = match self.order {
+                Order::Rarest => self.rarest(has),
+                Order::Sequential => self.first(has),
+            };
+            let Some(piece) = next else { break };
             let sources = self.sources.get(piece.index() as usize).copied();
             if rarer.is_some_and(|most| sources.is_some_and(|sources| sources > most)) {
                 return;
@@ -191,15 +226,29 @@ impl Picker {
         }
     }
 
+    pub fn begin_anywhere(&mut self, on: bool) {
+        self.anywhere = on;
+    }
+
     /// A piece nobody began that the source has and few others have.
     fn rarest(&self, has: &Bitfield) -> Option<Piece> {
+        let first = self.anywhere && self.proven.is_empty();
         self.untouched
             .iter()
             .rev()
             .filter(|piece| has.get(piece.index()))
-            .take(COMPARED)
+            .take(if first { 1 } else { COMPARED })
             .min_by_key(|piece| self.sources.get(piece.index() as usize).copied())
             .copied()
+    }
+
+    /// The first piece nobody began that the source has.
+    fn first(&mut self, has: &Bitfield) -> Option<Piece> {
+        let places = self.place.get(self.begun as usize..).unwrap_or_default();
+        self.begun += places.iter().take_while(|place| **place == GONE).count() as u32;
+        let first = (self.begun..self.geometry.pieces())
+            .find(|at| self.place.get(*at as usize) != Some(&GONE) && has.get(*at));
+        first.and_then(|at| self.geometry.piece(at))
     }
 
     fn begin(&mut self, piece: Piece, owner: ConnId) {

@@ -24,7 +24,9 @@ impl Shared {
 
     fn got_connected(&mut self, conn: ConnId, now: Time, out: &mut Outbox) {
         let stats = self.stats();
-        if self.ties.got_connected(conn, stats, now, out) {
+        if self.ties.got_connected(conn, stats, now, out)
+            || self.web.got_connected(conn, &mut self.swarm, now, out)
+        {
             return;
         }
         if let Some(early) = &mut self.early
@@ -50,13 +52,16 @@ impl Shared {
         }
         if self.lobby.holds(conn) {
             self.got_guest_bytes(conn, bytes, now, out);
-        } else {
+        } else if !self.web.got_bytes(conn, bytes, &mut self.swarm, now, out) {
             self.ties.got_bytes(conn, bytes, now, out);
         }
     }
 
     fn got_closed(&mut self, conn: ConnId, why: Closed, now: Time, out: &mut Outbox) {
-        if self.ties.got_closed(conn, why, now, out) || self.lobby.left(conn) {
+        if self.ties.got_closed(conn, why, now, out)
+            || self.web.got_closed((conn, why), &mut self.swarm, now, out)
+            || self.lobby.left(conn)
+        {
             return;
         }
         if let Some(early) = &mut self.early

@@ -336,6 +336,7 @@ impl Fetch {
         let Some(target) = self.target() else { return };
         let (path, content) = (show(&target.path), target.content());
         let wanted = target.wanted();
+        Self::say_unproven(u64::from(wanted.count() - have.count()), out);
         shared.begin_swarm(content, file, have, now);
         if let Some(swarm) = &mut shared.swarm {
             swarm.want_only(wanted);

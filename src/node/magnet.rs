@@ -99,6 +99,7 @@ impl MagnetSearch {
     fn begin(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         let link = &self.plan.link;
         let tiers = link.trackers.iter().map(|url| vec![url.clone()]).collect::<Vec<_>>();
+        shared.web.add(&link.web_seeds);
         let can_ask = torrent::take_up_trackers(shared, &tiers, false, out);
         self.peers = self.peers_of_link(shared);
         if !can_ask && self.peers.is_empty() {
@@ -113,6 +114,7 @@ impl MagnetSearch {
             peer_id: shared.plan.peer_id,
             listen_port: shared.port(),
             metadata_bytes: [0; 2],
+            exchanges: false,
             upgrade: None,
         };
         let topics = Topics { v1: link.v1, v2: link.v2 };

@@ -27,6 +27,7 @@ mod shared;
 mod target;
 mod ties;
 mod torrent;
+mod web;
 mod whole;
 mod withdraw;
 mod work;
@@ -40,7 +41,6 @@ use crate::core::rng::Rng;
 use crate::core::time::Time;
 use plan::NodePlan;
 use shared::Shared;
-use std::net::SocketAddr;
 use ties::{Tie, Ties};
 use work::Work;
 
@@ -64,8 +64,7 @@ impl Node {
 
     fn born(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         self.work.start(now, out)?;
-        let any = SocketAddr::new(self.shared.speaks_from(), 0);
-        out.listen(any, 0, false, true);
+        self.shared.speak(out);
         if !self.shared.ties.is_used() {
             self.shared.listen(out);
         }
@@ -82,12 +81,14 @@ impl Node {
             Input::Wake | Input::Stored { .. } => {}
             Input::Asked(command) => self.asked(command, now, out),
             Input::Listening { ticket, result } => {
-                if self.shared.got_listening(ticket, result)? {
+                if self.shared.got_listening(ticket, result, out)? {
                     self.work.got_listening(&mut self.shared, now, out);
                 }
             }
             Input::Datagram { from, bytes, .. } => {
-                self.shared.ties.got_datagram(from, bytes, now, out);
+                if !self.shared.names.got_datagram(from, bytes, now) {
+                    self.shared.ties.got_datagram(from, bytes, now, out);
+                }
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out)?,
             Input::Accepted { conn, remote, .. } => {
@@ -113,6 +114,7 @@ impl Node {
             return Ok(());
         }
         let shared = &mut self.shared;
+        let Some(done) = shared.names.got_file(ticket, done, now, out) else { return Ok(()) };
         let done = self.work.got_file(shared, (ticket, done), now, out)?;
         if let (Some(done), Some(swarm)) = (done, &mut shared.swarm)
             && swarm.got_file(ticket, done, now, out).is_none()
@@ -146,7 +148,7 @@ impl Node {
     }
 
     /// What the input set in motion: news of ties and swarm, and what is due.
-    fn settle(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
+    fn settle(&mut self, before: usize, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         for conn in self.shared.lobby.expire(now) {
             out.close(conn);
         }
@@ -158,6 +160,8 @@ impl Node {
         }
         let stats = self.shared.stats();
         self.shared.ties.poll(stats, now, out);
+        self.shared.web.settle(before, &mut self.shared.swarm, now, out);
+        self.shared.find_names(now, out);
         for tie in self.shared.ties.take_news() {
             self.got_tie(tie, now, out)?;
         }
@@ -179,7 +183,9 @@ impl Role for Node {
         if self.shared.parting.is_some() {
             return self.shared.part(input, now, out);
         }
-        let done = self.route(now, input, out).and_then(|()| self.settle(now, out));
+        let before = out.effects.len();
+        let done = self.route(now, input, out).and_then(|()| self.settle(before, now, out));
+        self.shared.web.settle(before, &mut self.shared.swarm, now, out);
         if let Err(fatal) = done {
             self.shared.fail(fatal, now, out);
         }
@@ -192,6 +198,11 @@ impl Role for Node {
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
         let early = self.shared.early.as_ref().map_or(Time::NEVER, |early| early.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
+        let ties = ties.min(self.shared.names.deadline());
+        let ties = match &self.shared.swarm {
+            Some(_) => ties.min(self.shared.web.deadline()),
+            None => ties,
+        };
         self.work.deadline().min(swarm).min(early).min(ties)
     }
 

@@ -1,13 +1,14 @@
-//! What a node (seeder or leecher) is told at birth: every choice already made, every host name
-//! resolved, every path absolute.
+//! What a node (seeder or leecher) is told at birth: every choice already made, the tracker's host
+//! name resolved, every path absolute.
 
-use crate::announce::hosts::Hosts;
+use crate::announce::name_files::NameFiles;
 use crate::content::chosen::Chosen;
 use crate::content::magnet::Magnet;
 use crate::content::metainfo::KeyOrder;
 use crate::core::id::PeerId;
 use crate::core::time::Span;
 use crate::peer::Encryption;
+use crate::swarm::{Company, Terms};
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
 use std::net::{IpAddr, SocketAddr};
@@ -35,8 +36,12 @@ pub struct NodePlan {
     pub encryption: Encryption,
     /// Slots for leechers: how many are served at once.
     pub slots: u32,
+    /// How it takes part in swarms beside that.
+    pub terms: Terms,
     /// Shown to the tracker, if it asks for one (`--token`).
     pub token: Option<Bearer>,
+    /// Where it stands how hosts of others are found.
+    pub names: NameFiles,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +57,13 @@ impl Listen {
 }
 
 impl NodePlan {
+    /// The terms of its swarms: a torrent that no tracker of ours lists brings strangers.
+    pub fn terms(&self) -> Terms {
+        let among_strangers = self.torrent().is_some_and(|torrent| !torrent.listed);
+        let company = if among_strangers { Company::Strangers } else { Company::Ours };
+        Terms { company, ..self.terms }
+    }
+
     /// The torrent that the job is about, if it is about one.
     pub fn torrent(&self) -> Option<&TorrentPlan> {
         match &self.job {
@@ -65,8 +77,6 @@ impl NodePlan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TorrentPlan {
     pub from: TorrentFrom,
-    /// Where its trackers are.
-    pub hosts: Hosts,
     /// Further trackers, as URLs: each is a tier of its own.
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.

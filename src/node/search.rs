@@ -119,8 +119,8 @@ impl Search {
             Ok(read) => read?,
             Err(done) => return Ok(Err(done)),
         };
-        let (content, tiers) = read;
-        torrent::take_up(shared, &content, &tiers, out);
+        let (content, outside) = read;
+        torrent::take_up(shared, &content, &outside, out);
         Ok(Ok(content))
     }
 }

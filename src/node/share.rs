@@ -2,6 +2,7 @@
 //! the line that a receiver types.
 
 mod folder;
+mod knowing;
 mod picture;
 mod said;
 mod written;
@@ -19,7 +20,6 @@ use super::shared::Shared;
 use super::ties::Tie;
 use super::torrent::TorrentFile;
 use super::withdraw::Withdrawing;
-use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::{Content, FolderHasher};
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
@@ -177,14 +177,7 @@ impl Share {
                 }
             }
             (Some(Phase::Looking(ours, content)), FileDone::Meta(meta)) if ours == ticket => {
-                let meta = meta.map_err(|error| self.cannot(error))?;
-                if Some(meta) != self.file.map(|(_, before)| before) {
-                    return Err(self.changed());
-                }
-                if self.said.is_none() {
-                    self.remember(&meta, &content, out);
-                }
-                self.know(shared, *content, now, out);
+                self.looked_at(shared, (meta, content), now, out)?;
             }
             (Some(Phase::Sharing(mut watch)), done) => {
                 let looked = watch.got_file(ticket, done);
@@ -224,27 +217,6 @@ impl Share {
         Ok(())
     }
 
-    fn remembered(
-        &mut self,
-        shared: &mut Shared,
-        bytes: Option<Vec<u8>>,
-        now: Time,
-        out: &mut Outbox,
-    ) -> Result<(), Fatal> {
-        let meta = self.file.map(|(_, meta)| meta);
-        let content =
-            bytes.zip(meta).and_then(|(bytes, meta)| memory::read(&bytes, &meta, self.info_name()));
-        match content.filter(|content| self.lies_as(content)) {
-            Some(content) => {
-                let line = format!("hashes of {} are remembered", foreign(&self.name));
-                out.tell(Event::info("remembered", line));
-                self.know(shared, content, now, out);
-                Ok(())
-            }
-            None => self.hash(now, out),
-        }
-    }
-
     fn hash(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         let Some((file, meta)) = self.file else { return Ok(()) };
         let size = self.folder.as_ref().map_or(meta.size, |folder| folder.files().data_bytes());
@@ -276,26 +248,6 @@ impl Share {
             Step::Refused(error) => return Err(self.refused(&error.to_string())),
         });
         Ok(())
-    }
-
-    fn remember(&self, meta: &Meta, content: &Content, out: &mut Outbox) {
-        let cache = self.plan.hash_cache.as_ref();
-        if let Some((directory, bytes)) = cache.zip(memory::write(meta, content)) {
-            out.file(FileOp::Save { path: memory::path(directory, meta), bytes, private: true });
-        }
-    }
-
-    /// The content is known: a swarm begins, and the tracker may hear of it.
-    fn know(&mut self, shared: &mut Shared, content: Content, now: Time, out: &mut Outbox) {
-        let Some((file, meta)) = self.file else { return };
-        let watch = FileWatch::new(self.plan.path.clone(), (file, meta), now, out);
-        self.phase = Some(Phase::Sharing(watch));
-        let have = Bitfield::full(content.geometry.pieces());
-        shared.begin_swarm(Rc::new(content), file, have, now);
-        match self.published {
-            true => self.got_listening(shared, now, out),
-            false => self.publish(shared, now, out),
-        }
     }
 
     fn publish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {

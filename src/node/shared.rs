@@ -5,6 +5,8 @@ use super::parting::Parting;
 use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
 use super::torrent;
+use super::web::WebSeeds;
+use crate::announce::resolver::Resolver;
 use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
@@ -46,6 +48,13 @@ pub struct Shared {
     pub struck: Struck,
     pub lobby: Lobby,
     pub rng: Rng,
+    /// Finds the hosts of others.
+    pub names: Resolver,
+    pub web: WebSeeds,
+    /// The wish for a socket for datagrams.
+    speaking: Option<Ticket>,
+    /// This machine has no IPv6.
+    without_ipv6: bool,
     pub encrypting: Encrypting,
     /// The wish for a peer listener, and where it listens.
     listening: Option<Ticket>,
@@ -64,6 +73,10 @@ impl Shared {
         let mut encrypting =
             Encrypting::new(plan.encryption, &plan.secret, Rng::new(plan.seed).fork(0x35e));
         Shared {
+            names: Resolver::new(plan.names.clone(), Rng::new(plan.seed).fork(0x53)),
+            web: WebSeeds::default(),
+            speaking: None,
+            without_ipv6: false,
             plan,
             ties,
             swarm: None,
@@ -100,9 +113,34 @@ impl Shared {
     /// The address that datagrams leave from: any, among strangers.
     pub fn speaks_from(&self) -> IpAddr {
         match self.plan.torrent() {
-            Some(torrent) if torrent.hosts.is_ipv6_only() => Ipv6Addr::UNSPECIFIED.into(),
-            Some(_) => Ipv4Addr::UNSPECIFIED.into(),
+            Some(_) if self.without_ipv6 => Ipv4Addr::UNSPECIFIED.into(),
+            // That is any address of either kind.
+            Some(_) => Ipv6Addr::UNSPECIFIED.into(),
             None => towards(self.plan.tracker.ip()),
+        }
+    }
+
+    /// Opens the socket for datagrams.
+    pub fn speak(&mut self, out: &mut Outbox) {
+        let any = SocketAddr::new(self.speaks_from(), 0);
+        self.speaking = Some(out.listen(any, 0, false, true));
+    }
+
+    /// Finds the names that are wanted, as far as it is known now where they are.
+    pub fn find_names(&mut self, now: Time, out: &mut Outbox) {
+        loop {
+            for host in self.ties.take_lookups(now).into_iter().chain(self.web.take_lookups()) {
+                self.names.look_up(&host, now, out);
+            }
+            self.names.poll(now, out);
+            let found = self.names.take_found();
+            if found.is_empty() {
+                return;
+            }
+            for found in found {
+                self.ties.got_found(&found, now, out);
+                self.web.got_found(&found, &mut self.swarm, now, out);
+            }
         }
     }
 
@@ -149,7 +187,16 @@ impl Shared {
         &mut self,
         ticket: Ticket,
         result: Result<Listening, NetError>,
+        out: &mut Outbox,
     ) -> Result<bool, Fatal> {
+        if self.speaking.take_if(|ours| *ours == ticket).is_some() {
+            let again = result.is_err() && self.speaks_from().is_ipv6() && !self.without_ipv6;
+            if again && self.plan.torrent().is_some() {
+                self.without_ipv6 = true;
+                self.speak(out);
+            }
+            return Ok(false);
+        }
         if self.listening != Some(ticket) {
             return Ok(false);
         }
@@ -193,6 +240,7 @@ impl Shared {
                 bytes(content.v1.as_ref().map(|v1| &v1.info)),
                 bytes(content.v2.as_ref().map(|v2| &v2.info)),
             ],
+            exchanges: false,
             upgrade: content.hybrid(),
         };
         let mut rng = self.rng.fork(0x5a);
@@ -201,7 +249,8 @@ impl Shared {
             Job::Seed(_) => 0,
         };
         let counts = (self.plan.slots, sources);
-        let mut swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        let swarm = Swarm::new(content, us, (file, have), counts, &mut rng, now);
+        let mut swarm = swarm.on(self.plan.terms(), &mut rng);
         swarm.encrypt(self.encrypting.fork());
         swarm.keep_struck(std::mem::take(&mut self.struck));
         for (identity, addr) in std::mem::take(&mut self.named) {

@@ -296,7 +296,7 @@ impl Ties {
                 }
                 Some(udp::Heard::Refused(text)) if text == DENIED => self.news.push(Tie::Denied),
                 Some(udp::Heard::Refused(text)) => self.news.push(Tie::Refused(text)),
-                Some(udp::Heard::Stopped) | None => {}
+                Some(udp::Heard::Stopped | udp::Heard::Scraped(_)) | None => {}
             }
         }
         if let Some(tiers) = &mut self.tiers {

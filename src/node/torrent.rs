@@ -5,6 +5,7 @@ use super::places::show;
 use super::shared::Shared;
 use crate::announce::tiers::{News, Tiers, What};
 use crate::content::geometry::Piece;
+use crate::content::metainfo::outside::Outside;
 use crate::content::metainfo::{Content, KeyOrder};
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
@@ -13,8 +14,8 @@ use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::core::report::{Ending, Event, bytes_text, counted, escaped, foreign, foreign_bytes};
 use std::path::PathBuf;
 
-/// A content and its trackers, tier by tier.
-pub type Read = (Content, Vec<Vec<String>>);
+/// A content, and what its .torrent says beside it.
+pub type Read = (Content, Outside);
 
 /// A .torrent that is being read.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl TorrentFile {
             Err(error) => return Ok(Err(failed(Ending::Disk, error.reason()))),
         };
         Ok(match Content::read(&bytes, self.order) {
-            Ok(content) => Ok((content, Content::outside_of(&bytes, self.order).tiers)),
+            Ok(content) => Ok((content, Content::outside_of(&bytes, self.order))),
             Err(why) => {
                 let mut line = why.to_string();
                 if why.is_disorder() && self.order == KeyOrder::Sorted {
@@ -69,10 +70,12 @@ impl TorrentFile {
     }
 }
 
-/// The trackers of a torrent are asked from now on; the tables at the start are said.
-pub fn take_up(shared: &mut Shared, content: &Content, urls: &[Vec<String>], out: &mut Outbox) {
+/// The trackers of a torrent are asked from now on, and its web seeds once something is missing; the
+/// tables at the start are said.
+pub fn take_up(shared: &mut Shared, content: &Content, outside: &Outside, out: &mut Outbox) {
     say_content(content, out);
-    take_up_trackers(shared, urls, content.private, out);
+    shared.web.add(&outside.web_seeds);
+    take_up_trackers(shared, &outside.tiers, content.private, out);
 }
 
 /// The trackers of a torrent are asked from now on. -> whether there is one that can be asked.
@@ -86,7 +89,7 @@ pub fn take_up_trackers(
     // A private torrent is announced to its own trackers alone (BEP 27).
     let further = plan.further.iter().filter(|_| !private).map(|url| vec![url.clone()]);
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
-    let tiers = Tiers::new(&urls, plan.hosts.clone(), shared.rng.fork(0x71));
+    let tiers = Tiers::new(&urls, shared.rng.fork(0x71));
     say_trackers(shared, &tiers, out);
     let can_ask = tiers.is_of_use();
     shared.ties.add_tiers(tiers);
@@ -164,6 +167,18 @@ fn say_trackers(shared: &Shared, tiers: &Tiers, out: &mut Outbox) {
 pub fn say_heard(news: &News, out: &mut Outbox) {
     let tracker = &news.tracker;
     match &news.what {
+        What::Scraped(row) => {
+            let (seeders, leechers) = (row.seeders.into(), row.leechers.into());
+            let line = format!(
+                "{tracker}: counts {}, {}, {}",
+                counted(seeders, "seeder"),
+                counted(leechers, "leecher"),
+                counted(row.completed.into(), "completion"),
+            );
+            let event = Event::info("scraped", line).text("tracker", tracker.clone());
+            let event = event.number("seeders", seeders).number("leechers", leechers);
+            out.tell(event.number("completed", row.completed.into()));
+        }
         What::Failed(why) => {
             let line = format!("{tracker}: {why}; trying again");
             out.tell(Event::warning("tracker_failed", line).text("tracker", tracker.clone()));

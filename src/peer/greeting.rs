@@ -25,6 +25,8 @@ pub struct Us {
     pub listen_port: u16,
     /// Bytes of the info dict we can serve, v1 and v2; 0 = none.
     pub metadata_bytes: [u32; 2],
+    /// Whether we tell and hear of further peers (BEP 11).
+    pub exchanges: bool,
     /// The v2 hash of a hybrid: a conversation that opens under its v1 hash goes over to this one
     /// if both sides know it (BEP 52). Companions have none: who has one need not know the other.
     pub upgrade: Option<InfoHash>,
@@ -34,7 +36,9 @@ pub struct Us {
 pub const REQUESTS_QUEUED_MAX: u32 = 500;
 
 /// Extension ids under which we want to be spoken to.
+pub const OUR_EXCHANGE_ID: u8 = 1;
 pub const OUR_METADATA_ID: u8 = 2;
+pub const OUR_UPLOAD_ONLY_ID: u8 = 3;
 pub const OUR_STATE_ID: u8 = 9;
 
 impl Us {
@@ -61,6 +65,10 @@ impl Us {
         let metadata_bytes = self.metadata_bytes[identity as usize];
         let mut ids = ExtensionIds::default();
         ids.set(Extension::LmkState, OUR_STATE_ID);
+        ids.set(Extension::UploadOnly, OUR_UPLOAD_ONLY_ID);
+        if self.exchanges {
+            ids.set(Extension::UtPex, OUR_EXCHANGE_ID);
+        }
         if metadata_bytes > 0 {
             ids.set(Extension::UtMetadata, OUR_METADATA_ID);
         }

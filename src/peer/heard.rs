@@ -6,6 +6,7 @@ use crate::content::geometry::{Block, Piece};
 use crate::core::fault::Fault;
 use crate::core::id::Hash32;
 use crate::wire::peer::{BlockRef, HashRange};
+use crate::wire::peer_exchange::PeerExchange;
 use crate::wire::peer_state::UploadState;
 
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub enum Heard<'a> {
     /// Nodes of the hash tree: base hashes, then uncles.
     GotHashes(HashRange, Vec<Hash32>),
     HashesRejected(HashRange),
+    /// It tells of further peers.
+    GotPeers(PeerExchange),
     /// What it tells of its upload side towards us.
     Told(UploadState),
     /// It asks for a part of the info dict.

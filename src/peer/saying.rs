@@ -5,6 +5,7 @@ use crate::core::io::Outbox;
 use crate::core::time::Time;
 use crate::wire::extended::Extension;
 use crate::wire::peer::{self, Message};
+use crate::wire::peer_exchange::PeerExchange;
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
 
@@ -88,6 +89,28 @@ impl Session {
     pub fn tell_metadata(&mut self, message: &MetadataMessage<'_>, now: Time, out: &mut Outbox) {
         let Some(id) = self.speaks(Extension::UtMetadata) else { return };
         self.extended(id, &message.encode(), now, out);
+    }
+
+    /// Tells of further peers, if the peer wants to hear of them.
+    pub fn tell_peers(&mut self, peers: &PeerExchange, now: Time, out: &mut Outbox) {
+        let Some(id) = self.speaks(Extension::UtPex) else { return };
+        self.extended(id, &peers.encode(), now, out);
+    }
+
+    /// Whether the peer wants to hear of further peers.
+    pub fn hears_of_peers(&self) -> bool {
+        self.speaks(Extension::UtPex).is_some()
+    }
+
+    /// Tells that we want nothing any more (BEP 21).
+    pub fn tell_upload_only(&mut self, now: Time, out: &mut Outbox) {
+        let Some(id) = self.speaks(Extension::UploadOnly) else { return };
+        self.extended(id, &[1], now, out);
+    }
+
+    /// Whether the peer says that it wants nothing (BEP 21).
+    pub fn wants_nothing(&self) -> bool {
+        self.introduced.as_ref().and_then(|words| words.upload_only) == Some(true)
     }
 
     /// The id under which the peer wants to hear an extension, if it knows it.

@@ -13,8 +13,9 @@ use crate::core::id::{ConnId, Hash32, InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::core::mark::mark;
 use crate::core::time::Time;
-use crate::wire::extended::ExtendedHandshake;
+use crate::wire::extended::{ExtendedHandshake, decode_upload_only};
 use crate::wire::peer::{BlockRef, Framer, Handshake, HashRange, Long, Message, Part};
+use crate::wire::peer_exchange::PeerExchange;
 use crate::wire::peer_metadata::MetadataMessage;
 use crate::wire::peer_state::UploadState;
 use std::net::SocketAddr;
@@ -380,6 +381,12 @@ impl Session {
                 greeting::learn(words, new);
                 Some(Heard::Introduced)
             }
+            greeting::OUR_EXCHANGE_ID => PeerExchange::decode(payload).map(Heard::GotPeers),
+            // The message form of what a handshake says, too (BEP 21).
+            greeting::OUR_UPLOAD_ONLY_ID => decode_upload_only(payload).map(|on| {
+                words.upload_only = Some(on);
+                Heard::Introduced
+            }),
             greeting::OUR_STATE_ID => UploadState::decode(payload).map(Heard::Told),
             greeting::OUR_METADATA_ID => match MetadataMessage::decode(payload) {
                 Some(MetadataMessage::Request { piece }) => Some(Heard::AskedMetadata(piece)),

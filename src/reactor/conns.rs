@@ -3,6 +3,7 @@
 
 use super::FIRST_CONN_TOKEN;
 use super::queue::Queue;
+use super::tls::Tls;
 use crate::core::cipher::{Keystream, StreamKey};
 use crate::core::id::ConnId;
 use crate::core::io::Closed;
@@ -41,6 +42,7 @@ pub(super) struct Conn {
     /// Set while we flush or linger before the close: give up at this time.
     pub closing_until: Option<Time>,
     pub queue: Queue,
+    pub tls: Option<Box<Tls>>,
     /// What comes is enciphered so.
     pub enciphered: Option<Box<Keystream>>,
     /// Bytes that left and were not told yet.
@@ -55,6 +57,14 @@ impl Conn {
     pub fn takes_output(&self) -> bool {
         matches!(self.phase, Phase::Dialling | Phase::Open | Phase::Over(Closed::ByPeer))
             && !self.write_failed
+    }
+
+    /// Whether there is something that can be written as far as we are concerned.
+    pub fn has_output(&self) -> bool {
+        match &self.tls {
+            None => !self.queue.is_empty(),
+            Some(tls) => tls.wants_write() || (tls.takes_plain() && !self.queue.is_empty()),
+        }
     }
 }
 
@@ -84,7 +94,7 @@ impl Conns {
         &mut self,
         registry: &Registry,
         id: ConnId,
-        mut stream: TcpStream,
+        (mut stream, tls): (TcpStream, Option<Box<Tls>>),
         phase: Phase,
     ) -> io::Result<()> {
         let slot = id.slot as usize;
@@ -105,6 +115,7 @@ impl Conns {
             hushed: false,
             closing_until: None,
             queue: Queue::default(),
+            tls,
             enciphered: None,
             sent_untold: 0,
             in_ready: false,
@@ -161,7 +172,8 @@ impl Conns {
     /// Puts a connection on the list of those to write, if there is reason to.
     pub fn list_flush(&mut self, id: ConnId) {
         let Some(conn) = self.get_mut(id) else { return };
-        let work = !conn.queue.is_empty() || conn.closing_until.is_some();
+        let ends = conn.closing_until.is_some() && conn.queue.is_empty();
+        let work = conn.has_output() || ends;
         let due = work && conn.writable && conn.phase != Phase::Dialling && conn.takes_output();
         if due && !conn.in_flush {
             conn.in_flush = true;

@@ -6,7 +6,7 @@ use super::listen::{self, Kinds};
 use super::{Completion, Reactor, TOKEN_TCP, TOKEN_UDP, dial};
 use crate::core::chunk::Chunk;
 use crate::core::id::ConnId;
-use crate::core::io::{Effect, Listening, NetError, Outbox, Role};
+use crate::core::io::{Closed, Effect, Listening, NetError, Outbox, Role, Transport};
 use mio::Interest;
 use std::io;
 use std::mem;
@@ -49,10 +49,10 @@ impl<R: Role> Reactor<R> {
                 }
                 self.door.conns.list_ready(conn);
             }
-            Effect::Dial { conn, to, transport: _ } => {
+            Effect::Dial { conn, to, transport } => {
                 self.door.counters.dialled += 1;
-                if let Err(e) = self.dial(conn, to) {
-                    self.door.conns.mark_unborn(conn, dial::reason(&e));
+                if let Err(why) = self.dial(conn, to, &transport) {
+                    self.door.conns.mark_unborn(conn, why);
                 }
             }
             Effect::Datagram { to, from, start, len } => {
@@ -86,12 +86,21 @@ impl<R: Role> Reactor<R> {
         self.door.conns.list_flush(id);
     }
 
-    fn dial(&mut self, conn: ConnId, to: SocketAddr) -> io::Result<()> {
+    fn dial(&mut self, conn: ConnId, to: SocketAddr, transport: &Transport) -> Result<(), Closed> {
         if self.inlet.full(self.door.conns.len()) {
-            return Err(io::Error::other("every descriptor is in use"));
+            // Every descriptor is in use.
+            return Err(Closed::Unreachable);
         }
-        let stream = dial::begin(to)?;
-        self.door.conns.insert(self.poll.registry(), conn, stream, Phase::Dialling)
+        let tls = match transport {
+            Transport::Plain => None,
+            Transport::Tls { name } => {
+                Some(Box::new(self.trust.session(name).map_err(Closed::Untrusted)?))
+            }
+        };
+        let failed = |e: io::Error| dial::reason(&e);
+        let stream = dial::begin(to).map_err(failed)?;
+        let registry = self.poll.registry();
+        self.door.conns.insert(registry, conn, (stream, tls), Phase::Dialling).map_err(failed)
     }
 
     fn listen(

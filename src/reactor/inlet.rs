@@ -6,7 +6,7 @@ use super::dial::{self, Answer};
 use super::door::Door;
 use super::{Counters, canonical, descriptors};
 use crate::core::id::ConnId;
-use crate::core::io::{Closed, Input, Role};
+use crate::core::io::{Closed, Distrust, Input, Role};
 use crate::core::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN, DESCRIPTORS_MAX, TURN_READ_BYTES};
 use crate::core::mark::mark;
 use crate::core::report::Event;
@@ -27,6 +27,8 @@ const COMPLAINT_SECS: u64 = 60;
 #[derive(Debug)]
 pub(super) struct Inlet {
     buffer: Vec<u8>,
+    /// Plaintext of a TLS connection, reused.
+    plain: Vec<u8>,
     pub listener: Option<TcpListener>,
     /// The poll said that somebody waits in the backlog.
     pub acceptable: bool,
@@ -46,6 +48,7 @@ impl Inlet {
     pub fn new(conns_max: usize, quota_bytes: usize) -> Inlet {
         Inlet {
             buffer: vec![0; BUFFER_BYTES],
+            plain: Vec::new(),
             listener: None,
             acceptable: false,
             backoff_until: Time::ZERO,
@@ -165,15 +168,18 @@ impl Inlet {
                     // Fewer bytes than asked for: that was all. An end that the poll told of is
                     // still to be read.
                     conn.readable = n == room || conn.read_closed || conn.write_failed;
-                    let hushed = conn.hushed;
+                    let (hushed, sealed) = (conn.hushed, conn.tls.is_some());
                     taken += n;
                     door.counters.bytes_in += n as u64;
                     if let (Some(cipher), Some(bytes)) = (&mut conn.enciphered, buffer.get_mut(..n))
                     {
                         cipher.apply(bytes);
                     }
-                    if let (false, Some(bytes)) = (hushed, self.buffer.get(..n)) {
-                        door.tell(Input::Bytes { conn: id, bytes });
+                    let bytes = self.buffer.get(..n).unwrap_or_default();
+                    match (sealed, hushed) {
+                        (true, _) => unseal(id, bytes, &mut self.plain, door),
+                        (false, false) => door.tell(Input::Bytes { conn: id, bytes }),
+                        (false, true) => {}
                     }
                 }
                 Err(e) => match e.kind() {
@@ -234,12 +240,46 @@ fn end<R: Role>(id: ConnId, door: &mut Door<R>) {
     let Some(conn) = door.conns.get_mut(id) else { return };
     conn.readable = false;
     conn.read_closed = true;
+    let unproven = conn.tls.as_ref().is_some_and(|tls| tls.is_shaking());
     match (conn.phase, conn.closing_until) {
+        _ if unproven => door.conns.mark(id, Closed::Untrusted(Distrust::Protocol)),
         (Phase::Lingering, _) => door.conns.mark(id, Closed::ByUs),
         // It may still take what we have for it.
         (_, Some(_)) => {}
         (_, None) if conn.write_failed => door.conns.mark(id, Closed::Reset),
         (_, None) => door.conns.mark(id, Closed::ByPeer),
+    }
+}
+
+/// What came on a TLS connection: the role hears that it stands, and what it says.
+fn unseal<R: Role>(id: ConnId, bytes: &[u8], plain: &mut Vec<u8>, door: &mut Door<R>) {
+    let Some(conn) = door.conns.get_mut(id) else { return };
+    let Some(tls) = &mut conn.tls else { return };
+    plain.clear();
+    let took = tls.took(bytes, plain);
+    let (proven, shaking, over) = (tls.proven(), tls.is_shaking(), tls.is_over());
+    if let (Some(local), false) = (proven, conn.hushed) {
+        door.tell(Input::Connected { conn: id, local });
+    }
+    let hushed = door.conns.get_mut(id).is_none_or(|conn| conn.hushed);
+    if !hushed && !plain.is_empty() {
+        door.tell(Input::Bytes { conn: id, bytes: plain });
+    }
+    plain.shrink_to(BUFFER_BYTES);
+    match took {
+        Err(why) if shaking => {
+            // The other side is told why, if it takes it at once.
+            if let Some(conn) = door.conns.get_mut(id)
+                && let Some(tls) = &mut conn.tls
+            {
+                let _ = tls.write(&mut conn.stream);
+            }
+            door.conns.mark(id, Closed::Untrusted(why));
+        }
+        Err(_) => door.conns.mark(id, Closed::Reset),
+        Ok(()) if over => end(id, door),
+        // There may be something to answer.
+        Ok(()) => door.conns.list_flush(id),
     }
 }
 
@@ -262,8 +302,9 @@ fn establish<R: Role>(id: ConnId, door: &mut Door<R>) -> bool {
             conn.phase = Phase::Open;
             conn.writable = true;
             let hushed = conn.hushed;
+            let sealed = conn.tls.as_mut().map(|tls| tls.established(local)).is_some();
             door.conns.list_flush(id);
-            if !hushed {
+            if !hushed && !sealed {
                 door.tell(Input::Connected { conn: id, local });
             }
             true
@@ -282,7 +323,7 @@ fn admit<R: Role>(
     let remote = canonical(remote);
     stream.set_nodelay(true)?;
     let conn = door.out.conns.insert(());
-    if let Err(e) = door.conns.insert(registry, conn, stream, Phase::Open) {
+    if let Err(e) = door.conns.insert(registry, conn, (stream, None), Phase::Open) {
         door.out.conns.remove(conn);
         return Err(e);
     }

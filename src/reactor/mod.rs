@@ -22,6 +22,7 @@ mod regular;
 mod row;
 mod signals;
 mod storing;
+mod tls;
 mod wake;
 
 pub use clock::wall_seconds;
@@ -48,6 +49,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use storing::Pace;
+use tls::Trust;
 use wake::Inbox;
 
 const TOKEN_WAKE: Token = Token(0);
@@ -58,16 +60,13 @@ const FIRST_CONN_TOKEN: usize = 16;
 /// News of readiness taken from one poll; more wait for the next.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// Descriptors kept back from connections, where there are enough.
-const RESERVED_MAX: u64 = 96;
-
 /// How a reactor is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Take over SIGINT, SIGTERM and SIGHUP of the process.
     pub signals: bool,
     /// Descriptors kept back from connections, for files and everything else; `None`: a third of
-    /// all, and no more than [`RESERVED_MAX`].
+    /// all, and no more than 96.
     pub descriptors_reserved: Option<u64>,
     /// Bytes read from one connection in one turn.
     pub read_quota_bytes: usize,
@@ -120,6 +119,7 @@ pub struct Reactor<R> {
     signalled: bool,
     inlet: Inlet,
     outlet: Outlet,
+    trust: Trust,
     datagrams: Datagrams,
     files: Files,
     store: Option<Box<dyn Store>>,
@@ -142,10 +142,7 @@ impl<R: Role> Reactor<R> {
             true => Some(Signals::new(poll.registry()).map_err(fatal)?),
             false => None,
         };
-        let limit = descriptors::raise();
-        let reserved = options.descriptors_reserved.unwrap_or(RESERVED_MAX.min(limit / 3));
-        let conns_max = limit.saturating_sub(reserved).max(1);
-        let conns_max = usize::try_from(conns_max).unwrap_or(usize::MAX);
+        let conns_max = descriptors::for_connections(options.descriptors_reserved);
         Ok(Reactor {
             door: Door {
                 role,
@@ -163,6 +160,7 @@ impl<R: Role> Reactor<R> {
             signalled: false,
             inlet: Inlet::new(conns_max, options.read_quota_bytes),
             outlet: Outlet::new(),
+            trust: Trust::default(),
             datagrams: Datagrams::new(),
             files: Files::default(),
             store: None,
@@ -177,6 +175,11 @@ impl<R: Role> Reactor<R> {
     /// Gives the role a database.
     pub fn with_store(self, store: Option<Box<dyn Store>>) -> Reactor<R> {
         Reactor { store, ..self }
+    }
+
+    /// Believes these authorities too, each an X.509 certificate in DER.
+    pub fn with_authorities(self, further: Vec<Vec<u8>>) -> Reactor<R> {
+        Reactor { trust: Trust::new(further), ..self }
     }
 
     /// One turn of the loop. Waits at most `wait_max`, less if the role or anything left over has a

@@ -84,8 +84,13 @@ impl Outlet {
         }
         let mut left = 0;
         let mut stop = None;
-        while conn.writable && left < WRITE_QUOTA_BYTES && !conn.queue.is_empty() {
-            match self.write_front(conn, files, WRITE_QUOTA_BYTES - left) {
+        while conn.writable && left < WRITE_QUOTA_BYTES && conn.has_output() {
+            let room = WRITE_QUOTA_BYTES - left;
+            let written = match conn.tls.is_some() {
+                true => self.write_sealed(conn, files, room),
+                false => self.write_front(conn, files, room),
+            };
+            match written {
                 Ok(n) => left += n,
                 Err(reason) => {
                     conn.writable = false;
@@ -157,6 +162,44 @@ impl Outlet {
             }
         };
         conn.writable = n >= asked;
+        Ok(n)
+    }
+
+    /// One write of a TLS connection, or one piece of plaintext sealed. -> bytes of plaintext that
+    /// are on their way.
+    fn write_sealed(
+        &mut self,
+        conn: &mut Conn,
+        files: &mut Files,
+        quota: usize,
+    ) -> Result<usize, Stop> {
+        let Some(tls) = &mut conn.tls else { return Ok(0) };
+        if tls.wants_write() {
+            let written = tls.write(&mut conn.stream).map_err(|_| Stop::Broken)?;
+            conn.writable = written > 0;
+            return Ok(0);
+        }
+        let n = match conn.queue.front(files) {
+            Front::Empty => 0,
+            Front::Bytes(bytes) => {
+                let n = tls.seal(bytes.get(..quota).unwrap_or(bytes));
+                conn.queue.left(n);
+                self.keep_spare(conn.queue.take_drained());
+                n
+            }
+            // No role of ours serves files over TLS.
+            Front::Span(_) => return Err(Stop::Broken),
+            Front::Mixed => {
+                let room = self.buffer.len().min(quota);
+                let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+                let (laid, _) = conn.queue.gather(buffer, files)?;
+                let gathered = self.buffer.get(..laid).unwrap_or_default();
+                let n = tls.seal(gathered);
+                let spare = if n < laid { self.spares.pop() } else { None };
+                conn.queue.gathered_left(gathered, n, spare);
+                n
+            }
+        };
         Ok(n)
     }
 

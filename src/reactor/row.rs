@@ -145,7 +145,8 @@ impl OpenRow {
         }
         let Some(was) = self.seen.get(file).copied().flatten() else { return Ok(false) };
         let Some(entry) = self.row.files().get(file) else { return Ok(false) };
-        let (fd, now) = match self.beneath.file(&entry.path, self.writes) {
+        let (path, writes) = (entry.path.clone(), self.writes);
+        let (fd, now) = match self.with_room(|beneath| beneath.file(&path, writes)) {
             Err(FileError::NotFound | FileError::NotRegular | FileError::IsDirectory) => {
                 return Err(self.differs());
             }
@@ -156,6 +157,18 @@ impl OpenRow {
         }
         self.pool.put(file, fd);
         Ok(true)
+    }
+
+    /// Opens a file; where all descriptors are in use some of ours are closed for it.
+    fn with_room<T>(
+        &mut self,
+        open: impl Fn(&Beneath) -> Result<T, FileError>,
+    ) -> Result<T, FileError> {
+        const NO_DESCRIPTOR: FileError = FileError::Other(Errno::MFILE.raw_os_error());
+        match open(&self.beneath) {
+            Err(NO_DESCRIPTOR) if self.pool.give_up_half() => open(&self.beneath),
+            opened => opened,
+        }
     }
 
     fn fd(&mut self, file: usize) -> Result<&OwnedFd, FileError> {
@@ -170,9 +183,10 @@ impl OpenRow {
     fn make(&mut self, file: usize) -> Result<(), FileError> {
         let now = match (self.row.files().get(file), self.row.aside()) {
             (Some(entry), _) => {
-                let (fd, now) = self.beneath.make(&entry.path)?;
+                let path = entry.path.clone();
+                let (fd, now) = self.with_room(|beneath| beneath.make(&path))?;
                 // The folder that is new itself is an entry of the one above it.
-                let mut folder = split(&entry.path).0;
+                let mut folder = split(&path).0;
                 while self.unsynced_folders.insert(folder.into()) && !folder.is_empty() {
                     folder = split(folder).0;
                 }

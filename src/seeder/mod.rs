@@ -1,6 +1,7 @@
 //! The serving half of a peer: slots (Available / Connected / Unavailable), the library of proven
 //! pieces, the upload pumps and the hash tree. It routes; slots and pumps decide.
 
+mod choker;
 pub mod library;
 mod proofs;
 mod queue;
@@ -17,11 +18,13 @@ use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::mark::mark;
 use crate::core::report::{SlotsRow, State};
+use crate::core::rng::Rng;
+use crate::core::throttle::{Limit, Throttle};
 use crate::core::time::Time;
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::HashRange;
-use crate::wire::peer_metadata::{METADATA_BLOCK_BYTES, MetadataMessage};
 use crate::wire::peer_state::{Reason, UploadState};
+use choker::Gives;
 use library::Library;
 use proofs::Proofs;
 use queue::Who;
@@ -50,6 +53,9 @@ pub struct Seeder {
     proofs: Proofs,
     /// Nobody is served any more, and why.
     closed: Option<Reason>,
+    /// What leaves a second, and who had a block of it last.
+    throttle: Throttle,
+    turn: ConnId,
 }
 
 fn who(session: &Session) -> Option<Who> {
@@ -68,7 +74,19 @@ impl Seeder {
             proofs: Proofs::new(),
             library,
             closed: None,
+            throttle: Throttle::default(),
+            turn: ConnId { slot: 0, generation: 0 },
         }
+    }
+
+    /// Serves those who give most, and one more by chance.
+    pub fn among_strangers(&mut self, rng: Rng) {
+        self.slots.among_strangers(rng);
+    }
+
+    /// No more than so much content leaves a second.
+    pub fn limit(&mut self, limit: Limit) {
+        self.throttle = Throttle::new(limit);
     }
 
     /// A conversation began: what to tell it of our upload side.
@@ -76,7 +94,7 @@ impl Seeder {
         self.slots.got(conn, Event::Joined, None, now);
         // The extension handshake carries the state.
         self.slots.take_gone();
-        let state = self.state_for(conn, self.slots.queue().position(conn));
+        let state = self.state_for(conn, self.slots.place(conn));
         let served = Served {
             upload: Upload::new(now),
             told: Told::new(&state, now),
@@ -138,32 +156,6 @@ impl Seeder {
         self.settle(sessions, now, out);
     }
 
-    /// Serves a part of the info dict of the conversation's identity (BEP 9).
-    pub fn got_metadata_request(
-        &mut self,
-        session: &mut Session,
-        piece: u32,
-        now: Time,
-        out: &mut Outbox,
-    ) {
-        // BEP 9 owes no answer to one who asks on and on and reads nothing.
-        if session.told() > 2 * session.room {
-            return;
-        }
-        let mut info = self.library.info(session.identity);
-        // Who may take part in a private torrent has its .torrent (BEP 27).
-        if self.library.content().private {
-            mark!("A25");
-            info = &[];
-        }
-        let block = info.chunks(METADATA_BLOCK_BYTES as usize).nth(piece as usize);
-        let answer = match block.filter(|_| !session.is_crowded()) {
-            Some(block) => MetadataMessage::Data { piece, total_size: info.len() as u32, block },
-            None => MetadataMessage::Reject { piece },
-        };
-        session.tell_metadata(&answer, now, out);
-    }
-
     pub fn got_hash_request(
         &mut self,
         session: &mut Session,
@@ -186,9 +178,18 @@ impl Seeder {
         self.proofs.got_file(ticket, done, (&self.library, &self.slots), sessions, now, out)
     }
 
-    pub fn tick(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
+    pub fn tick(&mut self, sessions: &mut Sessions, gives: Gives<'_>, now: Time, out: &mut Outbox) {
+        if self.throttle.is_limited() {
+            self.pump_in_turn(sessions, now, out);
+            // Who waits for our limit does not stall.
+            let held_back = self.served.iter().filter(|(_, served)| served.upload.is_held_back());
+            held_back.for_each(|(conn, _)| self.slots.took(*conn, now));
+        }
         let served = &self.served;
-        self.slots.tick(now, |conn| served.get(&conn).is_some_and(|s| s.upload.busy()));
+        let busy = |conn| served.get(&conn).is_some_and(|served| served.upload.busy());
+        let took = |conn| served.get(&conn).map_or(0, |served| served.upload.meter.total);
+        self.slots.tick(now, busy);
+        self.slots.choose(gives, took, busy, now);
         self.settle(sessions, now, out);
         self.tell_due(sessions, now, out);
         self.proofs.read_next(&self.library, &self.slots, now, out);

@@ -2,12 +2,14 @@
 //! quantum while others wait. Pure: it says which rows of the table were gone, the half of the peer
 //! that owns it tells the peers.
 
+use super::choker::{Bid, Choker, Gives};
 use super::queue::{Queue, Who};
 use super::states::{self, Event, Row, Stand};
 use super::takers::Takers;
 use crate::core::id::ConnId;
 use crate::core::mark::mark;
 use crate::core::report::{SlotsRow, State};
+use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,6 +60,8 @@ pub struct Slots {
     /// Who they are that asked for a slot, as long as they converse.
     known: BTreeMap<ConnId, Who>,
     takers: Takers,
+    /// Among strangers: who is served, in place of the order of the queue.
+    choker: Option<Choker>,
     /// Rows gone since last asked.
     gone: Vec<(ConnId, &'static Row)>,
 }
@@ -74,8 +78,25 @@ impl Slots {
             hold: QUANTUM,
             known: BTreeMap::new(),
             takers: Takers::new(content_bytes),
+            choker: None,
             gone: Vec::new(),
         }
+    }
+
+    /// Serves those who give most, and one more by chance.
+    pub fn among_strangers(&mut self, rng: Rng) {
+        self.total = self.total.saturating_add(1);
+        self.choker = Some(Choker::new(rng));
+    }
+
+    /// Whether those who wait are served in their order.
+    pub fn is_in_order(&self) -> bool {
+        self.choker.is_none()
+    }
+
+    /// Its place in the queue, 1 = next, if there is an order.
+    pub fn place(&self, conn: ConnId) -> Option<usize> {
+        self.queue.position(conn).filter(|_| self.is_in_order())
     }
 
     pub fn total(&self) -> u32 {
@@ -138,6 +159,7 @@ impl Slots {
         self.step(conn, event, now);
         if event == Event::Left {
             self.known.remove(&conn);
+            self.choker.iter_mut().for_each(|choker| choker.left(conn));
         }
         self.promote(now);
     }
@@ -172,6 +194,9 @@ impl Slots {
     /// Takes back the slots of holders that stall or had their share; `busy` says for whom
     /// something is on its way. A slot that nobody waits for stays where it is.
     pub fn tick(&mut self, now: Time, busy: impl Fn(ConnId) -> bool) {
+        if self.choker.is_some() {
+            return;
+        }
         let due = |(conn, holding): (&ConnId, &Holding)| {
             let stalled = holding.stalled(now, busy(*conn));
             let event = if stalled { Event::Stalled } else { Event::QuantumOver };
@@ -186,6 +211,36 @@ impl Slots {
             }
             self.step(conn, event, now);
         }
+        self.promote(now);
+    }
+
+    /// Among strangers: who is served is decided anew every ten seconds. `took`: bytes that each
+    /// took until now.
+    pub fn choose(
+        &mut self,
+        gives: Gives<'_>,
+        took: impl Fn(ConnId) -> u64,
+        busy: impl Fn(ConnId) -> bool,
+        now: Time,
+    ) {
+        let Some(choker) = self.choker.as_mut() else { return };
+        if !choker.is_due(now) {
+            return;
+        }
+        let bid = |conn: ConnId, holding: Option<&Holding>| {
+            let (bytes, lately) = gives.map_or_else(|| (took(conn), false), |gives| gives(conn));
+            let is_over = holding.is_some_and(|held| {
+                held.stalled(now, busy(conn)) || (gives.is_none() && held.over(now))
+            });
+            Bid { conn, served: holding.map(|held| held.since), is_over, bytes, gives: lately }
+        };
+        let served = self.active.iter().map(|(conn, holding)| bid(*conn, Some(holding)));
+        let bids: Vec<Bid> = served.chain(self.queue.iter().map(|conn| bid(conn, None))).collect();
+        let chosen = choker.choose(&bids, self.total as usize, gives.is_some(), now);
+        let go = bids.iter().filter(|bid| bid.served.is_some() && !chosen.contains(&bid.conn));
+        go.for_each(|bid| self.step(bid.conn, Event::Outbid, now));
+        let come = bids.iter().filter(|bid| bid.served.is_none() && chosen.contains(&bid.conn));
+        come.for_each(|bid| self.step(bid.conn, Event::Reached, now));
         self.promote(now);
     }
 
@@ -225,6 +280,7 @@ impl Slots {
                 let (nth, since, asked, took) = (self.given, now, now, now);
                 let holding = Holding { nth, since, asked, took, bytes: 0 };
                 self.active.insert(conn, holding);
+                self.choker.iter_mut().for_each(|choker| choker.served(conn));
             }
             Stand::Queued => self.enter(conn, now),
             Stand::Idle => {
@@ -250,7 +306,10 @@ impl Slots {
 
     fn promote(&mut self, now: Time) {
         while self.free() > 0
-            && let Some(conn) = self.queue.first()
+            && let Some(conn) = match &mut self.choker {
+                Some(choker) => choker.draw(self.queue.iter()),
+                None => self.queue.first(),
+            }
         {
             self.step(conn, Event::Reached, now);
         }

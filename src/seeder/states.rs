@@ -34,6 +34,8 @@ pub enum Event {
     Stalled,
     /// It held its slot for 60 s or 64 MiB, and for 10 s at the least.
     QuantumOver,
+    /// In a swarm of strangers: others gave more, or have their turn.
+    Outbid,
     /// It was told that no slot is free, at least 5 s ago, and now there is one.
     SlotFree,
     /// It was told that a slot is free, at least 5 s ago, and now there is none.
@@ -114,6 +116,7 @@ pub static TABLE: &[Row] = &[
     row(Active, Complete,      Always,  Idle,   GIVES_BACK),
     row(Active, Stalled,       Awaited, Queued, STEPS_BACK),
     row(Active, QuantumOver,   Awaited, Queued, STEPS_BACK),
+    row(Active, Outbid,        Awaited, Queued, STEPS_BACK),
     row(Active, Leaving,       Always,  Idle,   &[Unavailable, Choke]),
     row(Active, Withdrawn,     Always,  Idle,   STEPS_BACK),
     row(Active, Left,          Always,  Away,   &[]),
@@ -143,6 +146,7 @@ impl Event {
             Moved => "its place changed (told every 2 s at most, and every 30 s anyway)",
             Stalled => "it asked for nothing, or took nothing of what it asked for, for 10 s",
             QuantumOver => "it held the slot for 60 s or 64 MiB, and for 10 s at the least",
+            Outbid => "among strangers: others gave more, or have their turn (every 10 s)",
             SlotFree => "a slot came free (told 5 s after the last word at the earliest)",
             SlotsTaken => "no slot is free any more (likewise)",
             Leaving => "we leave; what it asked for before still comes",

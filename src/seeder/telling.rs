@@ -79,7 +79,7 @@ impl Seeder {
     /// Says what the rows say that were gone.
     pub(super) fn settle(&mut self, sessions: &mut Sessions, now: Time, out: &mut Outbox) {
         for (conn, row) in self.slots.take_gone() {
-            self.say((conn, self.slots.queue().position(conn)), row, sessions, now, out);
+            self.say((conn, self.slots.place(conn)), row, sessions, now, out);
             let (kind, words) = match (row.from, row.to) {
                 (Stand::Queued, Stand::Active) => ("slot", "has a slot; it was next"),
                 (Stand::Idle, Stand::Active) => ("slot", "has a slot; nobody waited"),
@@ -155,6 +155,8 @@ impl Seeder {
         let mut due: Vec<(Standing, Option<Event>)> = Vec::new();
         // The places are counted in one pass: thousands may wait.
         for (conn, place) in self.slots.queue().iter().zip(1..) {
+            // Among strangers nobody has a place.
+            let place = if self.slots.is_in_order() { place } else { 0 };
             let Some(served) = self.served.get(&conn) else { continue };
             let Told { position, at: then, owed, .. } = served.told;
             let silent = now.since(then);

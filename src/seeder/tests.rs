@@ -98,7 +98,13 @@ impl Stage {
     }
 
     fn pump(&mut self, n: u32) {
-        self.seeder.pump(conn(n), self.now, &mut self.out);
+        self.seeder.pump(conn(n), &mut self.sessions, self.now, &mut self.out);
+    }
+
+    /// The driver tells what of the queue is left.
+    fn sent(&mut self, n: u32, queued: u64) {
+        let told = (conn(n), queued);
+        self.seeder.got_sent(told, &mut self.sessions, self.now, &mut self.out);
     }
 
     fn leave(&mut self, n: u32) {
@@ -108,7 +114,7 @@ impl Stage {
 
     fn pass(&mut self, span: Span) {
         self.now = self.now + span;
-        self.seeder.tick(&mut self.sessions, self.now, &mut self.out);
+        self.seeder.tick(&mut self.sessions, None, self.now, &mut self.out);
     }
 
     /// What was said since the last call, to whom.
@@ -337,7 +343,7 @@ fn every_request_gets_exactly_one_answer_across_choke_and_cancel() {
                 6 | 7 => stage.pump(n),
                 8 => {
                     let left = rng.below(1 << 20);
-                    stage.seeder.got_sent(conn(n), left, stage.now, &mut stage.out);
+                    stage.sent(n, left);
                 }
                 9 if rng.chance(100) => stage.not_interested(n),
                 10 => drop(stage.interested(n)),
@@ -350,10 +356,10 @@ fn every_request_gets_exactly_one_answer_across_choke_and_cancel() {
         }
         // Who holds the slot takes all that it asked for; the others were refused at once.
         for n in 0..leechers as u32 {
-            stage.seeder.got_sent(conn(n), 0, stage.now, &mut stage.out);
+            stage.sent(n, 0);
             settle(&mut stage, &mut open);
             for _ in 0..4 {
-                stage.seeder.got_sent(conn(n), 0, stage.now, &mut stage.out);
+                stage.sent(n, 0);
                 settle(&mut stage, &mut open);
             }
         }

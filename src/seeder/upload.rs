@@ -70,6 +70,11 @@ impl Upload {
         !self.asked.is_empty() || self.handed_over > 0
     }
 
+    /// Whether something waits that the connection could take.
+    pub fn waits(&self) -> bool {
+        !self.asked.is_empty() && self.handed_over < HANDED_OVER_BYTES
+    }
+
     /// Whether something was handed over and has not left.
     pub fn on_way(&self) -> bool {
         self.handed_over > 0
@@ -82,12 +87,20 @@ impl Upload {
         less
     }
 
-    /// Hands over requests until the connection has enough to do. -> bytes of content.
-    pub fn pump(&mut self, conn: ConnId, now: Time, out: &mut Outbox) -> u64 {
+    /// Whether only a limit of ours keeps what was asked from being handed over.
+    pub fn is_held_back(&self) -> bool {
+        !self.asked.is_empty() && self.handed_over == 0
+    }
+
+    /// Hands over up to `most` requests, until the connection has enough to do. -> bytes of
+    /// content.
+    pub fn pump(&mut self, conn: ConnId, most: usize, now: Time, out: &mut Outbox) -> u64 {
         let mut bytes = 0;
-        while self.handed_over < HANDED_OVER_BYTES
-            && let Some((block, span)) = self.asked.pop_front()
-        {
+        for _ in 0..most {
+            if self.handed_over >= HANDED_OVER_BYTES {
+                break;
+            }
+            let Some((block, span)) = self.asked.pop_front() else { break };
             out.send(conn, &peer::block_head(block.piece, block.begin, block.len));
             if span.len > 0 {
                 out.send_chunk(conn, Chunk::File(span));

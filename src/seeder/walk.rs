@@ -1,5 +1,5 @@
-//! The files of a folder to share, found one directory a turn. Symbolic links are not followed and whatever
-//! is no regular file is left out; both are said.
+//! The files of a folder to share, found one directory a turn. Symbolic links are not followed and
+//! whatever is no regular file is left out; both are said.
 
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;

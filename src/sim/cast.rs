@@ -3,6 +3,7 @@
 use super::scene::Scene;
 use super::swarm::NAME;
 use super::world::NodeEnv;
+use crate::announce::name_files::NameFiles;
 use crate::core::id::PeerId;
 use crate::core::io::Role;
 use crate::core::limits::SOURCES_DEFAULT;
@@ -76,7 +77,9 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
         key_file: scene.remembers.then(|| format!("/home/{home}/.state/key").into()),
         encryption: Encryption::Allow,
         slots: scene.slots,
+        terms: Default::default(),
         token: None,
+        names: NameFiles::default(),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Sqlite {
     /// Bytes in the log that are not in the database yet, roughly, and how many of them are moved
     /// at a time.
     logged_bytes: usize,
+    /// Of these, bytes behind the mark up to which parts are moved.
+    unmarked_bytes: usize,
     logged_at: Time,
     checkpoint_bytes: usize,
     /// The longest of the slices, and of moving the log, that were not told yet.
@@ -61,6 +63,7 @@ impl Sqlite {
             retry_at: Time::ZERO,
             slice_bytes: slices::SLICE_BYTES,
             logged_bytes: 0,
+            unmarked_bytes: 0,
             logged_at: Time::ZERO,
             checkpoint_bytes: checkpoints::BYTES,
             slice_longest: Span::ZERO,
@@ -150,12 +153,10 @@ impl Sqlite {
             return false;
         }
         mark!("C17");
+        // Once it was held for too long nobody waits for it any more until it is free.
         let since = *self.busy_since.get_or_insert(now);
         let patient = now.since(since) < BUSY;
         self.retry_at = if patient { now + BUSY_RETRY } else { Time::ZERO };
-        if !patient {
-            self.busy_since = None;
-        }
         patient
     }
 
@@ -198,9 +199,12 @@ impl Store for Sqlite {
         last: bool,
         done: &mut dyn FnMut(Ticket, StoreDone),
     ) {
+        // Moves have turns of their own, so that no other work is added to them.
+        if self.part_due() && !last {
+            return self.move_part(clock);
+        }
         let overdue = self.checkpoint_overdue() && !self.writing.is_open();
         if (overdue || (self.is_idle() && self.checkpoint_due())) && !last {
-            // A turn of its own, so that no other work is added to it.
             return self.checkpoint(clock);
         }
         self.answer(done);

@@ -1,5 +1,6 @@
 //! Opening a database: one process at a time, only a file of ours, a damaged one put aside.
 
+use super::checkpoints::Mover;
 use super::{errors, rows, schema};
 use crate::core::mark::mark;
 use crate::core::store::{Opened, StoreError};
@@ -25,6 +26,7 @@ const HEAD_BYTES: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct Held {
     pub db: Connection,
+    pub mover: Mover,
     /// Keeps the lock.
     _lock: File,
 }
@@ -50,7 +52,8 @@ pub fn open(path: &Path, unix_s: u64) -> Result<(Held, Opened), StoreError> {
     };
     // A file is not there after a power cut unless its directory says so.
     File::open(directory.unwrap_or(Path::new("."))).and_then(|d| d.sync_all()).map_err(system)?;
-    Ok((Held { db, _lock: lock }, Opened { damaged, ..opened }))
+    let mover = Mover::new(path).map_err(|error| errors::of_sqlite(&error))?;
+    Ok((Held { db, mover, _lock: lock }, Opened { damaged, ..opened }))
 }
 
 fn attempt(path: &Path) -> Result<(Connection, Opened), StoreError> {

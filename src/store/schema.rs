@@ -120,6 +120,8 @@ pub const SET_UP: &str = "PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit
     PRAGMA wal_autocheckpoint = 0; \
     PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;";
 pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// A transaction that has read something stands at what was committed until then.
+pub const MARK: &str = "BEGIN; SELECT count(*) FROM settings";
 pub const DURABLE: &str = "PRAGMA synchronous = FULL";
 pub const RELAXED: &str = "PRAGMA synchronous = NORMAL";
 pub const BEGIN: &str = "BEGIN IMMEDIATE";

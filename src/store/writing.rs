@@ -48,7 +48,13 @@ impl Sqlite {
         if self.comes_again(&begun, began, last) {
             return;
         }
-        let gathered = begun.and_then(|()| self.gather_slice(clock, began, last));
+        if begun.is_err() {
+            // What comes behind it would hear the same, each after a wait of its own.
+            let all = self.asked.drain(..).map(|(ticket, _)| ticket);
+            self.writing.tickets.extend(all);
+            return self.ended(begun, clock(), done);
+        }
+        let gathered = self.gather_slice(clock, began, last);
         self.writing.longest = self.writing.longest.max(clock().since(began));
         if let Err(error) = gathered {
             self.writing.tickets.extend(self.asked.pop_front().map(|(ticket, _)| ticket));

@@ -1,21 +1,84 @@
 //! How many conversations about one content there may be, in all, from one address, and with one
 //! peer.
 
+use super::{Company, Swarm};
+use crate::core::fault::Fault;
 use crate::core::id::ConnId;
-use crate::core::limits::{ADDRESS_CONVERSATIONS_MAX, CONVERSATIONS_MAX};
+use crate::core::io::Outbox;
+use crate::core::limits::ADDRESS_CONVERSATIONS_MAX;
+use crate::core::mark::mark;
 use crate::core::network::public_source;
-use crate::core::time::Span;
-use crate::peer::Sessions;
-use std::net::IpAddr;
+use crate::core::report::State;
+use crate::core::time::{Span, Time};
+use crate::peer::Session;
+use std::net::{IpAddr, SocketAddr};
 
+/// A conversation that began no longer ago than this is not ended for a newcomer.
+const NEW: Span = Span::secs(60);
+/// Nor are those that are the oldest.
+const LONGEST_KEPT: usize = 4;
 /// A conversation that was silent for so long gives way when the same peer comes anew.
 const GONE_QUIET: Span = Span::secs(5);
 
-/// Whether there is no room for another one with `ip`.
-pub fn is_full(sessions: &Sessions, ip: IpAddr) -> bool {
-    let Some(source) = public_source(ip) else { return sessions.len() >= CONVERSATIONS_MAX };
-    let from_there = sessions.values().filter(|s| public_source(s.remote.ip()) == Some(source));
-    sessions.len() >= CONVERSATIONS_MAX || from_there.count() >= ADDRESS_CONVERSATIONS_MAX
+impl Swarm {
+    /// Whether there is no room for another conversation with `ip`.
+    pub(super) fn has_no_room_for(&self, ip: IpAddr) -> bool {
+        let is_full = self.sessions.len() >= self.terms.conversations_max;
+        let Some(source) = public_source(ip) else { return is_full };
+        let remotes = self.sessions.values().map(|session| session.remote.ip());
+        let from_there = remotes.filter(|remote| public_source(*remote) == Some(source));
+        is_full || from_there.count() >= ADDRESS_CONVERSATIONS_MAX
+    }
+
+    /// Whether one who dialled us may stay. Among strangers a full table takes one of higher
+    /// canonical priority in place of one with whom nothing goes on, and one who fetches keeps a
+    /// quarter of the table for those it dials: who fills it with idle peers cuts nobody off.
+    pub(super) fn makes_room_for(
+        &mut self,
+        remote: SocketAddr,
+        now: Time,
+        out: &mut Outbox,
+    ) -> bool {
+        let most = self.terms.conversations_max;
+        if self.terms.company == Company::Strangers && self.fetch.is_some() {
+            let incoming = self.sessions.values().filter(|session| !session.outgoing).count();
+            if incoming >= most - most / 4 {
+                mark!("D24");
+                return self.swaps_for(remote, now, out);
+            }
+        }
+        if self.has_no_room_for(remote.ip()) {
+            let full = self.sessions.len() >= most;
+            return full && self.swaps_for(remote, now, out) && !self.has_no_room_for(remote.ip());
+        }
+        true
+    }
+
+    /// Ends the conversation that is least worth keeping, if it is worth less than one with
+    /// `remote`.
+    fn swaps_for(&mut self, remote: SocketAddr, now: Time, out: &mut Outbox) -> bool {
+        let Some(newcomer) = self.neighbours.priority(remote) else { return false };
+        let is_idle = |session: &&Session| {
+            !session.outgoing
+                && now.since(session.began) > NEW
+                && self.state_of(session) != State::Connected
+        };
+        let mut idle: Vec<&Session> = self.sessions.values().filter(is_idle).collect();
+        // Those that are here longest stay: that is dear to feign.
+        idle.sort_by_key(|session| session.began);
+        let rank =
+            |session: &&Session| Some((self.neighbours.priority(session.remote)?, session.conn));
+        let least = idle.iter().skip(LONGEST_KEPT).filter_map(|session| rank(session)).min();
+        let Some((_, conn)) = least.filter(|(least, _)| *least < newcomer) else { return false };
+        mark!("D24");
+        self.end(conn, Fault::nobody("another peer came, and there is no room"), now, out);
+        true
+    }
+
+    /// How many more may be dialled.
+    pub(super) fn room(&self) -> usize {
+        self.terms.conversations_max.saturating_sub(self.sessions.len() + self.dials.len())
+    }
 }
 
 /// Of two conversations with one peer, each with whether we dialled it, the one to give up: the

@@ -42,7 +42,7 @@ impl Swarm {
         if self.leaving {
             return;
         }
-        let room = self.dial_room(now);
+        let room = self.dial_room(now).min(self.room());
         for (addr, identity) in self.neighbours.due(self.fetch.is_some(), room, now) {
             let conn = out.dial(addr);
             self.neighbours.dialled(addr, conn, now);

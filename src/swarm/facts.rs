@@ -5,6 +5,7 @@ use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::mark::mark;
+use crate::core::network::public_source;
 use crate::core::time::{Span, Time};
 use crate::peer::{Heard, Identity};
 use crate::wire::peer::Message;
@@ -34,7 +35,8 @@ impl Swarm {
                     }
                 }
                 Heard::Greeted => self.greeted(conn, now, out)?,
-                Heard::Introduced => self.introduced(conn, now),
+                Heard::Introduced => self.introduced(conn, now)?,
+                Heard::GotPeers(told) => self.got_peers(conn, &told, now)?,
                 Heard::HasMany(before) => {
                     if let Some(fetch) = &mut self.fetch {
                         fetch.got_pieces(session, &before, now, out);
@@ -198,14 +200,22 @@ impl Swarm {
         Some(crowd::loser(self.us.peer_id > peer_id, new, old, now.since(other.heard)))
     }
 
-    fn introduced(&mut self, conn: ConnId, now: Time) {
-        let Some(session) = self.sessions.get(&conn) else { return };
+    fn introduced(&mut self, conn: ConnId, now: Time) -> Result<(), Fault> {
+        let Some(session) = self.sessions.get(&conn) else { return Ok(()) };
         if let Some(addr) = session.listens_at() {
             self.neighbours.met(addr, conn, now);
         }
         let told = session.introduced.as_ref().and_then(|words| words.lmk);
         if let (Some(told), Some(fetch)) = (told, &mut self.fetch) {
             fetch.got_state(conn, told, now);
+        }
+        let yourip = session.introduced.as_ref().and_then(|words| words.yourip);
+        if let Some(ip) = yourip.filter(|ip| public_source(*ip).is_some()) {
+            self.neighbours.seen_as(ip, self.us.listen_port);
+        }
+        match self.is_complete() && session.wants_nothing() {
+            true => Err(Fault::nobody("neither wants anything")),
+            false => Ok(()),
         }
     }
 
@@ -239,8 +249,13 @@ mod tests {
         let mut hasher = ContentHasher::new(b"big.zip", 5).unwrap();
         hasher.update(b"bytes");
         let content = Rc::new(hasher.finish().unwrap());
-        let us =
-            Us { peer_id: PeerId([9; 20]), listen_port: 7, metadata_bytes: [0; 2], upgrade: None };
+        let us = Us {
+            peer_id: PeerId([9; 20]),
+            listen_port: 7,
+            metadata_bytes: [0; 2],
+            exchanges: false,
+            upgrade: None,
+        };
         let file = (FileId { slot: 0, generation: 0 }, Bitfield::new(1));
         let mut swarm = Swarm::new(content, us, file, (1, 10), &mut Rng::new(1), Time::ZERO);
         let (identity, info_hash) = swarm.identities().next().unwrap();

@@ -3,12 +3,16 @@
 
 mod crowd;
 mod dials;
+mod exchange;
 mod facts;
 mod files;
+mod hearsay;
 pub mod magnet;
 mod neighbours;
 mod partings;
+mod priority;
 mod rows;
+mod terms;
 
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
@@ -27,6 +31,7 @@ pub use neighbours::Struck;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+pub use terms::{Company, Terms};
 
 /// How often the swarm looks after timeouts, rates and dials.
 const TICK: Span = Span::ms(250);
@@ -56,6 +61,8 @@ pub struct Swarm {
     serve: Seeder,
     fetch: Option<Leecher>,
     neighbours: neighbours::Neighbours,
+    terms: Terms,
+    exchanges: exchange::Exchanges,
     /// Sources dialled and kept at a time.
     sources_max: usize,
     /// The state each neighbour was shown with last.
@@ -93,6 +100,8 @@ impl Swarm {
             sessions: Sessions::new(),
             dials: BTreeMap::new(),
             fetch,
+            terms: Terms::default(),
+            exchanges: Default::default(),
             sources_max: sources as usize,
             shown: BTreeMap::new(),
             happened: Vec::new(),
@@ -142,7 +151,7 @@ impl Swarm {
         now: Time,
         out: &mut Outbox,
     ) {
-        if crowd::is_full(&self.sessions, remote.ip()) {
+        if !self.makes_room_for(remote, now, out) {
             return out.close(conn);
         }
         let geometry = self.content.geometry.clone();
@@ -162,8 +171,9 @@ impl Swarm {
         let before = session.told();
         if let Err(fault) = self.hear(conn, bytes, now, out) {
             self.end(conn, fault, now, out);
-        } else if let Some(session) = self.sessions.get_mut(&conn) {
-            session.handed_over(self.serve.pump(conn, now, out));
+        }
+        self.serve.pump(conn, &mut self.sessions, now, out);
+        if let Some(session) = self.sessions.get_mut(&conn) {
             if let Some(fetch) = &mut self.fetch {
                 fetch.fill(session, now, out);
             }
@@ -178,7 +188,7 @@ impl Swarm {
     pub fn got_sent(&mut self, conn: ConnId, queued: u64, now: Time, out: &mut Outbox) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         session.got_sent(queued, out);
-        session.handed_over(self.serve.got_sent(conn, queued, now, out));
+        self.serve.got_sent((conn, queued), &mut self.sessions, now, out);
         true
     }
 
@@ -212,35 +222,18 @@ impl Swarm {
                 fetch.fill(session, now, out);
             }
         }
-        self.serve.tick(&mut self.sessions, now, out);
+        let fetch = self.fetch.as_ref();
+        let gives = |conn| fetch.map_or((0, false), |fetch| fetch.gives(conn, now));
+        let gives: Option<&dyn Fn(ConnId) -> _> = fetch.is_some().then_some(&gives);
+        self.serve.tick(&mut self.sessions, gives, now, out);
         self.leave_unneeded(now, out);
         self.dial_due(now, out);
+        self.tell_of_peers(now, out);
         self.tell_states(now, out);
-    }
-
-    /// Leaves: everyone is told, nobody is dialled any more.
-    pub fn leave(&mut self, now: Time, out: &mut Outbox) {
-        self.leaving = true;
-        self.serve.close(&mut self.sessions, now, out);
-    }
-
-    /// Whether blocks that were asked of us are still on their way.
-    pub fn busy(&self) -> bool {
-        self.serve.busy()
-    }
-
-    /// Ends every conversation once what it was promised has left.
-    pub fn hang_up(&mut self, out: &mut Outbox) {
-        self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
     }
 
     /// Whether the books of the fetching half agree.
     pub fn audit(&self) -> Result<(), String> {
         self.fetch.as_ref().map_or(Ok(()), |fetch| fetch.audit(&self.sessions))
-    }
-
-    /// Whether nobody is connected or being dialled.
-    pub fn is_alone(&self) -> bool {
-        self.sessions.is_empty() && self.dials.is_empty()
     }
 }

@@ -3,6 +3,8 @@
 
 mod manner;
 
+use super::hearsay::{HOUR, Hearsay};
+use super::priority::priority;
 use crate::core::id::{ConnId, PeerId};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// Addresses kept for one swarm.
-const KNOWN_MAX: usize = 2_000;
+pub(super) const KNOWN_MAX: usize = 2_000;
 /// Dials on their way at a time.
 pub const DIALS_MAX: usize = 32;
 /// A dial that was not answered for so long is given up.
@@ -41,7 +43,7 @@ pub type Origin = (IpAddr, PeerId);
 pub type Struck = VecDeque<(Origin, Time)>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Reach {
+pub(super) enum Reach {
     Fresh,
     Dialling { conn: ConnId, since: Time },
     Talking,
@@ -49,11 +51,13 @@ enum Reach {
 }
 
 #[derive(Clone, Debug)]
-struct Neighbour {
+pub(super) struct Neighbour {
     reach: Reach,
     /// The best identity it was named under: two peers of ours meet under v2 only.
     identity: Identity,
-    named: Time,
+    pub(super) named: Time,
+    /// No tracker named it.
+    pub(super) hearsay: Option<Hearsay>,
     /// When it was named first.
     known: Time,
     /// When it was lost last.
@@ -67,11 +71,12 @@ struct Neighbour {
 }
 
 impl Neighbour {
-    fn new(reach: Reach, identity: Identity, now: Time) -> Neighbour {
+    pub(super) fn new(reach: Reach, identity: Identity, now: Time) -> Neighbour {
         Neighbour {
             reach,
             identity,
             named: now,
+            hearsay: None,
             known: now,
             lost: now,
             failures: 0,
@@ -101,7 +106,7 @@ struct Gone {
 
 #[derive(Debug, Default)]
 pub struct Neighbours {
-    known: BTreeMap<SocketAddr, Neighbour>,
+    pub(super) known: BTreeMap<SocketAddr, Neighbour>,
     talking: BTreeMap<ConnId, SocketAddr>,
     /// Who was who in the last conversations that ended.
     gone: VecDeque<Gone>,
@@ -111,6 +116,10 @@ pub struct Neighbours {
     seed: u64,
     /// The content has no other identity than v1: no other name is waited for.
     v1_alone: bool,
+    /// Among strangers: those of higher canonical priority first, ...
+    ranks: bool,
+    /// ... between them and us, as others see us.
+    us: Option<SocketAddr>,
     encrypting: Encrypting,
 }
 
@@ -122,6 +131,21 @@ impl Neighbours {
     /// Whether the content has no other identity than v1.
     pub fn of_v1(self, v1_alone: bool) -> Neighbours {
         Neighbours { v1_alone, ..self }
+    }
+
+    /// Ranks addresses by canonical priority (BEP 40).
+    pub fn rank(&mut self, ranks: bool) {
+        self.ranks = ranks;
+    }
+
+    /// Under which address others see us: the first word counts.
+    pub fn seen_as(&mut self, ip: IpAddr, port: u16) {
+        self.us.get_or_insert(SocketAddr::new(ip, port));
+    }
+
+    /// The canonical priority of a connection with `addr`, if it counts and is known.
+    pub fn priority(&self, addr: SocketAddr) -> Option<u32> {
+        self.us.filter(|_| self.ranks).and_then(|us| priority(us, addr))
     }
 
     pub fn encrypt(&mut self, encrypting: Encrypting) {
@@ -162,6 +186,7 @@ impl Neighbours {
             let neighbour = self.known.entry(*addr).or_insert(fresh);
             neighbour.identity = neighbour.identity.max(identity);
             neighbour.named = now;
+            neighbour.hearsay = None;
         }
     }
 
@@ -175,13 +200,16 @@ impl Neighbours {
     /// names.
     pub fn due(&mut self, lacking: bool, room: usize, now: Time) -> Vec<(SocketAddr, Identity)> {
         self.known.retain(|_, n| {
-            !matches!(n.reach, Reach::Away { .. } | Reach::Fresh) || now.since(n.named) < UNNAMED
+            // What was hearsay and tried is remembered as long as that counts.
+            let forgotten = if n.hearsay.is_some() { HOUR } else { UNNAMED };
+            !matches!(n.reach, Reach::Away { .. } | Reach::Fresh) || now.since(n.named) < forgotten
         });
         let dialling =
             self.known.values().filter(|n| matches!(n.reach, Reach::Dialling { .. })).count();
         let mut due: Vec<(u32, u64, SocketAddr, Identity)> = self
             .known
             .iter()
+            .filter(|(_, n)| n.hearsay.as_ref().is_none_or(|hearsay| !hearsay.is_spent(now)))
             .filter(|(_, n)| match n.reach {
                 Reach::Fresh if self.v1_alone => true,
                 Reach::Fresh => n.identity == Identity::V2 || now.since(n.known) >= V1_ALONE,
@@ -199,6 +227,9 @@ impl Neighbours {
 
     /// Where an address stands among equals.
     fn place(&self, addr: SocketAddr) -> u64 {
+        if let Some(priority) = self.priority(addr) {
+            return u64::from(!priority);
+        }
         let ip = match addr.ip() {
             IpAddr::V4(ip) => u128::from(ip.to_bits()),
             IpAddr::V6(ip) => ip.to_bits(),
@@ -270,6 +301,7 @@ impl Neighbours {
     pub fn dialled(&mut self, addr: SocketAddr, conn: ConnId, now: Time) {
         if let Some(neighbour) = self.known.get_mut(&addr) {
             neighbour.reach = Reach::Dialling { conn, since: now };
+            neighbour.hearsay.iter_mut().for_each(|hearsay| hearsay.tried(now));
         }
     }
 

@@ -41,6 +41,7 @@ impl Swarm {
 
     pub(super) fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.remove(&conn) else { return };
+        self.exchanges.left(conn);
         let uploaded = self.serve.uploaded(conn, now).0;
         let downloaded = self.fetch.as_ref().map_or(0, |fetch| fetch.downloaded(conn, now).0);
         self.uploaded += uploaded;
@@ -55,7 +56,7 @@ impl Swarm {
         }
         if let Some(lost) = self.neighbours.lost(conn, struck, now)
             && self.is_complete()
-            && session.has.is_full()
+            && (session.has.is_full() || session.wants_nothing())
         {
             self.neighbours.put_off(lost.addr, BOTH_COMPLETE, now);
         }
@@ -98,11 +99,32 @@ impl Swarm {
         }
     }
 
+    /// Leaves: everyone is told, nobody is dialled any more.
+    pub fn leave(&mut self, now: Time, out: &mut Outbox) {
+        self.leaving = true;
+        self.serve.close(&mut self.sessions, now, out);
+    }
+
+    /// Whether blocks that were asked of us are still on their way.
+    pub fn busy(&self) -> bool {
+        self.serve.busy()
+    }
+
+    /// Ends every conversation once what it was promised has left.
+    pub fn hang_up(&mut self, out: &mut Outbox) {
+        self.sessions.keys().chain(self.dials.keys()).for_each(|conn| out.close_after_flush(*conn));
+    }
+
     /// The file is not what it was: everyone is told, and nothing of it leaves any more.
     pub fn withdraw(&mut self, now: Time, out: &mut Outbox) {
         self.leaving = true;
         self.serve.withdraw(&mut self.sessions, now, out);
         self.hang_up(out);
+    }
+
+    /// Whether nobody is connected or being dialled.
+    pub fn is_alone(&self) -> bool {
+        self.sessions.is_empty() && self.dials.is_empty()
     }
 
     /// Nothing is missing any more: sources are let go, those who take stay.
@@ -113,7 +135,8 @@ impl Swarm {
             if session.wanting {
                 session.say(Message::NotInterested, now, out);
             }
-            if session.has.is_full() {
+            session.tell_upload_only(now, out);
+            if session.has.is_full() || session.wants_nothing() {
                 self.end(conn, Fault::nobody("both have everything"), now, out);
             }
         }

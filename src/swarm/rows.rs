@@ -12,7 +12,7 @@ use crate::peer::Session;
 impl Swarm {
     /// The state of a neighbour: of a source towards us while we fetch from it, else of a leecher
     /// towards our slots.
-    fn state_of(&self, session: &Session) -> State {
+    pub(super) fn state_of(&self, session: &Session) -> State {
         let source = self.fetch.as_ref().filter(|_| session.wanting || !session.interested);
         source
             .and_then(|fetch| fetch.state(session.conn))

@@ -13,8 +13,10 @@ use crate::core::rng::Rng;
 
 /// Peers looked at for one that gives way.
 const TRIES: usize = 8;
-/// Places looked at for one when all the table is full.
+/// Swarms looked at for one when all the table is full.
 const TRIES_ALL: usize = 64;
+/// Places drawn for them: where many swarms went, most places have none.
+const DRAWS_MAX: usize = 2048;
 
 /// The most of everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,9 +120,12 @@ impl Gate<'_> {
     fn greedier(&mut self, share: u32) -> Option<(InfoHash, PeerKey)> {
         let places = self.table.places() as u64;
         let mut found: Option<(u32, InfoHash, PeerKey)> = None;
-        for _ in 0..TRIES_ALL {
+        let (mut draws, mut looks) = (0, 0);
+        while draws < DRAWS_MAX && looks < TRIES_ALL {
+            draws += 1;
             let Some(swarm) = self.table.at(self.rng.below(places) as usize) else { continue };
             let Some((key, _)) = swarm.any(self.rng, self.table.arenas()) else { continue };
+            looks += 1;
             let other = self.share_of(key);
             if other > share + 1 && found.is_none_or(|(most, ..)| other > most) {
                 found = Some((other, swarm.hash, key));

@@ -18,7 +18,7 @@ use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::hello::{HELLO_BYTES_MAX, Hello, HelloReply, Owner};
 use crate::wire::control::{Status, VERSION, common_version};
-use crate::wire::http::head;
+use crate::wire::http::head::{self, HEAD_BYTES_MAX};
 use crate::wire::token::scope;
 use std::net::{IpAddr, SocketAddr};
 
@@ -88,6 +88,11 @@ impl Connection {
         Connection { conn, ends, opened: now, active: now, queued: 0, phase }
     }
 
+    /// Last time something came, or something that waited left.
+    pub fn active(&self) -> Time {
+        self.active
+    }
+
     pub fn is_owed(&self) -> bool {
         self.queued > 0
     }
@@ -95,7 +100,9 @@ impl Connection {
     /// Bytes of requests and answers that wait for their turn.
     pub fn held_back(&self) -> Held {
         match &self.phase {
-            Phase::Http(exchange) => Held { http: exchange.held(), large: 0 },
+            Phase::Http(exchange) => {
+                Held { http: exchange.held().saturating_sub(HEAD_BYTES_MAX), large: 0 }
+            }
             Phase::Catalogue(conversation) => {
                 let large = conversation.held_back().saturating_sub(CATALOGUE_SMALL_BYTES);
                 Held { http: 0, large }

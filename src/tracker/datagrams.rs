@@ -3,6 +3,7 @@
 
 mod control;
 
+use super::callers::Callers;
 use super::connection_id::{ConnectionIds, Standing};
 use super::fleet::Said;
 use super::mac::Key;
@@ -58,7 +59,8 @@ pub struct Datagram<'a> {
 pub struct World<'a> {
     pub registry: &'a mut Registry,
     pub tickets: &'a mut Tickets,
-    /// TCP connections that are open, and the most there may be.
+    /// Who is connected, how many TCP connections are open, and the most there may be.
+    pub callers: &'a Callers,
     pub open: usize,
     pub open_max: usize,
     /// The names of an earlier run may be on their way back.

@@ -2,17 +2,17 @@
 //! produced only while little waits to be sent, so that a slow reader costs little.
 
 use super::admission::Bounds;
+use super::callers::Callers;
 use super::connection::{Connection, Ends, Phase, Verdict};
 use super::desk::Desk;
-use super::held::{Budget, Held};
+use super::held::{Budget, Held, Share};
 use super::registry::Registry;
 use super::source::Source;
 use super::turns::Turns;
 use crate::core::id::ConnId;
-use crate::core::io::Outbox;
 use crate::core::limits::DESCRIPTORS_MAX;
 use crate::core::mark::mark;
-use crate::core::time::{Span, Time};
+use crate::core::time::Span;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,12 +21,8 @@ pub const DESCRIPTORS_KEPT: u64 = 512;
 /// Connections in all, those promised to ticket holders included, where the system lets us have all
 /// descriptors that we ask for.
 pub const CONNECTIONS_MAX: usize = (DESCRIPTORS_MAX - DESCRIPTORS_KEPT) as usize;
-/// Connections of one public IPv4 address.
-pub const ADDRESS_CONNECTIONS_MAX: usize = 8;
-/// Connections of one public IPv6 network of 64 bits, which is a whole house or classroom.
-pub const NETWORK_CONNECTIONS_MAX: usize = 64;
-/// Connections of one private address; loopback has no limit of its own.
-pub const NEAR_CONNECTIONS_MAX: usize = 4096;
+/// Connections looked at for one that gives way.
+const GIVE_WAY_LOOKS: usize = 1024;
 /// Time for a hello, or for the first bytes of another protocol.
 pub const HELLO: Span = Span::secs(5);
 /// Silence after which a connection that is owed nothing is closed.
@@ -41,15 +37,6 @@ pub fn connections_max(descriptors: u64) -> usize {
     most.clamp(1, CONNECTIONS_MAX)
 }
 
-/// Whose connections are counted together.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Origin {
-    /// One public address (or IPv6 /64), or on a public tracker any but loopback.
-    Limited(Source),
-    /// One private address.
-    Near(IpAddr),
-}
-
 #[derive(Debug)]
 pub struct Lists {
     /// Limits per address count for private addresses too.
@@ -57,8 +44,8 @@ pub struct Lists {
     /// Connections in all.
     most: usize,
     conns: BTreeMap<ConnId, Connection>,
-    /// Connections that are not closing, per origin whose connections are limited.
-    of_origin: BTreeMap<Origin, usize>,
+    /// Those that are not closing, by where they come from.
+    pub(super) callers: Callers,
     turns: Turns,
     /// Bytes held back.
     held: Budget,
@@ -74,7 +61,7 @@ impl Lists {
             public: bounds.public,
             most: bounds.connections,
             conns: BTreeMap::new(),
-            of_origin: BTreeMap::new(),
+            callers: Callers::new(bounds.public),
             turns: Turns::default(),
             held: Budget::default(),
             taken: 0,
@@ -94,7 +81,7 @@ impl Lists {
     pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> {
         let own = [
             ("connections", self.conns.len()),
-            ("connection_origins", self.of_origin.len()),
+            ("connection_origins", self.callers.len()),
             ("held_bytes", self.held.bytes()),
             ("held_sources", self.held.sources()),
         ];
@@ -119,56 +106,47 @@ impl Lists {
 
     pub fn accepted(
         &mut self,
-        now: Time,
         conn: ConnId,
         remote: SocketAddr,
         local: SocketAddr,
-        out: &mut Outbox,
+        desk: &mut Desk<'_>,
     ) {
         let source = remote.ip().to_canonical();
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
         let limited = Source::limited(source, self.public).is_some();
         let ends = Ends { source, local, limited };
-        let phase = match self.admits(source) {
+        let phase = match self.callers.admits(source) && self.has_room(source, desk) {
             true => {
-                self.opened(source);
+                self.taken += 1;
+                self.callers.came(source, conn);
                 Phase::Opening(Vec::new())
             }
             false => {
                 mark!("C03");
-                out.close(conn);
+                desk.out.close(conn);
                 Phase::Closing
             }
         };
-        self.conns.insert(conn, Connection::new(now, conn, ends, phase));
+        self.conns.insert(conn, Connection::new(desk.now, conn, ends, phase));
     }
 
-    /// Whose connections are counted together with those of an address, and how many there may be;
-    /// `None` for loopback, which has no limit of its own.
-    fn limited(&self, ip: IpAddr) -> Option<(Origin, usize)> {
-        match Source::limited(ip, self.public) {
-            Some(source) if ip.is_ipv6() => {
-                Some((Origin::Limited(source), NETWORK_CONNECTIONS_MAX))
-            }
-            Some(source) => Some((Origin::Limited(source), ADDRESS_CONNECTIONS_MAX)),
-            None if ip.is_loopback() => None,
-            None => Some((Origin::Near(ip), NEAR_CONNECTIONS_MAX)),
-        }
-    }
-
-    fn admits(&self, source: IpAddr) -> bool {
+    /// Whether a connection from an address finds a place. If all are taken, whoever has most of
+    /// them gives one up: the one that was silent longest of those that are owed nothing, and of
+    /// all if there is none.
+    fn has_room(&mut self, source: IpAddr, desk: &mut Desk<'_>) -> bool {
         // One that is closing has its descriptor still.
-        self.conns.len() < self.most
-            && self.limited(source).is_none_or(|(origin, most)| {
-                self.of_origin.get(&origin).is_none_or(|same| *same < most)
-            })
-    }
-
-    fn opened(&mut self, source: IpAddr) {
-        self.taken += 1;
-        if let Some((origin, _)) = self.limited(source) {
-            *self.of_origin.entry(origin).or_default() += 1;
+        if self.conns.len() < self.most {
+            return true;
         }
+        let rank = |conn: ConnId| {
+            let connection = self.conns.get(&conn)?;
+            Some((connection.is_owed(), connection.active(), conn))
+        };
+        let looked = self.callers.greediest(source).take(GIVE_WAY_LOOKS).filter_map(rank);
+        let Some((.., conn)) = looked.min() else { return false };
+        desk.out.close(conn);
+        self.over(conn, desk.registry);
+        true
     }
 
     /// A connection is not spoken with any more: it is closing, or gone. Its node is a source no
@@ -179,19 +157,11 @@ impl Lists {
         registry.registrations.drop_node(conn);
         registry.watch_bytes = registry.watch_bytes.saturating_sub(connection.watch_bytes());
         let (source, held) = (connection.ends.source, connection.held_back());
-        let limited = Source::limited(source, self.public);
-        let _less = self.held.moved(limited, held, Held::default());
+        let _less = self.held.moved(Share::of(source, self.public), held, Held::default());
         if let Phase::Closing = std::mem::replace(&mut connection.phase, Phase::Closing) {
             return;
         }
-        if let Some((origin, _)) = self.limited(source)
-            && let Some(count) = self.of_origin.get_mut(&origin)
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.of_origin.remove(&origin);
-            }
-        }
+        self.callers.went(source, conn);
     }
 
     pub fn got_bytes(&mut self, conn: ConnId, bytes: &[u8], desk: &mut Desk<'_>) {
@@ -278,8 +248,8 @@ impl Lists {
         connection.count_sent(desk.out, before);
         self.turns.note(conn, connection.has_work(self.turns.generation));
         self.turns.note_watching(conn, connection.watch_bytes() > 0);
-        let source = Source::limited(connection.ends.source, self.public);
-        if !self.held.moved(source, held, connection.held_back()) {
+        let share = Share::of(connection.ends.source, self.public);
+        if !self.held.moved(share, held, connection.held_back()) {
             verdict = Verdict::Drop;
         }
         match verdict {

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod callers;
 pub mod changes;
 pub mod clock;
 pub mod connection;
@@ -166,6 +167,7 @@ impl Tracker {
         let mut world = World {
             registry: &mut self.registry,
             tickets: &mut self.tickets,
+            callers: &self.lists.callers,
             open: self.lists.len(),
             open_max: self.plan.bounds.connections,
             returning: self.ran_before,
@@ -205,7 +207,7 @@ impl Role for Tracker {
                 out.close(conn);
             }
             Input::Accepted { conn, remote, local } => {
-                self.lists.accepted(now, conn, remote, local, out);
+                self.lists(now, out, |lists, desk| lists.accepted(conn, remote, local, desk));
             }
             Input::Bytes { conn, bytes } => {
                 self.figures.stream_bytes_in += bytes.len() as u64;

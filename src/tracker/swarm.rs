@@ -290,14 +290,16 @@ impl Swarm {
     }
 
     /// Takes peers of a part whose time is not over at the Unix second `limits.0`, `limits.1` of
-    /// them at most, and adds them to `peers`. `None` when some were left out, or the bytes are no
-    /// part.
+    /// them at most, and adds them to `peers`. Of each that has a place it is asked whether it
+    /// `may_enter` beside so many of its source. `None` when some were left out, or the bytes are
+    /// no part.
     pub fn unpack(
         &mut self,
         bytes: &[u8],
         limits: (u32, usize),
         arenas: &mut Arenas,
         peers: &mut Vec<LastKnown>,
+        may_enter: &mut dyn FnMut(PeerKey, usize) -> bool,
     ) -> Option<()> {
         let Arenas { keyed, v4, v6 } = arenas;
         let mut fields = Fields(bytes);
@@ -307,12 +309,12 @@ impl Swarm {
         let whole = match family {
             4 => {
                 let mut home = (self.place, keyed, v4);
-                take_in(&mut self.v4, &mut fields, limits, &mut home, peers)
+                take_in(&mut self.v4, &mut fields, limits, &mut home, peers, may_enter)
             }
             16 => {
                 let members = self.v6.get_or_insert_default();
                 let mut home = (self.place, keyed, v6);
-                let whole = take_in(members, &mut fields, limits, &mut home, peers);
+                let whole = take_in(members, &mut fields, limits, &mut home, peers, may_enter);
                 self.v6.take_if(|members| members.is_empty());
                 whole
             }
@@ -347,6 +349,7 @@ fn take_in<const N: usize>(
     (now_s, mut room): (u32, usize),
     (place, keyed, pool): &mut (u32, &mut Keyed, &mut Pool<Record<N>>),
     peers: &mut Vec<LastKnown>,
+    may_enter: &mut dyn FnMut(PeerKey, usize) -> bool,
 ) -> Option<()>
 where
     [u8; N]: Family,
@@ -355,12 +358,15 @@ where
     while !fields.0.is_empty() {
         let record = Record::<N>::read(fields)?.heard_by(now_s);
         let there = members.find(record.ip_bytes(), record.port_bytes(), keyed, pool);
-        if record.over_s() <= now_s || there.is_some() || room == 0 {
+        let known = record.last_known();
+        let mut fits =
+            || may_enter(known.peer.key, members.of_source(record.ip_bytes(), keyed, pool));
+        if record.over_s() <= now_s || there.is_some() || room == 0 || !fits() {
             whole = None;
             continue;
         }
         room -= 1;
-        peers.push(record.last_known());
+        peers.push(known);
         members.insert(record, *place, keyed, pool);
     }
     whole

@@ -82,7 +82,8 @@ fn word(ending: Ending) -> &'static str {
     }
 }
 
-fn picture(now: Time, snapshot: &Snapshot) -> String {
+/// A line of progress.
+pub(super) fn picture(now: Time, snapshot: &Snapshot) -> String {
     let mut object = line("progress", Level::Info, now).text("phase", snapshot.phase);
     if let Some(waiting) = &snapshot.waiting {
         object = object.text("waiting", waiting);

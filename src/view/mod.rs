@@ -7,6 +7,7 @@ pub mod output;
 pub mod plain;
 pub mod progress;
 pub mod rows;
+pub mod stats_log;
 
 use crate::core::report::{Ending, Event, Level, Snapshot};
 use crate::core::time::{Span, Time};

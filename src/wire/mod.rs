@@ -2,12 +2,14 @@
 
 pub mod catalogue;
 pub mod control;
+pub mod dns;
 pub mod extended;
 pub mod http;
 pub mod meaning;
 pub mod mse;
 pub mod options;
 pub mod peer;
+pub mod peer_exchange;
 pub mod peer_framer;
 pub mod peer_metadata;
 pub mod peer_state;

@@ -1,5 +1,5 @@
-//! URLs of trackers: `udp://HOST[:PORT]/...`, `http://HOST[:PORT]/announce...`, and `HOST[:PORT]`
-//! for UDP.
+//! URLs of trackers: `udp://HOST[:PORT]/...`, `http://HOST[:PORT]/announce...`, the same with
+//! `https`, and `HOST[:PORT]` for UDP.
 
 use crate::core::report::foreign;
 use std::net::{IpAddr, Ipv6Addr};
@@ -69,6 +69,7 @@ pub fn host_port(text: &str) -> Result<HostPort, String> {
 pub enum Scheme {
     Udp,
     Http,
+    Https,
 }
 
 impl Scheme {
@@ -76,6 +77,7 @@ impl Scheme {
         match self {
             Scheme::Udp => "udp",
             Scheme::Http => "http",
+            Scheme::Https => "https",
         }
     }
 
@@ -84,6 +86,7 @@ impl Scheme {
         match self {
             Scheme::Udp => TRACKER_PORT,
             Scheme::Http => 80,
+            Scheme::Https => 443,
         }
     }
 }
@@ -96,6 +99,19 @@ pub struct TrackerUrl {
     pub path: String,
 }
 
+impl TrackerUrl {
+    /// The host for the line of that name (RFC 9110, 7.2), with the port if it is not the usual
+    /// one.
+    pub fn host_line(&self) -> String {
+        let usual = self.scheme.port();
+        let whole = self.at.with_port(usual);
+        match self.at.port.unwrap_or(usual) == usual && self.scheme != Scheme::Udp {
+            true => whole.strip_suffix(&format!(":{usual}")).unwrap_or(&whole).to_owned(),
+            false => whole,
+        }
+    }
+}
+
 /// Reads a URL or says in one line what is wrong. No such line repeats the path.
 pub fn read(text: &str) -> Result<TrackerUrl, String> {
     let (scheme, rest) = match text.split_once("://") {
@@ -103,13 +119,13 @@ pub fn read(text: &str) -> Result<TrackerUrl, String> {
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
             "udp" => (Scheme::Udp, rest),
             "http" => (Scheme::Http, rest),
-            "https" => {
-                let line = "https:// needs TLS, which is not built yet; try http:// or udp://";
-                return Err(line.to_owned());
-            }
+            "https" => (Scheme::Https, rest),
             _ => {
+                crate::mark!("C12");
                 let scheme = foreign(scheme);
-                return Err(format!("'{scheme}://' is no tracker's; write udp:// or http://"));
+                return Err(format!(
+                    "'{scheme}://' is no tracker's; write udp://, http:// or https://"
+                ));
             }
         },
     };
@@ -120,6 +136,7 @@ pub fn read(text: &str) -> Result<TrackerUrl, String> {
         return Err("a user name before the host is not sent; leave it out".to_owned());
     }
     let at = host_port(host).map_err(|why| foreign(&why))?;
+    plain_host(&at.host)?;
     if at.port == Some(0) {
         return Err("port 0 is nobody's".to_owned());
     }
@@ -129,4 +146,64 @@ pub fn read(text: &str) -> Result<TrackerUrl, String> {
     let slash = if path.starts_with('?') { "/" } else { "" };
     let path = if path == "/" { String::new() } else { format!("{slash}{path}") };
     Ok(TrackerUrl { scheme, at, path })
+}
+
+/// A host means one thing to everybody who reads it: it is an address in its usual form, or a name
+/// of the letters that DNS has. `127.1`, `0x7f000001` and `2130706433` are addresses to some, and
+/// letters of other scripts may look like those of another name.
+fn plain_host(host: &str) -> Result<(), String> {
+    let bare = host.split('%').next().unwrap_or_default();
+    if bare.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !host.chars().all(plain) {
+        crate::mark!("C12");
+        return Err("the host has letters that DNS has not; write its xn-- form".to_owned());
+    }
+    // As the URL Standard has it: what ends in a number is an address.
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|b| b.is_ascii_digit())
+        || last.strip_prefix(['0']).is_some_and(|rest| rest.starts_with(['x', 'X']));
+    if is_number {
+        crate::mark!("C12");
+        return Err("the host is a number that is no address; write it as 192.0.2.1".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expect_mark;
+
+    #[test]
+    fn a_host_that_some_read_as_another_is_refused() {
+        let odd = [
+            "http://2130706433/announce",
+            "http://0x7f000001/announce",
+            "http://127.1/announce",
+            "http://10.0.0.256/announce",
+            "http://a.0x1/announce",
+            "http://tr\u{430}cker.example/announce",
+            "http://tracker\u{3002}example/announce",
+            "http://a%2eb/announce",
+            "gopher://tracker.example/",
+            "file:///etc/passwd",
+        ];
+        for url in odd {
+            assert!(expect_mark!("C12", read(url)).is_err(), "{url}");
+        }
+        for url in
+            ["https://t.example./a", "https://1.example", "http://xn--e1a.example", "http://a_b/"]
+        {
+            assert!(read(url).is_ok(), "{url}");
+        }
+        let url = read("https://[2001:db8::1]:8443/announce?a=b").unwrap();
+        assert_eq!(
+            (url.scheme, url.at.with_port(443)),
+            (Scheme::Https, "[2001:db8::1]:8443".into())
+        );
+        assert_eq!(url.path, "/announce?a=b");
+    }
 }

@@ -152,8 +152,8 @@ fn check_trees(content: &Content, files: &Files, pieces: &[Plain]) {
             };
             let answer = trees.tree(tree).unwrap().answer(&range, leaves_of).unwrap();
             let known = |layer: u32, at: u64| {
-                let layer = (layer == u32::from(tree.shape.piece_layer)).then_some(())?;
-                trees.node(tree.first + at as u32).filter(|_| layer == ())
+                let known = layer == u32::from(tree.shape.piece_layer);
+                trees.node(tree.first + at as u32).filter(|_| known)
             };
             let proven = verify(&tree.shape, &range, &answer, known).unwrap();
             let mut leaves = Vec::new();

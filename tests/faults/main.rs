@@ -6,4 +6,6 @@ mod jobs;
 mod peers;
 mod processes;
 mod rows;
+mod strangers;
 mod table;
+mod terms;

@@ -9,8 +9,8 @@ use lmk::core::report::Fact;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::peer::{Identity, Us};
-use lmk::swarm::Swarm;
-use lmk::wire::peer::{Framer, Handshake, Message, Part, Reserved};
+use lmk::swarm::{Swarm, Terms};
+use lmk::wire::peer::{Framer, Handshake, Long, Message, Part, Reserved};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -62,11 +62,24 @@ fn reserved(fast: bool) -> Reserved {
 impl Table {
     /// A swarm that has everything, or nothing.
     pub fn new(complete: bool, slots: u32) -> Table {
-        Table::of(content(), None, complete, slots)
+        Table::on(complete, slots, Terms::default())
+    }
+
+    pub fn on(complete: bool, slots: u32, terms: Terms) -> Table {
+        Table::seated(content(), None, (complete, slots), terms)
     }
 
     /// The same of any content, with the hash that its conversations may go over to.
     pub fn of(content: Content, upgrade: Option<InfoHash>, complete: bool, slots: u32) -> Table {
+        Table::seated(content, upgrade, (complete, slots), Terms::default())
+    }
+
+    pub fn seated(
+        content: Content,
+        upgrade: Option<InfoHash>,
+        (complete, slots): (bool, u32),
+        terms: Terms,
+    ) -> Table {
         let content = Rc::new(content);
         let pieces = content.geometry.pieces();
         let have = if complete { Bitfield::full(pieces) } else { Bitfield::new(pieces) };
@@ -74,12 +87,14 @@ impl Table {
             peer_id: PeerId(*b"-LM0100-us0000000000"),
             listen_port: 7000,
             metadata_bytes: [0; 2],
+            exchanges: false,
             upgrade,
         };
         let file = FileId { slot: 0, generation: 0 };
         let (mut rng, now) = (Rng::new(2), Time::ZERO + Span::secs(1));
         Table {
-            swarm: Swarm::new(content.clone(), us, (file, have), (slots, 10), &mut rng, now),
+            swarm: Swarm::new(content.clone(), us, (file, have), (slots, 10), &mut rng, now)
+                .on(terms, &mut Rng::new(3)),
             out: Outbox::default(),
             now,
             content,
@@ -237,6 +252,45 @@ impl Table {
             }
         }
         (messages, blocks)
+    }
+
+    /// The messages of extensions a guest was sent since last asked, with their ids.
+    pub fn heard_extended(&mut self, conn: ConnId) -> Vec<(u8, Vec<u8>)> {
+        let mut framer = Framer::new();
+        let handshake = Handshake {
+            reserved: reserved(true),
+            info_hash: InfoHash([0; 20]),
+            peer_id: PeerId([0; 20]),
+        };
+        framer.next(&mut &handshake.encode()[..]).unwrap();
+        let bytes = self.sent.remove(&conn).unwrap_or_default();
+        let mut rest = if bytes.first() == Some(&19) { &bytes[68..] } else { &bytes[..] };
+        let (mut all, mut under_way) = (Vec::new(), None);
+        while let Some(part) = framer.next(&mut rest).unwrap() {
+            match (part, &mut under_way) {
+                (Part::Start(Long::Extended { id, .. }), _) => under_way = Some((id, Vec::new())),
+                (Part::Bytes(bytes), Some((_, payload))) => payload.extend_from_slice(bytes),
+                (Part::End, _) => all.extend(under_way.take()),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// The addresses that were dialled since last asked.
+    pub fn dials(&mut self) -> Vec<SocketAddr> {
+        self.perform();
+        std::mem::take(&mut self.dialled).into_iter().map(|(_, to)| to).collect()
+    }
+
+    /// The connection of a guest ends.
+    pub fn leaves(&mut self, conn: ConnId) {
+        self.swarm.got_closed(conn, Closed::ByPeer, self.now, &mut self.out);
+        self.perform();
+    }
+
+    pub fn content_bytes(&self) -> Vec<u8> {
+        bytes()
     }
 
     /// Bytes that wait for a guest.

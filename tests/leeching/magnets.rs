@@ -2,7 +2,6 @@
 //! the metadata.
 
 use crate::stage::{SIZE, fetch_plan, ip, node_plan, seed_plan, tracker_plan};
-use lmk::announce::hosts::Hosts;
 use lmk::content::magnet::Magnet;
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::id::{ConnId, PeerId};
@@ -229,7 +228,7 @@ fn play(seed: u64, weather: Weather, topics: &str, seeders: u8, lies: &[Lie]) ->
     // As it is typed.
     let link = Magnet::parse(&link.to_string()).unwrap();
     let from = TorrentFrom::Magnet(Box::new(MagnetPlan { link, peers }));
-    let torrent = TorrentPlan { from, hosts: Hosts::new(), further: vec![], listed: false };
+    let torrent = TorrentPlan { from, further: vec![], listed: false };
     let leecher = world.add_idle(ip(200), move |env| {
         let mut plan = fetch_plan(10);
         plan.torrent = Some(torrent.clone());

@@ -1,6 +1,7 @@
 //! The stage: a tracker, sources that all have the file, one leecher whose requests are counted.
 
 use crate::sources::{How, Source};
+use lmk::announce::name_files::NameFiles;
 use lmk::core::chunk::Chunk;
 use lmk::core::id::{ConnId, PeerId};
 use lmk::core::io::{Effect, Input, Outbox, Role};
@@ -281,7 +282,9 @@ pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
         secret: secret(env.seed),
         key_file: None,
         encryption: Encryption::Allow,
+        names: NameFiles::default(),
         slots: 8,
+        terms: Default::default(),
         token: None,
     }
 }

@@ -23,4 +23,8 @@ mod script;
 mod signed;
 mod strangers;
 mod talk;
+mod terms;
+mod tls;
 mod torrents;
+mod web;
+mod web_seeds;

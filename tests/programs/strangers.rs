@@ -2,15 +2,9 @@
 //! they must not.
 
 use crate::bed::{Bed, Lmk, words};
+use crate::web::web;
 use lmk::content::metainfo::{Content, ContentHasher};
 use rustix::process::Signal;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn bytes() -> Vec<u8> {
     (0..300_000u32).map(|i| ((i * 7) >> 3) as u8).collect()
@@ -63,29 +57,6 @@ fn each_form_is_seeded_and_fetched_over_udp_and_http() {
     }
 }
 
-/// A tracker of one test that answers each request with what `answer` makes of it.
-fn web(
-    bed: &Bed,
-    answer: impl Fn(&str) -> Vec<u8> + Send + 'static,
-) -> (SocketAddr, Receiver<String>) {
-    let listener = TcpListener::bind((bed.ip(1), 0)).unwrap();
-    let (at, (sender, got)) = (listener.local_addr().unwrap(), channel());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            let (mut request, mut byte) = (Vec::new(), [0]);
-            while !request.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
-                request.push(byte[0]);
-            }
-            let request = String::from_utf8_lossy(&request).into_owned();
-            let _ = stream.write_all(&answer(&request));
-            let _ = sender.send(request);
-        }
-    });
-    (at, got)
-}
-
 #[test]
 fn an_http_tracker_may_redirect_and_answer_in_chunks() {
     let bed = Bed::new("torrents-chunks");
@@ -94,8 +65,8 @@ fn an_http_tracker_may_redirect_and_answer_in_chunks() {
     let there = seeder(&bed, "s", &v1(&bed, "udp.torrent", &[url]));
     let listening = there.says("listening on port ");
     let port = listening.split([' ', ';']).nth(3).unwrap().parse::<u16>().unwrap();
-    let (at, got) = web(&bed, move |request| match request.starts_with("GET /a/announce?k=1&") {
-        true => b"HTTP/1.1 301 Moved\r\nLocation: /b/announce?k=2\r\n\r\n".to_vec(),
+    let (at, got) = web(&bed, move |request| match request.starts_with("GET /announce/a?k=1&") {
+        true => b"HTTP/1.1 301 Moved\r\nLocation: /announce/b?k=2\r\n\r\n".to_vec(),
         false => {
             let peer = [127, 0, 0, 1, (port >> 8) as u8, port as u8];
             let body = [
@@ -114,14 +85,14 @@ fn an_http_tracker_may_redirect_and_answer_in_chunks() {
             all
         }
     });
-    let torrent = v1(&bed, "web.torrent", &[format!("http://{at}/a/announce?k=1")]);
+    let torrent = v1(&bed, "web.torrent", &[format!("http://{at}/announce/a?k=1")]);
     let ended = bed.run("l", &format!("leecher --torrent {torrent}")).with(0);
     assert!(ended.err.contains("1 seeder, leechers not told, 1 peer"), "{}", ended.err);
     assert_eq!(std::fs::read(bed.path("l/big.bin")).unwrap(), bytes());
     let asked: Vec<String> = got.try_iter().collect();
     let events = |event: &str| asked.iter().filter(|line| line.contains(event)).count();
     assert_eq!((events("event=started"), events("event=stopped")), (2, 2), "{asked:#?}");
-    assert!(asked.iter().any(|line| line.starts_with("GET /b/announce?k=2&info_hash=")));
+    assert!(asked.iter().any(|line| line.starts_with("GET /announce/b?k=2&info_hash=")));
 }
 
 #[test]
@@ -136,9 +107,10 @@ fn a_hostile_http_tracker_is_left_alone_and_the_next_one_is_asked() {
         (b"\x00\x01garbage".to_vec(), "the answer is not HTTP"),
         (big, "the answer is larger than 1 MiB"),
         (b"HTTP/1.1 404 Gone\r\n\r\n<html>".to_vec(), "HTTP status 404"),
-        (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n".to_vec(), "more than 5 times"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /announce\r\n\r\n".to_vec(), "more than 5 times"),
         (b"HTTP/1.1 302 F\r\nLocation: http://169.254.1.1/\r\n\r\n".to_vec(), "sends us to"),
-        (b"HTTP/1.1 302 F\r\nLocation: https://a/\r\n\r\n".to_vec(), "TLS"),
+        (b"HTTP/1.1 302 F\r\nLocation: ftp://a/\r\n\r\n".to_vec(), "ftp"),
+        (b"HTTP/1.1 302 F\r\nLocation: /admin\r\n\r\n".to_vec(), "only a path /announce"),
         (b"HTTP/1.1 200 OK\r\n\r\nd14:failure reason4:no\x1b!e".to_vec(), "refuses: no\u{fffd}!"),
         (Vec::new(), "the connection ended before the answer"),
     ]

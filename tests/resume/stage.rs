@@ -1,6 +1,7 @@
 //! A stage in the simulated world: a tracker, a seeder and one leecher at a slow line, so that a
 //! small download takes several syncs.
 
+use lmk::announce::name_files::NameFiles;
 use lmk::content::geometry::{Geometry, piece_length_for};
 use lmk::content::metainfo::ContentHasher;
 use lmk::core::id::PeerId;
@@ -18,6 +19,7 @@ use lmk::tracker::Tracker;
 use lmk::tracker::plan::TrackerPlan;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::path::PathBuf;
 
 pub const TARGET: &str = "/l/big.zip";
 pub const PART: &str = "/l/big.zip.lmk-part";
@@ -60,7 +62,9 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
         key_file: None,
         encryption: Encryption::Allow,
         slots: 8,
+        terms: Default::default(),
         token: None,
+        names: NameFiles::default(),
     }
 }
 
@@ -126,7 +130,23 @@ impl Stage {
         Stage::with(seed, size, (15, 0), keep)
     }
 
-    fn with(seed: u64, size: usize, (secs, survive_pm): (u64, u64), leech: Leech) -> Stage {
+    /// One whose source is a folder of those files, each of so many bytes of the content.
+    pub fn folder(seed: u64, files: &[(&str, usize)], survive_pm: u64) -> Stage {
+        let size = files.iter().map(|(_, len)| len).sum();
+        Stage::made(seed, size, (15, survive_pm), leech, files)
+    }
+
+    fn with(seed: u64, size: usize, how: (u64, u64), leech: Leech) -> Stage {
+        Stage::made(seed, size, how, leech, &[])
+    }
+
+    fn made(
+        seed: u64,
+        size: usize,
+        (secs, survive_pm): (u64, u64),
+        leech: Leech,
+        files: &[(&str, usize)],
+    ) -> Stage {
         let weather = Weather {
             rate: size as u64 / secs,
             window_bytes: size as u64 / 9,
@@ -153,7 +173,17 @@ impl Stage {
             )))
         });
         world.disk(seeder).make_dirs("/s");
-        world.disk(seeder).put(SOURCE, &content);
+        let mut rest = content.as_slice();
+        for (path, len) in files {
+            let (bytes, behind) = rest.split_at(*len);
+            let path = PathBuf::from(SOURCE).join(path);
+            world.disk(seeder).make_dirs(path.parent().unwrap());
+            world.disk(seeder).put(path, bytes);
+            rest = behind;
+        }
+        if files.is_empty() {
+            world.disk(seeder).put(SOURCE, &content);
+        }
         let leecher = world.add_idle(ip(3), leech);
         let second = world.add_idle(ip(3), leech);
         let far = world.add_idle(ip(4), leech);

@@ -2,6 +2,7 @@
 //! file that changes under the seeder.
 
 use crate::scripted::{Shared, role};
+use lmk::announce::name_files::NameFiles;
 use lmk::core::id::{ConnId, PeerId};
 use lmk::core::io::{Input, Role};
 use lmk::core::mark::expect_mark;
@@ -41,7 +42,9 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
         key_file: None,
         encryption: Encryption::Allow,
         slots: 1,
+        terms: Default::default(),
         token: None,
+        names: NameFiles::default(),
     }
 }
 

@@ -245,6 +245,36 @@ fn a_lock_of_another_program_is_waited_for_without_holding_the_loop() {
     assert!(matches!(answers[0].1, StoreDone::Written { result: Ok(()), .. }));
 }
 
+/// Whoever asked behind it does not wait as long once more.
+#[test]
+fn a_lock_that_is_held_too_long_is_told_to_all_who_wait_and_to_nobody_late() {
+    let folder = Folder::new();
+    let path = folder.path("t.db");
+    let mut base = Base::opened(&path);
+    let other = reader(&path);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let at = |base: &mut Base, s: u64| base.commit_by(&mut || Time(s * 1_000_000_000));
+    let busy = |answers: Vec<(Ticket, StoreDone)>| {
+        let refused = |done: &StoreDone| {
+            matches!(done, StoreDone::Written { result: Err(StoreError::Busy), .. })
+        };
+        assert!(answers.iter().all(|(_, done)| refused(done)), "{answers:?}");
+        answers.into_iter().map(|(ticket, _)| ticket).collect::<Vec<_>>()
+    };
+    let write = |n| StoreOp::Write(vec![put(name(n, "x"))]);
+    let wished: Vec<Ticket> = (1..=3).map(|n| base.wish(write(n))).collect();
+    assert_eq!(at(&mut base, 1), []);
+    assert_eq!(busy(at(&mut base, 7)), wished, "all at once");
+    let late = base.wish(write(4));
+    assert_eq!(busy(at(&mut base, 8)), [late], "without a wait of its own");
+    other.execute_batch("ROLLBACK").unwrap();
+    base.wish(write(5));
+    assert_eq!(numbers(&at(&mut base, 9)).len(), 1);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    base.wish(write(6));
+    assert_eq!(at(&mut base, 10), [], "a new lock is waited for anew");
+}
+
 #[test]
 fn names_are_values_whatever_they_say() {
     let folder = Folder::new();

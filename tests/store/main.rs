@@ -7,5 +7,6 @@ mod bed;
 mod base;
 mod client;
 mod file;
+mod power;
 mod process;
 mod same;

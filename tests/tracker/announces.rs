@@ -6,6 +6,7 @@ use lmk::core::time::Span;
 use lmk::expect_mark;
 use lmk::tracker::connection_id::WINDOW_S;
 use lmk::tracker::lists::CONNECTIONS_MAX;
+use lmk::wire::catalogue::request::{Register, Request as ListRequest};
 use lmk::wire::control::{ControlResponse, Op, Status, caps};
 use lmk::wire::udp::{Event, Request, Response, ScrapeRow};
 use proptest::prelude::*;
@@ -36,19 +37,6 @@ fn a_leecher_is_told_of_all_and_a_seeder_of_leechers_alone_and_nobody_of_themsel
     assert_eq!(world.told("joined").len(), 3);
 }
 
-/// With a magnet link alone aria2 says that nothing is missing.
-#[test]
-fn a_client_that_may_have_a_magnet_link_alone_is_told_of_those_who_have_it_all() {
-    let mut world = World::local();
-    let seed = Peer::new("127.0.0.1:7001", 0);
-    world.announce(&seed);
-    let mut aria2 = Peer::new("127.0.0.1:7002", 0).event(Event::Started);
-    aria2.id.0[..10].copy_from_slice(b"A2-1-36-0-");
-    assert_eq!(world.announce(&aria2).peers, [seed.from]);
-    aria2.id.0[..8].copy_from_slice(b"-TR3000-");
-    assert_eq!(world.announce(&aria2).peers, []);
-}
-
 #[test]
 fn aria2_is_told_of_seeders_though_it_says_that_nothing_is_left() {
     let mut world = World::local();
@@ -62,6 +50,45 @@ fn aria2_is_told_of_seeders_though_it_says_that_nothing_is_left() {
     let mut told = world.announce(&aria2).peers;
     told.sort();
     assert_eq!(told, [seed.from, other.from]);
+}
+
+/// Some programs send zeros for an id: they are not one program for it.
+#[test]
+fn a_peer_id_of_zeros_names_nobody() {
+    let mut world = World::local();
+    let blank = |from: &str, left| Peer { id: PeerId([0; 20]), ..Peer::new(from, left) };
+    let (one, two) = (blank("127.0.0.1:7001", 5), blank("127.0.0.1:7002", 5));
+    world.announce(&one);
+    assert_eq!(world.announce(&two).peers, [one.from]);
+    assert_eq!(world.announce(&one).peers, [two.from], "and never itself");
+    // The same id elsewhere is the same program, once it is an id.
+    let moved = Peer { id: Peer::new("127.0.0.1:7003", 5).id, ..Peer::new("127.0.0.1:7004", 5) };
+    world.announce(&Peer::new("127.0.0.1:7003", 5));
+    assert!(!world.announce(&moved).peers.contains(&addr("127.0.0.1:7003")));
+    // Who registered is known by the same rule.
+    let mut node = world.client(addr("127.0.0.1:50"), Some(1));
+    let hash = InfoHash([0xbb; 20]);
+    let (port, peer_id, hashes) = (7009, PeerId([0; 20]), vec![hash]);
+    let register = Register { port, peer_id, hashes, more: false };
+    world.ask(&mut node, &ListRequest::Register(register));
+    assert_eq!(world.announce(&one.clone().hash(hash)).peers, [addr("127.0.0.1:7009")]);
+}
+
+#[test]
+fn a_flood_of_peers_is_told_of_at_a_pace() {
+    let mut world = World::local();
+    let peer = |n: u32| Peer::new(&format!("127.{}.{}.1:7001", n >> 8, n & 255), 5);
+    let most = 1000;
+    (0..3000).for_each(|n| drop(world.announce(&peer(n))));
+    assert_eq!(world.told("joined").len(), most);
+    world.pass(Span::secs(1));
+    (3000..4500).for_each(|n| drop(world.announce(&peer(n))));
+    assert_eq!(world.told("joined").len(), 2 * most, "a new second");
+    world.pass(Span::secs(1));
+    (4500..5000).for_each(|n| drop(world.announce(&peer(n))));
+    assert_eq!(world.told("joined").len(), 2 * most + 500);
+    (5000..5010).for_each(|n| drop(world.announce(&peer(n))));
+    assert_eq!(world.told("joined").len(), 2 * most + 500, "of a crowd nothing is told at all");
 }
 
 #[test]

@@ -340,7 +340,7 @@ fn connections_are_limited_in_all_and_per_public_address() {
     assert!(world.line(over).closed);
     // Nothing of it is felt by datagrams.
     assert_eq!(world.announce(&Peer::new("10.0.0.9:7001", 0)).seeders, 1);
-    assert_eq!(world.control(addr("10.0.0.9:99"), Op::Read, 0).status, Status::Busy);
+    assert_eq!(world.control(addr("127.0.0.1:99"), Op::Read, 0).status, Status::Busy);
 }
 
 #[test]
@@ -379,6 +379,56 @@ fn a_tracker_takes_and_promises_as_many_connections_as_it_was_told() {
     world.end(first);
     let conn = world.accept(from);
     assert!(!world.line(conn).closed);
+}
+
+/// All places are taken, most of them by one: whoever comes with little has a place, at its cost.
+#[test]
+fn a_full_tracker_closes_what_the_greedy_left_idle_longest_and_nothing_of_the_modest() {
+    let mut plan = plan("0.0.0.0:6969");
+    plan.bounds.connections = 10;
+    let mut world = World::new(plan);
+    let greedy: Vec<ConnId> = (0..8)
+        .map(|n| {
+            world.pass(Span::ms(100));
+            world.accept(addr(&format!("8.8.8.8:{}", 100 + n)))
+        })
+        .collect();
+    let modest = [world.accept(addr("9.9.9.9:50")), world.accept(addr("10.0.0.9:50"))];
+    world.bytes(greedy[0], b"GET /t HTTP/1.1\r\n");
+    // The second is silent longest now.
+    assert_eq!(world.control(addr("7.7.7.7:50"), Op::Read, 0).status, Status::Ready);
+    assert_eq!(world.control(addr("8.8.8.8:50"), Op::Read, 0).status, Status::Busy);
+    let mut there: Vec<ConnId> = greedy.iter().chain(&modest).copied().collect();
+    let mut place = |from: &str, gives_way: Option<ConnId>| {
+        let conn = world.accept(addr(from));
+        there.push(conn);
+        let is_closed = |conn: &ConnId| world.line(*conn).closed;
+        let (closed, left): (Vec<ConnId>, _) = there.iter().copied().partition(is_closed);
+        there = left;
+        assert_eq!(closed, [gives_way.unwrap_or(conn)], "{from}");
+        world.end(closed[0]);
+    };
+    place("7.7.7.7:50", Some(greedy[1]));
+    place("8.8.8.8:99", None);
+    place("9.9.9.9:51", Some(greedy[2]));
+    place("10.0.0.9:51", Some(greedy[3]));
+    place("7.7.7.7:51", Some(greedy[4]));
+    // Two each, and four of the greedy: three would be as many as it has then.
+    place("9.9.9.9:52", Some(greedy[5]));
+    place("9.9.9.9:53", None);
+    assert!(modest.iter().all(|conn| there.contains(conn)));
+}
+
+#[test]
+fn a_ticket_that_was_used_promises_nothing_more() {
+    let mut plan = plan("127.0.0.1:6969");
+    plan.bounds.connections = 3;
+    let mut world = World::new(plan);
+    // Its ticket was the promise of this connection.
+    world.client(addr("127.0.0.1:50"), None);
+    let said: Vec<Status> =
+        (0..3).map(|_| world.control(addr("127.0.0.1:51"), Op::Read, 0).status).collect();
+    assert_eq!(said, [Status::Ready, Status::Ready, Status::Busy]);
 }
 
 #[test]

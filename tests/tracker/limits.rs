@@ -4,16 +4,21 @@
 use super::catalogue::bare;
 use super::world::{Peer, T0, World, addr, plan, vector};
 use lmk::core::id::{InfoHash, PeerId};
-use lmk::core::limits::{ADDRESS_METAINFO_BYTES_MAX, ADDRESS_NAMES_MAX};
+use lmk::core::limits::{ADDRESS_METAINFO_BYTES_MAX, ADDRESS_NAMES_MAX, PARKED_SWARMS_MAX};
+use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::expect_mark;
+use lmk::tracker::admission::Bounds;
+use lmk::tracker::clock::Clock;
 use lmk::tracker::connection_id::{ConnectionIds, WINDOW_S};
 use lmk::tracker::counts::Counts;
 use lmk::tracker::mac::Key;
 use lmk::tracker::metainfo::Metainfo;
-use lmk::tracker::names::{Names, News};
+use lmk::tracker::names::{METAINFO_BYTES_MAX, Names, News, OWNER_ENTRIES_MAX};
+use lmk::tracker::record::{PeerKey, Progress};
 use lmk::tracker::sites::Network;
 use lmk::tracker::source::Source;
+use lmk::tracker::swarms::{Announce, Swarms};
 use lmk::wire::catalogue::answer::Answer;
 use lmk::wire::catalogue::code;
 use lmk::wire::catalogue::entry::{Entry, flag};
@@ -171,6 +176,84 @@ fn a_full_table_takes_from_the_greedy_and_never_from_the_modest() {
         assert_eq!(scrape(&mut world, hash(1000 + n)).leechers, 1, "modest {n} is gone");
     }
     assert_eq!(world.row().leechers, 60);
+}
+
+/// Most places of the table are empty, as after a great many swarms went.
+#[test]
+fn a_full_table_finds_the_greedy_however_few_places_are_taken() {
+    let mut plan = plan("0.0.0.0:6969");
+    plan.bounds.peers = 4000;
+    let mut world = World::new(plan);
+    let far = |n: u32| format!("7.{}.{}.7:7000", n >> 8, n & 255);
+    let passing = |n: u32| Peer::new(&far(n), 1).hash(hash(n)).stock();
+    (0..4000).for_each(|n| drop(world.announce_raw(&passing(n))));
+    for n in 0..4000 {
+        world.announce_raw(&passing(n).event(Event::Stopped));
+    }
+    for n in 0..60 {
+        world.announce_raw(&Peer::new("8.8.8.8:7000", 1).hash(hash(9000 + n)).stock());
+    }
+    for n in 0..3940 {
+        world.announce_raw(&Peer::new(&far(n), 1).hash(hash(8000)).stock());
+    }
+    assert_eq!(world.row().leechers, 4000);
+    for n in 0..30 {
+        let newcomer = Peer::new(&format!("9.9.{n}.9:7000"), 1).hash(hash(20_000 + n)).stock();
+        assert!(matches!(world.announce_raw(&newcomer), Some(Response::Announce(_))), "{n}");
+    }
+}
+
+#[test]
+fn so_many_swarms_are_kept_for_their_counts_and_no_more() {
+    let mut swarms = Swarms::new(Clock::new(T0), Rng::new(1), Bounds::default());
+    for n in 0..PARKED_SWARMS_MAX as u32 + 10 {
+        for (left, stopped) in [(1, false), (0, false), (0, true)] {
+            let news = Announce {
+                hash: hash(n),
+                key: PeerKey::new(addr("10.0.0.1:7000")),
+                id: PeerId([7; 20]),
+                progress: Progress { uploaded: 0, downloaded: 0, left },
+                stopped,
+            };
+            swarms.announce(Time::ZERO, &news).unwrap();
+        }
+    }
+    assert_eq!(swarms.len(), PARKED_SWARMS_MAX);
+    assert_eq!(swarms.scrape(hash(9)).1, 0, "the oldest went");
+    assert_eq!(swarms.scrape(hash(10)).1, 1);
+}
+
+/// A tracker that had no limits for private addresses is started again as a public one.
+#[test]
+fn what_an_earlier_run_kept_of_one_source_is_taken_back_as_far_as_it_may_have_it() {
+    let swarms = |public| {
+        let bounds = Bounds { public, source_entries: 30, ..Bounds::default() };
+        Swarms::new(Clock::new(T0), Rng::new(1), bounds)
+    };
+    let mut earlier = swarms(false);
+    earlier.note_changes();
+    let announce = |host: u8, port: u16, n: u32| Announce {
+        hash: hash(n),
+        key: PeerKey::new(SocketAddr::new([10, 0, 0, host].into(), port)),
+        id: PeerId([7; 20]),
+        progress: Progress { uploaded: 0, downloaded: 0, left: 0 },
+        stopped: false,
+    };
+    for n in 0..10 {
+        (1..=20).for_each(|port| _ = earlier.announce(Time::ZERO, &announce(1, port, n)));
+        earlier.announce(Time::ZERO, &announce(2, 1, n)).unwrap();
+    }
+    let mut parts = Vec::new();
+    while earlier.changed(&mut parts).is_some() {}
+    for (public, greedy) in [(false, 200), (true, 30)] {
+        let mut now = swarms(public);
+        parts.iter().for_each(|part| drop(now.restore(Time::ZERO, part)));
+        assert_eq!(now.peers(), greedy + 10, "{public}");
+        for n in 0..10 {
+            assert!(now.holds(hash(n), announce(2, 1, n).key), "the modest one is back");
+            assert!(!public || now.scrape(hash(n)).0.complete <= 9, "eight of one in a swarm");
+        }
+    }
 }
 
 #[test]
@@ -388,7 +471,28 @@ fn one_address_has_a_share_of_the_catalogue_whatever_keys_it_shows() {
     let owner = news("8.8.8.8", 0, Metainfo::default()).owner;
     names.unpublish("8.8.8.8 0", hash(0), owner).unwrap();
     let again = names.publish(Time::ZERO, news("8.8.8.8", ADDRESS_NAMES_MAX, Metainfo::default()));
-    assert!(again.is_ok(), "in the place of one that was taken back");
+    let place = again.expect("in the place of one that was taken back").place;
+    let newest = |replaces| News {
+        replaces,
+        owner: news("8.8.8.8", ADDRESS_NAMES_MAX, Metainfo::default()).owner,
+        ..news("8.8.8.8", ADDRESS_NAMES_MAX + 1, Metainfo::default())
+    };
+    assert!(names.publish(Time::ZERO, newest(None)).is_err());
+    assert!(names.publish(Time::ZERO, newest(Some(place))).is_ok(), "in the place of its old one");
+}
+
+#[test]
+fn one_owner_has_so_many_names_wherever_it_publishes_from_in_public() {
+    let mut names = Names::new(1, Span::secs(60));
+    let mut publish = |source: &str, n: u32| {
+        let news = News { owner: Owner([7; 8]), ..news(source, n, Metainfo::default()) };
+        names.publish(Time::ZERO, news).map_err(|refusal| refusal.code).map(drop)
+    };
+    for n in 0..OWNER_ENTRIES_MAX {
+        assert_eq!(publish(&format!("8.8.8.{}", n % 200), n), Ok(()), "{n}");
+    }
+    assert_eq!(publish("8.8.4.4", OWNER_ENTRIES_MAX), Err(code::QUOTA));
+    assert_eq!(publish("10.0.0.9", OWNER_ENTRIES_MAX), Ok(()), "a private address");
 }
 
 #[test]
@@ -404,6 +508,9 @@ fn one_address_has_a_share_of_the_metainfo_that_is_kept() {
     assert!((0..most).all(|n| publish("8.8.8.8", n)));
     assert!(!publish("8.8.8.8", most), "listed without");
     assert!(publish("8.8.4.4", most + 1) && publish("10.0.0.9", most + 2));
+    let all = (METAINFO_BYTES_MAX >> 20) as u32;
+    assert!((most + 3..all + 1).all(|n| publish("10.0.0.9", n)));
+    assert!(!publish("10.0.0.9", all + 1) && !publish("8.8.4.4", all + 2), "no more in all");
 }
 
 #[test]

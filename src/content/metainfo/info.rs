@@ -289,9 +289,9 @@ mod tests {
 
     #[test]
     fn a_dict_made_to_share_its_hash_has_none() {
-        let digits = SHATTERED.as_bytes().chunks(2);
-        let digit = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
-        let mut bytes: Vec<u8> = digits.map(|pair| digit(pair).unwrap()).collect();
+        let digits: String = SHATTERED.split_whitespace().collect();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let mut bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
         let why = expect_mark!("A22", flat_hash(&bytes)).unwrap_err();
         assert!(why.to_string().contains("SHA-1"), "{why}");
         bytes[200] ^= 1;

@@ -2,12 +2,11 @@
 
 use super::{LEFT, NUM_WANT, Outcome, PORT, Step, say};
 use crate::core::id::{ConnId, InfoHash, PeerId};
-use crate::core::io::{Closed, Input, Outbox};
+use crate::core::io::{Closed, Input, Outbox, Transport};
 use crate::core::report::foreign;
 use crate::core::time::{Span, Time};
 use crate::wire::http::asking::{Announcing, Target, scrape_path};
-use crate::wire::http::head::HEAD_BYTES_MAX;
-use crate::wire::http::reply::{self, BODY_BYTES_MAX, Reply, Said};
+use crate::wire::http::reply::{self, Collector, Reply, Said};
 use crate::wire::udp::Event;
 use std::net::SocketAddr;
 
@@ -16,6 +15,7 @@ use std::net::SocketAddr;
 pub struct Asked {
     pub tracker: SocketAddr,
     pub target: Target,
+    pub transport: Transport,
 }
 
 #[derive(Debug)]
@@ -27,8 +27,9 @@ pub struct HttpTalk {
     /// The connection of this step.
     conn: Option<ConnId>,
     connected: bool,
-    /// What came on it.
-    came: Vec<u8>,
+    /// What came on it, and how many bytes that are.
+    answer: Collector,
+    came_bytes: usize,
     sent: Time,
     due: Time,
     /// An announce left and no `stopped` did.
@@ -45,7 +46,8 @@ impl HttpTalk {
             step: Step::Connect,
             conn: None,
             connected: false,
-            came: Vec::new(),
+            answer: Collector::default(),
+            came_bytes: 0,
             sent: Time::ZERO,
             due: Time::NEVER,
             in_swarm: false,
@@ -77,21 +79,30 @@ impl HttpTalk {
                 None
             }
             Input::Bytes { conn, bytes } if self.conn == Some(conn) => {
-                self.came.extend_from_slice(bytes);
-                if self.came.len() > HEAD_BYTES_MAX + BODY_BYTES_MAX {
-                    return self.got_nothing("the answer is larger than 1 MiB", now, out);
+                self.came_bytes += bytes.len();
+                match self.answer.got(bytes) {
+                    Ok(None) => None,
+                    read => self.read(read.transpose()?, now, out),
                 }
-                self.read(false, now, out)
             }
             Input::Closed { conn, why } if self.conn == Some(conn) => {
                 self.conn = None;
                 match self.connected {
-                    true => self.read(true, now, out),
+                    true => {
+                        let read = self.answer.ended();
+                        self.read(read, now, out)
+                    }
                     false => {
                         let port = self.asked.tracker.port();
                         let refused = format!("nobody listens on TCP port {port}");
-                        let why = if why == Closed::Refused { &refused } else { "no connection" };
-                        self.got_nothing(why, now, out)
+                        let why = match why {
+                            Closed::Refused => refused,
+                            Closed::Untrusted(fault) => {
+                                format!("its certificate is not valid: {}", fault.reason())
+                            }
+                            _ => "no connection".to_owned(),
+                        };
+                        self.got_nothing(&why, now, out)
                     }
                 }
             }
@@ -116,10 +127,10 @@ impl HttpTalk {
 
     fn ask(&mut self, step: Step, now: Time, out: &mut Outbox) {
         self.close(out);
-        self.came.clear();
+        (self.answer, self.came_bytes) = (Collector::default(), 0);
         (self.step, self.connected) = (step, false);
         (self.sent, self.due) = (now, now + wait(step));
-        self.conn = Some(out.dial(self.asked.tracker));
+        self.conn = Some(out.dial_by(self.asked.tracker, self.asked.transport.clone()));
     }
 
     fn close(&mut self, out: &mut Outbox) {
@@ -169,23 +180,24 @@ impl HttpTalk {
         }
     }
 
-    fn read(&mut self, ended: bool, now: Time, out: &mut Outbox) -> Option<Outcome> {
-        let came = std::mem::take(&mut self.came);
-        match reply::read(&came, ended) {
-            Ok(None) => {
-                self.came = came;
-                None
-            }
-            Ok(Some(reply)) => {
+    fn read(
+        &mut self,
+        read: Result<Reply, &'static str>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Option<Outcome> {
+        match read {
+            Ok(reply) => {
                 self.close(out);
-                say::reply(self.step, reply.status, came.len(), now.since(self.sent), out);
+                let took = now.since(self.sent);
+                say::reply(self.step, reply.status, self.came_bytes, took, out);
                 self.got_reply(&reply, now, out)
             }
             Err(why) => self.got_nothing(why, now, out),
         }
     }
 
-    fn got_reply(&mut self, reply: &Reply<'_>, now: Time, out: &mut Outbox) -> Option<Outcome> {
+    fn got_reply(&mut self, reply: &Reply, now: Time, out: &mut Outbox) -> Option<Outcome> {
         if let Some(to) = &reply.location {
             let why = format!("it sends us to {}; probe that URL", foreign(to));
             return self.got_nothing(&why, now, out);
@@ -292,14 +304,15 @@ mod tests {
     fn a_request_carries_the_query_of_the_url_and_all_fields() {
         let target =
             Target { host: "box:80".into(), path: "/a/announce".into(), query: "auth=x".into() };
-        let asked = Asked { tracker: "127.0.0.1:1".parse().unwrap(), target };
+        let tracker = "127.0.0.1:1".parse().unwrap();
+        let asked = Asked { tracker, target, transport: Transport::Plain };
         let mut talk = HttpTalk::new(asked, InfoHash([0xab; 20]), PeerId([b'p'; 20]));
         let hash = "%AB".repeat(20);
         let id = "p".repeat(20);
         let tail = concat!(
-            " HTTP/1.0\r\nHost: box:80\r\nUser-Agent: lmk/",
+            " HTTP/1.1\r\nHost: box:80\r\nUser-Agent: lmk/",
             env!("CARGO_PKG_VERSION"),
-            "\r\nConnection: close\r\n\r\n"
+            "\r\nAccept-Encoding: gzip, deflate\r\nConnection: close\r\n\r\n"
         );
         talk.step = Step::Announce;
         let line = format!(

@@ -28,6 +28,51 @@ fn the_rarest_piece_is_begun_first() {
 }
 
 #[test]
+fn among_strangers_the_first_piece_is_any_and_the_next_ones_are_the_rarest() {
+    let mut first = std::collections::BTreeSet::new();
+    for seed in 0..50 {
+        let (mut picker, geometry) = picker(65_536 * 8, seed);
+        let (all, none) = (Bitfield::full(8), Bitfield::new(8));
+        let mut most = all.clone();
+        most.clear(5);
+        picker.got_bitfield(&none, &all);
+        picker.got_bitfield(&none, &most);
+        picker.begin_anywhere(true);
+        let mut blocks = Vec::new();
+        picker.next((conn(0), &all), 4, (1, None), &mut blocks);
+        let begun = blocks[0].piece();
+        first.insert(begun.index());
+        blocks.iter().for_each(|block| _ = picker.got_block(*block));
+        picker.got_proven(begun);
+        blocks.clear();
+        picker.next((conn(0), &all), 4, (1, None), &mut blocks);
+        assert!(begun.index() == 5 || blocks[0].piece().index() == 5, "seed {seed}");
+        assert_eq!(geometry.pieces(), 8);
+    }
+    assert!(first.len() > 5, "{first:?}");
+}
+
+#[test]
+fn pieces_are_begun_from_the_beginning_when_that_is_asked_for() {
+    let (mut picker, geometry) = picker(65_536 * 8, 3);
+    picker.begin_in(Order::Sequential);
+    let all = Bitfield::full(geometry.pieces());
+    let mut some = Bitfield::new(geometry.pieces());
+    [1, 5, 6].into_iter().for_each(|piece| _ = some.set(piece));
+    picker.got_bitfield(&Bitfield::new(geometry.pieces()), &all);
+    let mut begun = |conn, has: &Bitfield, n| {
+        let mut blocks = Vec::new();
+        picker.next((conn, has), n, (8, None), &mut blocks);
+        let mut pieces: Vec<u32> = blocks.iter().map(|block| block.piece().index()).collect();
+        pieces.dedup();
+        pieces
+    };
+    assert_eq!(begun(conn(0), &some, 8), [1, 5], "as far as the source has them");
+    assert_eq!(begun(conn(1), &all, 12), [0, 2, 3]);
+    assert_eq!(begun(conn(1), &all, 12), [4, 6, 7]);
+}
+
+#[test]
 fn a_source_to_be_spared_gives_only_what_the_others_lack() {
     let (mut picker, geometry) = picker(65_536 * 8, 3);
     let none = Bitfield::new(geometry.pieces());

@@ -30,8 +30,8 @@ impl Share {
         match phase {
             Phase::Reading(mut file) => match file.got_file(ticket, done) {
                 Ok(read) => {
-                    let (content, tiers) = read?;
-                    torrent::take_up(shared, &content, &tiers, out);
+                    let (content, outside) = read?;
+                    torrent::take_up(shared, &content, &outside, out);
                     self.said = Some(Rc::new(content));
                     self.open(out);
                 }

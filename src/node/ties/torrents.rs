@@ -1,7 +1,10 @@
 //! The trackers of a torrent among the ties of a node.
 
 use super::{Tie, Ties};
+use crate::announce::resolver::Found;
 use crate::announce::tiers::{self, Tiers};
+use crate::core::io::Outbox;
+use crate::core::time::Time;
 
 impl Ties {
     /// Leaves the tracker alone: only those of a torrent are asked.
@@ -23,6 +26,19 @@ impl Ties {
     /// Whether words of farewell still wait for a connection.
     pub fn is_stopping(&self) -> bool {
         self.tiers.as_ref().is_some_and(Tiers::is_stopping)
+    }
+
+    /// Names to look up.
+    pub fn take_lookups(&mut self, now: Time) -> Vec<String> {
+        self.tiers.as_mut().map(|tiers| tiers.take_lookups(now)).unwrap_or_default()
+    }
+
+    /// A name was looked up.
+    pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) {
+        if let Some(tiers) = &mut self.tiers {
+            tiers.got_found(found, now, out);
+        }
+        self.hear_tiers();
     }
 
     /// What the trackers of the torrent brought.

@@ -12,7 +12,13 @@ const RANGE: HashRange =
     HashRange { root: Hash32([3; 32]), base: 0, index: 0, length: 2, proof: 0 };
 
 fn us() -> Us {
-    Us { peer_id: PeerId([1; 20]), listen_port: 6881, metadata_bytes: [0; 2], upgrade: None }
+    Us {
+        peer_id: PeerId([1; 20]),
+        listen_port: 6881,
+        metadata_bytes: [0; 2],
+        upgrade: None,
+        exchanges: false,
+    }
 }
 
 /// A conversation that a peer opened to us.

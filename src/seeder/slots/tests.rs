@@ -37,6 +37,12 @@ fn states(slots: &Slots, n: u32) -> Vec<State> {
 /// Slots in which leecher 0 stands at `row.from` and the row's condition holds.
 fn before(row: &Row) -> Slots {
     let mut slots = joined(1, 4);
+    if row.event == Event::Outbid {
+        slots.among_strangers(Rng::new(1));
+        (0..4).for_each(|c| wants(&mut slots, c, Time::ZERO));
+        slots.take_gone();
+        return slots;
+    }
     if row.from == Stand::Away {
         slots.got(conn(0), Event::Left, None, Time::ZERO);
     }
@@ -54,6 +60,12 @@ fn before(row: &Row) -> Slots {
     slots
 }
 
+/// A round among strangers, who gave what `gives` says.
+fn rounds(slots: &mut Slots, now: Time, gives: impl Fn(ConnId) -> u64) {
+    let gives = |conn| (gives(conn), gives(conn) > 1);
+    slots.choose(Some(&gives), |_| 0, |_| true, now);
+}
+
 #[test]
 fn every_row_of_the_table_is_walked() {
     for row in TABLE {
@@ -65,6 +77,8 @@ fn every_row_of_the_table_is_walked() {
                 slots.took(conn(0), at(59));
                 slots.tick(at(60), |_| false);
             }
+            // Two wait, and give more than the two that are served.
+            Event::Outbid => rounds(&mut slots, at(40), |c| u64::from(c.slot)),
             Event::Leaving | Event::Withdrawn => slots.close(row.event, at(1)),
             event => slots.got(conn(0), event, None, at(1)),
         }
@@ -179,9 +193,39 @@ fn slots_rotate_in_order_so_that_everyone_gets_the_same_share() {
 
 #[test]
 fn no_slot_is_ever_free_while_someone_waits() {
-    let seed = 0x51_07;
+    a_life_of_slots(Slots::new(3, 1 << 20), 0x51_07);
+    let mut slots = Slots::new(2, 1 << 20);
+    slots.among_strangers(Rng::new(2));
+    a_life_of_slots(slots, 0x51_08);
+}
+
+#[test]
+fn among_strangers_everyone_is_served_in_time_though_nobody_but_one_gives() {
+    let mut slots = joined(2, 9);
+    slots.among_strangers(Rng::new(5));
+    (0..9).for_each(|c| wants(&mut slots, c, Time::ZERO));
+    let (mut shares, mut held) = ([0; 9], BTreeMap::new());
+    for second in 0..1200 {
+        (0..9).for_each(|c| slots.took(conn(c), at(second)));
+        slots.tick(at(second), |_| true);
+        rounds(&mut slots, at(second), |c| if c.slot == 4 { second * 1000 } else { 0 });
+        let active: Vec<ConnId> = slots.active.keys().copied().collect();
+        assert_eq!(active.len(), 3);
+        active.iter().for_each(|conn| shares[conn.slot as usize] += 1);
+        let since =
+            |held: &BTreeMap<ConnId, u64>, c: ConnId| held.get(&c).copied().unwrap_or(second);
+        for gone in held.keys().filter(|conn| !active.contains(conn)) {
+            assert!(second - since(&held, *gone) >= 10, "nobody is served for less");
+        }
+        held = active.into_iter().map(|conn| (conn, since(&held, conn))).collect();
+    }
+    assert!(shares[4] >= 1150, "who gives is served: {shares:?}");
+    assert!(shares.iter().all(|share| *share >= 100), "chance comes to all: {shares:?}");
+    assert_eq!(slots.place(conn(0)), None, "there is no order to tell of");
+}
+
+fn a_life_of_slots(mut slots: Slots, seed: u64) {
     let mut rng = Rng::new(seed);
-    let mut slots = Slots::new(3, 1 << 20);
     let mut now = Time::ZERO;
     for step in 0..20_000 {
         now = now + Span::ms(rng.below(3000));
@@ -193,7 +237,13 @@ fn no_slot_is_ever_free_while_someone_waits() {
             4 => slots.got(conn(c), Event::Left, Some(&who(c)), now),
             5 => slots.got(conn(c), Event::Complete, None, now),
             6 => slots.handed_over(conn(c), rng.below(40 << 20), rng.chance(500), now),
-            _ => slots.tick(now, |c| c.slot.is_multiple_of(2)),
+            _ => {
+                let given: Vec<u64> = (0..12).map(|_| rng.below(5) * (step as u64 + 1)).collect();
+                let gives = |c: ConnId| (given[c.slot as usize], given[c.slot as usize] > 0);
+                let gives: Gives<'_> = if rng.chance(500) { Some(&gives) } else { None };
+                slots.tick(now, |c| c.slot.is_multiple_of(2));
+                slots.choose(gives, |_| 7, |c| c.slot.is_multiple_of(2), now);
+            }
         }
         let row = slots.row();
         assert!(row.queued == 0 || row.free == 0, "seed {seed:#x} step {step}: {row:?}");

@@ -74,13 +74,7 @@ impl Disk {
             FileOp::NextExtent { file, offset } => {
                 FileDone::Extent(self.regular(owner, file).map(|body| body.next_extent(offset)))
             }
-            FileOp::Pin { file, meta } => {
-                let known = self.handle(owner, file).map(|_| ());
-                if let Some(handle) = self.open.get_mut(file).filter(|_| known.is_ok()) {
-                    handle.pinned = Some(meta);
-                }
-                FileDone::Done(known)
-            }
+            FileOp::Pin { file, meta } => FileDone::Done(self.pin(owner, file, meta)),
         }
     }
 }
@@ -263,6 +257,14 @@ impl Disk {
     fn holder(&self, owner: usize, file: FileId) -> Option<u32> {
         let holder = *self.locks.get(&self.handle(owner, file).ok()?.inode)?;
         u32::try_from(self.open.get(holder)?.owner).ok()
+    }
+
+    fn pin(&mut self, owner: usize, file: FileId, meta: Meta) -> Result<(), FileError> {
+        self.handle(owner, file)?;
+        if let Some(handle) = self.open.get_mut(file) {
+            handle.pinned = Some(meta);
+        }
+        Ok(())
     }
 
     pub(super) fn guard(&mut self, owner: usize, file: FileId) -> Result<(), FileError> {

@@ -111,7 +111,7 @@ impl Disk {
     }
 
     pub(super) fn used(&self) -> u64 {
-        let held = self.open.iter().map(|(_, handle)| handle.inode);
+        let held = self.open.iter().flat_map(|(_, handle)| handle.held());
         let live: BTreeSet<u64> = self.names.values().copied().chain(held).collect();
         let bodies = live.iter().filter_map(|inode| self.inodes.get(inode));
         bodies
@@ -121,7 +121,7 @@ impl Disk {
 
     /// Forgets what no name, no handle and no power cut can bring back.
     pub(super) fn sweep(&mut self) {
-        let held = self.open.iter().map(|(_, handle)| handle.inode);
+        let held = self.open.iter().flat_map(|(_, handle)| handle.held());
         let mut live: BTreeSet<u64> = self.names.values().copied().chain(held).collect();
         live.extend(self.synced.values());
         for entry in self.unsynced.values().flatten() {

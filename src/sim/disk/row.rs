@@ -32,6 +32,15 @@ pub(super) struct OpenRow {
     changed: bool,
 }
 
+impl Handle {
+    /// What stays there while it is open, whatever becomes of its name.
+    pub(super) fn held(&self) -> impl Iterator<Item = u64> {
+        let row = self.row.as_ref();
+        let aside = row.and_then(|row| row.seen.get(row.row.files().len()).copied().flatten());
+        std::iter::once(self.inode).chain(aside.map(|meta| meta.inode))
+    }
+}
+
 impl Disk {
     pub(super) fn open_row(
         &mut self,

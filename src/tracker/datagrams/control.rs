@@ -71,11 +71,13 @@ impl Datagrams {
             Op::Write => READ | WRITE,
         };
         let reserved = world.tickets.reserved(unix_s);
-        if world.open + reserved as usize >= world.open_max {
+        let ip = news.from.ip().to_canonical();
+        // Where somebody has more than its share, a place is made when the ticket is used.
+        let gives_way = || world.callers.greediest(ip).next().is_some();
+        if world.open + reserved as usize >= world.open_max && !gives_way() {
             let seconds = 1 + reserved / LIFETIME_S as u32;
             return ControlResponse { status: Status::Busy, seconds, ..answer };
         }
-        let ip = news.from.ip().to_canonical();
         if !world.tickets.is_modest(ip, unix_s) {
             // The oldest of its own are over by then.
             return ControlResponse { status: Status::Busy, seconds: LIFETIME_S as u32, ..answer };

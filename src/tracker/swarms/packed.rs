@@ -2,10 +2,10 @@
 
 use super::{Swarms, note};
 use crate::core::id::InfoHash;
-use crate::core::limits::PARKED_SWARMS_MAX;
+use crate::core::limits::{ADDRESS_PEERS_MAX, PARKED_SWARMS_MAX};
 use crate::core::store::SwarmPart;
 use crate::core::time::Time;
-use crate::tracker::record::LastKnown;
+use crate::tracker::record::{LastKnown, PeerKey};
 use crate::tracker::source::Source;
 use crate::tracker::swarm::Swarm;
 
@@ -71,10 +71,21 @@ impl Swarms {
         let place = known.unwrap_or_else(|| self.table.insert(Swarm::new(hash, now_s)));
         let mut peers: Vec<LastKnown> = Vec::new();
         let (changes, most) = (&mut self.changes, self.bounds.peers);
-        let active = &mut self.active;
+        let (active, shares, bounds) = (&mut self.active, &mut self.shares, &self.bounds);
+        // What an earlier run took in may be more than one source may have in this one.
+        let mut may_enter = |key: PeerKey, beside: usize| {
+            let source = Source::limited(key.ip(), bounds.public);
+            let fits = source.is_none()
+                || (beside < ADDRESS_PEERS_MAX && shares.of(source) < bounds.source_entries);
+            if fits {
+                shares.add(source);
+            }
+            fits
+        };
         let unwanted = self.table.change(place, |swarm, arenas| {
             let was_empty = swarm.is_empty();
-            let whole = swarm.unpack(&part.packed, (now_s, room), arenas, &mut peers);
+            let whole =
+                swarm.unpack(&part.packed, (now_s, room), arenas, &mut peers, &mut may_enter);
             *active += usize::from(was_empty && !swarm.is_empty());
             if whole.is_none() {
                 // What is written is not what is there.
@@ -88,7 +99,6 @@ impl Swarms {
         }
         self.peers += peers.len();
         for LastKnown { peer, .. } in &peers {
-            self.shares.add(Source::limited(peer.key.ip(), self.bounds.public));
             self.moved(hash, peer.key, None, Some(peer.complete));
         }
         self.unpark();

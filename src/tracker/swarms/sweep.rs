@@ -135,3 +135,66 @@ impl Swarms {
         gone.len() - before >= REMOVED_PER_SLICE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::id::PeerId;
+    use crate::core::rng::Rng;
+    use crate::core::time::Span;
+    use crate::tracker::clock::Clock;
+    use crate::tracker::record::Progress;
+    use crate::tracker::swarms::{Announce, Bounds};
+
+    const HASH: InfoHash = InfoHash([7; 20]);
+
+    fn announce(n: u32, left: u64) -> Announce {
+        let [_, b, c, d] = n.to_be_bytes();
+        Announce {
+            hash: HASH,
+            key: PeerKey::new(([10, b, c, d], 7000).into()),
+            id: PeerId(*b"-LM0100-sweepsweep12"),
+            progress: Progress { uploaded: 0, downloaded: 0, left },
+            stopped: false,
+        }
+    }
+
+    fn swarms(peers: std::ops::Range<u32>, at: Time, mut known: Option<Swarms>) -> Swarms {
+        let new = || Swarms::new(Clock::new(1_800_000_000), Rng::new(3), Bounds::default());
+        let mut swarms = known.take().unwrap_or_else(new);
+        for n in peers {
+            // Those that have it all stand in front.
+            swarms.announce(at, &announce(n, u64::from(n == 0))).unwrap();
+        }
+        swarms
+    }
+
+    /// The only one that is over stands last: slices pass by until one comes there.
+    #[test]
+    fn a_slice_looks_at_no_more_than_it_was_given() {
+        let later = Time::ZERO + Span::secs(300);
+        let mut swarms = swarms(1..5000, later, Some(swarms(0..1, Time::ZERO, None)));
+        let mut gone = Vec::new();
+        let slices = (1..100).find(|_| {
+            swarms.sweep(later, 500, &mut gone);
+            !gone.is_empty()
+        });
+        assert!(slices.is_some_and(|slices| slices >= 10), "{slices:?}");
+        assert_eq!((gone.len(), gone[0].key), (1, announce(0, 1).key));
+    }
+
+    #[test]
+    fn a_slice_removes_so_many_and_the_next_goes_on_where_it_ended() {
+        let mut swarms = swarms(0..1000, Time::ZERO, None);
+        let later = Time::ZERO + Span::secs(4000);
+        let left: Vec<usize> = (0..7)
+            .map(|_| {
+                let mut gone = Vec::new();
+                swarms.sweep(later, 1_000_000, &mut gone);
+                assert!(gone.len() <= REMOVED_PER_SLICE);
+                swarms.peers()
+            })
+            .collect();
+        assert_eq!(left, [850, 700, 550, 400, 250, 100, 0]);
+    }
+}

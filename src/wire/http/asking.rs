@@ -1,9 +1,12 @@
 //! Announces and scrapes as a client asks them over HTTP (BEP 3, 7, 23, 48).
 
-use super::query;
+use super::query::{self, Query};
 use crate::core::id::{InfoHash, PeerId};
 use crate::wire::tracker_url::TrackerUrl;
 use crate::wire::udp::Event;
+
+/// What we call ourselves.
+pub const AGENT: &str = concat!("lmk/", env!("CARGO_PKG_VERSION"));
 
 /// Where the questions go.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +43,7 @@ impl Target {
     pub fn of(url: &TrackerUrl) -> Target {
         let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
         let path = if path.is_empty() { "/" } else { path };
-        let host = url.at.with_port(url.scheme.port());
+        let host = url.host_line();
         Target { host, path: path.to_owned(), query: query.to_owned() }
     }
 
@@ -71,6 +74,17 @@ impl Target {
         self.whole(&line)
     }
 
+    /// Whether the query says already what is announced, as that of a redirection mostly does.
+    pub fn is_whole(&self) -> bool {
+        Query(self.query.as_bytes()).get("info_hash").is_some()
+    }
+
+    /// The request for the URL as it stands.
+    pub fn as_it_stands(&self) -> String {
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        self.whole(&format!("GET {}{mark}{}", self.path, self.query))
+    }
+
     /// The request of a scrape, if the tracker has a path for it.
     pub fn scrape(&self, info_hash: InfoHash) -> Option<String> {
         let path = scrape_path(&self.path)?;
@@ -88,11 +102,12 @@ impl Target {
         line
     }
 
-    /// HTTP/1.0: an answer that ends with the connection.
+    /// One question a connection.
     fn whole(&self, line: &str) -> String {
-        let (host, agent) = (&self.host, concat!("lmk/", env!("CARGO_PKG_VERSION")));
+        let host = &self.host;
         format!(
-            "{line} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
+            "{line} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n\
+             Accept-Encoding: gzip, deflate\r\nConnection: close\r\n\r\n"
         )
     }
 }

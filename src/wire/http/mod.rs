@@ -5,6 +5,7 @@ pub mod announce;
 pub mod answer;
 pub mod asking;
 pub mod head;
+pub mod incoming;
 pub mod query;
 pub mod reply;
 pub mod response;

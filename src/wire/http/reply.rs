@@ -1,98 +1,114 @@
 //! What comes back from an HTTP tracker, as a client reads it: head, body, and the dictionaries of
 //! announce and scrape (BEP 3, 7, 23, 48). All text in it is safe to show.
 
-use super::head::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::incoming::{Came, Coding, Head, Incoming};
 use crate::core::bencode::{self, Limits, Mode, Value};
 use crate::core::id::InfoHash;
 use crate::core::report::foreign_bytes;
 use crate::wire::read::Fields;
 use crate::wire::udp::ScrapeRow;
-use std::borrow::Cow;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 
 /// Most bytes of a body that are taken.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+const TOO_LARGE: &str = "the answer is larger than 1 MiB";
+
 /// Longest tracker id that is said again.
 const TRACKER_ID_BYTES_MAX: usize = 256;
 
-/// One response, whole.
+/// One response, whole and unpacked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reply<'a> {
+pub struct Reply {
     pub status: u16,
     /// Where a redirection points: foreign text.
     pub location: Option<String>,
-    pub body: Cow<'a, [u8]>,
+    pub body: Vec<u8>,
 }
 
-/// Reads a response to a request of HTTP/1.0, whose body ends at its stated length or with the
-/// connection (`ended`). `None` = more must come; the error is a few words.
-pub fn read(bytes: &[u8], ended: bool) -> Result<Option<Reply<'_>>, &'static str> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut headers);
-    let head_bytes = match response.parse(bytes) {
-        Ok(httparse::Status::Complete(len)) if len <= HEAD_BYTES_MAX => len,
-        Ok(httparse::Status::Partial) if bytes.len() <= HEAD_BYTES_MAX => {
-            return if ended { Err("the connection ended before the answer") } else { Ok(None) };
-        }
-        Ok(_) => return Err("the head of the answer is too large"),
-        Err(_) => return Err("the answer is not HTTP"),
-    };
-    let (mut len, mut location, mut chunked) = (None, None, false);
-    for header in response.headers.iter() {
-        if header.name.eq_ignore_ascii_case("content-length") {
-            let text = std::str::from_utf8(header.value).unwrap_or_default();
-            len = Some(text.trim().parse::<usize>().map_err(|_| "its length is no number")?);
-        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            // Some send chunks to one who asks with HTTP/1.0, too.
-            chunked = header.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-            if !chunked {
-                return Err("the answer is in a coding that nobody asked for");
+/// A response of a tracker while it comes: at most 1 MiB of body, packed or not.
+#[derive(Clone, Debug, Default)]
+pub struct Collector {
+    incoming: Incoming,
+    head: Option<Head>,
+    body: Vec<u8>,
+}
+
+impl Collector {
+    /// Takes bytes; the response once it is whole. The error is a few words.
+    pub fn got(&mut self, mut bytes: &[u8]) -> Result<Option<Reply>, &'static str> {
+        while let Some(came) = self.incoming.next(&mut bytes)? {
+            match came {
+                Came::Head(head) => {
+                    if head.len.is_some_and(|len| len > BODY_BYTES_MAX as u64) {
+                        crate::mark!("C14");
+                        return Err(TOO_LARGE);
+                    }
+                    let leads_on = (300..400).contains(&head.status);
+                    if let (true, Some(to)) = (leads_on, &head.location) {
+                        // Nobody reads what stands below that.
+                        let (status, location) = (head.status, Some(to.clone()));
+                        return Ok(Some(Reply { status, location, body: Vec::new() }));
+                    }
+                    self.head = Some(head);
+                }
+                Came::Bytes(some) if self.body.len() + some.len() > BODY_BYTES_MAX => {
+                    crate::mark!("C14");
+                    return Err(TOO_LARGE);
+                }
+                Came::Bytes(some) => self.body.extend_from_slice(some),
+                Came::End => return self.whole().map(Some),
             }
-        } else if header.name.eq_ignore_ascii_case("location") {
-            location = Some(String::from_utf8_lossy(header.value).into_owned());
         }
+        Ok(None)
     }
-    let status = response.code.unwrap_or_default();
-    let body = bytes.get(head_bytes..).unwrap_or_default();
-    if chunked {
-        // Read once, whole: it must not be read anew with each packet.
-        return match ended {
-            true => Ok(Some(Reply { status, location, body: Cow::Owned(unchunked(body)?) })),
-            false => Ok(None),
-        };
+
+    /// The connection ended: the response, if that was its end.
+    pub fn ended(&mut self) -> Result<Reply, &'static str> {
+        self.incoming.ended()?;
+        self.whole()
     }
-    if len.unwrap_or(body.len()) > BODY_BYTES_MAX {
-        return Err("the answer is larger than 1 MiB");
+
+    /// Whether anything came at all.
+    pub fn has_begun(&self) -> bool {
+        self.head.is_some()
     }
-    let body = match len {
-        Some(len) if body.len() < len && ended => return Err("the connection ended in the answer"),
-        Some(len) if body.len() < len => return Ok(None),
-        Some(len) => body.get(..len).unwrap_or_default(),
-        None if !ended => return Ok(None),
-        None => body,
-    };
-    Ok(Some(Reply { status, location, body: Cow::Borrowed(body) }))
+
+    fn whole(&mut self) -> Result<Reply, &'static str> {
+        let head = self.head.take().ok_or("the answer is over")?;
+        let body = unpacked(std::mem::take(&mut self.body), head.coding)?;
+        Ok(Reply { status: head.status, location: head.location, body })
+    }
 }
 
-/// The bytes of a chunked body (RFC 9112, 7.1); trailers are passed over.
-fn unchunked(mut rest: &[u8]) -> Result<Vec<u8>, &'static str> {
-    const BROKEN: &str = "the chunks of the answer are broken";
-    let mut body = Vec::new();
-    loop {
-        let end = rest.windows(2).position(|two| two == b"\r\n").ok_or(BROKEN)?;
-        let (line, after) = rest.split_at_checked(end).ok_or(BROKEN)?;
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let digits = std::str::from_utf8(digits).map_err(|_| BROKEN)?;
-        let len = usize::from_str_radix(digits, 16).map_err(|_| BROKEN)?;
-        if len == 0 {
-            return Ok(body);
-        }
-        let after = after.get(2..).unwrap_or_default();
-        let (chunk, after) = after.split_at_checked(len).ok_or(BROKEN)?;
-        body.extend_from_slice(chunk);
-        rest = after.strip_prefix(b"\r\n").ok_or(BROKEN)?;
+/// A body as it was before it was packed (RFC 1950 to 1952), of 1 MiB at the most however little
+/// came.
+fn unpacked(body: Vec<u8>, coding: Coding) -> Result<Vec<u8>, &'static str> {
+    let packed = body.as_slice();
+    match coding {
+        Coding::Plain => Ok(body),
+        Coding::Gzip => inflated(flate2::read::MultiGzDecoder::new(packed)),
+        // Some leave the wrapping out.
+        Coding::Deflate => inflated(flate2::read::ZlibDecoder::new(packed)).or_else(|why| {
+            if why == TOO_LARGE {
+                Err(why)
+            } else {
+                inflated(flate2::read::DeflateDecoder::new(packed))
+            }
+        }),
     }
+}
+
+fn inflated(packed: impl Read) -> Result<Vec<u8>, &'static str> {
+    let mut body = Vec::new();
+    let read = packed.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut body);
+    if body.len() > BODY_BYTES_MAX {
+        crate::mark!("C14");
+        return Err(TOO_LARGE);
+    }
+    read.map_err(|_| "the answer is packed wrongly")?;
+    Ok(body)
 }
 
 /// What a body says.
@@ -132,7 +148,10 @@ pub fn announced(body: &[u8]) -> Result<Said<Announced>, &'static str> {
         tracker_id: root
             .get(b"tracker id")
             .and_then(|id| id.bytes())
-            .filter(|id| id.len() <= TRACKER_ID_BYTES_MAX)
+            .filter(|id| {
+                crate::mark!("C16");
+                id.len() <= TRACKER_ID_BYTES_MAX
+            })
             .map(<[u8]>::to_vec),
         complete: number(b"complete"),
         incomplete: number(b"incomplete"),
@@ -200,6 +219,16 @@ fn dialled(peer: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expect_mark;
+
+    /// What comes of bytes, and of the end of the connection after them.
+    fn read(bytes: &[u8], ended: bool) -> Result<Option<Reply>, &'static str> {
+        let mut collector = Collector::default();
+        match collector.got(bytes)? {
+            None if ended => collector.ended().map(Some),
+            reply => Ok(reply),
+        }
+    }
 
     #[test]
     fn a_response_ends_at_its_length_or_with_the_connection() {
@@ -208,27 +237,28 @@ mod tests {
             assert_eq!(read(&whole[..len], false), Ok(None), "{len}");
             assert!(read(&whole[..len], true).is_err(), "{len}");
         }
-        let reply = Reply { status: 200, location: None, body: Cow::Borrowed(&b"de"[..]) };
+        let reply = Reply { status: 200, location: None, body: b"de".to_vec() };
         assert_eq!(read(whole, false), Ok(Some(reply)));
         let open = b"HTTP/1.0 302 Found\r\nlocation: /x\x1by\r\n\r\nde";
         assert_eq!(read(open, false), Err("the answer is not HTTP"));
         let open = b"HTTP/1.0 302 Found\r\nlocation: /x\xe2\x80\xaey\r\n\r\nde";
-        assert_eq!(read(open, false), Ok(None));
         let location = Some("/x\u{202e}y".to_owned());
-        let body = Cow::Borrowed(&b"de"[..]);
-        assert_eq!(read(open, true), Ok(Some(Reply { status: 302, location, body })));
+        let body = Vec::new();
+        assert_eq!(read(open, false), Ok(Some(Reply { status: 302, location, body })));
+        let open = b"HTTP/1.0 200 OK\r\n\r\nde";
+        assert_eq!(read(open, false), Ok(None));
+        let body = b"de".to_vec();
+        assert_eq!(read(open, true), Ok(Some(Reply { status: 200, location: None, body })));
     }
 
     #[test]
-    fn chunks_are_joined_once_the_connection_ended() {
+    fn chunks_are_joined() {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
         let bytes = format!("{head}2;x=y\r\nd1\r\n00B\r\n:a1:bi1e234\r\n0\r\nT: x\r\n\r\n");
-        assert_eq!(read(bytes.as_bytes(), false), Ok(None));
-        let reply = read(bytes.as_bytes(), true).unwrap().unwrap();
-        assert_eq!(reply.body, &b"d1:a1:bi1e234"[..]);
-        for broken in ["", "x\r\n", "5\r\nab", "2\r\nabX", "fffffffffffffffff\r\n", "-1\r\n"] {
-            let said = read(format!("{head}{broken}").as_bytes(), true).unwrap_err();
-            assert!(said.contains("chunks"), "{broken}");
+        let reply = read(bytes.as_bytes(), false).unwrap().unwrap();
+        assert_eq!(reply.body, b"d1:a1:bi1e234");
+        for cut in 0..bytes.len() {
+            assert!(read(&bytes.as_bytes()[..cut], true).is_err(), "{cut}");
         }
     }
 
@@ -237,13 +267,66 @@ mod tests {
         for (bytes, why) in [
             (&b"\x00\x01\x02"[..], "not HTTP"),
             (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "coding"),
+            (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n", "coding"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "larger"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "length"),
         ] {
             assert!(read(bytes, false).unwrap_err().contains(why), "{why}");
         }
-        let long = [&b"HTTP/1.1 200 OK\r\nX: "[..], &[b'a'; HEAD_BYTES_MAX]].concat();
-        assert!(read(&long, false).unwrap_err().contains("too large"));
+        let endless = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'a'; BODY_BYTES_MAX + 1]].concat();
+        assert_eq!(expect_mark!("C14", read(&endless, false)), Err(TOO_LARGE));
+    }
+
+    fn packed(coding: &str, body: &[u8]) -> Vec<u8> {
+        let (fast, mut bytes) = (flate2::Compression::fast(), Vec::new());
+        match coding {
+            "gzip" => {
+                flate2::read::GzEncoder::new(body, fast).read_to_end(&mut bytes).unwrap();
+            }
+            "zlib" => {
+                flate2::read::ZlibEncoder::new(body, fast).read_to_end(&mut bytes).unwrap();
+            }
+            _ => {
+                flate2::read::DeflateEncoder::new(body, fast).read_to_end(&mut bytes).unwrap();
+            }
+        }
+        let coding = if coding == "gzip" { "gzip" } else { "deflate" };
+        let len = bytes.len();
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len}");
+        [head.as_bytes(), b"\r\n\r\n", &bytes].concat()
+    }
+
+    #[test]
+    fn packed_bodies_are_unpacked_as_far_as_they_may_be() {
+        for coding in ["gzip", "zlib", "raw"] {
+            let reply = read(&packed(coding, b"d8:intervali9ee"), false).unwrap().unwrap();
+            assert_eq!(reply.body, b"d8:intervali9ee", "{coding}");
+            let bomb = packed(coding, &vec![0; 50 * BODY_BYTES_MAX]);
+            assert!(bomb.len() < BODY_BYTES_MAX);
+            assert_eq!(expect_mark!("C14", read(&bomb, false)), Err(TOO_LARGE), "{coding}");
+            let mut broken = packed(coding, &[7; 999]);
+            let at = broken.len() - 4;
+            broken[at] ^= 0x55;
+            broken.truncate(broken.len() - 1);
+            assert!(read(&broken, true).is_err(), "{coding}");
+        }
+    }
+
+    #[test]
+    fn fields_of_a_wrong_type_or_size_harm_nothing() {
+        let long = format!("d8:intervali9e5:peersi7e10:tracker id300:{}e", "x".repeat(300));
+        let Ok(Said::Answer(said)) = expect_mark!("C16", announced(long.as_bytes())) else {
+            panic!()
+        };
+        assert_eq!((said.tracker_id, said.peers), (None, Vec::new()));
+        // A failure counts, whatever stands beside it.
+        let both =
+            announced(b"d14:failure reason2:no8:intervali9e5:peers6:\x01\x02\x03\x04\x00\x05e");
+        assert_eq!(both, Ok(Said::Failure("no".into())));
+        assert_eq!(announced(b"d14:failure reasoni1ee"), Ok(Said::Failure(String::new())));
+        let odd = b"d8:intervali9e5:peersli1e3:abcd2:ip4:hosteee";
+        assert!(matches!(announced(odd), Ok(Said::Answer(said)) if said.peers.is_empty()));
     }
 
     #[test]

@@ -1,0 +1,169 @@
+//! A swarm of strangers in the simulated world: a torrent, its tracker, and nobody's name.
+
+use lmk::announce::hosts::Hosts;
+use lmk::content::metainfo::ContentHasher;
+use lmk::core::id::PeerId;
+use lmk::core::report::Ending;
+use lmk::core::rng::Rng;
+use lmk::core::time::{Span, Time};
+use lmk::node::Node;
+use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
+use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
+use lmk::swarm::Terms;
+use lmk::tracker::Tracker;
+use lmk::tracker::plan::TrackerPlan;
+use std::num::NonZeroU64;
+
+const TRACKER: ([u8; 4], u16) = ([10, 0, 0, 1], 6969);
+const GIVERS: u8 = 12;
+const SIZE: usize = 64 * 64 * 1024;
+
+fn at(seconds: u64) -> Time {
+    Time::ZERO + Span::secs(seconds)
+}
+
+fn bytes() -> Vec<u8> {
+    let mut bytes = vec![0; SIZE];
+    Rng::new(9).fill(&mut bytes);
+    bytes
+}
+
+pub fn torrent_file() -> Vec<u8> {
+    let mut hasher = ContentHasher::with_piece_length(b"big.zip", SIZE as u64, 64 * 1024).unwrap();
+    hasher.update(&bytes());
+    let content = hasher.finish().unwrap();
+    content.write_torrent_v1(&["udp://10.0.0.1:6969/announce".to_owned()]).unwrap()
+}
+
+fn torrent() -> TorrentPlan {
+    let from = TorrentFrom::File("/home/big.torrent".into());
+    TorrentPlan { from, hosts: Hosts::default(), further: vec![], listed: false }
+}
+
+fn node_plan(env: &NodeEnv, job: Job, slots: u32, terms: Terms) -> NodePlan {
+    let mut peer_id = *b"-LM0100-............";
+    Rng::new(env.seed).fill(&mut peer_id[8..]);
+    NodePlan {
+        job,
+        tracker: TRACKER.into(),
+        tracker_text: "10.0.0.1:6969".into(),
+        listen: Some(Listen { ip: [0, 0, 0, 0].into(), ports: (7000, 7009) }),
+        addresses: vec![env.ip],
+        peer_id: PeerId(peer_id),
+        seed: env.seed,
+        secret: [env.seed as u8; 32],
+        key_file: None,
+        slots,
+        terms,
+        token: None,
+    }
+}
+
+fn add_tracker(world: &mut World) {
+    world.add_node(TRACKER.0.into(), |env| {
+        Box::new(Tracker::new(TrackerPlan {
+            bind: ([0, 0, 0, 0], TRACKER.1).into(),
+            addresses: vec![env.ip],
+            wall_start_s: env.wall_start_s,
+            seed: env.seed,
+            secret: [1; 32],
+            key_file: None,
+            database: None,
+            keep_names_s: 3600,
+            access: Default::default(),
+            trace: false,
+            bounds: Default::default(),
+            sites: vec![],
+        }))
+    });
+}
+
+fn add_seeder(world: &mut World, slots: u32, terms: Terms) -> NodeId {
+    let node = world.add_node([10, 0, 0, 2].into(), move |env| {
+        let seed = SeedPlan {
+            torrent: Some(torrent()),
+            path: "/home/big.zip".into(),
+            file_name: b"big.zip".to_vec(),
+            publish_as: None,
+            torrent_out: None,
+            sign: None,
+            hash_cache: None,
+        };
+        Box::new(Node::new(node_plan(&env, Job::Seed(seed), slots, terms)))
+    });
+    world.disk(node).make_dirs("/home");
+    world.disk(node).put("/home/big.zip", &bytes());
+    world.disk(node).put("/home/big.torrent", &torrent_file());
+    node
+}
+
+fn add_leecher(world: &mut World, n: u8, terms: Terms) -> NodeId {
+    let node = world.add_idle([10, 0, 1, n].into(), move |env| {
+        let fetch = FetchPlan {
+            torrent: Some(torrent()),
+            want: Want { name: String::new(), pin: None, publisher: None },
+            directory: "/home".into(),
+            out: None,
+            out_must_be_directory: false,
+            overwrite: false,
+            keep_seeding: true,
+            wait: None,
+            timeout: None,
+            sources: 10,
+        };
+        Box::new(Node::new(node_plan(&env, Job::Fetch(fetch), 3, terms)))
+    });
+    world.disk(node).make_dirs("/home");
+    world.disk(node).put("/home/big.torrent", &torrent_file());
+    world.plan(at(2), node, Act::Start);
+    node
+}
+
+fn up(rate: u64) -> Terms {
+    Terms { limit_up: NonZeroU64::new(rate), ..Terms::default() }
+}
+
+fn is_complete(world: &World, node: NodeId) -> bool {
+    let picture = world.snapshot(node);
+    let transfer = picture.and_then(|picture| picture.transfer);
+    transfer.is_some_and(|transfer| transfer.done == SIZE as u64)
+}
+
+/// Bytes that `givers` sent to `to` until now.
+fn sent(world: &World, givers: &[NodeId], to: NodeId) -> u64 {
+    let to = world.ip(to);
+    let rows = givers.iter().filter_map(|giver| world.snapshot(*giver)).flat_map(|p| p.peers);
+    rows.filter(|row| row.addr.ip() == to).map(|row| row.uploaded).sum()
+}
+
+/// Everyone has three slots for those who give most, and one for chance.
+#[test]
+fn who_gives_nothing_gets_little_and_is_done_in_the_end() {
+    let (mut to_taker, mut to_givers) = (0, 0);
+    for seed in [3, 4, 5] {
+        let weather = Weather { rate: 4_000_000, ..Weather::calm() };
+        let mut world = World::new(seed, weather);
+        add_tracker(&mut world);
+        add_seeder(&mut world, 1, up(64 * 1024));
+        let givers: Vec<NodeId> =
+            (1..=GIVERS).map(|n| add_leecher(&mut world, n, up(16 * 1024))).collect();
+        let taker = add_leecher(&mut world, 99, up(1));
+        let all = |world: &World| {
+            let all = givers.iter().chain([&taker]);
+            all.filter(|node| is_complete(world, **node)).count()
+        };
+        let mut looked = 0_u64;
+        let mut look = |world: &mut World, enough: usize| {
+            looked += 1;
+            looked.is_multiple_of(64) && all(world) >= enough
+        };
+        assert!(world.run_until(at(3600), |world| look(world, 1)), "seed {seed}");
+        to_taker += sent(&world, &givers, taker);
+        to_givers +=
+            givers.iter().map(|to| sent(&world, &givers, *to)).sum::<u64>() / u64::from(GIVERS);
+        assert!(world.run_until(at(3600), |world| look(world, GIVERS as usize + 1)), "seed {seed}");
+        assert_eq!(world.breach(), None, "seed {seed}");
+        assert_eq!(world.ending(taker), None::<Ending>);
+    }
+    assert!(to_taker * 3 < to_givers * 2, "{to_taker} to the taker, {to_givers} to each giver");
+}
