@@ -5,6 +5,7 @@ script whatever ends it. Where that is not allowed `enter` says why, and a `Loop
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,9 @@ SECOND_V4 = "10.77.0.2"
 # A network that looks like the internet (RFC 3849), and the tracker's name there.
 GLOBAL_V6, HOST_NAME = "2001:db8:77::", "tracker.lmk.test"
 NETWORK_BITS = {"v4": 16, "v6": 64}
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# How long a script that was told to end may clean up.
+ENDS_S = 30
 SPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
@@ -125,14 +129,39 @@ def spaces_refused():
     """Why there can be no namespaces here; None if there can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    if not shutil.which("unshare") or not shutil.which("ip"):
-        return "there is no unshare(1) or no ip(8)"
+    if not all(map(shutil.which, ("unshare", "setpriv", "ip"))):
+        return "there is no unshare(1), setpriv(1) or ip(8)"
     probe = "ip link add hub type bridge && ip link add lmk-f-0 type veth peer name lmk-i-0"
     tried = subprocess.run([*SPACES, "sh", "-c", probe], capture_output=True, text=True)
     return tried.stderr.strip().replace("\n", "; ") or "unshare(1) fails" if tried.returncode else None
 
 
 def enter(script, environment):
-    """Starts `script` again with a network, mounts and processes of its own."""
+    """Runs `script` again with a network, mounts and processes of its own, and returns its exit code.
+    What ends this process ends it too: signals are passed on, and nothing survives it."""
     os.environ.update({INSIDE: "1", **environment})
-    os.execvp(SPACES[0], [*SPACES, sys.executable, str(script), *sys.argv[1:]])
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *SPACES, sys.executable, str(script), *sys.argv[1:]])
+
+    def pass_on(number, _):
+        # unshare itself takes no signals.
+        told = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        for child in map(int, told.split()):
+            os.kill(child, number)
+        signal.alarm(ENDS_S)
+
+    for number in ENDINGS:
+        signal.signal(number, pass_on)
+    signal.signal(signal.SIGALRM, lambda *_: process.kill())
+    return process.wait()
+
+
+def end_on_signals(stop):
+    """Ends this process at the first signal that asks for it, cleaning up; `stop` is set before."""
+    def end(number, _):
+        for other in ENDINGS:
+            signal.signal(other, signal.SIG_IGN)
+        stop.set()
+        raise SystemExit(128 + number)
+
+    for number in ENDINGS:
+        signal.signal(number, end)

@@ -362,7 +362,8 @@ mod tests {
     #[test]
     fn one_address_leaves_room_for_others() {
         let mut fleet = Fleet::new(true);
-        let of = |host: u8, port| PeerKey::new(([9, 9, 9, host], port).into());
+        // A private address: on a public tracker its limits count.
+        let of = |host: u8, port| PeerKey::new(([10, 9, 9, host], port).into());
         for n in 0..2000 {
             fleet.heard(at(0), CONTENT, of(1, n), said(5, 0));
             let progress = Progress { uploaded: 0, downloaded: 0, left: 5 };

@@ -291,8 +291,8 @@ impl Swarm {
 
     /// Takes peers of a part whose time is not over at the Unix second `limits.0`, `limits.1` of
     /// them at most, and adds them to `peers`. Of each that has a place it is asked whether it
-    /// `may_enter` beside so many of its source. `None` when some were left out, or the bytes are no
-    /// part.
+    /// `may_enter` beside so many of its source. `None` when some were left out, or the bytes are
+    /// no part.
     pub fn unpack(
         &mut self,
         bytes: &[u8],
@@ -358,13 +358,10 @@ where
     while !fields.0.is_empty() {
         let record = Record::<N>::read(fields)?.heard_by(now_s);
         let there = members.find(record.ip_bytes(), record.port_bytes(), keyed, pool);
-        if record.over_s() <= now_s || there.is_some() || room == 0 {
-            whole = None;
-            continue;
-        }
         let known = record.last_known();
-        let beside = members.of_source(record.ip_bytes(), keyed, pool);
-        if !may_enter(known.peer.key, beside) {
+        let mut fits =
+            || may_enter(known.peer.key, members.of_source(record.ip_bytes(), keyed, pool));
+        if record.over_s() <= now_s || there.is_some() || room == 0 || !fits() {
             whole = None;
             continue;
         }

@@ -402,7 +402,8 @@ fn a_full_tracker_closes_what_the_greedy_left_idle_longest_and_nothing_of_the_mo
     let mut place = |from: &str, gives_way: Option<ConnId>| {
         let conn = world.accept(addr(from));
         there.push(conn);
-        let (closed, left) = there.iter().partition(|conn| world.line(**conn).closed);
+        let is_closed = |conn: &ConnId| world.line(*conn).closed;
+        let (closed, left): (Vec<ConnId>, _) = there.iter().copied().partition(is_closed);
         there = left;
         assert_eq!(closed, [gives_way.unwrap_or(conn)], "{from}");
         world.end(closed[0]);

@@ -4,7 +4,7 @@
 use super::catalogue::bare;
 use super::world::{Peer, T0, World, addr, plan, vector};
 use lmk::core::id::{InfoHash, PeerId};
-use lmk::core::limits::{ADDRESS_METAINFO_BYTES_MAX, ADDRESS_NAMES_MAX};
+use lmk::core::limits::{ADDRESS_METAINFO_BYTES_MAX, ADDRESS_NAMES_MAX, PARKED_SWARMS_MAX};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::expect_mark;
@@ -201,6 +201,26 @@ fn a_full_table_finds_the_greedy_however_few_places_are_taken() {
         let newcomer = Peer::new(&format!("9.9.{n}.9:7000"), 1).hash(hash(20_000 + n)).stock();
         assert!(matches!(world.announce_raw(&newcomer), Some(Response::Announce(_))), "{n}");
     }
+}
+
+#[test]
+fn so_many_swarms_are_kept_for_their_counts_and_no_more() {
+    let mut swarms = Swarms::new(Clock::new(T0), Rng::new(1), Bounds::default());
+    for n in 0..PARKED_SWARMS_MAX as u32 + 10 {
+        for (left, stopped) in [(1, false), (0, false), (0, true)] {
+            let news = Announce {
+                hash: hash(n),
+                key: PeerKey::new(addr("10.0.0.1:7000")),
+                id: PeerId([7; 20]),
+                progress: Progress { uploaded: 0, downloaded: 0, left },
+                stopped,
+            };
+            swarms.announce(Time::ZERO, &news).unwrap();
+        }
+    }
+    assert_eq!(swarms.len(), PARKED_SWARMS_MAX);
+    assert_eq!(swarms.scrape(hash(9)).1, 0, "the oldest went");
+    assert_eq!(swarms.scrape(hash(10)).1, 1);
 }
 
 /// A tracker that had no limits for private addresses is started again as a public one.
