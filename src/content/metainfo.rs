@@ -328,8 +328,8 @@ impl Content {
         self.hybrid
     }
 
-    /// Whether a piece of a hybrid has bytes that are right by the tree and wrong by SHA-1: none can
-    /// be right by both.
+    /// Whether a piece of a hybrid has bytes that are right by the tree and wrong by SHA-1:
+    /// none can be right by both.
     pub fn contradicts_itself(&self, piece: Piece, bytes: &[u8]) -> bool {
         let flat = self.v1.as_ref().and_then(|v1| v1.hashes.get(piece.index() as usize));
         self.hybrid && self.has_tree() && flat != Some(&self.flat_hash(piece, bytes))

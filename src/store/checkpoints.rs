@@ -1,10 +1,10 @@
 //! What is committed stands in the log first. It is moved into the database by hand, a little at a
 //! time and in turns of their own: SQLite would do it within a commit, and much at once.
 //!
-//! SQLite moves no more than what readers have seen, and syncs the database only once all of the log
-//! is in it. A reader of ours therefore stands at a mark: up to there a part of the log is moved
-//! without a sync, and the disk is asked to write it meanwhile. The move that empties the log has
-//! little left to do then. Until it is over the log holds everything.
+//! SQLite moves no more than what readers have seen, and syncs the database only once all of the
+//! log is in it. A reader of ours therefore stands at a mark: up to there a part of the log is
+//! moved without a sync, and the disk is asked to write it meanwhile. The move that empties the log
+//! has little left to do then. Until it is over the log holds everything.
 
 use super::opening::Held;
 use super::{Sqlite, schema};
@@ -133,8 +133,8 @@ impl Sqlite {
         self.checkpoint_longest = self.checkpoint_longest.max(clock().since(began));
     }
 
-    /// Moves all that is in the log. One that fails is tried again with the next bytes: until then the
-    /// log holds everything, and a reader that keeps it from being moved does not matter.
+    /// Moves all that is in the log. One that fails is tried again with the next bytes: until then
+    /// the log holds everything, and a reader that keeps it from being moved does not matter.
     pub(super) fn checkpoint(&mut self, clock: &mut dyn FnMut() -> Time) {
         (self.logged_bytes, self.unmarked_bytes) = (0, 0);
         let Some(Held { db, mover, .. }) = &mut self.held else { return };

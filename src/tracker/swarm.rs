@@ -291,8 +291,8 @@ impl Swarm {
 
     /// Takes peers of a part whose time is not over at the Unix second `limits.0`, `limits.1` of
     /// them at most, and adds them to `peers`. Of each that has a place it is asked whether it
-    /// `may_enter` beside so many of its source. `None` when some were left out, or the bytes are no
-    /// part.
+    /// `may_enter` beside so many of its source. `None` when some were left out, or the bytes are
+    /// no part.
     pub fn unpack(
         &mut self,
         bytes: &[u8],

@@ -220,7 +220,7 @@ fn a_file_that_changes_while_it_is_seeded_reaches_nobody() {
     leecher.says("downloading ");
     // Everything that is on its way is one thing, everything still to be read is another.
     fs::write(&path, noise(32, 3_000_000)).unwrap();
-    leecher.signal(Signal::KILL);
+    leecher.ended_by(Signal::KILL);
     let again = tracker.leecher(&bed, "leecher", "big.zip", "--timeout 1s");
     gate.open();
     let ended = again.ends().with(9);

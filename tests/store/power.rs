@@ -3,10 +3,12 @@
 
 use super::base::{Base, Folder, name, put};
 use lmk::core::rng::Rng;
-use lmk::core::store::{Change, NameRow};
+use lmk::core::store::{Change, NameRow, StoreError};
 use lmk::core::time::{Span, Time};
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const SECTOR_BYTES: usize = 512;
 const SEED: u64 = 11;
@@ -67,7 +69,15 @@ fn after(folder: &Folder, files: &Files, case: &str) -> Vec<NameRow> {
     fs::write(&path, &files.db).unwrap();
     fs::write(beside(&path), &files.log).unwrap();
     let mut base = Base::new(&path);
-    let opened = base.open().unwrap_or_else(|error| panic!("{case}: {error:?}"));
+    let until = Instant::now() + Duration::from_secs(60);
+    let opened = loop {
+        match base.open() {
+            Ok(opened) => break opened,
+            // Whoever starts a process in another test gives it, for a moment, our lock of before.
+            Err(StoreError::InUse(_)) if Instant::now() < until => thread::yield_now(),
+            Err(error) => panic!("{case}: {error:?}"),
+        }
+    };
     assert_eq!(opened.damaged, None, "{case}");
     base.names(1 << 20)
 }

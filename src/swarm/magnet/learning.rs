@@ -118,7 +118,8 @@ impl Learning {
         Judged::Right
     }
 
-    /// Reads what is there: both info dicts, or the only one that there can be, or `at_last` will be.
+    /// Reads what is there: both info dicts, or the only one that there can be, or (`at_last`)
+    /// will be.
     fn read(&mut self, at_last: bool) {
         if self.content.is_some() {
             return;

@@ -169,7 +169,7 @@ mod tests {
         swarms
     }
 
-    /// The only one that is over stands last: as many slices pass it by as are needed to come there.
+    /// The only one that is over stands last: slices pass by until one comes there.
     #[test]
     fn a_slice_looks_at_no_more_than_it_was_given() {
         let later = Time::ZERO + Span::secs(300);
