@@ -70,8 +70,8 @@ impl TorrentFile {
     }
 }
 
-/// The trackers of a torrent are asked from now on, and its web seeds once something is missing; the
-/// tables at the start are said.
+/// The trackers of a torrent are asked from now on, and its web seeds once something is missing;
+/// the tables at the start are said.
 pub fn take_up(shared: &mut Shared, content: &Content, outside: &Outside, out: &mut Outbox) {
     say_content(content, out);
     shared.web.add(&outside.web_seeds);
