@@ -1,5 +1,5 @@
-//! Clients of trackers: announces over UDP and HTTP, the control request, the catalogue over TCP; and
-//! the way to hosts by their names.
+//! Clients of trackers: announces over UDP and HTTP, the control request, the catalogue over TCP;
+//! and the way to hosts by their names.
 
 pub mod approach;
 pub mod catalogue;

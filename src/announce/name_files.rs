@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn servers_and_domains_are_read_as_the_system_reads_them() {
         let text = b"; x\nnameserver 10.0.0.53 # a\nnameserver ::1\nnameserver fe80::1%eth0\n\
-            nameserver [127.0.0.1]:5353\nnameserver 10.0.0.54\ndomain old\nsearch lan. example.org\n\
-            options timeout:1 ndots:2";
+            nameserver [127.0.0.1]:5353\nnameserver 10.0.0.54\ndomain old\n\
+            search lan. example.org\noptions timeout:1 ndots:2";
         let read = Servers::read(text);
         let servers: Vec<String> = read.servers.iter().map(|at| at.to_string()).collect();
         assert_eq!(servers, ["10.0.0.53:53", "[::1]:53", "127.0.0.1:5353"]);

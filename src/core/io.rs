@@ -144,8 +144,8 @@ impl Distrust {
     }
 }
 
-/// How the bytes of a dialled connection travel. Noise has its place here, too; what is agreed on in
-/// the stream itself begins with [`Effect::Encipher`].
+/// How the bytes of a dialled connection travel. Noise has its place here, too; what is agreed on
+/// in the stream itself begins with [`Effect::Encipher`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Transport {
     Plain,

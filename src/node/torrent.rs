@@ -70,8 +70,8 @@ impl TorrentFile {
     }
 }
 
-/// The trackers of a torrent are asked from now on, and its web seeds once something is missing; the
-/// tables at the start are said.
+/// The trackers of a torrent are asked from now on, and its web seeds once something is missing;
+/// the tables at the start are said.
 pub fn take_up(shared: &mut Shared, content: &Content, outside: &Outside, out: &mut Outbox) {
     say_content(content, out);
     shared.web.add(&outside.web_seeds);
@@ -99,8 +99,8 @@ pub fn take_up_trackers(
 /// Its two halves describe different bytes, so that nobody can have what it describes.
 pub fn contradiction(name: &str, piece: Piece) -> Fatal {
     let line = format!(
-        "{} is an inconsistent hybrid: piece {} is right by SHA-256 and wrong by SHA-1; ask whoever \
-         made the torrent",
+        "{} is an inconsistent hybrid: piece {} is right by SHA-256 and wrong by SHA-1; ask \
+         whoever made the torrent",
         foreign(name),
         piece.index()
     );

@@ -172,16 +172,6 @@ impl<R: Role> Reactor<R> {
         })
     }
 
-    /// Gives the role a database.
-    pub fn with_store(self, store: Option<Box<dyn Store>>) -> Reactor<R> {
-        Reactor { store, ..self }
-    }
-
-    /// Believes these authorities too, each an X.509 certificate in DER.
-    pub fn with_authorities(self, further: Vec<Vec<u8>>) -> Reactor<R> {
-        Reactor { trust: Trust::new(further), ..self }
-    }
-
     /// One turn of the loop. Waits at most `wait_max`, less if the role or anything left over has a
     /// reason. -> how the role ended, once it did; then there is no further turn.
     pub fn turn(

@@ -165,7 +165,7 @@ impl Outlet {
         Ok(n)
     }
 
-    /// One write of a TLS connection, or one piece of plaintext sealed. -> bytes of plaintext that
+    /// One write of a TLS connection, or some plaintext sealed. -> bytes of plaintext that
     /// are on their way.
     fn write_sealed(
         &mut self,

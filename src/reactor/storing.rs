@@ -4,7 +4,7 @@
 use super::{Completion, Reactor};
 use crate::core::id::Ticket;
 use crate::core::io::Role;
-use crate::core::store::{StoreError, StoreOp};
+use crate::core::store::{Store, StoreError, StoreOp};
 use crate::core::time::{Span, Time};
 
 /// Turns with something left over for which a commit waits: nobody shall wait for the disk who does
@@ -19,6 +19,11 @@ const SHARE: u64 = 128;
 const APART_MAX: Span = Span::secs(1);
 
 impl<R: Role> Reactor<R> {
+    /// Gives the role a database.
+    pub fn with_store(self, store: Option<Box<dyn Store>>) -> Reactor<R> {
+        Reactor { store, ..self }
+    }
+
     pub(super) fn ask_store(&mut self, ticket: Ticket, op: StoreOp) {
         match &mut self.store {
             Some(store) => store.ask(ticket, op),

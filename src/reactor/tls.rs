@@ -2,7 +2,8 @@
 //! authorities of this machine, always. Bytes go in and out as the socket has them; the role sees
 //! plaintext only.
 
-use crate::core::io::Distrust;
+use super::Reactor;
+use crate::core::io::{Distrust, Role};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
 use std::io::{self, ErrorKind, Read, Write};
@@ -38,6 +39,13 @@ impl Trust {
         let config = self.config.get_or_insert_with(|| configure(further)).clone()?;
         let session = ClientConnection::new(config, name).map_err(|e| distrust(&e))?;
         Ok(Tls { session, untold: None, over: false })
+    }
+}
+
+impl<R: Role> Reactor<R> {
+    /// Believes these authorities too, each an X.509 certificate in DER.
+    pub fn with_authorities(self, further: Vec<Vec<u8>>) -> Reactor<R> {
+        Reactor { trust: Trust::new(further), ..self }
     }
 }
 

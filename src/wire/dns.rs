@@ -215,7 +215,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_fail(mut bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn no_bytes_make_the_reader_fail(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        ) {
             let asked = question(0, "x.example", Kind::A).unwrap();
             let at = bytes.len().min(2);
             bytes[..at].fill(0);

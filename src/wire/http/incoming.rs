@@ -362,7 +362,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_fail(bytes in proptest::collection::vec(any::<u8>(), 0..300), at in 0..CHUNKS.len()) {
+        fn no_bytes_make_the_reader_fail(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            at in 0..CHUNKS.len(),
+        ) {
             let _ = told(&[&bytes]);
             let _ = told(&[&CHUNKS[..at], &bytes, &CHUNKS[at..]]);
         }
