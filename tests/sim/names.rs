@@ -89,6 +89,7 @@ fn plan(env: &NodeEnv, job: Job) -> NodePlan {
         key_file: None,
         encryption: Encryption::Allow,
         slots: 1,
+        terms: Default::default(),
         token: None,
         names: NameFiles::default(),
     }

@@ -1,13 +1,14 @@
 //! A swarm of strangers in the simulated world: a torrent, its tracker, and nobody's name.
 
-use lmk::announce::hosts::Hosts;
-use lmk::content::metainfo::ContentHasher;
+use lmk::announce::name_files::NameFiles;
+use lmk::content::metainfo::{ContentHasher, KeyOrder};
 use lmk::core::id::PeerId;
 use lmk::core::report::Ending;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
+use lmk::peer::Encryption;
 use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
 use lmk::swarm::Terms;
 use lmk::tracker::Tracker;
@@ -36,8 +37,8 @@ pub fn torrent_file() -> Vec<u8> {
 }
 
 fn torrent() -> TorrentPlan {
-    let from = TorrentFrom::File("/home/big.torrent".into());
-    TorrentPlan { from, hosts: Hosts::default(), further: vec![], listed: false }
+    let from = TorrentFrom::File("/home/big.torrent".into(), KeyOrder::Sorted);
+    TorrentPlan { from, further: vec![], listed: false }
 }
 
 fn node_plan(env: &NodeEnv, job: Job, slots: u32, terms: Terms) -> NodePlan {
@@ -53,9 +54,11 @@ fn node_plan(env: &NodeEnv, job: Job, slots: u32, terms: Terms) -> NodePlan {
         seed: env.seed,
         secret: [env.seed as u8; 32],
         key_file: None,
+        encryption: Encryption::Allow,
         slots,
         terms,
         token: None,
+        names: NameFiles::default(),
     }
 }
 
@@ -100,6 +103,7 @@ fn add_seeder(world: &mut World, slots: u32, terms: Terms) -> NodeId {
 fn add_leecher(world: &mut World, n: u8, terms: Terms) -> NodeId {
     let node = world.add_idle([10, 0, 1, n].into(), move |env| {
         let fetch = FetchPlan {
+            files: None,
             torrent: Some(torrent()),
             want: Want { name: String::new(), pin: None, publisher: None },
             directory: "/home".into(),
