@@ -99,8 +99,8 @@ pub fn take_up_trackers(
 /// Its two halves describe different bytes, so that nobody can have what it describes.
 pub fn contradiction(name: &str, piece: Piece) -> Fatal {
     let line = format!(
-        "{} is an inconsistent hybrid: piece {} is right by SHA-256 and wrong by SHA-1; ask whoever \
-         made the torrent",
+        "{} is an inconsistent hybrid: piece {} is right by SHA-256 and wrong by SHA-1; ask \
+         whoever made the torrent",
         foreign(name),
         piece.index()
     );

@@ -68,7 +68,7 @@ impl Swarm {
         idle.sort_by_key(|session| session.began);
         let rank =
             |session: &&Session| Some((self.neighbours.priority(session.remote)?, session.conn));
-        let least = idle.iter().skip(LONGEST_KEPT).filter_map(|session| rank(session)).min();
+        let least = idle.iter().skip(LONGEST_KEPT).filter_map(rank).min();
         let Some((_, conn)) = least.filter(|(least, _)| *least < newcomer) else { return false };
         mark!("D24");
         self.end(conn, Fault::nobody("another peer came, and there is no room"), now, out);

@@ -117,7 +117,7 @@ mod tests {
     fn a_list_that_does_not_fit_is_passed_over_and_what_is_no_dictionary_ignored() {
         let cut = PeerExchange::decode(b"d5:added7:\x0a\0\0\x01\0\x07\x07e").unwrap();
         assert_eq!(cut, PeerExchange::default());
-        let flags = b"d5:added6:\x0a\0\0\x01\0\x077:added.f2:\0\07:dropped6:\x0a\0\0\x02\0\x08e";
+        let flags = b"d5:added6:\x0a\0\0\x01\0\x077:added.f2:\0\x007:dropped6:\x0a\0\0\x02\0\x08e";
         let told = PeerExchange::decode(flags).unwrap();
         assert_eq!((told.added, told.dropped), (vec![], vec![addr("10.0.0.2:8")]));
         for bad in [&b"le"[..], b"i1e", b"d5:added", b"", b"\0"] {

@@ -1,6 +1,5 @@
 //! A swarm of strangers in the simulated world: a torrent, its tracker, and nobody's name.
 
-use lmk::announce::name_files::NameFiles;
 use lmk::content::metainfo::{ContentHasher, KeyOrder};
 use lmk::core::id::PeerId;
 use lmk::core::report::Ending;
@@ -8,7 +7,6 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
-use lmk::peer::Encryption;
 use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
 use lmk::swarm::Terms;
 use lmk::tracker::Tracker;
@@ -54,11 +52,11 @@ fn node_plan(env: &NodeEnv, job: Job, slots: u32, terms: Terms) -> NodePlan {
         seed: env.seed,
         secret: [env.seed as u8; 32],
         key_file: None,
-        encryption: Encryption::Allow,
+        encryption: Default::default(),
         slots,
         terms,
         token: None,
-        names: NameFiles::default(),
+        names: Default::default(),
     }
 }
 
