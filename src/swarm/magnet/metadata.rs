@@ -38,6 +38,8 @@ struct Source {
     /// Blocks in a row that did not come in time.
     lost: u32,
     unasked: u32,
+    /// It would be asked if there were room for what it has.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,7 @@ impl Metadata {
     /// A peer says how many bytes it can send. It cannot take that back.
     pub fn joined(&mut self, conn: ConnId, size: u32, now: Time) -> Result<(), Fault> {
         let (asked, lost, unasked) = (Vec::new(), 0, 0);
-        let fresh = Source { size, asked, paused: now, lost, unasked };
+        let fresh = Source { size, asked, paused: now, lost, unasked, waits: false };
         if self.sources.entry(conn).or_insert(fresh).size == size {
             return Ok(());
         }
@@ -136,14 +138,22 @@ impl Metadata {
             let sources = &self.sources;
             // A size that nobody says any more has no use.
             self.attempts.retain(|a| sources.values().any(|source| source.size == a.size));
-            self.make_room(size, now)?;
+            let room = self.make_room(size, now);
+            self.sources.get_mut(&conn)?.waits = room.is_none();
+            room?;
             self.attempts.push(Attempt { size, of, since: now, blocks: BTreeMap::new() });
         }
+        self.sources.get_mut(&conn)?.waits = false;
         self.attempts.iter().position(is_it)
     }
 
     /// Room for one more attempt: while there is none, the largest of those that had their turn go.
+    /// What room there is belongs to the smallest that waits, or a crowd would take it each time.
     fn make_room(&mut self, size: u32, now: Time) -> Option<()> {
+        let mut others = self.sources.values().filter(|other| other.waits && now >= other.paused);
+        if others.any(|other| other.size < size) {
+            return None;
+        }
         loop {
             let held: u64 = self.attempts.iter().map(|attempt| u64::from(attempt.size)).sum();
             if held + u64::from(size) <= HELD_BYTES_MAX {
