@@ -78,10 +78,8 @@ impl Mover {
     fn unmark(&mut self) {
         self.is_marked = false;
         // Also when the mark was not set whole: an open transaction would keep the log for ever.
-        for end in [schema::COMMIT, schema::ROLLBACK] {
-            if !self.mark.is_autocommit() {
-                self.mark.execute_batch(end).ok();
-            }
+        if !self.mark.is_autocommit() && self.mark.execute_batch(schema::COMMIT).is_err() {
+            self.mark.execute_batch(schema::ROLLBACK).ok();
         }
     }
 
