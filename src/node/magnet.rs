@@ -28,22 +28,25 @@ pub struct MagnetSearch {
     peers: Vec<SocketAddr>,
     began: bool,
     timeout: Option<Span>,
-    /// Since when nobody is met who can tell.
-    nobody: Option<Time>,
+    /// Since when nothing came of what was asked for, and how much had come by then. A peer that
+    /// only says that it can tell is no source.
+    nothing: Option<Time>,
+    arrived: u64,
 }
 
 impl MagnetSearch {
     pub fn new(plan: Box<MagnetPlan>, timeout: Option<Span>) -> MagnetSearch {
-        MagnetSearch { plan, peers: Vec::new(), began: false, timeout, nobody: None }
+        let peers = Vec::new();
+        MagnetSearch { plan, peers, began: false, timeout, nothing: None, arrived: 0 }
     }
 
     pub fn deadline(&self) -> Time {
-        let timeout = self.timeout.zip(self.nobody);
+        let timeout = self.timeout.zip(self.nothing);
         timeout.map_or(Time::NEVER, |(span, since)| since + span)
     }
 
     pub fn too_late(&self, now: Time) -> Fatal {
-        let waited = self.nobody.map_or(Span::ZERO, |since| now.since(since));
+        let waited = self.nothing.map_or(Span::ZERO, |since| now.since(since));
         let line = format!("nobody told what {} is within {waited}", self.name());
         Fatal { ending: Ending::NoSource, line }
     }
@@ -78,10 +81,7 @@ impl MagnetSearch {
             return Ok(None);
         }
         let Some(early) = &mut shared.early else { return Ok(None) };
-        match early.counts() {
-            (_, 0) => _ = self.nobody.get_or_insert(now),
-            _ => self.nobody = None,
-        }
+        self.look_at_arrivals(early.arrived(), now);
         let Some(learned) = early.take_learned(now, out) else { return Ok(None) };
         let content = learned.content.map_err(|why| self.refused(why))?;
         self.tell(&content, learned.took, out);
@@ -94,6 +94,13 @@ impl MagnetSearch {
             shared.named = peers;
         }
         Ok(Some(content))
+    }
+
+    /// Time counts from the last thing that came.
+    fn look_at_arrivals(&mut self, arrived: u64, now: Time) {
+        if arrived != self.arrived {
+            (self.arrived, self.nothing) = (arrived, Some(now));
+        }
     }
 
     fn begin(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
@@ -124,7 +131,7 @@ impl MagnetSearch {
             early.got_named(identity, &self.peers, now, out);
         }
         shared.early = Some(early);
-        self.nobody = Some(now);
+        self.nothing = Some(now);
         shared.announce(&[Identity::V2, Identity::V1], now, out);
         Ok(())
     }
@@ -164,5 +171,27 @@ impl Shared {
     pub(super) fn keep_named(&mut self, identity: Identity, peers: &[SocketAddr]) {
         let room = NAMED_MAX.saturating_sub(self.named.len());
         self.named.extend(peers.iter().take(room).map(|addr| (identity, *addr)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::magnet::Magnet;
+
+    #[test]
+    fn the_timeout_counts_from_the_last_thing_that_came() {
+        let link = format!("magnet:?xt=urn:btih:{}", "01".repeat(20));
+        let link = Magnet::parse(&link).unwrap();
+        let plan = Box::new(MagnetPlan { link, peers: Vec::new() });
+        let mut search = MagnetSearch::new(plan, Some(Span::secs(5)));
+        assert_eq!(search.deadline(), Time::NEVER);
+        let at = |second| Time::ZERO + Span::secs(second);
+        search.nothing = Some(at(1));
+        search.look_at_arrivals(0, at(4));
+        assert_eq!(search.deadline(), at(6), "whoever was met: nothing came");
+        search.look_at_arrivals(1, at(5));
+        search.look_at_arrivals(1, at(9));
+        assert_eq!(search.deadline(), at(10));
     }
 }

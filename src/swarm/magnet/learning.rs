@@ -153,12 +153,16 @@ impl Learning {
         if self.first.is_some_and(|first| now.since(first) >= COMPANION) {
             self.read(true);
         }
-        if let Some(layers) = &mut self.layers {
-            layers.expire(now);
-        }
-        let mut silent = self.v1.expire(now);
+        let mut silent = self.layers.as_mut().map_or(Vec::new(), |layers| layers.expire(now));
+        silent.extend(self.v1.expire(now));
         silent.extend(self.v2.expire(now));
         silent
+    }
+
+    /// Blocks of info dicts and ranges of hashes that came so far.
+    pub fn arrived(&self) -> u64 {
+        let layers = self.layers.as_ref().map_or(0, Layers::arrived);
+        self.v1.arrived() + self.v2.arrived() + layers
     }
 
     /// What was learned, once.
