@@ -23,6 +23,8 @@ const LEFT_UNKNOWN: u64 = 16 * 1024;
 /// What came of an announce; the tracker without its path, in which there may be a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct News {
+    /// The tier of the tracker, from 0.
+    pub tier: usize,
     pub tracker: String,
     pub info_hash: InfoHash,
     pub what: What,
@@ -138,6 +140,21 @@ impl Tiers {
         self.hashes.clear();
     }
 
+    /// The trackers of the tiers from that one on (from 0) are not asked any more: they are told
+    /// that we go, and what they still say does not count.
+    pub fn leave_from(&mut self, first: usize, stats: Stats, now: Time, out: &mut Outbox) {
+        let stats = shown(stats);
+        for tier in self.tiers.iter_mut().skip(first) {
+            tier.trackers.clear();
+            for (_, talk) in &mut tier.talks {
+                match talk {
+                    Talk::Udp(talk) => talk.stop(now, stats, out),
+                    Talk::Http(talk) => talk.stop(now, out),
+                }
+            }
+        }
+    }
+
     /// Whether words of farewell wait for a connection.
     pub fn is_stopping(&self) -> bool {
         let mut talks = self.tiers.iter().flat_map(|tier| &tier.talks);
@@ -180,7 +197,7 @@ impl Tiers {
     /// A name was looked up.
     pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) {
         let Some(who) = self.who.clone() else { return };
-        for tier in &mut self.tiers {
+        for (index, tier) in self.tiers.iter_mut().enumerate() {
             let Some(tracker) = tier.at_hand_mut() else { continue };
             let Road::Udp(place, _) = &mut tracker.road else { continue };
             match place.got_found(found, now) {
@@ -195,7 +212,8 @@ impl Tiers {
                     let (tracker, what) = (tracker.shown.clone(), What::Failed(why));
                     for info_hash in self.hashes.iter().take(1) {
                         let (tracker, what) = (tracker.clone(), what.clone());
-                        self.news.push(News { tracker, info_hash: *info_hash, what });
+                        let info_hash = *info_hash;
+                        self.news.push(News { tier: index, tracker, info_hash, what });
                     }
                     tier.go_on(&self.hashes, &who, now, out, &mut self.rng);
                 }
@@ -265,11 +283,14 @@ impl Tiers {
         out: &mut Outbox,
         mut turn: impl FnMut(&mut Talk, &mut Outbox) -> Option<Word>,
     ) {
-        for tier in &mut self.tiers {
+        for (index, tier) in self.tiers.iter_mut().enumerate() {
             let (mut failed, mut answered) = (false, false);
             let shown = tier.trackers.get(tier.current).map(|tracker| tracker.shown.clone());
             for (info_hash, talk) in &mut tier.talks {
                 let Some(word) = turn(talk, out) else { continue };
+                if shown.is_none() {
+                    continue;
+                }
                 let what = match word {
                     Word::Answered(what) => {
                         (tier.answered, answered) = (true, true);
@@ -282,7 +303,7 @@ impl Tiers {
                     }
                 };
                 let (info_hash, tracker) = (*info_hash, shown.clone().unwrap_or_default());
-                self.news.push(News { tracker, info_hash, what });
+                self.news.push(News { tier: index, tracker, info_hash, what });
             }
             if let (true, Some(Tracker { road: Road::Udp(place, _), .. })) =
                 (answered, tier.at_hand_mut())

@@ -3,8 +3,10 @@
 
 use super::plan::MagnetPlan;
 use super::shared::Shared;
+use super::ties::Tie;
 use super::torrent;
 use crate::announce::filter;
+use crate::announce::tiers::{News, What};
 use crate::content::error::MetaError;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
@@ -14,6 +16,7 @@ use crate::core::report::{Ending, Event, bytes_text, foreign};
 use crate::core::time::{Span, Time};
 use crate::peer::{Identity, Us};
 use crate::swarm::magnet::{MagnetSwarm, Topics};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Ports below are those of services that no peer listens on.
@@ -24,26 +27,29 @@ const NAMED_MAX: usize = 2_000;
 #[derive(Debug)]
 pub struct MagnetSearch {
     plan: Box<MagnetPlan>,
-    /// Peers of the link that are dialled.
-    peers: Vec<SocketAddr>,
+    /// Peers that the link's own trackers named.
+    told: BTreeSet<SocketAddr>,
     began: bool,
     timeout: Option<Span>,
-    /// Since when nobody is met who can tell.
-    nobody: Option<Time>,
+    /// Since when nothing came of what was asked for, and how much had come by then. A peer that
+    /// only says that it can tell is no source.
+    nothing: Option<Time>,
+    arrived: u64,
 }
 
 impl MagnetSearch {
     pub fn new(plan: Box<MagnetPlan>, timeout: Option<Span>) -> MagnetSearch {
-        MagnetSearch { plan, peers: Vec::new(), began: false, timeout, nobody: None }
+        let told = BTreeSet::new();
+        MagnetSearch { plan, told, began: false, timeout, nothing: None, arrived: 0 }
     }
 
     pub fn deadline(&self) -> Time {
-        let timeout = self.timeout.zip(self.nobody);
+        let timeout = self.timeout.zip(self.nothing);
         timeout.map_or(Time::NEVER, |(span, since)| since + span)
     }
 
     pub fn too_late(&self, now: Time) -> Fatal {
-        let waited = self.nobody.map_or(Span::ZERO, |since| now.since(since));
+        let waited = self.nothing.map_or(Span::ZERO, |since| now.since(since));
         let line = format!("nobody told what {} is within {waited}", self.name());
         Fatal { ending: Ending::NoSource, line }
     }
@@ -78,22 +84,44 @@ impl MagnetSearch {
             return Ok(None);
         }
         let Some(early) = &mut shared.early else { return Ok(None) };
-        match early.counts() {
-            (_, 0) => _ = self.nobody.get_or_insert(now),
-            _ => self.nobody = None,
-        }
+        self.look_at_arrivals(early.arrived(), now);
         let Some(learned) = early.take_learned(now, out) else { return Ok(None) };
         let content = learned.content.map_err(|why| self.refused(why))?;
         self.tell(&content, learned.took, out);
         torrent::say_content(&content, out);
         if let Some(early) = shared.early.take() {
             let (mut peers, struck) = early.into_peers(&content);
-            // A private torrent has no peers but those its trackers name (BEP 27).
-            peers.retain(|(_, addr)| !content.private || !self.peers.contains(addr));
+            if content.private {
+                self.keep_to_link(&mut peers);
+                let (own, stats) = (self.plan.link.trackers.len(), shared.stats());
+                shared.ties.leave_tiers_from(own, stats, now, out);
+            }
             shared.struck = struck;
             shared.named = peers;
         }
         Ok(Some(content))
+    }
+
+    /// Time counts from the last thing that came.
+    fn look_at_arrivals(&mut self, arrived: u64, now: Time) {
+        if arrived != self.arrived {
+            (self.arrived, self.nothing) = (arrived, Some(now));
+        }
+    }
+
+    /// News of the trackers. Those of the link are the first tiers.
+    pub fn got_tie(&mut self, tie: &Tie) {
+        if let Tie::Heard(News { tier, what: What::Answered { peers, .. }, .. }) = tie
+            && *tier < self.plan.link.trackers.len()
+        {
+            let room = NAMED_MAX.saturating_sub(self.told.len());
+            self.told.extend(peers.iter().take(room));
+        }
+    }
+
+    /// A private torrent has no peers but those its own trackers name (BEP 27).
+    fn keep_to_link(&self, peers: &mut Vec<(Identity, SocketAddr)>) {
+        peers.retain(|(_, addr)| self.told.contains(addr));
     }
 
     fn begin(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
@@ -101,8 +129,8 @@ impl MagnetSearch {
         let tiers = link.trackers.iter().map(|url| vec![url.clone()]).collect::<Vec<_>>();
         shared.web.add(&link.web_seeds);
         let can_ask = torrent::take_up_trackers(shared, &tiers, false, out);
-        self.peers = self.peers_of_link(shared);
-        if !can_ask && self.peers.is_empty() {
+        let peers = self.peers_of_link(shared);
+        if !can_ask && peers.is_empty() {
             let line = format!(
                 "{}: the link names no tracker that can be asked and no peer, and there is no DHT; \
                  name a tracker with --tracker HOST[:PORT]",
@@ -121,10 +149,10 @@ impl MagnetSearch {
         let mut early = MagnetSwarm::new(topics, us, &mut shared.rng.fork(0x6d), now);
         early.encrypt(&mut shared.encrypting);
         for (identity, _) in early.identities().collect::<Vec<_>>() {
-            early.got_named(identity, &self.peers, now, out);
+            early.got_named(identity, &peers, now, out);
         }
         shared.early = Some(early);
-        self.nobody = Some(now);
+        self.nothing = Some(now);
         shared.announce(&[Identity::V2, Identity::V1], now, out);
         Ok(())
     }
@@ -164,5 +192,47 @@ impl Shared {
     pub(super) fn keep_named(&mut self, identity: Identity, peers: &[SocketAddr]) {
         let room = NAMED_MAX.saturating_sub(self.named.len());
         self.named.extend(peers.iter().take(room).map(|addr| (identity, *addr)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::magnet::Magnet;
+    use crate::core::id::InfoHash;
+
+    fn search() -> MagnetSearch {
+        let link = format!("magnet:?xt=urn:btih:{}&tr=udp://one:9", "01".repeat(20));
+        let link = Magnet::parse(&link).unwrap();
+        let plan = Box::new(MagnetPlan { link, peers: Vec::new() });
+        MagnetSearch::new(plan, Some(Span::secs(5)))
+    }
+
+    #[test]
+    fn a_private_torrent_has_the_peers_of_its_own_trackers_alone() {
+        let mut search = search();
+        let addr = |n: u8| SocketAddr::from(([10, 0, 0, n], 6881));
+        for (tier, peers) in [(0, vec![addr(1), addr(2)]), (1, vec![addr(2), addr(3)])] {
+            let (seeders, leechers, interval) = (None, None, Span::secs(60));
+            let what = What::Answered { peers, seeders, leechers, interval };
+            let (tracker, info_hash) = (String::new(), InfoHash([1; 20]));
+            search.got_tie(&Tie::Heard(News { tier, tracker, info_hash, what }));
+        }
+        let mut peers: Vec<_> = (1..5).map(|n| (Identity::V1, addr(n))).collect();
+        search.keep_to_link(&mut peers);
+        assert_eq!(peers, [(Identity::V1, addr(1)), (Identity::V1, addr(2))]);
+    }
+
+    #[test]
+    fn the_timeout_counts_from_the_last_thing_that_came() {
+        let mut search = search();
+        assert_eq!(search.deadline(), Time::NEVER);
+        let at = |second| Time::ZERO + Span::secs(second);
+        search.nothing = Some(at(1));
+        search.look_at_arrivals(0, at(4));
+        assert_eq!(search.deadline(), at(6), "whoever was met: nothing came");
+        search.look_at_arrivals(1, at(5));
+        search.look_at_arrivals(1, at(9));
+        assert_eq!(search.deadline(), at(10));
     }
 }

@@ -103,7 +103,11 @@ impl Search {
     ) -> Result<Option<Content>, Fatal> {
         match self {
             Search::Name(seek) => seek.got_tie(shared, tie, now, out),
-            Search::Torrent(_) | Search::Magnet(_) => Ok(None),
+            Search::Magnet(magnet) => {
+                magnet.got_tie(&tie);
+                Ok(None)
+            }
+            Search::Torrent(_) => Ok(None),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::expect_mark;
 use crate::wire::tracker_url;
-use crate::wire::udp::{Request, Response};
+use crate::wire::udp::{AnnounceResponse, Event, Request, Response};
 
 const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881, slots: None };
 const ANSWER: &str = "d8:completei3e8:intervali1800e5:peers6:\x01\x02\x03\x04\x00\x05e";
@@ -347,6 +347,57 @@ fn a_tracker_over_udp_is_followed_to_where_it_moves() {
     assert_eq!(tiers.take_lookups(lookup_at), ["t.example"]);
     tiers.got_found(&found("10.0.0.2"), lookup_at, &mut out);
     assert!(sent(&mut out).is_empty(), "nothing begins anew");
+}
+
+#[test]
+fn trackers_that_are_left_are_told_so_and_count_no_more() {
+    let urls = ["udp://10.0.0.1:7", "udp://10.0.0.2:7"].map(|url| vec![url.to_owned()]);
+    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)), Outbox::default());
+    let now = Time::ZERO + Span::secs(1);
+    tiers.announce(InfoHash([1; 20]), (PeerId([7; 20]), &[]), now);
+    tiers.poll(STATS, now, &mut out);
+    let answer = |tiers: &mut Tiers, out: &mut Outbox| {
+        let asked = sent(out);
+        for (to, request) in &asked {
+            let mut bytes = Vec::new();
+            match request {
+                Request::Connect { tid } => Response::Connect { tid: *tid, cid: 9 },
+                Request::Announce(announce) => Response::Announce(AnnounceResponse {
+                    tid: announce.tid,
+                    interval_s: 60,
+                    leechers: 0,
+                    seeders: 1,
+                    peers: vec!["10.0.0.9:6881".parse().unwrap()],
+                }),
+                _ => continue,
+            }
+            .encode(false, &mut bytes);
+            tiers.got_datagram(to.parse().unwrap(), &bytes, now, out);
+        }
+        tiers.poll(STATS, now, out);
+        asked
+    };
+    answer(&mut tiers, &mut out);
+    answer(&mut tiers, &mut out);
+    let told = |tiers: &mut Tiers| {
+        let news = tiers.take_news().into_iter();
+        let answered = news.filter(|news| matches!(news.what, What::Answered { .. }));
+        answered.map(|news| news.tier).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut tiers), [0, 1]);
+    sent(&mut out);
+    tiers.leave_from(1, STATS, now, &mut out);
+    let farewell = answer(&mut tiers, &mut out);
+    let stopped = farewell.iter().filter_map(|(to, request)| match request {
+        Request::Announce(announce) => Some((&to[..], announce.event)),
+        _ => None,
+    });
+    assert_eq!(stopped.collect::<Vec<_>>(), [("10.0.0.2:7", Event::Stopped)]);
+    assert!(told(&mut tiers).is_empty());
+    tiers.announce(InfoHash([2; 20]), (PeerId([7; 20]), &[]), now);
+    tiers.poll(STATS, now, &mut out);
+    let to: Vec<String> = sent(&mut out).into_iter().map(|(to, _)| to).collect();
+    assert!(!to.is_empty() && to.iter().all(|to| to == "10.0.0.1:7"), "{to:?}");
 }
 
 #[test]

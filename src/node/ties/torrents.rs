@@ -3,6 +3,7 @@
 use super::{Tie, Ties};
 use crate::announce::resolver::Found;
 use crate::announce::tiers::{self, Tiers};
+use crate::announce::udp::Stats;
 use crate::core::io::Outbox;
 use crate::core::time::Time;
 
@@ -21,6 +22,13 @@ impl Ties {
     /// The trackers of a torrent.
     pub fn add_tiers(&mut self, tiers: Tiers) {
         self.tiers = Some(tiers);
+    }
+
+    /// Leaves the trackers of the torrent from that tier on (from 0).
+    pub fn leave_tiers_from(&mut self, first: usize, stats: Stats, now: Time, out: &mut Outbox) {
+        if let Some(tiers) = &mut self.tiers {
+            tiers.leave_from(first, stats, now, out);
+        }
     }
 
     /// Whether words of farewell still wait for a connection.

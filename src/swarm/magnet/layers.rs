@@ -8,7 +8,7 @@ use crate::core::id::{ConnId, Hash32};
 use crate::core::mark::mark;
 use crate::core::time::{Span, Time};
 use crate::wire::peer;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Ranges asked of one peer at a time.
 const ASKED_MAX: usize = 8;
@@ -16,6 +16,8 @@ const ASKED_MAX: usize = 8;
 const LOST: Span = Span::secs(3);
 /// How long a peer that refused a range, or was silent, is not asked.
 const PAUSE: Span = Span::secs(20);
+/// A peer that refused so many ranges in a row, or was silent so often, does not tell.
+const FAILED_MAX: u32 = 3;
 
 /// The layer of one file.
 #[derive(Debug)]
@@ -32,8 +34,11 @@ pub struct Layers {
     open: VecDeque<(usize, HashRange)>,
     asked: BTreeMap<(ConnId, peer::HashRange), Asked>,
     paused: BTreeMap<ConnId, Time>,
-    /// Ranges that are not there.
+    /// How often in a row a peer refused or was silent.
+    failed: BTreeMap<ConnId, u32>,
+    /// Ranges that are not there, and those that came.
     missing: usize,
+    arrived: u64,
 }
 
 #[derive(Debug)]
@@ -54,7 +59,20 @@ impl Layers {
             kept.push(File { root, shape, nodes: vec![None; shape.pieces as usize] });
         }
         let missing = open.len();
-        Layers { files: kept, open, asked: BTreeMap::new(), paused: BTreeMap::new(), missing }
+        Layers {
+            files: kept,
+            open,
+            asked: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            missing,
+            arrived: 0,
+        }
+    }
+
+    /// Ranges that came so far.
+    pub fn arrived(&self) -> u64 {
+        self.arrived
     }
 
     pub fn is_complete(&self) -> bool {
@@ -112,6 +130,8 @@ impl Layers {
                 return Err(Fault::peer(fault.what));
             }
         };
+        self.failed.remove(&conn);
+        self.arrived += 1;
         let places = file.nodes.get_mut(range.index as usize..).unwrap_or_default();
         if places.first().is_some_and(Option::is_none) {
             self.missing = self.missing.saturating_sub(1);
@@ -129,11 +149,17 @@ impl Layers {
         if !asked.late {
             self.open.push_front((asked.file, range_of(told)));
         }
+        self.pause(conn, now);
+    }
+
+    fn pause(&mut self, conn: ConnId, now: Time) {
         self.paused.insert(conn, now + PAUSE);
+        *self.failed.entry(conn).or_default() += 1;
     }
 
     pub fn left(&mut self, conn: ConnId) {
         self.paused.remove(&conn);
+        self.failed.remove(&conn);
         for ((_, told), asked) in self.asked.extract_if(.., |(of, _), _| *of == conn) {
             if !asked.late {
                 self.open.push_front((asked.file, range_of(told)));
@@ -141,15 +167,20 @@ impl Layers {
         }
     }
 
-    /// Ranges that did not come in time are asked of others.
-    pub fn expire(&mut self, now: Time) {
+    /// Ranges that did not come in time are asked of others. -> peers that do not tell.
+    pub fn expire(&mut self, now: Time) -> Vec<ConnId> {
+        let mut silent = BTreeSet::new();
         for ((conn, told), asked) in &mut self.asked {
             if !asked.late && now.since(asked.at) >= LOST {
                 asked.late = true;
                 self.open.push_front((asked.file, range_of(*told)));
-                self.paused.insert(*conn, now + PAUSE);
+                silent.insert(*conn);
             }
         }
+        // All that were asked of one at a time are one silence.
+        silent.into_iter().for_each(|conn| self.pause(conn, now));
+        let failed = self.failed.iter().filter(|(_, times)| **times >= FAILED_MAX);
+        failed.map(|(conn, _)| *conn).collect()
     }
 }
 

@@ -133,6 +133,14 @@ impl Learning {
             }
             (Some(info), _) | (None, Some(info)) => Content::from_info(info, None),
         };
+        let strays = read.as_ref().is_ok_and(|content| self.strays(content));
+        if strays && !at_last {
+            return;
+        }
+        let read = read.and_then(|content| match strays {
+            true => Err(MetaError::Disagree("the info-hashes of the link")),
+            false => Ok(content),
+        });
         let (v1, v2) = (self.topics.v1.is_some(), self.topics.v2.is_some());
         let whole = read
             .as_ref()
@@ -148,17 +156,28 @@ impl Learning {
         }
     }
 
+    /// Whether its v2 part is not the one that the link names. SHA-1 alone does not prove it: there
+    /// may be two info dicts of one v1 info-hash.
+    fn strays(&self, content: &Content) -> bool {
+        let named = content.v2.as_ref().zip(self.topics.v2);
+        named.is_some_and(|(v2, topic)| v2.info_hash != topic)
+    }
+
     /// Time passed: what is there may have to do. -> peers that send nothing.
     pub fn tick(&mut self, now: Time) -> Vec<ConnId> {
         if self.first.is_some_and(|first| now.since(first) >= COMPANION) {
             self.read(true);
         }
-        if let Some(layers) = &mut self.layers {
-            layers.expire(now);
-        }
-        let mut silent = self.v1.expire(now);
+        let mut silent = self.layers.as_mut().map_or(Vec::new(), |layers| layers.expire(now));
+        silent.extend(self.v1.expire(now));
         silent.extend(self.v2.expire(now));
         silent
+    }
+
+    /// Blocks of info dicts and ranges of hashes that came so far.
+    pub fn arrived(&self) -> u64 {
+        let layers = self.layers.as_ref().map_or(0, Layers::arrived);
+        self.v1.arrived() + self.v2.arrived() + layers
     }
 
     /// What was learned, once.
@@ -190,4 +209,41 @@ impl Learning {
 fn lacking(content: &Content) -> Vec<(Hash32, Shape)> {
     let trees = content.v2.iter().flat_map(|v2| v2.trees.lacking());
     trees.map(|tree| (tree.root, tree.shape)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The info dict of a hybrid of one piece.
+    fn hybrid() -> Vec<u8> {
+        let mut info = b"d9:file treed1:ad0:d6:lengthi5e11:pieces root32:".to_vec();
+        info.extend([7; 32]);
+        info.extend(b"eee6:lengthi5e12:meta versioni2e4:name1:a12:piece lengthi16384e6:pieces20:");
+        info.extend([9; 20]);
+        info.push(b'e');
+        info
+    }
+
+    fn learned(v2: Hash32, seconds: u64) -> Option<Learned> {
+        let info = hybrid();
+        let v1 = Some(InfoHash(digest::sha1(&info)));
+        let mut learning = Learning::new(Topics { v1, v2: Some(v2) }, Time::ZERO);
+        let whole = Whole { bytes: info, from: Vec::new() };
+        assert_eq!(learning.judge(Identity::V1, whole, Time::ZERO), Judged::Right);
+        let now = Time::ZERO + Span::secs(seconds);
+        learning.tick(now);
+        assert_eq!(learning.layers().is_some(), v2 == digest::sha256(&hybrid()));
+        learning.take(now)
+    }
+
+    #[test]
+    fn a_hybrid_is_taken_under_both_hashes_of_the_link_or_not_at_all() {
+        let right = digest::sha256(&hybrid());
+        assert!(learned(right, 0).unwrap().content.unwrap().is_hybrid());
+        let other = Hash32([1; 32]);
+        assert_eq!(learned(other, 0), None, "the dict of that hash may still come");
+        let refused = learned(other, 3).unwrap().content;
+        assert_eq!(refused, Err(MetaError::Disagree("the info-hashes of the link")));
+    }
 }

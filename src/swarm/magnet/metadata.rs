@@ -16,6 +16,8 @@ const ASKED_MAX: usize = 2;
 const LOST: Span = Span::secs(3);
 /// A peer that lost so many in a row does not send them.
 const LOST_MAX: u32 = 5;
+/// A peer that refused so many in a row will not send them.
+const REFUSED_MAX: u32 = 3;
 /// How long a peer that refused a block is not asked.
 const PAUSE: Span = Span::secs(60);
 /// Blocks taken of one peer that it was not asked for.
@@ -37,6 +39,8 @@ struct Source {
     paused: Time,
     /// Blocks in a row that did not come in time.
     lost: u32,
+    /// Blocks in a row that it refused.
+    refused: u32,
     unasked: u32,
     /// It would be asked if there were room for what it has.
     waits: bool,
@@ -79,13 +83,20 @@ pub struct Metadata {
     attempts: Vec<Attempt>,
     /// Somebody among several lied: each is asked for all of it.
     alone: bool,
+    /// Blocks that came of those who were asked for them.
+    arrived: u64,
 }
 
 impl Metadata {
+    /// Blocks that came so far.
+    pub fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
     /// A peer says how many bytes it can send. It cannot take that back.
     pub fn joined(&mut self, conn: ConnId, size: u32, now: Time) -> Result<(), Fault> {
-        let (asked, lost, unasked) = (Vec::new(), 0, 0);
-        let fresh = Source { size, asked, paused: now, lost, unasked, waits: false };
+        let (asked, lost, refused, unasked) = (Vec::new(), 0, 0, 0);
+        let fresh = Source { size, asked, paused: now, lost, refused, unasked, waits: false };
         if self.sources.entry(conn).or_insert(fresh).size == size {
             return Ok(());
         }
@@ -189,7 +200,8 @@ impl Metadata {
             };
         };
         source.asked.swap_remove(asked);
-        source.lost = 0;
+        (source.lost, source.refused) = (0, 0);
+        self.arrived += 1;
         let (size, of) = (source.size, self.alone.then_some(conn));
         let is_it = |attempt: &Attempt| attempt.size == size && attempt.of == of;
         let Some(index) = self.attempts.iter().position(is_it) else { return Ok(None) };
@@ -227,10 +239,12 @@ impl Metadata {
         source.asked.retain(|asked| asked.block != block);
         if source.asked.len() < before {
             source.paused = now + PAUSE;
+            source.refused += 1;
         }
     }
 
-    /// Blocks that did not come in time are asked of others. -> peers that send nothing at all.
+    /// Blocks that did not come in time are asked of others. -> peers that send nothing at all,
+    /// or refuse whatever they are asked.
     pub fn expire(&mut self, now: Time) -> Vec<ConnId> {
         let mut silent = Vec::new();
         for (conn, source) in &mut self.sources {
@@ -240,7 +254,7 @@ impl Metadata {
                     source.lost += 1;
                 }
             }
-            if source.lost >= LOST_MAX {
+            if source.lost >= LOST_MAX || source.refused >= REFUSED_MAX {
                 silent.push(*conn);
             }
         }

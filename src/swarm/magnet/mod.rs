@@ -215,6 +215,11 @@ impl MagnetSwarm {
         (peers, struck)
     }
 
+    /// How much came of what was asked for: blocks of metadata and ranges of hashes.
+    pub fn arrived(&self) -> u64 {
+        self.learning.arrived()
+    }
+
     /// Conversations whose other side shook hands, and those of them that can send the info dict.
     pub fn counts(&self) -> (usize, usize) {
         let greeted = self.talks.values().filter(|talk| talk.peer_id.is_some());

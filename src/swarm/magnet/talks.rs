@@ -194,7 +194,7 @@ impl MagnetSwarm {
             };
             ended.push((talk.conn, Fault::nobody(fault)));
         }
-        let silent = Fault::nobody("it does not send metadata");
+        let silent = Fault::nobody("it does not tell what it is asked for");
         ended.extend(self.learning.tick(now).into_iter().map(|conn| (conn, silent)));
         for (conn, fault) in ended {
             let talk = self.talks.get(&conn).filter(|talk| talk.peer_id.is_some());

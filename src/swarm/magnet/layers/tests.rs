@@ -118,3 +118,34 @@ fn hashes_that_come_late_are_welcome() {
     assert!(layers.next(conn(1), Time::ZERO + LOST).is_none(), "nothing is asked twice");
     assert_eq!(layers.take()[&root], layer);
 }
+
+#[test]
+fn one_who_refuses_or_is_silent_three_times_in_a_row_does_not_tell() {
+    let (root, _, tree) = file(600);
+    let mut layers = Layers::new([(root, *tree.shape())]);
+    let at = |second| Time::ZERO + Span::secs(second);
+    for (second, expected) in [(0, vec![]), (20, vec![]), (40, vec![conn(0)])] {
+        let told = layers.next(conn(0), at(second)).expect("its pause is over");
+        layers.rejected(conn(0), told, at(second));
+        assert_eq!(layers.expire(at(second)), expected, "after {second} s");
+    }
+    layers.left(conn(0));
+    // However much was asked at a time, it is silent once.
+    for (second, expected) in [(50, vec![]), (80, vec![]), (110, vec![conn(1)])] {
+        while layers.next(conn(1), at(second)).is_some() {}
+        assert_eq!(layers.expire(at(second + 3)), expected, "after {second} s");
+    }
+    layers.left(conn(1));
+    assert_eq!(layers.expire(at(120)), [], "who left is forgotten");
+    // What comes makes good for refusals.
+    let first = layers.next(conn(2), at(130)).unwrap();
+    layers.rejected(conn(2), first, at(130));
+    let again = layers.next(conn(2), at(150)).unwrap();
+    layers.got(conn(2), again, &answer(&tree, again)).unwrap();
+    assert_eq!(layers.arrived(), 1);
+    for second in [150, 170] {
+        let told = layers.next(conn(2), at(second)).unwrap();
+        layers.rejected(conn(2), told, at(second));
+        assert_eq!(layers.expire(at(second)), []);
+    }
+}

@@ -188,6 +188,29 @@ fn a_refusal_is_a_pause_and_silence_is_an_end() {
 }
 
 #[test]
+fn one_who_refuses_three_times_in_a_row_is_no_source() {
+    let mut metadata = Metadata::default();
+    let dict = dict(2 * BLOCK);
+    metadata.joined(conn(0), dict.len() as u32, at(0)).unwrap();
+    let refuse = |metadata: &mut Metadata, ms| {
+        let block = metadata.next(conn(0), at(ms)).expect("its pause is over");
+        metadata.rejected(conn(0), block, at(ms));
+        metadata.expire(at(ms))
+    };
+    assert_eq!(refuse(&mut metadata, 0), []);
+    assert_eq!(refuse(&mut metadata, 60_000), []);
+    // A block in between makes good for it.
+    let block = metadata.next(conn(0), at(120_000)).unwrap();
+    let size = dict.len() as u32;
+    metadata.got(conn(0), (block, size), block_of(&dict, block)).unwrap();
+    assert_eq!(metadata.arrived(), 1);
+    assert_eq!(refuse(&mut metadata, 120_000), []);
+    assert_eq!(refuse(&mut metadata, 180_000), []);
+    assert_eq!(refuse(&mut metadata, 240_000), [conn(0)]);
+    assert_eq!(metadata.arrived(), 1);
+}
+
+#[test]
 fn sizes_that_change_and_blocks_that_nobody_asked_for_end_the_conversation() {
     let mut metadata = Metadata::default();
     metadata.joined(conn(0), 40_000, at(0)).unwrap();
