@@ -182,6 +182,28 @@ fn a_server_that_is_silent_or_fails_gives_way_to_the_next() {
 }
 
 #[test]
+fn a_failure_for_one_kind_of_address_leaves_the_question_for_the_other() {
+    let mut world = World::new("", Some("nameserver 10.0.0.53\nnameserver 10.0.0.54"));
+    let asked = world.look_up("t.example");
+    assert!(world.hears(asked[1].server, &asked[1].refusal(RCODE::ServerFailure)));
+    assert!(world.turn().is_empty(), "IPv4 may follow");
+    assert!(world.hears(asked[0].server, &asked[0].answer(Some(0x0a000001), 600)));
+    assert_eq!(world.found(), ["t.example [10.0.0.1]"]);
+    // Without an address of the other kind, the next server is asked for what failed alone.
+    let asked = world.look_up("u.example");
+    assert!(world.hears(asked[1].server, &asked[1].refusal(RCODE::ServerFailure)));
+    assert!(world.hears(asked[0].server, &asked[0].answer(None, 600)));
+    let next = world.turn();
+    assert!(next.len() == 1 && next[0].ipv6 && next[0].server.to_string() == "10.0.0.54:53");
+    assert!(world.hears(next[0].server, &next[0].answer(Some(1), 600)));
+    assert_eq!(world.found(), ["u.example [::1]"]);
+    // Who says no more than that is given up when its time is over.
+    let asked = world.look_up("v.example");
+    assert!(world.hears(asked[0].server, &asked[0].refusal(RCODE::ServerFailure)));
+    assert_eq!(world.passes(Span::secs(2)).len(), 2);
+}
+
+#[test]
 fn answers_of_others_and_to_other_questions_are_not_taken() {
     let mut world = World::new("", Some("nameserver 10.0.0.53"));
     let asked = world.look_up("t.example");
