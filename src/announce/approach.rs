@@ -5,16 +5,19 @@
 use super::filter;
 use super::resolver::Found;
 use crate::core::id::ConnId;
-use crate::core::io::{Closed, Outbox, Transport};
+use crate::core::io::{Closed, Distrust, Outbox, Transport};
 use crate::core::mark::mark;
 use crate::core::network::public_source;
 use crate::core::report::foreign;
+use crate::core::time::{Span, Time};
 use crate::wire::http::query::Query;
 use crate::wire::tracker_url::{self, Scheme, TrackerUrl};
 use std::net::{IpAddr, SocketAddr};
 
 /// Redirections followed for one question.
 const REDIRECTIONS_MAX: u32 = 5;
+/// How long one address has for a connection while there is another to try.
+const DIAL: Span = Span::secs(8);
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -45,6 +48,8 @@ pub struct Approach {
     from: Option<IpAddr>,
     redirections: u32,
     stage: Stage,
+    /// When the next address is tried, if there is one.
+    next_at: Time,
 }
 
 impl Approach {
@@ -55,8 +60,8 @@ impl Approach {
 
     /// Goes straight to where the host was last.
     pub fn again(url: TrackerUrl, purpose: Purpose, at: SocketAddr, out: &mut Outbox) -> Approach {
-        let mut approach =
-            Approach { url, purpose, from: None, redirections: 0, stage: Stage::Looking(true) };
+        let (stage, next_at) = (Stage::Looking(true), Time::NEVER);
+        let mut approach = Approach { url, purpose, from: None, redirections: 0, stage, next_at };
         approach.dial(at, Vec::new(), out);
         approach
     }
@@ -71,8 +76,8 @@ impl Approach {
         if url.scheme == Scheme::Udp {
             return Err("it is no URL of the web".to_owned());
         }
-        let mut approach =
-            Approach { url, purpose, from, redirections, stage: Stage::Looking(false) };
+        let (stage, next_at) = (Stage::Looking(false), Time::NEVER);
+        let mut approach = Approach { url, purpose, from, redirections, stage, next_at };
         if let Ok(ip) = approach.url.at.host.parse() {
             approach.got_addresses(&[ip], out)?;
         }
@@ -96,7 +101,8 @@ impl Approach {
     }
 
     /// A name was looked up, perhaps ours.
-    pub fn got_found(&mut self, found: &Found, out: &mut Outbox) -> Result<(), String> {
+    pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) -> Result<(), String> {
+        self.next_at = now + DIAL;
         if self.stage != Stage::Looking(true) || found.host != self.url.at.host {
             return Ok(());
         }
@@ -109,7 +115,7 @@ impl Approach {
     fn got_addresses(&mut self, addresses: &[IpAddr], out: &mut Outbox) -> Result<(), String> {
         let port = self.url.at.port.unwrap_or(self.url.scheme.port());
         let (mut fit, mut why) = (Vec::new(), "its host has no address".to_owned());
-        for ip in addresses.iter().map(IpAddr::to_canonical).take(ADDRESSES_MAX) {
+        for ip in addresses.iter().map(IpAddr::to_canonical) {
             match self.may_be_asked(ip) {
                 Ok(()) => fit.push(SocketAddr::new(ip, port)),
                 Err(refusal) => why = refusal,
@@ -118,6 +124,7 @@ impl Approach {
         if fit.is_empty() {
             return Err(why);
         }
+        let mut fit = alternately(fit);
         let first = fit.remove(0);
         self.dial(first, fit, out);
         Ok(())
@@ -201,14 +208,9 @@ impl Approach {
     }
 
     /// A connection of ours ended before it stood: the next address is tried, if there is one.
-    pub fn got_closed(&mut self, why: Closed, out: &mut Outbox) -> Result<(), String> {
-        if let Stage::Dialling(_, _, rest) = &mut self.stage
-            && !matches!(why, Closed::Untrusted(_))
-            && !rest.is_empty()
-        {
-            let next = rest.remove(0);
-            let rest = std::mem::take(rest);
-            self.dial(next, rest, out);
+    pub fn got_closed(&mut self, why: Closed, now: Time, out: &mut Outbox) -> Result<(), String> {
+        let is_invalid = matches!(why, Closed::Untrusted(fault) if fault != Distrust::Protocol);
+        if !is_invalid && self.dial_next(now, out).is_some() {
             return Ok(());
         }
         Err(match why {
@@ -220,6 +222,34 @@ impl Approach {
             }
             _ => "no connection".to_owned(),
         })
+    }
+
+    /// Dials the next address, if there is one. -> the dial that it takes the place of.
+    fn dial_next(&mut self, now: Time, out: &mut Outbox) -> Option<ConnId> {
+        let Stage::Dialling(conn, _, rest) = &mut self.stage else { return None };
+        if rest.is_empty() {
+            return None;
+        }
+        let (conn, next, rest) = (*conn, rest.remove(0), std::mem::take(rest));
+        self.next_at = now + DIAL;
+        self.dial(next, rest, out);
+        Some(conn)
+    }
+
+    pub fn deadline(&self) -> Time {
+        match &self.stage {
+            Stage::Dialling(_, _, rest) if !rest.is_empty() => self.next_at,
+            _ => Time::NEVER,
+        }
+    }
+
+    /// An address that did not answer in time gives way to the next.
+    pub fn poll(&mut self, now: Time, out: &mut Outbox) {
+        if self.deadline() <= now
+            && let Some(silent) = self.dial_next(now, out)
+        {
+            out.close(silent);
+        }
     }
 
     /// What we wait for, in a word.
@@ -279,6 +309,19 @@ impl Approach {
         }
         Ok(url)
     }
+}
+
+/// Those that are tried, of both families in turn: one of them may be cut off as a whole.
+fn alternately(all: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (mut v4, mut v6): (Vec<_>, Vec<_>) = all.into_iter().partition(SocketAddr::is_ipv4);
+    let most = |other: usize| (ADDRESSES_MAX / 2).max(ADDRESSES_MAX.saturating_sub(other));
+    let (most_v4, most_v6) = (most(v6.len()), most(v4.len()));
+    v4.truncate(most_v4);
+    v6.truncate(most_v6);
+    let mut taken: Vec<_> = v4.into_iter().enumerate().chain(v6.into_iter().enumerate()).collect();
+    // Stable: in each turn IPv4 comes first.
+    taken.sort_by_key(|(turn, _)| *turn);
+    taken.into_iter().map(|(_, addr)| addr).collect()
 }
 
 /// Whether a query has what only an announce has.

@@ -120,7 +120,7 @@ impl HttpAnnouncer {
 
     pub fn deadline(&self) -> Time {
         let next = self.course.next().min(self.scrape_at);
-        self.asking.as_ref().map_or(next, |asking| asking.due)
+        self.asking.as_ref().map_or(next, |asking| asking.due.min(asking.approach.deadline()))
     }
 
     /// A name to look up.
@@ -135,7 +135,8 @@ impl HttpAnnouncer {
             let what = asking.approach.waits_for();
             return self.failed(format!("no {what} in {} s", ANSWER.as_secs()), now, out);
         }
-        if self.asking.is_some() {
+        if let Some(asking) = &mut self.asking {
+            asking.approach.poll(now, out);
             return None;
         }
         let what = if self.course.begins(now) {
@@ -174,7 +175,7 @@ impl HttpAnnouncer {
     /// A name was looked up, perhaps for us.
     pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) -> Option<Heard> {
         let asking = self.asking.as_mut()?;
-        match asking.approach.got_found(found, out) {
+        match asking.approach.got_found(found, now, out) {
             Ok(()) => None,
             Err(why) => self.failed(why, now, out),
         }
@@ -255,7 +256,7 @@ impl HttpAnnouncer {
                 Err(why) => self.failed(why.into(), now, out),
             });
         }
-        Some(match asking.approach.got_closed(why, out) {
+        Some(match asking.approach.got_closed(why, now, out) {
             Ok(()) => None,
             Err(why) => self.failed(why, now, out),
         })

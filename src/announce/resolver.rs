@@ -199,6 +199,9 @@ impl Resolver {
         lookup.asked += 1;
         lookup.due = now + ANSWER;
         let mut can_be_asked = true;
+        for question in &mut lookup.questions {
+            question.answer.take_if(|answer| *answer == Answer::Failed);
+        }
         for question in lookup.questions.iter_mut().filter(|question| question.answer.is_none()) {
             question.id = self.rng.next_u32() as u16;
             match dns::question(question.id, name, question.kind) {
@@ -222,16 +225,11 @@ impl Resolver {
             for question in lookup.questions.iter_mut().filter(|one| one.answer.is_none()) {
                 let answer = dns::answer(bytes, question.id, name, question.kind);
                 let Some(answer) = answer else { continue };
-                if answer == Answer::Failed {
-                    // Another server may know.
-                    lookup.due = now;
-                    return true;
-                }
                 question.answer = Some(answer);
-                let due = match lookup.is_answered() {
-                    true => now,
-                    false if lookup.has_addresses() => now + OTHER_KIND,
-                    false => lookup.due,
+                let due = match lookup.is_waiting() {
+                    false => now,
+                    true if lookup.has_addresses() => now + OTHER_KIND,
+                    true => lookup.due,
                 };
                 lookup.due = lookup.due.min(due);
                 return true;
@@ -294,8 +292,14 @@ impl Resolver {
 }
 
 impl Lookup {
+    /// Whether the server at hand may answer yet.
+    fn is_waiting(&self) -> bool {
+        self.questions.iter().any(|question| question.answer.is_none())
+    }
+
+    /// Whether no other server needs to be asked; after a failure another one may know.
     fn is_answered(&self) -> bool {
-        self.questions.iter().all(|question| question.answer.is_some())
+        !self.questions.iter().any(|q| matches!(q.answer, None | Some(Answer::Failed)))
     }
 
     fn has_addresses(&self) -> bool {

@@ -10,7 +10,8 @@ use crate::core::mark::mark;
 use crate::core::network::public_source;
 use crate::core::report::State;
 use crate::core::time::{Span, Time};
-use crate::peer::Session;
+use crate::peer::{Identity, Session};
+use crate::wire::peer::{Framer, Handshake};
 use std::net::{IpAddr, SocketAddr};
 
 /// A conversation that began no longer ago than this is not ended for a newcomer.
@@ -21,11 +22,46 @@ const LONGEST_KEPT: usize = 4;
 const GONE_QUIET: Span = Span::secs(5);
 
 impl Swarm {
+    /// A source of our own that no socket stands behind takes its seat, however full the table is.
+    pub fn seat(
+        &mut self,
+        (conn, at): (ConnId, SocketAddr),
+        read: (Framer, Handshake),
+        identity: Identity,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        self.seats.insert(conn);
+        self.take_in((conn, at), read, identity, now, out);
+    }
+
+    /// A conversation begins that we did not dial.
+    pub(super) fn take_in(
+        &mut self,
+        (conn, remote): (ConnId, SocketAddr),
+        read: (Framer, Handshake),
+        identity: Identity,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        let geometry = self.content.geometry.clone();
+        let session = Session::accepted(conn, remote, read, identity, geometry, now);
+        self.sessions.insert(conn, session);
+        if let Err(fault) = self.greeted(conn, now, out) {
+            self.end(conn, fault, now, out);
+        }
+    }
+
+    /// The conversations that there is only so much room for.
+    fn crowd(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values().filter(|session| !self.seats.contains(&session.conn))
+    }
+
     /// Whether there is no room for another conversation with `ip`.
     pub(super) fn has_no_room_for(&self, ip: IpAddr) -> bool {
-        let is_full = self.sessions.len() >= self.terms.conversations_max;
+        let is_full = self.crowd().count() >= self.terms.conversations_max;
         let Some(source) = public_source(ip) else { return is_full };
-        let remotes = self.sessions.values().map(|session| session.remote.ip());
+        let remotes = self.crowd().map(|session| session.remote.ip());
         let from_there = remotes.filter(|remote| public_source(*remote) == Some(source));
         is_full || from_there.count() >= ADDRESS_CONVERSATIONS_MAX
     }
@@ -41,14 +77,14 @@ impl Swarm {
     ) -> bool {
         let most = self.terms.conversations_max;
         if self.terms.company == Company::Strangers && self.fetch.is_some() {
-            let incoming = self.sessions.values().filter(|session| !session.outgoing).count();
+            let incoming = self.crowd().filter(|session| !session.outgoing).count();
             if incoming >= most - most / 4 {
                 mark!("D24");
                 return self.swaps_for(remote, now, out);
             }
         }
         if self.has_no_room_for(remote.ip()) {
-            let full = self.sessions.len() >= most;
+            let full = self.crowd().count() >= most;
             return full && self.swaps_for(remote, now, out) && !self.has_no_room_for(remote.ip());
         }
         true
@@ -63,7 +99,7 @@ impl Swarm {
                 && now.since(session.began) > NEW
                 && self.state_of(session) != State::Connected
         };
-        let mut idle: Vec<&Session> = self.sessions.values().filter(is_idle).collect();
+        let mut idle: Vec<&Session> = self.crowd().filter(is_idle).collect();
         // Those that are here longest stay: that is dear to feign.
         idle.sort_by_key(|session| session.began);
         let rank =
@@ -77,7 +113,7 @@ impl Swarm {
 
     /// How many more may be dialled.
     pub(super) fn room(&self) -> usize {
-        self.terms.conversations_max.saturating_sub(self.sessions.len() + self.dials.len())
+        self.terms.conversations_max.saturating_sub(self.crowd().count() + self.dials.len())
     }
 }
 

@@ -4,12 +4,13 @@ use super::{Happened, Struck, Swarm};
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::core::fault::Fault;
-use crate::core::id::{ConnId, Ticket};
+use crate::core::id::{ConnId, PeerId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::report::Event;
 use crate::core::time::Time;
 use crate::leecher::{Leecher, News};
 use crate::wire::peer::Message;
+use std::net::SocketAddr;
 
 impl Swarm {
     /// Nothing but these pieces is fetched; said before there is a source.
@@ -77,6 +78,11 @@ impl Swarm {
     /// Goes on with what an earlier swarm of the content knew of those who lied.
     pub fn keep_struck(&mut self, struck: Struck) {
         self.neighbours.keep_struck(struck);
+    }
+
+    /// Whether a source of our own is found to have lied not long ago.
+    pub fn has_struck(&self, id: PeerId, at: SocketAddr, now: Time) -> bool {
+        self.neighbours.is_struck((at, id), false, now)
     }
 
     pub(super) fn take_news(&mut self, now: Time, out: &mut Outbox) {

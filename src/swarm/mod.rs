@@ -28,7 +28,7 @@ use crate::seeder::Seeder;
 use crate::seeder::library::Library;
 use crate::wire::peer::{Framer, Handshake};
 pub use neighbours::Struck;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 pub use terms::{Company, Terms};
@@ -56,6 +56,8 @@ pub struct Swarm {
     content: Rc<Content>,
     us: Us,
     sessions: Sessions,
+    /// Those of them that take nobody's place and give way to nobody.
+    seats: BTreeSet<ConnId>,
     /// Dials on their way, with the identity they are made under.
     dials: BTreeMap<ConnId, (SocketAddr, Identity)>,
     serve: Seeder,
@@ -98,6 +100,7 @@ impl Swarm {
             content,
             us,
             sessions: Sessions::new(),
+            seats: BTreeSet::new(),
             dials: BTreeMap::new(),
             fetch,
             terms: Terms::default(),
@@ -154,13 +157,7 @@ impl Swarm {
         if !self.makes_room_for(remote, now, out) {
             return out.close(conn);
         }
-        let geometry = self.content.geometry.clone();
-        let read = (framer, handshake);
-        let session = Session::accepted(conn, remote, read, identity, geometry, now);
-        self.sessions.insert(conn, session);
-        if let Err(fault) = self.greeted(conn, now, out) {
-            self.end(conn, fault, now, out);
-        }
+        self.take_in((conn, remote), (framer, handshake), identity, now, out);
     }
 
     /// Bytes of a conversation; `false` if it is not ours.

@@ -41,6 +41,7 @@ impl Swarm {
 
     pub(super) fn forget(&mut self, conn: ConnId, fault: Fault, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.remove(&conn) else { return };
+        self.seats.remove(&conn);
         self.exchanges.left(conn);
         let uploaded = self.serve.uploaded(conn, now).0;
         let downloaded = self.fetch.as_ref().map_or(0, |fetch| fetch.downloaded(conn, now).0);
@@ -103,6 +104,11 @@ impl Swarm {
     pub fn leave(&mut self, now: Time, out: &mut Outbox) {
         self.leaving = true;
         self.serve.close(&mut self.sessions, now, out);
+    }
+
+    /// Whether it ends its conversations for no fault of anybody's.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// Whether blocks that were asked of us are still on their way.

@@ -86,7 +86,7 @@ fn a_server_may_send_us_on_to_one_over_tls() {
     let bed = Bed::new("web-seeds-tls");
     let (secure, _got) = secure_web("good", |request| part(&bytes(), request));
     let to = format!(
-        "HTTP/1.1 302 Found\r\nLocation: https://localhost:{}/x\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: https://localhost:{}/x\r\nContent-Length: 5\r\n\r\nthere",
         secure.port()
     );
     let (at, _got) = web(&bed, move |_| to.clone().into_bytes());

@@ -169,7 +169,9 @@ fn a_server_that_is_silent_or_fails_gives_way_to_the_next() {
     assert_eq!(second[0].server.to_string(), "10.0.0.54:53");
     // What is late is an answer to a question that is not asked any more.
     assert!(!world.hears(first[0].server, &first[0].answer(Some(1), 60)));
-    assert!(world.hears(second[0].server, &second[0].refusal(RCODE::ServerFailure)));
+    for asked in &second {
+        assert!(world.hears(asked.server, &asked.refusal(RCODE::ServerFailure)));
+    }
     let third = world.turn();
     assert_eq!(third[0].server.to_string(), "10.0.0.53:53", "asked when the failure came");
     world.passes(Span::secs(2));
@@ -179,6 +181,28 @@ fn a_server_that_is_silent_or_fails_gives_way_to_the_next() {
     // Whoever asks again soon is told the same without asking.
     assert!(world.look_up("t.example").is_empty());
     assert_eq!(world.found().len(), 1);
+}
+
+#[test]
+fn a_failure_for_one_kind_of_address_leaves_the_question_for_the_other() {
+    let mut world = World::new("", Some("nameserver 10.0.0.53\nnameserver 10.0.0.54"));
+    let asked = world.look_up("t.example");
+    assert!(world.hears(asked[1].server, &asked[1].refusal(RCODE::ServerFailure)));
+    assert!(world.turn().is_empty(), "IPv4 may follow");
+    assert!(world.hears(asked[0].server, &asked[0].answer(Some(0x0a000001), 600)));
+    assert_eq!(world.found(), ["t.example [10.0.0.1]"]);
+    // Without an address of the other kind, the next server is asked for what failed alone.
+    let asked = world.look_up("u.example");
+    assert!(world.hears(asked[1].server, &asked[1].refusal(RCODE::ServerFailure)));
+    assert!(world.hears(asked[0].server, &asked[0].answer(None, 600)));
+    let next = world.turn();
+    assert!(next.len() == 1 && next[0].ipv6 && next[0].server.to_string() == "10.0.0.54:53");
+    assert!(world.hears(next[0].server, &next[0].answer(Some(1), 600)));
+    assert_eq!(world.found(), ["u.example [::1]"]);
+    // Who says no more than that is given up when its time is over.
+    let asked = world.look_up("v.example");
+    assert!(world.hears(asked[0].server, &asked[0].refusal(RCODE::ServerFailure)));
+    assert_eq!(world.passes(Span::secs(2)).len(), 2);
 }
 
 #[test]

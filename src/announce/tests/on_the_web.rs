@@ -178,6 +178,31 @@ fn the_next_address_is_tried_when_nobody_listens_at_the_first() {
 }
 
 #[test]
+fn addresses_of_both_families_are_tried_in_turn_and_none_for_long() {
+    let mut world = World::new("https://t.example/announce");
+    world.talk.take_lookup();
+    let v4 = ["0.0.0.0", "8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4", "8.8.8.5"];
+    world.found("t.example", &[&v4[..], &["2001:db8::1"]].concat());
+    let mut tried = Vec::new();
+    let (mut conn, mut to) = world.dialled().unwrap();
+    for turn in 0..4 {
+        tried.push(to);
+        if turn % 2 == 0 {
+            world.now = world.talk.deadline();
+            world.poll();
+        } else {
+            world.closed(conn, Closed::Untrusted(Distrust::Protocol));
+        }
+        let Some(next) = world.dialled() else { break };
+        (conn, to) = next;
+    }
+    let ports = ["8.8.8.1:443", "[2001:db8::1]:443", "8.8.8.2:443", "8.8.8.3:443"];
+    assert_eq!(tried, ports.map(|at| format!("tls:t.example:{at}")));
+    assert_eq!(world.now, Time::ZERO + Span::secs(16));
+    assert!(world.failed().contains("t.example"));
+}
+
+#[test]
 fn a_certificate_that_is_not_valid_is_told_and_nothing_is_asked() {
     let mut world = World::new("https://t.example/announce");
     world.talk.take_lookup();

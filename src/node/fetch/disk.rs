@@ -137,7 +137,7 @@ impl Fetch {
             return Ok(());
         }
         let percent = self.percent(shared);
-        self.abandon(shared, out);
+        self.abandon(shared, now, out);
         let phase = std::mem::replace(&mut self.phase, Phase::Between);
         let (Phase::Placing(mut target)
         | Phase::Downloading(mut target)
@@ -156,7 +156,7 @@ impl Fetch {
         mark!("E12");
         let line = "part file was changed by another program; reading it again";
         out.tell(Event::warning("part_changed", line));
-        self.abandon(shared, out);
+        self.abandon(shared, now, out);
         match std::mem::replace(&mut self.phase, Phase::Between) {
             Phase::Placing(mut target)
             | Phase::Downloading(mut target)
@@ -173,9 +173,10 @@ impl Fetch {
         }
     }
 
-    fn abandon(&self, shared: &mut Shared, out: &mut Outbox) {
+    fn abandon(&self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         if let Some(swarm) = shared.swarm.take() {
             shared.struck = swarm.abandon(out);
+            shared.web.swarm_gone(now, out);
         }
     }
 

@@ -29,7 +29,12 @@ pub struct WebSeeds {
 impl WebSeeds {
     /// The servers that a .torrent or a magnet link names; they are taken up once there is a swarm.
     pub fn add(&mut self, urls: &[String]) {
-        self.urls.extend(urls.iter().take(WEB_SEEDS_MAX).cloned());
+        for url in urls.iter().take(WEB_SEEDS_MAX) {
+            // The same one twice would be one peer with two conversations.
+            if !self.urls.contains(url) {
+                self.urls.push(url.clone());
+            }
+        }
     }
 
     fn take_up(&mut self, swarm: &Swarm, out: &mut Outbox) {
@@ -100,6 +105,11 @@ impl WebSeeds {
         let (Some(source), Some(swarm)) = (self.of(conn), swarm) else { return false };
         source.got_closed(why, swarm, now, out);
         true
+    }
+
+    /// The swarm is given up: its seats are no more, and the next swarm is joined at once.
+    pub fn swarm_gone(&mut self, now: Time, out: &mut Outbox) {
+        self.sources.iter_mut().for_each(|source| source.swarm_gone(now, out));
     }
 
     /// Does what is due, and translates what the swarm said since: `out` had `before` wishes then.

@@ -23,6 +23,8 @@ pub enum Said {
 #[derive(Debug)]
 pub struct Seat {
     conn: ConnId,
+    /// Where the swarm was told that we are.
+    pub at: SocketAddr,
     framer: Framer,
     /// When the swarm last heard of us.
     spoke: Time,
@@ -42,8 +44,8 @@ impl Seat {
         let mut framer = Framer::new();
         framer.next(&mut &handshake.encode()[..]).ok()??;
         let conn = out.conns.insert(());
-        swarm.got_accepted((conn, at), (framer, handshake), identity, now, out);
-        let mut seat = Seat { conn, framer: Framer::new(), spoke: now };
+        swarm.seat((conn, at), (framer, handshake), identity, now, out);
+        let mut seat = Seat { conn, at, framer: Framer::new(), spoke: now };
         seat.say(&Message::HaveAll.encode(), swarm, now, out);
         seat.say(&Message::Unchoke.encode(), swarm, now, out);
         Some(seat)

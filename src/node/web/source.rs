@@ -24,7 +24,7 @@ const PATIENCE: Span = Span::secs(30);
 /// The first wait after a failure; then twice as long, and so on.
 const REST_S: u64 = 10;
 const REST_MAX_S: u64 = 600;
-/// A server that fails so often in a row is not asked any more.
+/// A server that answers and fails so often in a row is not asked any more.
 const FAILURES_MAX: u32 = 6;
 /// The longest wait that a server may ask for with `Retry-After`.
 const RETRY_AFTER_MAX_S: u64 = 3600;
@@ -49,7 +49,9 @@ pub struct WebSource {
     parts: Parts,
     seat: Option<Seat>,
     due: Time,
+    /// Answers in a row that were of no use, and how often it was not reached since.
     failures: u32,
+    unreached: u32,
     /// It is of no use.
     gone: bool,
 }
@@ -58,6 +60,8 @@ pub struct WebSource {
 enum Trouble {
     /// It may be better later, at the soonest after so long.
     Later(String, Option<Span>),
+    /// Nothing was asked: that says nothing of the server, which may come back whenever.
+    Unreached(String),
     Never(String),
 }
 
@@ -92,6 +96,7 @@ impl WebSource {
             seat: None,
             due: Time::ZERO,
             failures: 0,
+            unreached: 0,
             gone: false,
         })
     }
@@ -123,10 +128,11 @@ impl WebSource {
     }
 
     pub fn deadline(&self) -> Time {
+        let due = self.approach.as_ref().map_or(Time::NEVER, Approach::deadline).min(self.due);
         match &self.seat {
             _ if self.gone => Time::NEVER,
-            Some(seat) => self.due.min(seat.spoke() + KEEP_ALIVE),
-            None => self.due,
+            Some(seat) => due.min(seat.spoke() + KEEP_ALIVE),
+            None => due,
         }
     }
 
@@ -141,8 +147,8 @@ impl WebSource {
 
     pub fn got_found(&mut self, found: &Found, swarm: &mut Swarm, now: Time, out: &mut Outbox) {
         let Some(approach) = &mut self.approach else { return };
-        if let Err(why) = approach.got_found(found, out) {
-            self.fail(Trouble::Later(why, None), swarm, now, out);
+        if let Err(why) = approach.got_found(found, now, out) {
+            self.fail(Trouble::Unreached(why), swarm, now, out);
         }
     }
 
@@ -159,13 +165,20 @@ impl WebSource {
         if let Some(seat) = self.seat.as_mut().filter(|seat| seat.spoke() + KEEP_ALIVE <= now) {
             seat.say(&Message::KeepAlive.encode(), swarm, now, out);
         }
+        if let Some(approach) = &mut self.approach {
+            approach.poll(now, out);
+        }
         if now < self.due {
             return;
         }
         match &self.approach {
             Some(approach) => {
                 let why = format!("no {} in {} s", approach.waits_for(), PATIENCE.as_secs());
-                self.fail(Trouble::Later(why, None), swarm, now, out);
+                let trouble = match approach.connected_to() {
+                    Some(_) => Trouble::Later(why, None),
+                    None => Trouble::Unreached(why),
+                };
+                self.fail(trouble, swarm, now, out);
             }
             None if self.seat.is_none() || !self.parts.is_idle() => self.dial(swarm, now, out),
             None => self.due = Time::NEVER,
@@ -202,9 +215,9 @@ impl WebSource {
     pub fn got_closed(&mut self, why: Closed, swarm: &mut Swarm, now: Time, out: &mut Outbox) {
         let Some(approach) = &mut self.approach else { return };
         if approach.connected_to().is_none() {
-            if let Err(why) = approach.got_closed(why, out) {
+            if let Err(why) = approach.got_closed(why, now, out) {
                 self.approach = None;
-                self.fail(Trouble::Later(why, None), swarm, now, out);
+                self.fail(Trouble::Unreached(why), swarm, now, out);
             }
             return;
         }
@@ -244,12 +257,17 @@ impl WebSource {
         if let Some(seat) = self.seat.take() {
             seat.leave(swarm, now, out);
         }
-        self.failures += 1;
+        match trouble {
+            Trouble::Unreached(_) => self.unreached = self.unreached.saturating_add(1),
+            _ => (self.failures, self.unreached) = (self.failures + 1, 0),
+        }
+        let times = (self.failures + self.unreached.min(8)).clamp(1, 8);
+        let rest = Span::secs((REST_S << (times - 1)).min(REST_MAX_S));
         let (why, wait) = match trouble {
             Trouble::Later(why, wait) if self.failures < FAILURES_MAX => {
-                let wait_s = (REST_S << self.failures.min(8).saturating_sub(1)).min(REST_MAX_S);
-                (why, Some(wait.unwrap_or(Span::secs(wait_s))))
+                (why, Some(wait.unwrap_or(rest)))
             }
+            Trouble::Unreached(why) => (why, Some(rest)),
             Trouble::Later(why, _) | Trouble::Never(why) => (why, None),
         };
         let shown = &self.shown;
@@ -301,18 +319,35 @@ impl WebSource {
         true
     }
 
-    /// The swarm wants nothing more of us: it is complete, or what we gave is not the content.
+    /// The swarm wants nothing more of us: it is complete, or leaves, or what we gave is not the
+    /// content.
     fn swarm_left(&mut self, swarm: &mut Swarm, now: Time, out: &mut Outbox) {
-        if let Some(seat) = self.seat.take() {
-            seat.gone(out);
-        }
-        if swarm.is_complete() {
+        let Some(seat) = self.seat.take() else { return };
+        let at = seat.at;
+        seat.gone(out);
+        if swarm.is_complete() || swarm.is_leaving() {
             self.hang_up(out);
             self.gone = true;
             return;
         }
-        let why = "its file is not what the hashes say".to_owned();
-        self.fail(Trouble::Never(why), swarm, now, out);
+        self.fail(
+            match swarm.has_struck(self.id, at, now) {
+                true => Trouble::Never("its file is not what the hashes say".to_owned()),
+                false => Trouble::Unreached("the swarm let it go".to_owned()),
+            },
+            swarm,
+            now,
+            out,
+        );
+    }
+
+    /// The swarm is given up: another one will begin.
+    pub fn swarm_gone(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(seat) = self.seat.take() {
+            seat.gone(out);
+        }
+        self.hang_up(out);
+        (self.incoming, self.parts, self.due) = (None, Parts::default(), now);
     }
 }
 
@@ -327,4 +362,151 @@ fn id_of(url: &TrackerUrl) -> PeerId {
     let digits = format!("{hash:016x}");
     id.iter_mut().skip(8).zip(digits.bytes()).for_each(|(to, digit)| *to = digit);
     PeerId(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::bitfield::Bitfield;
+    use crate::content::metainfo::ContentHasher;
+    use crate::core::chunk::Chunk;
+    use crate::core::id::FileId;
+    use crate::core::io::Effect;
+    use crate::core::rng::Rng;
+    use crate::peer::Us;
+    use crate::swarm::{Company, Terms};
+
+    struct World {
+        swarm: Swarm,
+        source: WebSource,
+        now: Time,
+        out: Outbox,
+        told: Vec<String>,
+    }
+
+    impl World {
+        /// A swarm that lacks a file of five bytes, and its web seed at work.
+        fn new(terms: Terms) -> World {
+            let mut hasher = ContentHasher::new(b"x", 5).unwrap();
+            hasher.update(b"bytes");
+            let content = Rc::new(hasher.finish().unwrap());
+            let (peer_id, metadata_bytes) = (PeerId([9; 20]), [0; 2]);
+            let us =
+                Us { peer_id, listen_port: 7, metadata_bytes, exchanges: false, upgrade: None };
+            let file = (FileId { slot: 0, generation: 0 }, Bitfield::new(1));
+            let (rng, now) = (&mut Rng::new(1), Time::ZERO);
+            let swarm = Swarm::new(content.clone(), us, file, (1, 10), rng, now).on(terms, rng);
+            let mut out = Outbox::default();
+            let source = WebSource::new("http://10.0.0.1/x", &content, &mut out).unwrap();
+            World { swarm, source, now, out, told: Vec::new() }
+        }
+
+        /// Does what is due: whether a new connection is dialled, and what is asked.
+        fn turn(&mut self) -> (bool, String) {
+            let (swarm, out, now) = (&mut self.swarm, &mut self.out, self.now);
+            self.source.tick(swarm, now, out);
+            swarm.tick(now, out);
+            while self.source.hear_swarm(0, swarm, now, out) {}
+            let (mut dials, mut asked) = (false, String::new());
+            for effect in std::mem::take(&mut out.effects) {
+                match effect {
+                    Effect::Dial { .. } => dials = true,
+                    Effect::Send { conn, chunk: Chunk::Arena { start, len } } => {
+                        assert_eq!(Some(conn), self.source.conn());
+                        asked += &String::from_utf8_lossy(out.bytes(start, len));
+                    }
+                    Effect::Tell(event) if event.kind.starts_with("web_seed") => {
+                        self.told.push(event.line);
+                    }
+                    _ => {}
+                }
+            }
+            (dials, asked)
+        }
+
+        fn connects(&mut self) -> String {
+            assert!(self.turn().0, "{:?}", self.told);
+            self.source.got_connected(&mut self.swarm, self.now, &mut self.out);
+            self.turn().1
+        }
+
+        fn hears(&mut self, text: &str) {
+            let (swarm, out) = (&mut self.swarm, &mut self.out);
+            self.source.got_bytes(text.as_bytes(), swarm, self.now, out);
+        }
+    }
+
+    #[test]
+    fn what_follows_in_an_answer_that_is_left_is_for_nobody() {
+        let mut world = World::new(Terms::default());
+        assert!(world.connects().starts_with("GET /x HTTP/1.1"));
+        let body = "Content-Length: 5\r\n\r\nthere";
+        world.hears(&format!("HTTP/1.1 302 Found\r\nLocation: http://10.0.0.2/y\r\n{body}"));
+        assert!(world.connects().starts_with("GET /y HTTP/1.1\r\nHost: 10.0.0.2\r\n"));
+        // It says more than it was to say.
+        let body = "Content-Range: bytes 0-4/5\r\nContent-Length: 5\r\n\r\nbytes and more";
+        world.hears(&format!("HTTP/1.1 206 Part\r\n{body}"));
+        world.turn();
+        assert!(world.told.is_empty() && world.source.conn().is_none(), "{:?}", world.told);
+
+        let mut world = World::new(Terms::default());
+        world.connects();
+        world.hears("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nbytes and\r\n0\r\n");
+        world.turn();
+        assert!(world.told.is_empty(), "{:?}", world.told);
+
+        let mut world = World::new(Terms::default());
+        world.connects();
+        world.source.incoming = None;
+        world.hears("HTTP/1.1 206 Part\r\n");
+        world.turn();
+        assert!(world.told[0].contains("nobody asked"), "{:?}", world.told);
+    }
+
+    #[test]
+    fn a_seat_needs_no_room_and_one_that_is_lost_is_taken_again() {
+        let full = Terms { conversations_max: 0, company: Company::Strangers, ..Terms::default() };
+        let mut world = World::new(full);
+        assert!(world.connects().starts_with("GET /x"));
+        // The swarm ends the conversation, for no lie.
+        world.now = world.now + Span::secs(200);
+        let (now, out) = (world.now, &mut world.out);
+        world.source.due = now + PATIENCE;
+        world.swarm.tick(now, out);
+        while world.source.hear_swarm(0, &mut world.swarm, now, out) {}
+        assert!(!world.source.gone && world.source.seat.is_none());
+        world.turn();
+        assert!(world.told[0].contains("the swarm let it go; next try in 10 s"));
+        world.now = world.source.deadline();
+        assert!(world.connects().starts_with("GET /x"));
+        // The swarm is given up, and another one begins.
+        world.source.swarm_gone(world.now, &mut world.out);
+        world.swarm = World::new(full).swarm;
+        assert!(world.connects().starts_with("GET /x"));
+        world.swarm.leave(world.now, &mut world.out);
+        world.swarm.hang_up(&mut world.out);
+        world.turn();
+        assert!(world.source.gone && world.told.len() == 1, "{:?}", world.told);
+    }
+
+    #[test]
+    fn a_server_that_is_not_reached_is_tried_for_ever_and_one_that_fails_is_not() {
+        let mut world = World::new(Terms::default());
+        for _ in 0..20 {
+            assert!(world.turn().0);
+            let (swarm, out) = (&mut world.swarm, &mut world.out);
+            world.source.got_closed(Closed::Refused, swarm, world.now, out);
+            world.now = world.source.deadline();
+        }
+        world.turn();
+        assert!(world.told[19].contains("next try in 600 s"), "{:?}", world.told);
+        for _ in 0..FAILURES_MAX {
+            world.source.got_connected(&mut world.swarm, world.now, &mut world.out);
+            world.turn();
+            world.hears("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+            world.now = world.now + Span::secs(REST_MAX_S);
+            world.turn();
+        }
+        assert!(world.source.gone, "{:?}", world.told);
+    }
 }

@@ -79,6 +79,7 @@ impl WebSource {
     /// Bytes of the connection to the server.
     pub fn got_bytes(&mut self, mut bytes: &[u8], swarm: &mut Swarm, now: Time, out: &mut Outbox) {
         self.due = now + PATIENCE;
+        let (conn, mut answered) = (self.conn(), false);
         while let Some((incoming, _)) = &mut self.incoming {
             let came = match incoming.next(&mut bytes) {
                 Ok(None) => return,
@@ -87,6 +88,7 @@ impl WebSource {
                     return self.fail(Trouble::Later(why.to_owned(), None), swarm, now, out);
                 }
             };
+            answered |= matches!(came, Came::End);
             let done = match came {
                 Came::Head(head) => self.got_head(&head, out),
                 Came::Bytes(body) => self.got_body(body, swarm, now, out),
@@ -95,8 +97,15 @@ impl WebSource {
             if let Err(trouble) = done {
                 return self.fail(trouble, swarm, now, out);
             }
+            if self.conn() != conn {
+                // We left in the middle of the answer: its rest is for nobody.
+                return;
+            }
         }
-        if !bytes.is_empty() {
+        if !bytes.is_empty() && answered {
+            // More than it said would come: what follows could not be told from that.
+            self.hang_up(out);
+        } else if !bytes.is_empty() {
             let why = "it says what nobody asked".to_owned();
             self.fail(Trouble::Later(why, None), swarm, now, out);
         }
@@ -164,7 +173,7 @@ impl WebSource {
         if run.is_part_done() && !body.is_empty() {
             // The rest of a whole file is not wanted.
             run.part_ended();
-            (self.incoming, self.failures) = (None, 0);
+            (self.incoming, self.failures, self.unreached) = (None, 0, 0);
             self.hang_up(out);
             self.ask(swarm, now, out);
         }
@@ -184,7 +193,7 @@ impl WebSource {
             }
             run.part_ended();
         }
-        (self.failures, self.answered) = (0, true);
+        (self.failures, self.unreached, self.answered) = (0, 0, true);
         self.due = Time::NEVER;
         if !keeps {
             self.hang_up(out);
