@@ -135,6 +135,7 @@ impl Disk {
                 let set = wanted.into_iter().try_for_each(|at| self.change_file(open, at, |_| {}));
                 FileDone::Done(set)
             }
+            FileOp::RemoveUnwanted { .. } => FileDone::Done(self.remove_unwanted(open)),
             FileOp::WriteBack { .. } => FileDone::Done(Ok(())),
             _ => FileDone::Done(Err(EINVAL)),
         }
@@ -300,6 +301,23 @@ impl Disk {
         for (file, entry) in open.row.clone().files().iter().enumerate() {
             if entry.wanted && open.seen[file].is_none_or(|was| was.size != entry.len) {
                 self.change_file(open, file, |body| body.set_len(entry.len))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_unwanted(&mut self, open: &OpenRow) -> Result<(), FileError> {
+        if !open.writable {
+            return Err(EBADF);
+        }
+        let root = self.names.iter().find(|(_, inode)| **inode == open.root);
+        let root = root.map(|(path, _)| path.clone()).unwrap_or_default();
+        for entry in open.row.files().iter().filter(|entry| !entry.wanted) {
+            let path = root.join(OsStr::from_bytes(&entry.path));
+            if self.stat(&path).is_ok_and(|meta| meta.kind == FileKind::Regular) {
+                self.remove(&path)?;
+                let above = path.ancestors().skip(1).take_while(|above| *above != root);
+                let _ = above.map(|folder| self.remove(folder)).take_while(Result::is_ok).count();
             }
         }
         Ok(())
