@@ -76,8 +76,10 @@ impl Mover {
 
     /// Gives up the mark: everything may be moved.
     fn unmark(&mut self) {
-        if std::mem::take(&mut self.is_marked) {
-            self.mark.execute_batch(schema::COMMIT).ok();
+        self.is_marked = false;
+        // Also when the mark was not set whole: an open transaction would keep the log for ever.
+        if !self.mark.is_autocommit() && self.mark.execute_batch(schema::COMMIT).is_err() {
+            self.mark.execute_batch(schema::ROLLBACK).ok();
         }
     }
 
