@@ -3,9 +3,9 @@
 
 use crate::content::bitfield::Bitfield;
 use crate::content::chosen::Chosen;
+use crate::content::digest::sha256;
 use crate::content::file_list::{Entry, FileList};
 use crate::content::geometry::Geometry;
-use crate::content::digest::sha256;
 use crate::core::id::Hash32;
 use crate::core::io::{FileOp, OpenMode};
 use crate::core::row::{Row, RowFile};

@@ -32,7 +32,11 @@ impl Part {
         self.ask(Step::LookAtJournal, FileOp::Stat { path: self.journal.clone() }, out)
     }
 
-    pub(super) fn look_at_journal(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Opened {
+    pub(super) fn look_at_journal(
+        &mut self,
+        meta: Result<Meta, FileError>,
+        out: &mut Outbox,
+    ) -> Opened {
         match meta {
             Ok(meta) if meta.kind == FileKind::Regular => {
                 let op = FileOp::Load { path: self.journal.clone(), bytes_max: JOURNAL_BYTES_MAX };

@@ -70,9 +70,7 @@ impl Disk {
             FileOp::Guard { file } => {
                 FileDone::Guarded(self.guard(owner, file).map(|()| self.tick_ns <= 1))
             }
-            FileOp::RemoveUnwanted { file } => {
-                FileDone::Done(self.handle(owner, file).map(|_| ()))
-            }
+            FileOp::RemoveUnwanted { file } => FileDone::Done(self.handle(owner, file).map(|_| ())),
             FileOp::SetPlainMode { file } => FileDone::Done(self.written(owner, file, |_| {})),
             FileOp::WriteBack { file, .. } => FileDone::Done(self.handle(owner, file).map(|_| ())),
             FileOp::NextExtent { file, offset } => {

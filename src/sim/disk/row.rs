@@ -351,7 +351,9 @@ impl Disk {
         let root = root.map(|(path, _)| path.clone()).unwrap_or_default();
         let aside = open.row.aside().and_then(|path| path.parent()).map(Path::to_path_buf);
         let is_ours = |dir: &PathBuf| dir.starts_with(&root) || aside.as_ref() == Some(dir);
-        let dirs: Vec<PathBuf> = self.unsynced.keys().filter(|dir| is_ours(dir)).cloned().collect();
+        // Nothing of a folder that was removed is left to be kept.
+        let is_there = |dir: &&PathBuf| is_ours(dir) && self.names.contains_key(*dir);
+        let dirs: Vec<PathBuf> = self.unsynced.keys().filter(is_there).cloned().collect();
         dirs.iter().try_for_each(|dir| self.sync_dir(dir))?;
         self.edit_in_row_sync(&root);
         if whole {
