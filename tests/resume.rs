@@ -1,6 +1,8 @@
 //! Downloads that end at any moment and go on: crashes at every operation that leaves something on
 //! the disk, full disks, failing disks, and part files that others touch.
 
+#[path = "resume/chosen.rs"]
+mod chosen;
 #[path = "resume/folders.rs"]
 mod folders;
 #[path = "resume/stage.rs"]

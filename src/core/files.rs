@@ -40,7 +40,7 @@ pub enum FileOp {
     SetLen { file: FileId, len: u64 },
     /// Atomic rename; without `replace` an existing `to` is an error (`Exists`). -> `Done`.
     Rename { from: PathBuf, to: PathBuf, replace: bool },
-    /// -> `Done`. A missing file is `NotFound`.
+    /// A file, or a folder with nothing in it. -> `Done`. A missing one is `NotFound`.
     Remove { path: PathBuf },
     /// Removes `path` if `named` still names the open `file`, else `Changed`. -> `Done`.
     RemoveBeside { path: PathBuf, file: FileId, named: PathBuf },
@@ -67,6 +67,9 @@ pub enum FileOp {
     /// The mode of a new file: what the user's umask leaves of 0666, and no bit of execution, set
     /// user id or set group id. -> `Done`.
     SetPlainMode { file: FileId },
+    /// Of an open row removes the files that are not wanted, and the folders that only they lay in;
+    /// the next `Sync` makes that durable. -> `Done`.
+    RemoveUnwanted { file: FileId },
     /// Begins to bring written bytes to the disk and does not wait for it, so that the next `Sync`
     /// has little left to do. A hint: it promises nothing. -> `Done`.
     WriteBack { file: FileId, offset: u64, len: u64 },
@@ -95,6 +98,7 @@ impl FileOp {
             | FileOp::Holder { file }
             | FileOp::Guard { file }
             | FileOp::SetPlainMode { file }
+            | FileOp::RemoveUnwanted { file }
             | FileOp::WriteBack { file, .. }
             | FileOp::NextExtent { file, .. }
             | FileOp::Pin { file, .. } => Some(*file),

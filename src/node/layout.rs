@@ -3,8 +3,10 @@
 
 use crate::content::bitfield::Bitfield;
 use crate::content::chosen::Chosen;
+use crate::content::digest::sha256;
 use crate::content::file_list::{Entry, FileList};
 use crate::content::geometry::Geometry;
+use crate::core::id::Hash32;
 use crate::core::io::{FileOp, OpenMode};
 use crate::core::row::{Row, RowFile};
 use std::path::PathBuf;
@@ -57,6 +59,15 @@ impl Layout {
             Layout::File => FileOp::Open { path, mode },
             Layout::Folder(row) => FileOp::OpenRow { root: path, row: row.clone(), mode },
         }
+    }
+
+    /// What a journal of the content `hash` is bound to. Of which files are made depends where the
+    /// bytes of a piece stand: all of them, and the journal is that of the content alone.
+    pub fn journal_hash(&self, hash: Hash32) -> Hash32 {
+        let Some(row) = self.chosen() else { return hash };
+        let mut bytes = hash.0.to_vec();
+        bytes.extend(row.files().iter().map(|file| u8::from(file.wanted)));
+        sha256(&bytes)
     }
 
     pub fn is_folder(&self) -> bool {

@@ -2,19 +2,20 @@
 //! journal vouches, read again where it does not, and a fresh journal begun.
 
 mod begin;
+mod belief;
 
 use super::check::Check;
 use super::layout::Layout;
 use crate::content::bitfield::Bitfield;
-use crate::content::geometry::{Geometry, Piece};
+use crate::content::geometry::Geometry;
 use crate::content::metainfo::Content;
 use crate::core::id::{FileId, Ticket};
-use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode, Outbox};
-use crate::core::limits::{ROOM_BYTES_MIN, SAMPLE_BYTES, SAMPLE_PIECES};
+use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
+use crate::core::limits::ROOM_BYTES_MIN;
 use crate::core::mark::mark;
 use crate::core::rng::Rng;
 use crate::leecher::durable::{Durable, Files};
-use crate::leecher::journal::{self, JOURNAL_BYTES_MAX, Writer};
+use crate::leecher::journal::Writer;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -33,6 +34,8 @@ enum Step {
     Guard,
     /// Is the locked file still the one of that name?
     Look,
+    /// Is what belongs to files that are not made still kept?
+    LookAtAside,
     LookAtJournal,
     LoadJournal,
     /// Written, not vouched for; and a sample of what is.
@@ -97,6 +100,8 @@ pub struct Part {
     check: Option<Check>,
     /// What is vouched for and was not read again.
     trusted: Bitfield,
+    /// What belongs to files that are not made is gone.
+    lacks_aside: bool,
     /// Pieces of the sample: one that fails voids the journal.
     sample: Bitfield,
     have: Bitfield,
@@ -130,6 +135,7 @@ impl Part {
             file: None,
             check: None,
             trusted: none.clone(),
+            lacks_aside: false,
             sample: none.clone(),
             have: none,
             checked_bytes: 0,
@@ -202,6 +208,7 @@ impl Part {
             }
             (Step::OpenJournal, FileDone::Opened(Ok((file, _)))) => self.ready(file),
             (Step::Look, FileDone::Meta(meta)) => self.look(meta, out),
+            (Step::LookAtAside, FileDone::Meta(meta)) => self.look_at_aside(meta, out),
             (Step::LookAtJournal, FileDone::Meta(meta)) => self.look_at_journal(meta, out),
             (Step::LoadJournal, FileDone::Loaded(loaded)) => self.believe(loaded.ok(), out),
             (Step::Space, FileDone::Free(free)) => self.space(free, out),
@@ -251,7 +258,7 @@ impl Part {
                 if meta.size == 0 {
                     return self.ask_space(out);
                 }
-                self.ask(Step::LookAtJournal, FileOp::Stat { path: self.journal.clone() }, out)
+                self.look_for_aside(out)
             }
             Err(FileError::Changed | FileError::NotFound) => {
                 self.close(out);
@@ -259,42 +266,6 @@ impl Part {
             }
             Err(error) => Opened::Failed(error),
         }
-    }
-
-    fn look_at_journal(&mut self, meta: Result<Meta, FileError>, out: &mut Outbox) -> Opened {
-        match meta {
-            Ok(meta) if meta.kind == FileKind::Regular => {
-                let op = FileOp::Load { path: self.journal.clone(), bytes_max: JOURNAL_BYTES_MAX };
-                self.ask(Step::LoadJournal, op, out)
-            }
-            // None, or something else under its name: it is replaced, never followed.
-            _ => self.believe(None, out),
-        }
-    }
-
-    /// What the journal says, if there is one, and what of it is to be read again.
-    fn believe(&mut self, journal: Option<Vec<u8>>, out: &mut Outbox) -> Opened {
-        let Some((_, meta)) = self.file else { return Opened::Failed(FileError::NotFound) };
-        let geometry = &self.content.geometry;
-        let hash = self.content.hash();
-        let kept = journal.and_then(|bytes| journal::read(&bytes, hash, geometry, &meta));
-        let kept = kept.filter(|kept| kept.clean != Some(false));
-        let Some(kept) = kept else {
-            // After a failed sync the system's memory of the file is no proof.
-            return if self.trust.sync_failed { self.ask_space(out) } else { self.check_all(out) };
-        };
-        mark!("E16");
-        if kept.clean.is_none() {
-            mark!("F17");
-        }
-        self.sample = sample(&mut self.rng, &self.content, &kept.durable);
-        let mut which = self.sample.clone();
-        if !self.trust.sync_failed {
-            kept.written.ones().for_each(|piece| _ = which.set(piece));
-        }
-        self.trusted = kept.durable;
-        self.sample.ones().for_each(|piece| _ = self.trusted.clear(piece));
-        self.check(Step::CheckSome, which, out)
     }
 
     fn check_all(&mut self, out: &mut Outbox) -> Opened {
@@ -382,16 +353,4 @@ impl Part {
 /// Bytes that must be free for a download to go on after the disk was full, with `missing` to come.
 pub fn room_for_more(geometry: &Geometry, missing: u64) -> u64 {
     ROOM_BYTES_MIN.max(u64::from(geometry.piece_length())).min(missing)
-}
-
-/// Some of the pieces, at most so many and so many bytes of them.
-fn sample(rng: &mut Rng, content: &Content, of: &Bitfield) -> Bitfield {
-    let geometry = &content.geometry;
-    let mut pieces: Vec<Piece> = of.ones().filter_map(|index| geometry.piece(index)).collect();
-    rng.shuffle(&mut pieces);
-    let most = (SAMPLE_BYTES / u64::from(geometry.piece_length()).max(1)).max(1);
-    let most = usize::try_from(most).unwrap_or(SAMPLE_PIECES).min(SAMPLE_PIECES);
-    let mut sample = Bitfield::new(of.len());
-    pieces.iter().take(most).for_each(|piece| _ = sample.set(piece.index()));
-    sample
 }

@@ -51,6 +51,8 @@ enum Step {
     /// Its times do not tell: it is read whole.
     CheckPart,
     SetLen,
+    /// What an earlier run made of files that are not chosen now is removed.
+    Unwanted,
     SetMode,
     /// What the last sync is about to make durable, for a file that is shared afterwards.
     StatSynced,

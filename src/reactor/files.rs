@@ -154,11 +154,13 @@ impl Files {
                 self.change(file, |fd| retry_on_intr(|| rustix::fs::ftruncate(fd, len)))
             }
             FileOp::SetPlainMode { file } => self.change(file, open::set_plain_mode),
+            // One file is wanted.
+            FileOp::RemoveUnwanted { .. } => Ok(()),
             FileOp::WriteBack { file, offset, len } => {
                 self.on(file, |fd| open::write_back(fd, offset, len))
             }
             FileOp::Rename { from, to, replace } => paths::rename(&from, &to, replace),
-            FileOp::Remove { path } => rustix::fs::unlink(&path).map_err(file_error),
+            FileOp::Remove { path } => paths::remove(&path),
             FileOp::RemoveBeside { path, file, named } => {
                 self.named(file, &named).map_err(|_| FileError::Changed)?;
                 rustix::fs::unlink(&path).map_err(file_error)

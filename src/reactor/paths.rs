@@ -31,6 +31,15 @@ pub(super) fn rename(from: &Path, to: &Path, replace: bool) -> Result<(), FileEr
     }
 }
 
+/// Removes a file, or a folder with nothing in it.
+pub(super) fn remove(path: &Path) -> Result<(), FileError> {
+    let removed = match rustix::fs::unlink(path) {
+        Err(Errno::ISDIR) => rustix::fs::rmdir(path),
+        removed => removed,
+    };
+    removed.map_err(file_error)
+}
+
 /// Makes the entries of a directory durable.
 pub(super) fn sync_dir(path: &Path) -> Result<(), FileError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

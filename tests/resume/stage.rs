@@ -2,8 +2,9 @@
 //! small download takes several syncs.
 
 use lmk::announce::name_files::NameFiles;
+use lmk::content::chosen::Chosen;
 use lmk::content::geometry::{Geometry, piece_length_for};
-use lmk::content::metainfo::ContentHasher;
+use lmk::content::metainfo::{ContentHasher, KeyOrder};
 use lmk::core::id::PeerId;
 use lmk::core::io::{FileKind, Meta, Role};
 use lmk::core::report::{Ending, Fact};
@@ -11,7 +12,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::leecher::journal::{self, Kept};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
+use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
 use lmk::peer::Encryption;
 use lmk::sim::Weather;
 use lmk::sim::world::{Act, NodeEnv, NodeId, World};
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 pub const TARGET: &str = "/l/big.zip";
 pub const PART: &str = "/l/big.zip.lmk-part";
 pub const RESUME: &str = "/l/big.zip.lmk-resume";
+const TORRENT: &str = "/t/big.torrent";
 const SOURCE: &str = "/s/big.zip";
 /// A content comes within some tens of seconds; the rest is patience.
 const PATIENCE: Span = Span::secs(3600);
@@ -85,7 +87,7 @@ fn tracker(env: NodeEnv) -> Tracker {
     })
 }
 
-type Leech = fn(NodeEnv) -> Box<dyn Role>;
+pub type Leech = fn(NodeEnv) -> Box<dyn Role>;
 
 fn leech(env: NodeEnv) -> Box<dyn Role> {
     leecher(env, false)
@@ -96,11 +98,30 @@ fn keep(env: NodeEnv) -> Box<dyn Role> {
 }
 
 fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
+    fetch(env, keep_seeding, None, None)
+}
+
+fn torrent() -> TorrentPlan {
+    let from = TorrentFrom::File(TORRENT.into(), KeyOrder::Sorted);
+    TorrentPlan { from, further: vec![], listed: false }
+}
+
+/// A leecher that wants `files` of the torrent; all of them without.
+pub fn chooser(env: NodeEnv, files: Option<&str>) -> Box<dyn Role> {
+    fetch(env, false, Some(torrent()), files.map(|files| Chosen::read(files).unwrap()))
+}
+
+fn fetch(
+    env: NodeEnv,
+    keep_seeding: bool,
+    torrent: Option<TorrentPlan>,
+    files: Option<Chosen>,
+) -> Box<dyn Role> {
     Box::new(Node::new(plan(
         env,
         Job::Fetch(FetchPlan {
-            files: None,
-            torrent: None,
+            files,
+            torrent,
             want: Want { name: "big.zip".into(), pin: None, publisher: None },
             directory: "/l".into(),
             out: None,
@@ -133,11 +154,24 @@ impl Stage {
     /// One whose source is a folder of those files, each of so many bytes of the content.
     pub fn folder(seed: u64, files: &[(&str, usize)], survive_pm: u64) -> Stage {
         let size = files.iter().map(|(_, len)| len).sum();
-        Stage::made(seed, size, (15, survive_pm), leech, files)
+        Stage::made(seed, size, (15, survive_pm), leech, (files, None))
+    }
+
+    /// As [`Stage::folder`], by a .torrent.
+    pub fn torrent(seed: u64, files: &[(&str, usize)], bytes: &[u8], leech: Leech) -> Stage {
+        let size = files.iter().map(|(_, len)| len).sum();
+        Stage::made(seed, size, (15, 1000), leech, (files, Some(bytes)))
+    }
+
+    /// The process dies, and one of another command line takes its place.
+    pub fn killed_and_followed_by(&mut self, leech: Leech) {
+        self.befalls(Act::Kill);
+        self.leecher = self.world.add_idle(IpAddr::from([10, 0, 0, 3]), leech);
+        self.befalls(Act::Start);
     }
 
     fn with(seed: u64, size: usize, how: (u64, u64), leech: Leech) -> Stage {
-        Stage::made(seed, size, how, leech, &[])
+        Stage::made(seed, size, how, leech, (&[], None))
     }
 
     fn made(
@@ -145,7 +179,7 @@ impl Stage {
         size: usize,
         (secs, survive_pm): (u64, u64),
         leech: Leech,
-        files: &[(&str, usize)],
+        (files, torrent_bytes): (&[(&str, usize)], Option<&[u8]>),
     ) -> Stage {
         let weather = Weather {
             rate: size as u64 / secs,
@@ -158,11 +192,12 @@ impl Stage {
         Rng::new(7).fill(&mut content);
         let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
         world.add_node(ip(1), |env| Box::new(tracker(env)));
-        let seeder = world.add_node(ip(2), |env| {
+        let by_torrent = torrent_bytes.is_some();
+        let seeder = world.add_node(ip(2), move |env| {
             Box::new(Node::new(plan(
                 env,
                 Job::Seed(SeedPlan {
-                    torrent: None,
+                    torrent: by_torrent.then(torrent),
                     path: SOURCE.into(),
                     file_name: "big.zip".into(),
                     publish_as: None,
@@ -189,6 +224,10 @@ impl Stage {
         let far = world.add_idle(ip(4), leech);
         world.disk(leecher).make_dirs("/l");
         world.disk(far).make_dirs("/l");
+        for node in [seeder, leecher] {
+            world.disk(node).make_dirs("/t");
+            torrent_bytes.inspect(|bytes| world.disk(node).put(TORRENT, bytes));
+        }
         world.plan(Time::ZERO + Span::secs(2), leecher, Act::Start);
         let geometry = Geometry::new(size as u64, piece_length_for(size as u64)).unwrap();
         let mut stage = Stage { world, leecher, second, far, seeder, content, geometry };

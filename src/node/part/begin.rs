@@ -14,7 +14,8 @@ impl Part {
         };
         let mut run = [0; 16];
         self.rng.fill(&mut run);
-        let header = Header::new(self.content.hash(), &self.content.geometry, meta.inode, run);
+        let hash = self.layout.journal_hash(self.content.hash());
+        let header = Header::new(hash, &self.content.geometry, meta.inode, run);
         let (writer, bytes) = Durable::begin(header, &self.have);
         self.writer = Some((writer, bytes.len() as u64));
         let path = self.journal.clone();

@@ -100,7 +100,11 @@ impl Target {
 
     pub(super) fn done(&mut self, result: Result<(), FileError>, out: &mut Outbox) -> Placed {
         match (self.step, result) {
-            (Step::SetLen, Ok(())) => match self.file {
+            (Step::SetLen | Step::Unwanted, Ok(())) => match self.file {
+                // Else they would get the target's name with it, as long as they are and not right.
+                Some(file) if self.step == Step::SetLen && self.layout.aside().is_some() => {
+                    self.ask(Step::Unwanted, FileOp::RemoveUnwanted { file }, out)
+                }
                 Some(file) => self.ask(Step::SetMode, FileOp::SetPlainMode { file }, out),
                 None => fatal(Ending::Internal, "a target without a file".into()),
             },

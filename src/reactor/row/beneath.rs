@@ -77,6 +77,20 @@ impl Beneath {
         }
     }
 
+    /// Removes a file, and the folders above it that are empty then. -> the folder that is left.
+    pub fn remove<'a>(&self, path: &'a [u8]) -> Result<&'a [u8], Errno> {
+        let (mut folder, name) = split(path);
+        rustix::fs::unlinkat(self.folder(folder)?, name, AtFlags::empty())?;
+        while !folder.is_empty() {
+            let (above, name) = split(folder);
+            match rustix::fs::unlinkat(self.folder(above)?, name, AtFlags::REMOVEDIR) {
+                Ok(()) => folder = above,
+                Err(_) => break,
+            }
+        }
+        Ok(folder)
+    }
+
     /// Makes the entries of a folder durable.
     pub fn sync(&self, folder: &[u8]) -> Result<(), Errno> {
         let fd = match self.folder(folder) {

@@ -9,6 +9,7 @@ use crate::reactor::paths;
 use crate::reactor::regular::{file_error, meta, regular};
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::{Errno, retry_on_intr};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Files of one turn: some milliseconds.
@@ -33,6 +34,7 @@ impl OpenRow {
             FileOp::Pin { meta, .. } => answer(self.pin(meta), FileDone::Done),
             FileOp::SetLen { len, .. } => answer(self.set_len(*len), FileDone::Done),
             FileOp::SetPlainMode { .. } => answer(self.set_plain_mode(), FileDone::Done),
+            FileOp::RemoveUnwanted { .. } => answer(self.remove_unwanted(), FileDone::Done),
             FileOp::Sync { meta, .. } => answer(self.sync(*meta), FileDone::Done),
             _ => Some(FileDone::Done(Err(file_error(Errno::INVAL)))),
         };
@@ -142,6 +144,29 @@ impl OpenRow {
                 let [data, program] = plain;
                 let mode = if entry.executable { program } else { data };
                 self.change(file, |fd| set_mode(fd, mode))?;
+            }
+        }
+        Ok(last.then_some(()))
+    }
+
+    /// Removes what an earlier run made of files that are not wanted now.
+    fn remove_unwanted(&mut self) -> Portion<()> {
+        if !self.writes {
+            return Err(file_error(Errno::BADF));
+        }
+        let row = self.row.clone();
+        let (files, last) = self.take();
+        // Where `A` and `a` are one file it is a wanted one.
+        let mut wanted: Option<BTreeSet<(u64, u64)>> = None;
+        let entries = row.files().get(files).unwrap_or_default();
+        for entry in entries.iter().filter(|entry| !entry.wanted) {
+            let Some(found) = self.beneath.look(&entry.path) else { continue };
+            let same = |meta: &Meta| (meta.device, meta.inode);
+            let wanted =
+                wanted.get_or_insert_with(|| self.seen.iter().flatten().map(same).collect());
+            if !wanted.contains(&same(&found)) {
+                let folder = self.beneath.remove(&entry.path).map_err(file_error)?;
+                self.unsynced_folders.insert(folder.into());
             }
         }
         Ok(last.then_some(()))

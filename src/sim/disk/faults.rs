@@ -93,6 +93,7 @@ impl Disk {
             FileOp::Open { mode: how, .. } | FileOp::OpenRow { mode: how, .. } => mode(how),
             FileOp::Write { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => true,
             FileOp::SetLen { .. } | FileOp::SetPlainMode { .. } => true,
+            FileOp::RemoveUnwanted { .. } => true,
             FileOp::Rename { .. } | FileOp::Save { .. } => true,
             FileOp::Remove { .. } | FileOp::RemoveBeside { .. } => true,
             _ => false,

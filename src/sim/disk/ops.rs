@@ -5,10 +5,11 @@ use super::sparse::Sparse;
 use super::{Body, Disk, Entry, Handle, settle};
 use crate::core::id::FileId;
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const ENOTDIR: i32 = 20;
 const EINVAL: i32 = 22;
+const ENOTEMPTY: i32 = 39;
 
 impl Disk {
     /// Performs an operation at once; the world tells the answer later.
@@ -69,6 +70,7 @@ impl Disk {
             FileOp::Guard { file } => {
                 FileDone::Guarded(self.guard(owner, file).map(|()| self.tick_ns <= 1))
             }
+            FileOp::RemoveUnwanted { file } => FileDone::Done(self.handle(owner, file).map(|_| ())),
             FileOp::SetPlainMode { file } => FileDone::Done(self.written(owner, file, |_| {})),
             FileOp::WriteBack { file, .. } => FileDone::Done(self.handle(owner, file).map(|_| ())),
             FileOp::NextExtent { file, offset } => {
@@ -203,9 +205,10 @@ impl Disk {
         Ok(())
     }
 
-    fn remove(&mut self, path: &Path) -> Result<(), FileError> {
-        if self.stat(path)?.kind == FileKind::Directory {
-            return Err(FileError::IsDirectory);
+    pub(super) fn remove(&mut self, path: &Path) -> Result<(), FileError> {
+        let is_below = |name: &&PathBuf| name.starts_with(path) && *name != path;
+        if self.stat(path)?.kind == FileKind::Directory && self.names.keys().any(|n| is_below(&n)) {
+            return Err(FileError::Other(ENOTEMPTY));
         }
         self.enter(path, Entry::Unlink(path.to_path_buf()));
         Ok(())

@@ -135,6 +135,7 @@ impl Disk {
                 let set = wanted.into_iter().try_for_each(|at| self.change_file(open, at, |_| {}));
                 FileDone::Done(set)
             }
+            FileOp::RemoveUnwanted { .. } => FileDone::Done(self.remove_unwanted(open)),
             FileOp::WriteBack { .. } => FileDone::Done(Ok(())),
             _ => FileDone::Done(Err(EINVAL)),
         }
@@ -305,6 +306,23 @@ impl Disk {
         Ok(())
     }
 
+    fn remove_unwanted(&mut self, open: &OpenRow) -> Result<(), FileError> {
+        if !open.writable {
+            return Err(EBADF);
+        }
+        let root = self.names.iter().find(|(_, inode)| **inode == open.root);
+        let root = root.map(|(path, _)| path.clone()).unwrap_or_default();
+        for entry in open.row.files().iter().filter(|entry| !entry.wanted) {
+            let path = root.join(OsStr::from_bytes(&entry.path));
+            if self.stat(&path).is_ok_and(|meta| meta.kind == FileKind::Regular) {
+                self.remove(&path)?;
+                let above = path.ancestors().skip(1).take_while(|above| *above != root);
+                let _ = above.map(|folder| self.remove(folder)).take_while(Result::is_ok).count();
+            }
+        }
+        Ok(())
+    }
+
     fn next_extent_of_row(&self, open: &OpenRow, offset: u64) -> Option<(u64, u64)> {
         let mut at = offset;
         for (place, len) in open.row.parts(offset, open.row.size()) {
@@ -333,7 +351,9 @@ impl Disk {
         let root = root.map(|(path, _)| path.clone()).unwrap_or_default();
         let aside = open.row.aside().and_then(|path| path.parent()).map(Path::to_path_buf);
         let is_ours = |dir: &PathBuf| dir.starts_with(&root) || aside.as_ref() == Some(dir);
-        let dirs: Vec<PathBuf> = self.unsynced.keys().filter(|dir| is_ours(dir)).cloned().collect();
+        // Nothing of a folder that was removed is left to be kept.
+        let is_there = |dir: &&PathBuf| is_ours(dir) && self.names.contains_key(*dir);
+        let dirs: Vec<PathBuf> = self.unsynced.keys().filter(is_there).cloned().collect();
         dirs.iter().try_for_each(|dir| self.sync_dir(dir))?;
         self.edit_in_row_sync(&root);
         if whole {
