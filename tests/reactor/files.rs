@@ -175,10 +175,15 @@ fn names_are_changed_and_removed() {
     done(&mut world, FileOp::Remove { path: a.clone() }).unwrap();
     assert!(!a.exists());
     assert_eq!(done(&mut world, FileOp::Remove { path: a }), Err(FileError::NotFound));
-    assert_eq!(
-        done(&mut world, FileOp::Remove { path: dir.0.clone() }),
-        Err(FileError::IsDirectory)
-    );
+    // A folder goes when nothing is in it, and with nothing else.
+    let folder = dir.path("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("kept"), b"k").unwrap();
+    assert!(done(&mut world, FileOp::Remove { path: folder.clone() }).is_err());
+    assert!(folder.join("kept").exists());
+    fs::remove_file(folder.join("kept")).unwrap();
+    done(&mut world, FileOp::Remove { path: folder.clone() }).unwrap();
+    assert!(!folder.exists());
     assert!(done(&mut world, FileOp::SyncDir { path: dir.path("none") }).is_err());
 }
 
