@@ -21,6 +21,9 @@ use std::rc::Rc;
 const ANSWER: Span = Span::secs(5);
 /// The longest wait for a slot, for each round of the queue.
 const ROUND: Span = Span::secs(90);
+/// One who lets a block wait for longer may be asked past: what comes twice then is not held
+/// against the leecher.
+const OVERDUE: Span = Span::secs(2);
 /// One whose lie is known is asked for nothing for so long.
 const STRUCK: Span = Span::secs(500);
 
@@ -42,6 +45,8 @@ pub struct WireLaws {
     missing: u64,
     again: u64,
     peers: u64,
+    /// Blocks that came, and whether they were overdue by then.
+    had: BTreeMap<Block, bool>,
     /// Pieces in which one sent wrong bytes, and whether the leecher has noticed since.
     lies: BTreeMap<ConnId, BTreeMap<u32, bool>>,
     /// Pieces the role said did not match.
@@ -60,6 +65,7 @@ impl WireLaws {
             came: 0,
             again: 0,
             peers: 0,
+            had: BTreeMap::new(),
             lies: BTreeMap::new(),
             broken: BTreeSet::new(),
             struck: BTreeMap::new(),
@@ -201,12 +207,17 @@ impl WireLaws {
                 let Some((which, _, wrong)) = talk.coming.take() else { return };
                 let asked = talk.take_asked(which);
                 let late = talk.cancelled.remove(&which);
-                if !asked && !late {
+                if asked.is_none() && !late {
                     return;
                 }
                 self.came += u64::from(which.2);
+                let overdue = asked.is_some_and(|since| now.since(since) > OVERDUE);
+                let before = self.had.insert(which, overdue);
+                if before.is_some_and(|before| before || overdue) {
+                    self.again += u64::from(which.2);
+                }
                 // It was called off, and was on its way already: once for each that sends it.
-                if !asked && talk.late.insert(which) {
+                if asked.is_none() && talk.late.insert(which) {
                     self.again += u64::from(which.2);
                 }
                 if wrong {
@@ -249,12 +260,12 @@ impl WireLaws {
             Part::Start(Long::Block { piece, begin, len }) => {
                 talk.answers((piece, begin, len), true)?;
             }
-            Part::Message(Message::Cancel(off)) if talk.take_asked(block(off)) => {
+            Part::Message(Message::Cancel(off)) if talk.take_asked(block(off)).is_some() => {
                 talk.cancelled.insert(block(off));
             }
             Part::Message(Message::Request(asked)) => {
                 self.is_trusted(talk, conn, asked.piece, now)?;
-                *talk.asked.entry(block(asked)).or_default() += 1;
+                talk.asked.entry(block(asked)).or_default().push(now);
             }
             _ => {}
         }
@@ -278,13 +289,21 @@ impl WireLaws {
         }
     }
 
+    /// Bytes that are asked for and have not come; those of a second source count once until they
+    /// came twice.
+    fn on_its_way(&self, now: Time) -> u64 {
+        let mut asked: BTreeMap<Block, usize> = BTreeMap::new();
+        for (block, times) in self.talks.values().flat_map(|talk| &talk.asked) {
+            let overdue = times.last().is_some_and(|since| now.since(*since) > OVERDUE);
+            let is_excused = self.had.get(block).is_some_and(|before| *before || overdue);
+            asked.insert(*block, times.len() - usize::from(is_excused));
+        }
+        asked.iter().map(|((.., len), times)| u64::from(*len) * *times as u64).sum()
+    }
+
     /// Now and then; `slots`: how many are served at once.
     pub fn look(&mut self, now: Time, slots: u32) -> Verdict {
-        // What is asked of a second source counts once until it came twice.
-        let asked: BTreeMap<Block, u32> =
-            self.talks.values().flat_map(|talk| talk.asked.clone()).collect();
-        let asked = asked.iter().map(|((.., len), times)| u64::from(*len) * u64::from(*times));
-        let requested = self.came + asked.sum::<u64>();
+        let requested = self.came + self.on_its_way(now);
         let allowed = self.missing * 11 / 10 + self.peers * u64::from(BLOCK_BYTES) + self.again;
         if requested > allowed {
             let WireLaws { missing, again, peers, .. } = self;

@@ -38,8 +38,8 @@ pub(super) struct Talk {
     pub(super) full: bool,
     /// Since when it waits for a slot, and how many waited at the most meanwhile.
     pub(super) waits: Option<(Time, usize)>,
-    /// What we asked of it and it has not answered.
-    pub(super) asked: BTreeMap<Block, u32>,
+    /// What we asked of it and it has not answered, and since when it is asked each time.
+    pub(super) asked: BTreeMap<Block, Vec<Time>>,
     pub(super) cancelled: BTreeSet<Block>,
     pub(super) late: BTreeSet<Block>,
     /// The block that comes in: what is there of it, and whether a byte was wrong.
@@ -96,12 +96,13 @@ impl Talk {
         Ok(())
     }
 
-    pub(super) fn take_asked(&mut self, which: Block) -> bool {
-        let Some(times) = self.asked.get_mut(&which) else { return false };
-        *times -= 1;
-        if *times == 0 {
+    /// An answer to a request of ours: since when it was asked, if it was.
+    pub(super) fn take_asked(&mut self, which: Block) -> Option<Time> {
+        let times = self.asked.get_mut(&which)?;
+        let first = (!times.is_empty()).then(|| times.remove(0));
+        if times.is_empty() {
             self.asked.remove(&which);
         }
-        true
+        first
     }
 }
