@@ -1,6 +1,8 @@
 //! What was typed for a leecher: what it wants, once or several times, and what holds for all of it.
 
-use super::typed::{self, Common, Fetch, Typed, Wish, common, count, duration, path, path_of, text};
+use super::typed::{
+    self, Common, Fetch, Typed, Wish, common, count, duration, path, path_of, text,
+};
 use super::typed_access as access;
 use super::typed_terms as terms;
 use super::typed_torrent as torrent;

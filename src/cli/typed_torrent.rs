@@ -2,7 +2,6 @@
 //! and what a leecher wants.
 
 use super::typed::{Typed, Wish, common, path, path_of, raw, text};
-use super::values;
 use crate::content::chosen::Chosen;
 use crate::content::geometry::PIECE_BYTES_MAX;
 use crate::content::grid::Form;

@@ -171,13 +171,7 @@ impl Node {
     }
 
     /// The end of a turn, whatever it began with.
-    fn conclude(
-        &mut self,
-        routed: Result<(), Fatal>,
-        before: usize,
-        now: Time,
-        out: &mut Outbox,
-    ) {
+    fn conclude(&mut self, routed: Result<(), Fatal>, before: usize, now: Time, out: &mut Outbox) {
         let done = routed.and_then(|()| self.settle(before, now, out));
         self.shared.web.settle(before, &mut self.shared.swarm, now, out);
         if let Err(fatal) = done {

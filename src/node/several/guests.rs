@@ -47,13 +47,7 @@ impl Several {
 
 impl Node {
     /// A turn that begins with a guest of ours, received elsewhere.
-    fn welcome(
-        &mut self,
-        conn: ConnId,
-        announced: Announced<'_>,
-        now: Time,
-        out: &mut Outbox,
-    ) {
+    fn welcome(&mut self, conn: ConnId, announced: Announced<'_>, now: Time, out: &mut Outbox) {
         if self.shared.ended || self.shared.parting.is_some() {
             return out.close(conn);
         }

@@ -67,9 +67,10 @@ mod tests {
     fn what_concerns_all_is_said_once_a_round() {
         let mut said = Said::default();
         let mut passes = |who| said.passes((who, "x"), &mut Event::warning("tracker_silent", "t"));
-        assert_eq!([0, 1, 2, 1, 0, 2, 2].map(&mut passes), [
-            true, false, false, true, false, false, true
-        ]);
+        assert_eq!(
+            [0, 1, 2, 1, 0, 2, 2].map(&mut passes),
+            [true, false, false, true, false, false, true]
+        );
         for n in 0..1000 {
             said.passes((0, "x"), &mut Event::warning("tracker_lost", n.to_string()));
         }
