@@ -158,14 +158,15 @@ fn swarms_in_which_some_require_encryption_finish() {
     play_all(&fresh_seeds(ENCRYPTED_SEEDS), Cast { node, ..Cast::real() });
 }
 
-/// Every leecher is one of two fetches of its process; nobody has what the other one waits for.
+/// Every leecher is one of two fetches of its process; the other one fails after a while.
 #[test]
 fn swarms_finish_in_which_each_leecher_wants_two_things() {
     let node = |plan: NodePlan| -> Box<dyn Role> {
         let mut other = plan.clone();
         let Job::Fetch(fetch) = &mut other.job else { return Box::new(Node::new(plan)) };
-        fetch.want.name = "later.zip".into();
-        fetch.wait = Some(Span(u64::MAX));
+        fetch.want.name = "nowhere.zip".into();
+        // Whichever of them fails, the process ends, and the person starts both again.
+        fetch.wait = Some(Span::secs(60));
         let plans = if plan.seed.is_multiple_of(2) { [plan, other] } else { [other, plan] };
         Box::new(Several::new(plans.into()))
     };
