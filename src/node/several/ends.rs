@@ -17,8 +17,11 @@ impl Several {
             return self.end(out);
         }
         let limits = self.shares.among(count);
-        for node in self.fetches.iter_mut().filter_map(|fetch| fetch.node.as_mut()) {
-            node.limit(limits);
+        for fetch in &mut self.fetches {
+            if let Some(node) = &mut fetch.node {
+                node.limit(limits);
+                fetch.deadline.set(None);
+            }
         }
     }
 
@@ -27,7 +30,7 @@ impl Several {
         (self.fetches.iter().filter(|fetch| fetch.complete).count(), self.fetches.len())
     }
 
-    fn end(&mut self, out: &mut Outbox) {
+    pub(super) fn end(&mut self, out: &mut Outbox) {
         let (complete, of) = self.count();
         let event = Event::info("fetched", format!("{complete} of {of} complete"));
         out.tell(event.number("complete", complete as u64).number("of", of as u64));

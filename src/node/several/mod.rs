@@ -67,6 +67,7 @@ impl Several {
 
     fn route(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
         match input {
+            Input::Born if self.fetches.is_empty() => self.end(out),
             Input::Born => self.tell_all(|_| Some(Input::Born), now, out),
             Input::Wake => {
                 let due = |fetch: &Fetch| (fetch.deadline() <= now).then_some(Input::Wake);

@@ -4,7 +4,7 @@ use super::owners::Owners;
 use super::said::Said;
 use super::sockets::Sockets;
 use super::{Fetch, Several, picture};
-use crate::core::limits::{FETCHES_PAGES_BYTES_MAX, PAGES_BYTES_MAX};
+use crate::core::limits::{FETCHES_MAX, FETCHES_PAGES_BYTES_MAX, PAGES_BYTES_MAX};
 use crate::core::report::Transfer;
 use crate::core::rng::Rng;
 use crate::core::throttle::Limit;
@@ -35,7 +35,7 @@ fn share(limit: Limit, count: usize) -> Limit {
 }
 
 impl Several {
-    /// The plans of fetches, in their order. Terms, encryption and secrets are those of the first;
+    /// The plans of fetches, in their order, [`FETCHES_MAX`] at the most. Terms, encryption and secrets are those of the first;
     /// each plan holds as if it were alone.
     pub fn new(plans: Vec<NodePlan>) -> Several {
         let count = plans.len().max(1);
@@ -49,7 +49,7 @@ impl Several {
             shares = Shares { up: plan.terms.limit_up, down: plan.terms.limit_down };
         }
         let (up, down) = shares.among(count);
-        let fetches = plans.into_iter().map(|mut plan| {
+        let fetches = plans.into_iter().take(FETCHES_MAX).map(|mut plan| {
             plan.seed = rng.next_u64();
             plan.terms.conversations_max = (plan.terms.conversations_max / count).max(1);
             plan.terms.pages_bytes = PAGES_BYTES_MAX.min(FETCHES_PAGES_BYTES_MAX / count as u64);
