@@ -25,8 +25,8 @@ use std::path::PathBuf;
 pub const TARGET: &str = "/l/big.zip";
 pub const PART: &str = "/l/big.zip.lmk-part";
 pub const RESUME: &str = "/l/big.zip.lmk-resume";
-const TORRENT: &str = "/t/big.torrent";
-const SOURCE: &str = "/s/big.zip";
+pub const TORRENT: &str = "/t/big.torrent";
+pub const SOURCE: &str = "/s/big.zip";
 /// A content comes within some tens of seconds; the rest is patience.
 const PATIENCE: Span = Span::secs(3600);
 
@@ -48,7 +48,7 @@ fn secret(seed: u64) -> [u8; 32] {
     secret
 }
 
-fn plan(env: NodeEnv, job: Job) -> NodePlan {
+pub fn plan(env: NodeEnv, job: Job) -> NodePlan {
     let tracker = SocketAddr::from(([10, 0, 0, 1], 6969));
     let mut peer_id = *b"-LM0100-............";
     peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
@@ -70,7 +70,7 @@ fn plan(env: NodeEnv, job: Job) -> NodePlan {
     }
 }
 
-fn tracker(env: NodeEnv) -> Tracker {
+pub fn tracker(env: NodeEnv) -> Tracker {
     Tracker::new(TrackerPlan {
         bind: SocketAddr::from(([0, 0, 0, 0], 6969)),
         addresses: vec![env.ip],
@@ -101,7 +101,7 @@ fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
     fetch(env, keep_seeding, None, None)
 }
 
-fn torrent() -> TorrentPlan {
+pub fn torrent() -> TorrentPlan {
     let from = TorrentFrom::File(TORRENT.into(), KeyOrder::Sorted);
     TorrentPlan { from, further: vec![], listed: false }
 }
@@ -111,7 +111,7 @@ pub fn chooser(env: NodeEnv, files: Option<&str>) -> Box<dyn Role> {
     fetch(env, false, Some(torrent()), files.map(|files| Chosen::read(files).unwrap()))
 }
 
-fn fetch(
+pub fn fetch(
     env: NodeEnv,
     keep_seeding: bool,
     torrent: Option<TorrentPlan>,
