@@ -165,6 +165,8 @@ pub struct DirEntry {
     /// As the system has it: any bytes but `/` and NUL.
     pub name: Vec<u8>,
     pub meta: Meta,
+    /// A regular file that its owner may execute.
+    pub executable: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

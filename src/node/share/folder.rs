@@ -39,7 +39,8 @@ impl Share {
         }
         let files = walk.files.into_iter().map(|(path, meta)| (path, meta.size)).collect();
         let hasher = FolderHasher::new(self.info_name(), files)
-            .map_err(|error| self.refused(&error.to_string()))?;
+            .map_err(|error| self.refused(&error.to_string()))?
+            .with_executables(&walk.executables);
         let layout = Layout::whole(hasher.files(), hasher.size())?;
         self.folder = Some(Box::new(hasher));
         self.open(&layout, out);

@@ -133,6 +133,7 @@ impl Disk {
         let entry = |(name, inode): (&PathBuf, &u64)| DirEntry {
             name: name.file_name().unwrap_or_default().as_bytes().to_vec(),
             meta: self.meta(*inode),
+            executable: false,
         };
         let mut found: Vec<DirEntry> =
             below.take(entries_max.saturating_add(1)).map(entry).collect();
