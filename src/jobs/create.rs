@@ -87,7 +87,7 @@ impl Create {
                 if walk.got(ticket, done, out)? {
                     let files = std::mem::take(&mut walk.files);
                     let executables = std::mem::take(&mut walk.executables);
-                    self.walked((files, &executables), now, out)?;
+                    self.walked(files, &executables, now, out)?;
                 }
                 Ok(())
             }
@@ -144,7 +144,8 @@ impl Create {
 
     fn walked(
         &mut self,
-        (files, executables): (Vec<(Vec<u8>, Meta)>, &BTreeSet<Vec<u8>>),
+        files: Vec<(Vec<u8>, Meta)>,
+        executables: &BTreeSet<Vec<u8>>,
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {

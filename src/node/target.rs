@@ -21,7 +21,7 @@ use crate::core::io::{FileDone, FileOp, Meta, Outbox};
 use crate::core::report::Ending;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
-use crate::leecher::durable::Durable;
+use crate::leecher::durable::{Durable, Outcome};
 use proof::Proof;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -52,6 +52,8 @@ enum Step {
     Part,
     /// Pieces are written by others and made durable.
     Filling,
+    /// All are written, and a sync of the last batch but one is under way.
+    LastBatch,
     /// Is the file what a pin by its SHA-256 says?
     Whole,
     /// Is the part file still ours?
@@ -255,6 +257,9 @@ impl Target {
         }
         let done = match &mut self.durable {
             Some(durable) => match durable.got_file(ticket, done, now, out) {
+                Ok(Outcome::Going) if self.step == Step::LastBatch => {
+                    return Ok(self.finish(out));
+                }
                 Ok(outcome) => return Ok(self.kept(outcome)),
                 Err(foreign) => foreign,
             },

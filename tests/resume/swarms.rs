@@ -1,7 +1,7 @@
 //! Folders in small swarms from seeds: several leechers, some that go on sharing, some that choose
 //! other files after each kill or power cut; then whatever is there is looked at once more.
 
-use super::stage::{SOURCE, TORRENT, fetch, plan, torrent, tracker};
+use super::stage::{SOURCE, TORRENT, fetch, torrent};
 use lmk::content::chosen::Chosen;
 use lmk::content::grid::Form;
 use lmk::content::metainfo::outside::Outside;
@@ -11,9 +11,10 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{Job, SeedPlan};
-use lmk::sim::Weather;
 use lmk::sim::weather::log_uniform;
 use lmk::sim::world::{Act, NodeId, World};
+use lmk::sim::{Weather, plans};
+use lmk::tracker::Tracker;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -141,18 +142,10 @@ impl Swarm {
         let scene = Scene::new(seed);
         let mut world = World::new(seed, Weather::rough(seed, scene.heal_at));
         let ip = |n: usize| IpAddr::from([10, 0, 0, n as u8]);
-        let tracker = world.add_idle(ip(1), |env| Box::new(tracker(env)));
+        let tracker = world.add_idle(ip(1), |env| Box::new(Tracker::new(plans::tracker(env))));
         let seeder = world.add_idle(ip(2), |env| {
-            let job = Job::Seed(SeedPlan {
-                torrent: Some(torrent()),
-                path: SOURCE.into(),
-                file_name: "big.zip".into(),
-                publish_as: None,
-                torrent_out: None,
-                sign: None,
-                hash_cache: None,
-            });
-            Box::new(Node::new(plan(env, job)))
+            let seed = SeedPlan { torrent: Some(torrent()), ..plans::seed(SOURCE) };
+            Box::new(Node::new(plans::node(env, Job::Seed(seed))))
         });
         for (path, bytes) in &scene.files {
             let path = PathBuf::from(SOURCE).join(path);
