@@ -17,6 +17,8 @@ pub enum Thing<'a> {
     Directory,
     Fifo,
     Symlink(&'a Path),
+    /// Another name of that file.
+    Twin(&'a Path),
 }
 
 /// A driver of roles and the files they see.
