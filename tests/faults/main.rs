@@ -6,6 +6,7 @@ mod jobs;
 mod peers;
 mod processes;
 mod rows;
+mod sources;
 mod strangers;
 mod table;
 mod terms;
