@@ -297,8 +297,7 @@ mod tests {
     /// A leecher of six pieces of four blocks of sevens, in which nobody tells leaves.
     fn leecher() -> Leecher {
         let bytes = vec![7; (PIECE * PIECES) as usize];
-        let mut hasher =
-            ContentHasher::with_piece_length(b"x", bytes.len() as u64, PIECE).unwrap();
+        let mut hasher = ContentHasher::with_piece_length(b"x", bytes.len() as u64, PIECE).unwrap();
         hasher.update(&bytes);
         let content = Rc::new(hasher.finish().unwrap());
         let file = FileId { slot: 0, generation: 0 };
