@@ -11,7 +11,8 @@ pub const PEERS_PER_ANSWER_MAX: usize = 200;
 /// The peers of an answer without doubles and without: port 0, unspecified, multicast and broadcast
 /// addresses, those in `own`; loopback unless the tracker is on loopback, link-local unless the
 /// tracker is link-local, and any that is not public unless the tracker's is not: who is elsewhere
-/// in the world knows nobody in our network. IPv4-mapped addresses become IPv4. At most 200, in the tracker's order.
+/// in the world knows nobody in our network. IPv4-mapped addresses become IPv4. At most 200, in the
+/// tracker's order.
 pub fn keep(peers: &[SocketAddr], tracker: SocketAddr, own: &[SocketAddr]) -> Vec<SocketAddr> {
     let tracker = tracker.ip().to_canonical();
     let own: Vec<SocketAddr> = own.iter().map(canonical).collect();

@@ -1,6 +1,6 @@
 //! TLS on a dialled connection (RFC 8446, RFC 5246): the other side proves who it is to the
-//! authorities of this machine, unless a person said of that host that it need not. Bytes go in and out as the socket has them; the role sees
-//! plaintext only.
+//! authorities of this machine, unless a person said of that host that it need not. Bytes go in and
+//! out as the socket has them; the role sees plaintext only.
 
 use super::Reactor;
 use super::unproven::AnyCertificate;

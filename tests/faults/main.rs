@@ -10,3 +10,4 @@ mod sources;
 mod strangers;
 mod table;
 mod terms;
+mod vectors;

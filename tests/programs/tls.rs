@@ -99,7 +99,7 @@ fn a_host_need_not_prove_itself_where_a_person_says_so_of_it_and_hears_it_on_eve
     let url = format!("https://localhost:{}/announce", at.port());
     // Of this host alone.
     for (host, code, says) in [
-        ("tracker.example", 5, "certificate of localhost is not valid"),
+        ("tracker.example", 5, "its certificate is not valid: it has expired"),
         ("localhost:443", 2, "without a port"),
     ] {
         let ended = bed.run("p", &format!("probe {url} --insecure-tracker {host}")).with(code);
