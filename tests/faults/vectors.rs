@@ -71,7 +71,7 @@ fn what_a_peer_says_wrongly_ends_the_conversation_or_is_refused_for_its_own_reas
             "piece_len_8" => "piece: no data",
             "extended_empty" => "extended: no extension id",
             "have_out_of_range" => "have: a piece beyond the end of the content",
-            "bitfield_short" | "bitfield_long" => "bitfield: wrong length",
+            "bitfield_short" | "bitfield_long" => "bitfield has the wrong length",
             "request_32k" | "request_zero_len" | "request_past_piece" => "1 refused",
             "have_all_without_fast" => "a message of the fast extension, which was not agreed on",
             // It is asked for nothing and has said nothing new.
