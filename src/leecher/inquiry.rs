@@ -323,7 +323,7 @@ mod tests {
     fn delivers(leecher: &mut Leecher, conn: ConnId, blocks: &[Block], byte: u8) {
         let mut out = Outbox::default();
         for block in blocks {
-            leecher.block_began(conn, *block).unwrap();
+            leecher.block_began(conn, *block, Time::ZERO).unwrap();
             let len = leecher.content.geometry.block_len(*block) as usize;
             leecher.block_bytes(conn, &vec![byte; len], Time::ZERO);
             leecher.block_ended(conn, &mut Sessions::new(), Time::ZERO, &mut out);
