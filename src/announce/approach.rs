@@ -7,7 +7,7 @@ use super::resolver::Found;
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Distrust, Outbox, Transport};
 use crate::core::mark::mark;
-use crate::core::network::public_source;
+use crate::core::network::{is_public, meant};
 use crate::core::report::foreign;
 use crate::core::time::{Span, Time};
 use crate::wire::http::query::Query;
@@ -140,9 +140,9 @@ impl Approach {
             mark!("C12");
             return refused("which is nobody's");
         }
-        let is_near = ip.is_loopback() || filter::is_link_local(ip);
+        let is_near = meant(ip).is_loopback() || filter::is_link_local(ip);
         if let Some(from) = self.from {
-            if public_source(from).is_some() && public_source(ip).is_none() {
+            if is_public(from) && !is_public(ip) {
                 mark!("C13");
                 return refused("which is not public as it is itself");
             }
@@ -152,6 +152,10 @@ impl Approach {
             }
         }
         let (path, query) = self.url.path.split_once('?').unwrap_or((&self.url.path, ""));
+        if !is_public(ip) && self.purpose == Purpose::Tracker && leads_elsewhere(path) {
+            mark!("C12");
+            return refused("where a path that leads out of itself is not asked");
+        }
         let fits = match self.purpose {
             // Services of the machine itself have other paths and take their orders in queries.
             Purpose::Tracker => {
@@ -159,7 +163,9 @@ impl Approach {
             }
             Purpose::WebSeed => query.is_empty(),
         };
-        if is_near && !fits {
+        // Parts of files are had without orders from any machine of our own network.
+        let is_guarded = is_near || (self.purpose == Purpose::WebSeed && !is_public(ip));
+        if is_guarded && !fits {
             mark!("C12");
             return refused(match self.purpose {
                 Purpose::Tracker => {
@@ -322,6 +328,19 @@ fn alternately(all: Vec<SocketAddr>) -> Vec<SocketAddr> {
     // Stable: in each turn IPv4 comes first.
     taken.sort_by_key(|(turn, _)| *turn);
     taken.into_iter().map(|(_, addr)| addr).collect()
+}
+
+/// Whether some server would find another path than the one that stands there: by dot segments,
+/// written out or escaped, or by slashes that are escaped.
+fn leads_elsewhere(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        matches!(&*plain, "." | "..")
+            || plain.contains('\\')
+            || plain.contains("%2f")
+            || plain.contains("%5c")
+            || plain.contains("%25")
+    })
 }
 
 /// Whether a query has what only an announce has.

@@ -204,6 +204,8 @@ pub const FLAGS: &[Flag] = &[
         help: "Where to take connections [default: the first free port of 6881-6999]" },
     Flag { name: "ca-file", short: None, takes: Takes::Value("FILE"), on: WEB,
         help: "For https://, also trust the authorities whose certificates FILE holds (PEM)" },
+    Flag { name: "insecure-tracker", short: None, takes: Takes::Each("HOST"), on: WEB,
+        help: "For https://, take any certificate of HOST; said on every start; may be repeated" },
     Flag { name: "encryption", short: None, takes: Takes::Value("WHEN"), on: PEERS,
         help: "Hide what connections are: allow, require or off [default: allow, with those who want it]" },
     Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,

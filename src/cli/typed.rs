@@ -59,6 +59,8 @@ pub struct Common {
     pub no_color: bool,
     /// Further authorities for TLS.
     pub ca_file: Option<PathBuf>,
+    /// Hosts whose certificate is not checked.
+    pub insecure: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -336,6 +338,10 @@ pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
         ca_file: match given.try_contains_id("ca-file") {
             Ok(true) => path(given, "ca-file")?,
             _ => None,
+        },
+        insecure: match given.try_contains_id("insecure-tracker") {
+            Ok(true) => access::insecure(given)?,
+            _ => Vec::new(),
         },
     })
 }
