@@ -78,7 +78,7 @@ def document(ran, everything):
     ]
     lines = [
         "# Stock clients and lmk" + ", every cell" * everything, "",
-        f"Written by `scripts/interop.sh{' --all' * everything}` after a run of {len(done)} cells, each to its end with every",
+        f"Written by `scripts/interop.sh{' --all' * everything}`, which ran {len(done)} cells, each to its end with every",
         "byte compared. Each client has an address of its own; DHT, peer exchange and local discovery are",
         "off, so that peers meet through the tracker alone. An entry says how many of the cells that can be",
         *(WHOLE if everything else COVERING), "",
