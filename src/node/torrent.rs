@@ -89,7 +89,9 @@ pub fn take_up_trackers(
     // A private torrent is announced to its own trackers alone (BEP 27).
     let further = plan.further.iter().filter(|_| !private).map(|url| vec![url.clone()]);
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
-    let tiers = Tiers::new(&urls, shared.rng.fork(0x71));
+    // Strangers dial the address that an announce comes from.
+    let at = shared.plan.listen.map(|listen| listen.ip);
+    let tiers = Tiers::new(&urls, shared.rng.fork(0x71)).from(at);
     say_trackers(shared, &tiers, out);
     let can_ask = tiers.is_of_use();
     shared.ties.add_tiers(tiers);
