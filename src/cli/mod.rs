@@ -53,7 +53,7 @@ fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
     logging::start(common, &machine)?;
     let plan = planned::plan(wish, common.json, &machine, machine::resolve)?;
     let authorities = authorities::read(common.ca_file.as_deref(), &machine)?;
-    let mut engine = Engine::trusting(plan, authorities)?;
+    let mut engine = Engine::trusting(plan, authorities, common.insecure.clone())?;
     let showing = view::Showing {
         quiet: common.quiet,
         verbose: common.verbose > 0,

@@ -59,6 +59,8 @@ pub struct Common {
     pub no_color: bool,
     /// Further authorities for TLS.
     pub ca_file: Option<PathBuf>,
+    /// Hosts whose certificate is not checked.
+    pub insecure: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -150,6 +152,8 @@ pub struct Peer {
     pub listen: Option<HostPort>,
     pub terms: Terms,
     pub encryption: Encryption,
+    /// All tiers of trackers are asked at once.
+    pub announce_all: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -318,7 +322,8 @@ pub(super) fn peer(given: &ArgMatches) -> Result<Peer, String> {
     let tracker_named = raw(given, "tracker").is_some();
     let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
     let terms = terms::terms(given)?;
-    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms })
+    let announce_all = given.get_flag("announce-all");
+    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms, announce_all })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -333,6 +338,10 @@ pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
         ca_file: match given.try_contains_id("ca-file") {
             Ok(true) => path(given, "ca-file")?,
             _ => None,
+        },
+        insecure: match given.try_contains_id("insecure-tracker") {
+            Ok(true) => access::insecure(given)?,
+            _ => Vec::new(),
         },
     })
 }
