@@ -103,11 +103,6 @@ impl Leecher {
         self.throttle = Throttle::new(limit);
     }
 
-    /// Holds no more than so many bytes of pieces that fill, but a few pieces in any case.
-    pub fn hold(&mut self, pages_bytes: u64) {
-        self.assembly.hold(pages_bytes);
-    }
-
     /// In which order pieces are fetched.
     pub fn fetch_in(&mut self, order: Order) {
         self.picker.begin_in(order);
