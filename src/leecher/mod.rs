@@ -98,11 +98,6 @@ impl Leecher {
         }
     }
 
-    /// Holds no more than so many bytes of pieces that fill, but a few pieces in any case.
-    pub fn hold(&mut self, pages_bytes: u64) {
-        self.assembly.hold(pages_bytes);
-    }
-
     /// In which order pieces are fetched.
     pub fn fetch_in(&mut self, order: Order) {
         self.picker.begin_in(order);
