@@ -282,7 +282,12 @@ impl Neighbours {
             return self.known.get(&remote).is_some_and(|n| now < n.struck_until);
         }
         let origin = (remote.ip(), peer_id);
-        self.struck.iter().any(|(struck, until)| *struck == origin && now < *until)
+        let until = self.struck.iter().find(|(struck, _)| *struck == origin).map(|(_, u)| *u);
+        if until.is_some_and(|until| until <= now) {
+            // It may be the only source there is, and it may have mended.
+            crate::mark!("D18");
+        }
+        until.is_some_and(|until| now < until)
     }
 
     /// A conversation ends; what its peer sent may still be found out to be bad.
@@ -290,6 +295,11 @@ impl Neighbours {
         let addr = self.talking.get(&conn).copied();
         self.gone.truncate(GONE_MAX - 1);
         self.gone.push_front(Gone { conn, origin, addr });
+    }
+
+    /// Who the other side of a conversation was that ended not long ago.
+    pub fn origin_of(&self, conn: ConnId) -> Option<Origin> {
+        self.gone.iter().find(|gone| gone.conn == conn).map(|gone| gone.origin)
     }
 
     /// The peer of a conversation that ended is found out to have sent bad data. -> whether it is
