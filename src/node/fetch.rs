@@ -272,6 +272,7 @@ impl Fetch {
             }
             Happened::Complete => self.finish(shared, now, out),
             Happened::Contradiction(piece) => Err(torrent::contradiction(self.name(), piece)),
+            Happened::Damaged(piece) => Err(self.damaged(piece, out)),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
             Happened::FileFailed(error) => self.file_failed(shared, error, now, out),
             Happened::NoSource => {
