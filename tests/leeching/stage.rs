@@ -259,8 +259,9 @@ impl Stage {
         });
         let gone = gone.collect();
         let counts = self.counts.take();
-        let errors = self.world.events(leecher).iter().filter(|(_, e)| e.level == Level::Error);
-        let last_line = errors.last().map(|(_, event)| event.line.clone());
+        let mut ends = self.world.events(leecher).iter().rev();
+        let last_error = ends.find(|(_, event)| event.level == Level::Error);
+        let last_line = last_error.map(|(_, event)| event.line.clone());
         let copy = self.world.disk(leecher).get(PathBuf::from("/home").join(NAME));
         Outcome {
             ending: self.world.ending(leecher),
