@@ -21,7 +21,7 @@ use crate::core::io::{FileError, Outbox};
 use crate::core::meter::Meter;
 use crate::core::report::State;
 use crate::core::rng::Rng;
-use crate::core::throttle::{Limit, Throttle};
+use crate::core::throttle::Throttle;
 use crate::core::time::Time;
 use crate::peer::Session;
 use crate::wire::peer::Message;
@@ -96,11 +96,6 @@ impl Leecher {
             picked: Vec::new(),
             requests: Vec::new(),
         }
-    }
-
-    /// No more than so much is asked for a second.
-    pub fn limit(&mut self, limit: Limit) {
-        self.throttle = Throttle::new(limit);
     }
 
     /// In which order pieces are fetched.
