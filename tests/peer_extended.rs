@@ -484,8 +484,9 @@ proptest! {
 /// libtorrent 2.0.8 (and qBittorrent 4.5.2, which is built on it), rtorrent 0.9.8.
 #[test]
 fn what_stock_clients_tell_of_peers_is_understood() {
+    type Told = (&'static [u8], [(SocketAddr, u8); 2]);
     let at = |last: u8| SocketAddr::from(([10, 77, 1, last], 6881));
-    let said: [(&[u8], [(SocketAddr, u8); 2]); 3] = [
+    let said: [Told; 3] = [
         (
             b"d5:added12:\x0aM\x01\x08\x1a\xe1\x0aM\x01\x1f\x1a\xe17:added.f2:\x10\x00e",
             [(at(8), flags::REACHABLE), (at(31), 0)],

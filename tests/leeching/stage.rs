@@ -259,8 +259,8 @@ impl Stage {
         });
         let gone = gone.collect();
         let counts = self.counts.take();
-        let errors = self.world.events(leecher).iter().filter(|(_, e)| e.level == Level::Error);
-        let last_line = errors.last().map(|(_, event)| event.line.clone());
+        let mut errors = self.world.events(leecher).iter().filter(|(_, e)| e.level == Level::Error);
+        let last_line = errors.next_back().map(|(_, event)| event.line.clone());
         let copy = self.world.disk(leecher).get(PathBuf::from("/home").join(NAME));
         Outcome {
             ending: self.world.ending(leecher),
