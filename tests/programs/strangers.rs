@@ -145,6 +145,5 @@ fn what_cannot_be_fetched_or_seeded_is_one_line() {
     run("leecher --torrent nowhere.torrent").one_line(4, &["nowhere.torrent"]);
     run(&format!("seeder --torrent {good} --file short.bin")).one_line(6, &["5 bytes", "300000"]);
     run(&format!("seeder --torrent {good} --file other.bin")).one_line(6, &["1 piece bad"]);
-    run(&format!("leecher --torrent {good} --want x")).one_line(2, &["one of them at a time"]);
     run("leecher").one_line(2, &["--want", "--torrent"]);
 }
