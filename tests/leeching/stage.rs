@@ -259,8 +259,9 @@ impl Stage {
         });
         let gone = gone.collect();
         let counts = self.counts.take();
-        let errors = self.world.events(leecher).iter().filter(|(_, e)| e.level == Level::Error);
-        let last_line = errors.last().map(|(_, event)| event.line.clone());
+        let mut events = self.world.events(leecher).iter();
+        let error = events.rfind(|(_, event)| event.level == Level::Error);
+        let last_line = error.map(|(_, event)| event.line.clone());
         let copy = self.world.disk(leecher).get(PathBuf::from("/home").join(NAME));
         Outcome {
             ending: self.world.ending(leecher),
