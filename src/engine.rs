@@ -24,6 +24,7 @@ use crate::jobs::token::TokenJob;
 use crate::jobs::{Create, Describe, Job, Probe, Verify};
 use crate::node::Node;
 use crate::node::plan::NodePlan;
+use crate::node::several::Several;
 use crate::reactor::{Handle, Options, Reactor};
 use crate::store::Sqlite;
 use crate::tracker::Tracker;
@@ -36,6 +37,8 @@ use crate::view::View;
 pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
+    /// Several fetches on one loop, in their order.
+    Several(Vec<NodePlan>),
     Job(JobPlan),
     Token(TokenPlan),
     Keygen(KeygenPlan),
@@ -75,6 +78,7 @@ impl Engine {
         let part = match plan {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
+            Plan::Several(plans) => Part::Job(Box::new(Several::new(plans))),
             Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
             Plan::Token(plan) => Part::Job(Box::new(TokenJob::new(plan))),
             Plan::Keygen(plan) => Part::Job(Box::new(Keygen::new(plan))),

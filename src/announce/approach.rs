@@ -4,6 +4,7 @@
 
 use super::filter;
 use super::resolver::Found;
+use super::session::leaves_from;
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Distrust, Outbox, Transport};
 use crate::core::mark::mark;
@@ -24,8 +25,8 @@ const ADDRESSES_MAX: usize = 4;
 /// What is asked there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// Announces and scrapes.
-    Tracker,
+    /// Announces and scrapes, from our address `ours` where they can leave from there.
+    Tracker { ours: Option<IpAddr> },
     /// Parts of files.
     WebSeed,
 }
@@ -152,13 +153,14 @@ impl Approach {
             }
         }
         let (path, query) = self.url.path.split_once('?').unwrap_or((&self.url.path, ""));
-        if !is_public(ip) && self.purpose == Purpose::Tracker && leads_elsewhere(path) {
+        let is_tracker = matches!(self.purpose, Purpose::Tracker { .. });
+        if !is_public(ip) && is_tracker && leads_elsewhere(path) {
             mark!("C12");
             return refused("where a path that leads out of itself is not asked");
         }
         let fits = match self.purpose {
             // Services of the machine itself have other paths and take their orders in queries.
-            Purpose::Tracker => {
+            Purpose::Tracker { .. } => {
                 path.starts_with("/announce") && (self.from.is_some() || !says_all(query))
             }
             Purpose::WebSeed => query.is_empty(),
@@ -168,7 +170,7 @@ impl Approach {
         if is_guarded && !fits {
             mark!("C12");
             return refused(match self.purpose {
-                Purpose::Tracker => {
+                Purpose::Tracker { .. } => {
                     "where only a path /announce without an announce in it is asked"
                 }
                 Purpose::WebSeed => "where only a path without a query is asked",
@@ -185,7 +187,11 @@ impl Approach {
             }
             Scheme::Http | Scheme::Udp => Transport::Plain,
         };
-        self.stage = Stage::Dialling(out.dial_by(to, transport), to, rest);
+        let from = match self.purpose {
+            Purpose::Tracker { ours } => leaves_from(ours, to.ip()),
+            Purpose::WebSeed => None,
+        };
+        self.stage = Stage::Dialling(out.dial_from(from, to, transport), to, rest);
     }
 
     /// The connection, if it is or is to be one.

@@ -18,9 +18,10 @@ use crate::content::geometry::{Block, Piece};
 use crate::content::metainfo::Content;
 use crate::core::id::{ConnId, FileId, Ticket};
 use crate::core::io::{FileError, Outbox};
+use crate::core::meter::Meter;
 use crate::core::report::State;
 use crate::core::rng::Rng;
-use crate::core::throttle::{Limit, Throttle};
+use crate::core::throttle::Throttle;
 use crate::core::time::Time;
 use crate::peer::Session;
 use crate::wire::peer::Message;
@@ -95,11 +96,6 @@ impl Leecher {
             picked: Vec::new(),
             requests: Vec::new(),
         }
-    }
-
-    /// No more than so much is asked for a second.
-    pub fn limit(&mut self, limit: Limit) {
-        self.throttle = Throttle::new(limit);
     }
 
     /// In which order pieces are fetched.
@@ -234,9 +230,13 @@ impl Leecher {
         link.map_or((0, false), |link| (link.meter.total, link.gives(now)))
     }
 
+    /// Bytes of payload a source sent, and when.
+    pub fn meter(&self, conn: ConnId) -> Option<&Meter> {
+        self.links.get(&conn).map(|link| &link.meter)
+    }
+
     /// Bytes of payload a source sent, and its rate in bytes a second.
     pub fn downloaded(&self, conn: ConnId, now: Time) -> (u64, u64) {
-        let meter = self.links.get(&conn).map(|link| &link.meter);
-        meter.map_or((0, 0), |meter| (meter.total, meter.rate(now)))
+        self.meter(conn).map_or((0, 0), |meter| (meter.total, meter.rate(now)))
     }
 }

@@ -56,8 +56,10 @@ impl World {
     fn dialled(&mut self) -> Option<(ConnId, String)> {
         let out = std::mem::take(&mut self.out.effects);
         let mut dials = out.into_iter().filter_map(|effect| match effect {
-            Effect::Dial { conn, to, transport: Transport::Plain } => Some((conn, to.to_string())),
-            Effect::Dial { conn, to, transport: Transport::Tls { name } } => {
+            Effect::Dial { conn, to, transport: Transport::Plain, .. } => {
+                Some((conn, to.to_string()))
+            }
+            Effect::Dial { conn, to, transport: Transport::Tls { name }, .. } => {
                 Some((conn, format!("tls:{name}:{to}")))
             }
             _ => None,

@@ -195,7 +195,7 @@ impl Fetch {
         Fatal { ending: Ending::Disk, line }
     }
 
-    fn abandon(&self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+    pub(super) fn abandon(&self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         if let Some(swarm) = shared.swarm.take() {
             shared.struck = swarm.abandon(out);
             shared.web.swarm_gone(now, out);
