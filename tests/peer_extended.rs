@@ -487,12 +487,7 @@ fn what_stock_clients_tell_of_peers_is_understood() {
     /// A message, and whom it adds with which flags.
     type Said<'a> = (&'a [u8], [(SocketAddr, u8); 2]);
     let at = |last: u8| SocketAddr::from(([10, 77, 1, last], 6881));
-<<<<<<< HEAD
     let said: [Said<'_>; 3] = [
-=======
-    type Told<'a> = (&'a [u8], [(SocketAddr, u8); 2]);
-    let said: [Told<'_>; 3] = [
->>>>>>> rows6
         (
             b"d5:added12:\x0aM\x01\x08\x1a\xe1\x0aM\x01\x1f\x1a\xe17:added.f2:\x10\x00e",
             [(at(8), flags::REACHABLE), (at(31), 0)],

@@ -259,15 +259,9 @@ impl Stage {
         });
         let gone = gone.collect();
         let counts = self.counts.take();
-<<<<<<< HEAD
         let mut ends = self.world.events(leecher).iter().rev();
         let last_error = ends.find(|(_, event)| event.level == Level::Error);
         let last_line = last_error.map(|(_, event)| event.line.clone());
-=======
-        let mut events = self.world.events(leecher).iter();
-        let error = events.rfind(|(_, event)| event.level == Level::Error);
-        let last_line = error.map(|(_, event)| event.line.clone());
->>>>>>> rows6
         let copy = self.world.disk(leecher).get(PathBuf::from("/home").join(NAME));
         Outcome {
             ending: self.world.ending(leecher),
