@@ -11,6 +11,7 @@ mod dial;
 mod door;
 mod effects;
 mod files;
+mod groups;
 mod inlet;
 mod listen;
 mod news;
@@ -103,6 +104,7 @@ pub struct Counters {
 #[derive(Debug)]
 enum Completion {
     Listening(Ticket, Result<Listening, NetError>),
+    Joined(Ticket, Result<(), NetError>),
     File(Ticket, FileDone),
     Stored(Ticket, StoreDone),
 }

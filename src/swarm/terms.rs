@@ -16,6 +16,8 @@ pub struct Terms {
     /// In which order pieces are fetched.
     pub order: Order,
     pub company: Company,
+    /// Among strangers: peers of the local network are searched for (BEP 14).
+    pub local: bool,
 }
 
 /// Who else takes part.
@@ -36,6 +38,7 @@ impl Default for Terms {
             limit_down: None,
             order: Order::default(),
             company: Company::default(),
+            local: true,
         }
     }
 }
