@@ -31,7 +31,9 @@ else:
     wanted.ti = libtorrent.torrent_info(source)
 wanted.save_path = folder
 flags = libtorrent.torrent_flags
-wanted.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
+wanted.flags |= flags.disable_dht | flags.disable_pex
+if not settings.get("enable_lsd"):
+    wanted.flags |= flags.disable_lsd
 wanted.flags &= ~(flags.paused | flags.auto_managed)
 handle = session.add_torrent(wanted)
 # Limits of a session do not hold for private networks, those of a torrent do.

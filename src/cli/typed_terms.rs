@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn terms_are_read_and_nothing_said_is_no_limit() {
-        assert_eq!(peer("lmk leecher --want x").unwrap().terms, Terms::default());
+        let usual = Terms { local: true, ..Terms::default() };
+        assert_eq!(peer("lmk leecher --want x").unwrap().terms, usual);
         let line = "--max-peers 7 --limit-up 500K --limit-down 2M --no-local";
         for command in ["seeder --file x", "leecher --want x"] {
             let terms = peer(&format!("lmk {command} {line}")).unwrap().terms;

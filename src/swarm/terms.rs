@@ -16,7 +16,8 @@ pub struct Terms {
     /// In which order pieces are fetched.
     pub order: Order,
     pub company: Company,
-    /// Among strangers: peers of the local network are searched for (BEP 14).
+    /// Among strangers: peers of the local network are searched for (BEP 14). What is typed says so
+    /// unless it says otherwise.
     pub local: bool,
 }
 
@@ -38,7 +39,7 @@ impl Default for Terms {
             limit_down: None,
             order: Order::default(),
             company: Company::default(),
-            local: true,
+            local: false,
         }
     }
 }

@@ -4,17 +4,17 @@
 use lmk::content::grid::Form;
 use lmk::content::magnet::Magnet;
 use lmk::content::metainfo::outside::Outside;
-use lmk::content::metainfo::{Content, KeyOrder, Maker, Wanted};
-use lmk::core::id::{InfoHash, PeerId};
+use lmk::content::metainfo::{Content, Maker, Wanted};
+use lmk::core::id::InfoHash;
 use lmk::core::io::{Effect, Input, Outbox, Role};
 use lmk::core::report::{Ending, Snapshot};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
 use lmk::node::plan::{
-    FetchPlan, Job, Listen, MagnetPlan, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want,
+    FetchPlan, Job, Listen, MagnetPlan, NodePlan, SeedPlan, TorrentFrom, TorrentPlan,
 };
-use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
+use lmk::sim::{Act, NodeEnv, NodeId, Weather, World, plans};
 use lmk::swarm::Terms;
 use lmk::wire::lsd::{GROUPS, Search};
 use std::cell::RefCell;
@@ -80,26 +80,12 @@ impl Role for Overheard {
     }
 }
 
-fn node_plan(env: &NodeEnv, job: Job, local: bool) -> NodePlan {
-    let mut peer_id = *b"-LM0100-............";
-    Rng::new(env.seed).fill(&mut peer_id[8..]);
-    NodePlan {
-        job,
-        // Nobody is there.
-        tracker: ([127, 0, 0, 1], 6969).into(),
-        tracker_text: "127.0.0.1:6969".into(),
-        listen: Some(Listen { ip: [0, 0, 0, 0].into(), ports: (7000, 7000) }),
-        addresses: vec![env.ip],
-        peer_id: PeerId(peer_id),
-        seed: env.seed,
-        secret: [env.seed as u8; 32],
-        key_file: None,
-        encryption: Default::default(),
-        slots: 4,
-        terms: Terms { local, ..Terms::default() },
-        token: None,
-        names: Default::default(),
-    }
+fn node(env: NodeEnv, job: Job, local: bool, said: Said) -> Box<dyn Role> {
+    // At the tracker of the plan nobody is.
+    let listen = Some(Listen { ip: [0, 0, 0, 0].into(), ports: (7000, 7000) });
+    let terms = Terms { local, ..Terms::default() };
+    let node = Node::new(NodePlan { listen, terms, ..plans::node(env, job) });
+    Box::new(Overheard { node, said })
 }
 
 /// A seeder and a leecher that know of nobody.
@@ -121,15 +107,14 @@ enum By {
 }
 
 fn plan_of(by: By, content: &Content) -> TorrentPlan {
-    let from = match by {
-        By::Torrent => TorrentFrom::File("/home/big.torrent".into(), KeyOrder::Sorted),
+    match by {
+        By::Torrent => plans::torrent("/home/big.torrent"),
         By::Magnet => {
             let v1 = content.v1.as_ref().expect("of v1").info_hash;
             let link = Magnet::parse(&format!("magnet:?xt=urn:btih:{v1}")).unwrap();
-            TorrentFrom::Magnet(Box::new(MagnetPlan { link, peers: vec![] }))
+            plans::unlisted(TorrentFrom::Magnet(Box::new(MagnetPlan { link, peers: vec![] })))
         }
-    };
-    TorrentPlan { from, further: vec![], listed: false }
+    }
 }
 
 fn pair(seed: u64, weather: Weather, torrent: &[u8], by: By, local: [bool; 2]) -> Pair {
@@ -143,39 +128,15 @@ fn pair(seed: u64, weather: Weather, torrent: &[u8], by: By, local: [bool; 2]) -
     let said = [Said::default(), Said::default()];
     let own = said[0].clone();
     let seeder = world.add_node(SEEDER.into(), move |env| {
-        let job = Job::Seed(SeedPlan {
-            torrent: Some(TorrentPlan {
-                from: TorrentFrom::File("/home/big.torrent".into(), KeyOrder::Sorted),
-                further: vec![],
-                listed: false,
-            }),
-            path: "/home/big.zip".into(),
-            file_name: b"big.zip".to_vec(),
-            publish_as: None,
-            torrent_out: None,
-            sign: None,
-            hash_cache: None,
-        });
-        let node = Node::new(node_plan(&env, job, local[0]));
-        Box::new(Overheard { node, said: own.clone() })
+        let torrent = Some(plans::torrent("/home/big.torrent"));
+        let job = Job::Seed(SeedPlan { torrent, ..plans::seed("/home/big.zip") });
+        node(env, job, local[0], own.clone())
     });
     let (wanted, own) = (plan_of(by, &content), said[1].clone());
     let leecher = world.add_idle(LEECHER.into(), move |env| {
-        let job = Job::Fetch(FetchPlan {
-            files: None,
-            torrent: Some(wanted.clone()),
-            want: Want { name: String::new(), pin: None, publisher: None },
-            directory: "/home".into(),
-            out: None,
-            out_must_be_directory: false,
-            overwrite: false,
-            keep_seeding: false,
-            wait: None,
-            timeout: None,
-            sources: 10,
-        });
-        let node = Node::new(node_plan(&env, job, local[1]));
-        Box::new(Overheard { node, said: own.clone() })
+        let torrent = Some(wanted.clone());
+        let job = Job::Fetch(FetchPlan { torrent, ..plans::fetch("", "/home") });
+        node(env, job, local[1], own.clone())
     });
     for node in [seeder, leecher] {
         world.disk(node).make_dirs("/home");
