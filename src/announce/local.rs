@@ -58,8 +58,8 @@ pub struct LocalSearch {
     open: bool,
     /// Whether it was told that there is no group to join.
     told: bool,
-    /// What is searched for, and when that was said last.
-    topics: BTreeMap<InfoHash, Option<Time>>,
+    /// What is searched for: its place in the order of the wishes, and when it was said last.
+    topics: BTreeMap<InfoHash, (usize, Option<Time>)>,
     /// Nothing is said before.
     quiet: Time,
     /// When what each place of sources said is forgotten.
@@ -119,7 +119,8 @@ impl LocalSearch {
         self.listens = Some(listens);
         for info_hash in info_hashes {
             if self.topics.len() < TOPICS_MAX {
-                self.topics.entry(*info_hash).or_insert(None);
+                let place = self.topics.len();
+                self.topics.entry(*info_hash).or_insert((place, None));
             }
         }
     }
@@ -143,22 +144,24 @@ impl LocalSearch {
         if !self.open || self.listens.is_none() {
             return Time::NEVER;
         }
-        let due = self.topics.values().map(|said| due(*said)).min();
+        let due = self.topics.values().map(|(_, said)| due(*said)).min();
         due.map_or(Time::NEVER, |due| due.max(self.quiet))
     }
 
     /// Says what is due, as much of it as one datagram holds.
     pub fn poll(&mut self, now: Time, out: &mut Outbox) {
         let Some(listens) = self.listens.filter(|_| now >= self.deadline()) else { return };
-        let mut ripe: Vec<(Time, InfoHash)> =
-            self.topics.iter().map(|(topic, said)| (due(*said), *topic)).collect();
-        ripe.retain(|(due, _)| *due <= now);
-        // Those that waited longest come first.
+        let topics = self.topics.iter();
+        let mut ripe: Vec<(Time, usize, InfoHash)> =
+            topics.map(|(topic, (place, said))| (due(*said), *place, *topic)).collect();
+        ripe.retain(|(due, ..)| *due <= now);
+        // Those that waited longest come first, and then those that were wished for first: some
+        // clients read the first of a datagram alone.
         ripe.sort_unstable();
         ripe.truncate(HASHES_MAX);
-        let info_hashes: Vec<InfoHash> = ripe.into_iter().map(|(_, topic)| topic).collect();
+        let info_hashes: Vec<InfoHash> = ripe.into_iter().map(|(.., topic)| topic).collect();
         for topic in &info_hashes {
-            self.topics.insert(*topic, Some(now));
+            self.topics.entry(*topic).and_modify(|(_, said)| *said = Some(now));
         }
         self.quiet = now + APART;
         // Networks may have come since.
@@ -284,12 +287,14 @@ mod tests {
         hash
     }
 
-    fn searching(topics: u16, listens: &str) -> (LocalSearch, Outbox) {
+    fn searching(count: u16, listens: &str) -> (LocalSearch, Outbox) {
         let mut local = LocalSearch::new(vec![[203, 0, 113, 5].into()], Rng::new(1));
         let mut out = Outbox::default();
         local.open(None, &mut out);
-        let topics: Vec<InfoHash> = (0..topics).map(topic).collect();
+        // In another order than that of the hashes.
+        let topics: Vec<InfoHash> = (0..count).rev().map(topic).collect();
         local.search(&topics, listens.parse().unwrap());
+        assert_eq!(local.topics.len(), usize::from(count));
         (local, out)
     }
 
@@ -324,7 +329,7 @@ mod tests {
         for second in 0..1000 {
             local.poll(at(second), &mut out);
             for (group, topics) in said(&mut out) {
-                assert_eq!((group, topics), (GROUPS[0], vec![topic(0), topic(1)]));
+                assert_eq!((group, topics), (GROUPS[0], vec![topic(1), topic(0)]));
                 times.push(second);
             }
         }

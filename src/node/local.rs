@@ -34,6 +34,9 @@ impl Shared {
     /// Says on the local network what is announced to trackers.
     pub(super) fn search_locally(&mut self, identities: &[(Identity, InfoHash)]) {
         let Some(listens) = self.listens_at else { return };
+        let mut identities = identities.to_vec();
+        // That of v1 first, which all clients know.
+        identities.sort_unstable();
         let info_hashes: Vec<InfoHash> = identities.iter().map(|(_, hash)| *hash).collect();
         self.local.search(&info_hashes, listens);
     }

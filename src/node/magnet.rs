@@ -21,8 +21,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Ports below are those of services that no peer listens on.
 const PORT_MIN: u16 = 1024;
-/// How long somebody of the local network is waited for when there is nobody else to ask and no time
-/// was given: whoever has it hears at once that it is wanted.
+/// How long somebody of the local network is waited for when there is nobody else to ask and no
+/// time was given: whoever has it hears at once that it is wanted.
 const LOCAL_ALONE: Span = Span::secs(15);
 /// Peers kept between the end of the search and the begin of the download.
 const NAMED_MAX: usize = 2_000;
@@ -34,7 +34,7 @@ pub struct MagnetSearch {
     told: BTreeSet<SocketAddr>,
     began: bool,
     timeout: Option<Span>,
-    /// The link leads nowhere but to the local network, and nobody was met there.
+    /// The link leads nowhere but to the local network, and nobody was met there that can tell.
     local_alone: bool,
     /// Since when nothing came of what was asked for, and how much had come by then. A peer that
     /// only says that it can tell is no source.
@@ -93,7 +93,7 @@ impl MagnetSearch {
             return Ok(None);
         }
         let Some(early) = &mut shared.early else { return Ok(None) };
-        self.local_alone &= early.counts().0 == 0;
+        self.local_alone &= early.counts().1 == 0;
         if self.local_alone && !shared.local.can_search() {
             return Err(self.nowhere(""));
         }

@@ -91,6 +91,9 @@ impl Groups {
 
     /// Takes what was said, up to the quota of a turn.
     pub fn receive<R: Role>(&mut self, door: &mut Door<R>) {
+        if !self.is_readable() {
+            return;
+        }
         let mut buffer = [0; BUFFER_BYTES];
         for group in self.0.iter_mut().flatten() {
             for _ in 0..GROUP_DATAGRAMS_PER_TURN {

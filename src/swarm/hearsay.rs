@@ -1,5 +1,5 @@
-//! Addresses that no tracker named, but a peer (BEP 11, BEP 14): it may have made them up, so few are taken
-//! of one source, few of one address, and each is tried rarely.
+//! Addresses that no tracker named, but a peer (BEP 11, BEP 14): it may have made them up, so few
+//! are taken of one source, few of one address, and each is tried rarely.
 
 use super::neighbours::{KNOWN_MAX, Neighbour, Neighbours, Reach};
 use crate::core::mark::mark;
