@@ -476,7 +476,11 @@ mod tests {
         local.poll(at(0), &mut out);
         let [v4, v6] = tickets(&mut out)[..] else { panic!() };
         assert_eq!(local.got_joined(v4, refused), Ok(None));
+        assert_eq!(local.got_joined(v6, refused), Ok(None));
+        local.poll(at(300), &mut out);
+        let [v4, v6] = tickets(&mut out)[..] else { panic!() };
         assert_eq!(local.got_joined(v6, Ok(())), Ok(None));
+        assert_eq!(local.got_joined(v4, refused), Ok(None));
         assert!(local.can_search());
     }
 }
