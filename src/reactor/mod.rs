@@ -67,8 +67,7 @@ const EVENTS_PER_TURN: usize = 1024;
 pub struct Options {
     /// Take over SIGINT, SIGTERM and SIGHUP of the process.
     pub signals: bool,
-    /// Descriptors kept back from connections, for files and everything else; `None`: a third of
-    /// all, and no more than 96.
+    /// Descriptors kept back for files and all else; `None`: a third of all, and no more than 96.
     pub descriptors_reserved: Option<u64>,
     /// Bytes read from one connection in one turn.
     pub read_quota_bytes: usize,
