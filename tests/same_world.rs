@@ -2,6 +2,8 @@
 //! must show the same world. Every role is under watch: the laws of the door are asserted at each
 //! input.
 
+#[path = "sim/groups.rs"]
+mod groups;
 #[path = "sim/rows.rs"]
 mod rows;
 #[path = "sim/scripted.rs"]
@@ -202,6 +204,7 @@ same_world!(
         a_lock_of_another_process_is_busy,
         a_guarded_file_tells_that_somebody_else_wrote,
     ]
+    groups: [what_is_said_to_a_group_is_heard_by_every_member_and_by_oneself]
     rows: [
         the_files_of_a_folder_are_one_file,
         what_is_unwanted_of_a_row_is_kept_aside,

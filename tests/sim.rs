@@ -4,6 +4,8 @@
 mod canaries;
 #[path = "sim/catalogue.rs"]
 mod catalogue;
+#[path = "sim/local.rs"]
+mod local;
 #[path = "sim/names.rs"]
 mod names;
 #[path = "sim/scripted.rs"]

@@ -1,14 +1,18 @@
 //! Two machines, made of two network namespaces and a cable between them: a tracker and a seeder on
-//! one, a leecher on the other, each started as a person would. Needs root and iproute2.
+//! one, a leecher on the other, each started as a person would; and the same with neither tracker
+//! nor name. Needs root and iproute2.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const HERE: &str = "10.213.77.1";
 const THERE: &str = "10.213.77.2";
+
+static CABLES: AtomicU32 = AtomicU32::new(0);
 
 /// Two namespaces joined by a veth pair; gone when dropped.
 struct Cable {
@@ -25,7 +29,9 @@ fn ip(line: &str) -> Result<(), String> {
 
 impl Cable {
     fn lay() -> Result<Cable, String> {
-        let id = std::process::id();
+        // Names of links have 15 letters at the most.
+        let id =
+            format!("{}{}", std::process::id() % 1_000_000, CABLES.fetch_add(1, Ordering::Relaxed));
         let cable = Cable { here: format!("lmk-a-{id}"), there: format!("lmk-b-{id}") };
         let (a, b) = (format!("lmka{id}"), format!("lmkb{id}"));
         ip(&format!("netns add {}", cable.here))?;
@@ -131,5 +137,54 @@ fn a_leecher_on_another_machine_gets_the_file() {
     assert!(tracker.said().contains(HERE), "it does not say where others reach it:\n{story}");
 
     drop((tracker, seeder, leecher));
+    fs::remove_dir_all(&work).unwrap();
+}
+
+/// Without a tracker: who has the same torrent is found on the network between the machines.
+#[test]
+fn a_torrent_without_a_tracker_is_found_on_the_local_network() {
+    let cable = match Cable::lay() {
+        Ok(cable) => cable,
+        Err(why) => return println!("skipped: no network namespaces here ({why})"),
+    };
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("local-{}", std::process::id()));
+    for who in ["seeder", "far", "near"] {
+        fs::create_dir_all(work.join(who)).unwrap();
+    }
+    let bytes: Vec<u8> =
+        (0..2_000_011u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    fs::write(work.join("seeder/big.zip"), &bytes).unwrap();
+    let mut maker = Lmk::start(&work, "seeder", &cable.here, "create big.zip -o ../big.torrent");
+    assert_eq!(maker.wait_to_end(), Some(0), "{}", maker.said());
+    let link =
+        maker.said().split_whitespace().find(|word| word.starts_with("magnet:")).map(str::to_owned);
+    let link = link.unwrap_or_else(|| panic!("no link: {}", maker.said()));
+
+    let seed = "seeder --torrent ../big.torrent --file big.zip -v";
+    let mut seeder = Lmk::start(&work, "seeder", &cable.here, seed);
+    seeder.wait_to_say("seeding");
+    if seeder.said().contains("the local network is not searched") {
+        return println!("skipped: no group can be joined here: {}", seeder.said());
+    }
+    let fetch = "leecher --torrent ../big.torrent -v --timeout 40s";
+    let mut far = Lmk::start(&work, "far", &cable.there, fetch);
+    // On the seeder's own machine, and by a link alone.
+    let fetch = format!("leecher --magnet {link} -v --timeout 40s");
+    let mut near = Lmk::start(&work, "near", &cable.here, &fetch);
+    let codes = [far.wait_to_end(), near.wait_to_end()];
+    let story = [seeder.said(), far.said(), near.said()].join("\n---\n");
+    assert_eq!(codes, [Some(0), Some(0)], "{story}");
+    for who in ["far", "near"] {
+        assert!(fs::read(work.join(who).join("big.zip")).unwrap() == bytes, "{who}: {story}");
+    }
+    drop((seeder, far, near));
+
+    // Who does not want it finds nobody.
+    let mut seeder = Lmk::start(&work, "seeder", &cable.here, seed);
+    seeder.wait_to_say("seeding");
+    let fetch = format!("leecher --magnet {link} --out ../none --no-local");
+    let mut none = Lmk::start(&work, "none", &cable.there, &fetch);
+    assert_eq!(none.wait_to_end(), Some(9), "{}", none.said());
+    drop((seeder, none));
     fs::remove_dir_all(&work).unwrap();
 }

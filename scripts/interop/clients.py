@@ -216,11 +216,11 @@ class Lmk(Client):
         return [self.binary, "leecher", "--want", name, "--keep-seeding", *self.at(address, tracker)]
 
     def seeds(self, torrent, path, address):
-        return [self.binary, "seeder", "--torrent", torrent, "--file", path, *self.at(address)]
+        return [self.binary, "seeder", "--torrent", torrent, "--file", path, "--no-local", *self.at(address)]
 
     def fetches(self, source, folder, address):
         how = "--magnet" if is_magnet(source) else "--torrent"
-        return [self.binary, "leecher", how, source, "--out", folder, "--keep-seeding", *self.at(address)]
+        return [self.binary, "leecher", how, source, "--out", folder, "--keep-seeding", "--no-local", *self.at(address)]
 
     @staticmethod
     def at(address, tracker=None):

@@ -32,7 +32,9 @@ else:
     wanted.ti = libtorrent.torrent_info(source)
 wanted.save_path = folder
 flags = libtorrent.torrent_flags
-wanted.flags |= flags.disable_dht | flags.disable_lsd
+wanted.flags |= flags.disable_dht
+if not settings.get("enable_lsd"):
+    wanted.flags |= flags.disable_lsd
 if not exchanges:
     wanted.flags |= flags.disable_pex
 wanted.flags &= ~(flags.paused | flags.auto_managed)

@@ -94,7 +94,7 @@ def stop(process):
 
 
 def lmk_seeds(folder):
-    process, port = start(folder, "seeder", "--torrent", "file.torrent", "--file", "full/file")
+    process, port = start(folder, "seeder", "--torrent", "file.torrent", "--file", "full/file", "--no-local")
     os.makedirs(f"{folder}/got")
     session, handle, dial = join(folder, f"{folder}/got", port)
     whole = wait(lambda: handle.status().is_seeding, dial)
@@ -106,7 +106,7 @@ def lmk_seeds(folder):
 
 
 def lmk_leeches(folder):
-    args = ("--torrent", "file.torrent", "--out", "got/")
+    args = ("--torrent", "file.torrent", "--out", "got/", "--no-local")
     os.makedirs(f"{folder}/got")
     process, port = start(folder, "leecher", *args)
     session, handle, dial = join(folder, f"{folder}/full", port)

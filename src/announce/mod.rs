@@ -7,6 +7,7 @@ pub mod control;
 pub mod course;
 pub mod filter;
 pub mod http;
+pub mod local;
 pub mod name_files;
 pub mod resolver;
 pub mod session;

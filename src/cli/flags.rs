@@ -202,6 +202,8 @@ pub const FLAGS: &[Flag] = &[
         help: "A file that holds the token" },
     Flag { name: "listen", short: None, takes: Takes::Value("ADDR[:PORT]"), on: PEERS,
         help: "Where to take connections [default: the first free port of 6881-6999]" },
+    Flag { name: "no-local", short: None, takes: Takes::Nothing, on: PEERS,
+        help: "Do not look for peers of a torrent on the local network (BEP 14)" },
     Flag { name: "ca-file", short: None, takes: Takes::Value("FILE"), on: WEB,
         help: "For https://, also trust the authorities whose certificates FILE holds (PEM)" },
     Flag { name: "insecure-tracker", short: None, takes: Takes::Each("HOST"), on: WEB,

@@ -15,6 +15,7 @@ pub(super) fn terms(given: &ArgMatches) -> Result<Terms, String> {
         conversations_max: count(given, "max-peers", most, most)? as usize,
         limit_up: limit(given, "limit-up")?,
         limit_down: limit(given, "limit-down")?,
+        local: !given.get_flag("no-local"),
         ..Terms::default()
     })
 }
@@ -52,11 +53,12 @@ mod tests {
 
     #[test]
     fn terms_are_read_and_nothing_said_is_no_limit() {
-        assert_eq!(peer("lmk leecher --want x").unwrap().terms, Terms::default());
-        let line = "--max-peers 7 --limit-up 500K --limit-down 2M";
+        let usual = Terms { local: true, ..Terms::default() };
+        assert_eq!(peer("lmk leecher --want x").unwrap().terms, usual);
+        let line = "--max-peers 7 --limit-up 500K --limit-down 2M --no-local";
         for command in ["seeder --file x", "leecher --want x"] {
             let terms = peer(&format!("lmk {command} {line}")).unwrap().terms;
-            assert_eq!(terms.conversations_max, 7);
+            assert_eq!((terms.conversations_max, terms.local), (7, false));
             let limits = [terms.limit_up, terms.limit_down].map(|l| l.map_or(0, NonZeroU64::get));
             assert_eq!(limits, [500 << 10, 2 << 20]);
         }

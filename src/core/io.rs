@@ -38,6 +38,8 @@ pub enum Input<'a> {
     Asked(Command),
     /// Answer to [`Effect::Listen`].
     Listening { ticket: Ticket, result: Result<Listening, NetError> },
+    /// Answer to [`Effect::Join`].
+    Joined { ticket: Ticket, result: Result<(), NetError> },
     /// A connection came in through the listener. `local` is the address it came to.
     Accepted { conn: ConnId, remote: SocketAddr, local: SocketAddr },
     /// A dialled connection is established. A dial that fails is told by `Closed` alone.
@@ -49,7 +51,8 @@ pub enum Input<'a> {
     /// The end of a connection: exactly once for every `ConnId`, and the last word about it. Every
     /// id is told, those the role closed itself too.
     Closed { conn: ConnId, why: Closed },
-    /// A datagram came from `from` to our address `to` (unspecified if the system does not say).
+    /// A datagram came from `from` to our address `to` (unspecified if the system does not say), or
+    /// to a group that was joined.
     Datagram { from: SocketAddr, to: IpAddr, bytes: &'a [u8] },
     /// The answer to a file operation.
     File { ticket: Ticket, done: FileDone },
@@ -168,6 +171,16 @@ pub enum Effect {
         tcp: bool,
         udp: bool,
     },
+    /// Become a member of a multicast group, one of each family: what is said to it on the local
+    /// network is heard, our own words among it, and a datagram to it leaves from its port and goes
+    /// no further than that network. `on` is the address of ours whose network is meant
+    /// (unspecified: all of them). Wished for again it holds for the networks of that time. ->
+    /// `Joined`.
+    Join {
+        ticket: Ticket,
+        group: SocketAddr,
+        on: IpAddr,
+    },
     /// `from` is our address it shall leave from; without, the system chooses.
     Dial {
         conn: ConnId,
@@ -199,7 +212,8 @@ pub enum Effect {
         on: bool,
     },
     /// One datagram; the bytes stand in the arena. `from` is our address it shall leave from
-    /// (unspecified: the system chooses). May be lost silently, as datagrams are.
+    /// (unspecified: the system chooses). May be lost silently, as datagrams are; one to a group
+    /// that was not joined is.
     Datagram {
         to: SocketAddr,
         from: IpAddr,
@@ -250,6 +264,12 @@ impl Outbox {
     pub fn listen(&mut self, at: SocketAddr, port_last: u16, tcp: bool, udp: bool) -> Ticket {
         let ticket = self.ticket();
         self.effects.push(Effect::Listen { ticket, at, port_last, tcp, udp });
+        ticket
+    }
+
+    pub fn join(&mut self, group: SocketAddr, on: IpAddr) -> Ticket {
+        let ticket = self.ticket();
+        self.effects.push(Effect::Join { ticket, group, on });
         ticket
     }
 

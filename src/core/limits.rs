@@ -68,6 +68,8 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
 /// Datagrams taken in one turn.
 pub const DATAGRAMS_PER_TURN: usize = 256;
+/// Datagrams to a multicast group taken in one turn.
+pub const GROUP_DATAGRAMS_PER_TURN: usize = 32;
 /// Receive queue asked for datagrams: the default holds only 256 of them, 1 ms of load.
 pub const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Datagrams kept while the system takes none; later ones are dropped.

@@ -66,6 +66,13 @@ pub fn public_network(ip: IpAddr) -> Option<IpAddr> {
     })
 }
 
+/// Whether one at `ip` is in the local network of a machine that has the addresses `own`: where
+/// addresses are public, those of its own small networks are.
+pub fn is_near(ip: IpAddr, own: &[IpAddr]) -> bool {
+    let Some(network) = public_network(ip) else { return true };
+    own.iter().any(|own| public_network(*own) == Some(network))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +86,15 @@ mod tests {
         assert_eq!(of("::ffff:10.1.2.3"), None);
         assert_eq!(of("8.8.8.8").unwrap(), "8.8.8.8");
         assert_eq!(of("2001:db8:1:2:3::4").unwrap(), "2001:db8:1:2::");
+    }
+
+    #[test]
+    fn near_are_private_addresses_and_those_of_our_own_networks() {
+        let own: Vec<IpAddr> =
+            ["8.8.4.1", "2001:db8:1:2::1", "10.0.0.1"].map(|text| text.parse().unwrap()).into();
+        let near = |text: &str| is_near(text.parse().unwrap(), &own);
+        assert!(["10.9.9.9", "fe80::1", "8.8.4.200", "2001:db8:1:2:9::9"].into_iter().all(near));
+        assert!(!["8.8.5.1", "2001:db8:1:3::1", "9.9.9.9"].into_iter().any(near));
     }
 
     #[test]

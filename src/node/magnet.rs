@@ -21,6 +21,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Ports below are those of services that no peer listens on.
 const PORT_MIN: u16 = 1024;
+/// How long somebody of the local network is waited for when there is nobody else to ask and no
+/// time was given: whoever has it hears at once that it is wanted.
+const LOCAL_ALONE: Span = Span::secs(15);
 /// Peers kept between the end of the search and the begin of the download.
 const NAMED_MAX: usize = 2_000;
 
@@ -31,6 +34,8 @@ pub struct MagnetSearch {
     told: BTreeSet<SocketAddr>,
     began: bool,
     timeout: Option<Span>,
+    /// The link leads nowhere but to the local network, and nobody was met there that can tell.
+    local_alone: bool,
     /// Since when nothing came of what was asked for, and how much had come by then. A peer that
     /// only says that it can tell is no source.
     nothing: Option<Time>,
@@ -40,15 +45,19 @@ pub struct MagnetSearch {
 impl MagnetSearch {
     pub fn new(plan: Box<MagnetPlan>, timeout: Option<Span>) -> MagnetSearch {
         let told = BTreeSet::new();
-        MagnetSearch { plan, told, began: false, timeout, nothing: None, arrived: 0 }
+        let (began, local_alone) = (false, false);
+        MagnetSearch { plan, told, began, timeout, local_alone, nothing: None, arrived: 0 }
     }
 
     pub fn deadline(&self) -> Time {
-        let timeout = self.timeout.zip(self.nothing);
+        let timeout = self.timeout.or(self.local_alone.then_some(LOCAL_ALONE)).zip(self.nothing);
         timeout.map_or(Time::NEVER, |(span, since)| since + span)
     }
 
     pub fn too_late(&self, now: Time) -> Fatal {
+        if self.local_alone && self.timeout.is_none() {
+            return self.nowhere(", nobody on the local network has it");
+        }
         let waited = self.nothing.map_or(Span::ZERO, |since| now.since(since));
         let line = format!("nobody told what {} is within {waited}", self.name());
         Fatal { ending: Ending::NoSource, line }
@@ -84,6 +93,10 @@ impl MagnetSearch {
             return Ok(None);
         }
         let Some(early) = &mut shared.early else { return Ok(None) };
+        self.local_alone &= early.counts().1 == 0;
+        if self.local_alone && !shared.local.can_search() {
+            return Err(self.nowhere(""));
+        }
         self.look_at_arrivals(early.arrived(), now);
         let Some(learned) = early.take_learned(now, out) else { return Ok(None) };
         let content = learned.content.map_err(|why| self.refused(why))?;
@@ -93,6 +106,7 @@ impl MagnetSearch {
             let (mut peers, struck) = early.into_peers(&content);
             if content.private {
                 self.keep_to_link(&mut peers);
+                shared.local.close();
                 let (own, stats) = (self.plan.link.trackers.len(), shared.stats());
                 shared.ties.leave_tiers_from(own, stats, now, out);
             }
@@ -128,15 +142,21 @@ impl MagnetSearch {
         let link = &self.plan.link;
         let tiers = link.trackers.iter().map(|url| vec![url.clone()]).collect::<Vec<_>>();
         shared.web.add(&link.web_seeds);
+        shared.open_local(false, out);
         let can_ask = torrent::take_up_trackers(shared, &tiers, false, out);
         let peers = self.peers_of_link(shared);
         if !can_ask && peers.is_empty() {
+            if !shared.local.can_search() {
+                return Err(self.nowhere(""));
+            }
+            self.local_alone = true;
+            let wait = self.timeout.unwrap_or(LOCAL_ALONE);
             let line = format!(
-                "{}: the link names no tracker that can be asked and no peer, and there is no DHT; \
-                 name a tracker with --tracker HOST[:PORT]",
+                "{}: the link names no tracker that can be asked and no peer; looking for one on \
+                 the local network for {wait}",
                 self.name()
             );
-            return Err(Fatal { ending: Ending::NoSource, line });
+            out.tell(Event::warning("local_alone", line));
         }
         let us = Us {
             peer_id: shared.plan.peer_id,
@@ -155,6 +175,15 @@ impl MagnetSearch {
         self.nothing = Some(now);
         shared.announce(&[Identity::V2, Identity::V1], now, out);
         Ok(())
+    }
+
+    fn nowhere(&self, nobody: &str) -> Fatal {
+        let line = format!(
+            "{}: the link names no tracker that can be asked and no peer{nobody}, and there is no \
+             DHT; name a tracker with --tracker HOST[:PORT]",
+            self.name()
+        );
+        Fatal { ending: Ending::NoSource, line }
     }
 
     /// The peers that the link names, as far as one may dial those whom anybody may have named.

@@ -12,6 +12,7 @@ mod hashing;
 mod key;
 pub mod layout;
 mod lobby;
+mod local;
 mod magnet;
 mod memory;
 mod part;
@@ -85,6 +86,10 @@ impl Node {
                 if self.shared.got_listening(ticket, result, out)? {
                     self.work.got_listening(&mut self.shared, now, out);
                 }
+            }
+            Input::Joined { ticket, result } => self.shared.got_joined(ticket, result, out),
+            Input::Datagram { from, to, bytes } if to.is_multicast() => {
+                self.shared.got_local(from, bytes, now, out);
             }
             Input::Datagram { from, bytes, .. } => {
                 if !self.shared.names.got_datagram(from, bytes, now) {
@@ -161,6 +166,7 @@ impl Node {
         }
         let stats = self.shared.stats();
         self.shared.ties.poll(stats, now, out);
+        self.shared.local.poll(now, out);
         self.shared.web.settle(before, &mut self.shared.swarm, now, out);
         self.shared.find_names(now, out);
         for tie in self.shared.ties.take_news() {
@@ -205,7 +211,7 @@ impl Role for Node {
         let swarm = self.shared.swarm.as_ref().map_or(Time::NEVER, |swarm| swarm.deadline());
         let early = self.shared.early.as_ref().map_or(Time::NEVER, |early| early.deadline());
         let ties = self.shared.ties.deadline().min(self.shared.lobby.deadline());
-        let ties = ties.min(self.shared.names.deadline());
+        let ties = ties.min(self.shared.names.deadline()).min(self.shared.local.deadline());
         let ties = match &self.shared.swarm {
             Some(_) => ties.min(self.shared.web.deadline()),
             None => ties,

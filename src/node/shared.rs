@@ -6,6 +6,7 @@ use super::plan::{Job, Listen, NodePlan};
 use super::ties::{Tie, Ties};
 use super::torrent;
 use super::web::WebSeeds;
+use crate::announce::local::LocalSearch;
 use crate::announce::resolver::Resolver;
 use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
@@ -51,6 +52,8 @@ pub struct Shared {
     /// Finds the hosts of others.
     pub names: Resolver,
     pub web: WebSeeds,
+    /// Finds peers of the local network.
+    pub local: LocalSearch,
     /// The wish for a socket for datagrams.
     speaking: Option<Ticket>,
     /// This machine has no IPv6.
@@ -75,6 +78,7 @@ impl Shared {
         Shared {
             names: Resolver::new(plan.names.clone(), Rng::new(plan.seed).fork(0x53)),
             web: WebSeeds::default(),
+            local: LocalSearch::new(plan.addresses.clone(), Rng::new(plan.seed).fork(0x6c)),
             speaking: None,
             without_ipv6: false,
             plan,
@@ -231,6 +235,9 @@ impl Shared {
     /// Begins the swarm of a content whose pieces `have` stand in `file`.
     pub fn begin_swarm(&mut self, content: Rc<Content>, file: FileId, have: Bitfield, now: Time) {
         let open = !content.private;
+        if !open {
+            self.local.close();
+        }
         let bytes =
             |info: Option<&Vec<u8>>| info.filter(|_| open).map_or(0, |info| info.len() as u32);
         let us = Us {
@@ -256,6 +263,7 @@ impl Shared {
         for (identity, addr) in std::mem::take(&mut self.named) {
             swarm.know(identity, &[addr], now);
         }
+        self.tell_heard(&mut swarm, now);
         self.swarm = Some(swarm);
     }
 
@@ -266,6 +274,7 @@ impl Shared {
             (None, Some(early)) => early.identities().collect(),
             (None, None) => return,
         };
+        self.search_locally(&identities);
         let identities: Vec<_> = identities
             .into_iter()
             .filter(|(identity, _)| which.contains(identity))

@@ -82,6 +82,7 @@ impl TorrentFile {
 /// the tables at the start are said.
 pub fn take_up(shared: &mut Shared, content: &Content, outside: &Outside, out: &mut Outbox) {
     say_content(content, out);
+    shared.open_local(content.private, out);
     shared.web.add(&outside.web_seeds);
     take_up_trackers(shared, &outside.tiers, content.private, out);
 }
@@ -189,7 +190,13 @@ fn say_trackers(shared: &Shared, tiers: &Tiers, out: &mut Outbox) {
         );
     }
     if !tiers.is_of_use() {
-        let line = "no tracker that can be asked; only peers that dial us will be met";
+        let line = match shared.local.can_search() {
+            true => {
+                "no tracker that can be asked; only peers of the local network and those that \
+                 dial us will be met"
+            }
+            false => "no tracker that can be asked; only peers that dial us will be met",
+        };
         out.tell(Event::warning("no_tracker", line));
     }
 }

@@ -2,6 +2,7 @@
 //! leave from that address. Nothing that happens to a datagram ends anything.
 
 use super::door::Door;
+use super::groups::Groups;
 use super::{Counters, canonical};
 use crate::core::io::{Input, Outbox, Role};
 use crate::core::limits::{
@@ -48,6 +49,8 @@ struct Kept {
 pub(super) struct Datagrams {
     pub socket: Option<UdpSocket>,
     pub readable: bool,
+    /// What is said to groups comes and leaves by sockets of their own.
+    pub groups: Groups,
     ipv6: bool,
     /// The one address that everything comes to and leaves from, where the socket has one.
     bound: Option<IpAddr>,
@@ -81,6 +84,7 @@ impl Datagrams {
         Datagrams {
             socket: None,
             readable: false,
+            groups: Groups::default(),
             ipv6: false,
             bound: None,
             buffers: Vec::new(),
@@ -112,6 +116,7 @@ impl Datagrams {
 
     /// Takes datagrams, up to the turn's quota.
     pub fn receive<R: Role>(&mut self, door: &mut Door<R>) {
+        self.groups.receive(door);
         for _ in 0..DATAGRAMS_PER_TURN / BATCH {
             if !self.readable || self.socket.is_none() {
                 return;

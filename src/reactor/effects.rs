@@ -55,6 +55,10 @@ impl<R: Role> Reactor<R> {
                     self.door.conns.mark_unborn(conn, why);
                 }
             }
+            Effect::Datagram { to, start, len, .. } if to.ip().is_multicast() => {
+                let Door { out, counters, .. } = &mut self.door;
+                self.datagrams.groups.send(to, out.bytes(start, len), counters);
+            }
             Effect::Datagram { to, from, start, len } => {
                 self.datagrams.post(to, from, start, len);
             }
@@ -63,6 +67,10 @@ impl<R: Role> Reactor<R> {
             Effect::Listen { ticket, at, port_last, tcp, udp } => {
                 let result = self.listen(at, port_last, Kinds { tcp, udp });
                 self.completions.push_back(Completion::Listening(ticket, result));
+            }
+            Effect::Join { ticket, group, on } => {
+                let result = self.datagrams.groups.join(group, on, self.poll.registry());
+                self.completions.push_back(Completion::Joined(ticket, result));
             }
             Effect::Tell(event) => self.events.push(event),
             // Noted when it was stated.

@@ -11,6 +11,7 @@ mod dial;
 mod door;
 mod effects;
 mod files;
+mod groups;
 mod inlet;
 mod listen;
 mod news;
@@ -66,8 +67,7 @@ const EVENTS_PER_TURN: usize = 1024;
 pub struct Options {
     /// Take over SIGINT, SIGTERM and SIGHUP of the process.
     pub signals: bool,
-    /// Descriptors kept back from connections, for files and everything else; `None`: a third of
-    /// all, and no more than 96.
+    /// Descriptors kept back for files and all else; `None`: a third of all, and no more than 96.
     pub descriptors_reserved: Option<u64>,
     /// Bytes read from one connection in one turn.
     pub read_quota_bytes: usize,
@@ -104,6 +104,7 @@ pub struct Counters {
 #[derive(Debug)]
 enum Completion {
     Listening(Ticket, Result<Listening, NetError>),
+    Joined(Ticket, Result<(), NetError>),
     File(Ticket, FileDone),
     Stored(Ticket, StoreDone),
 }

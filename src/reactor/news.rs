@@ -18,6 +18,7 @@ impl<R: Role> Reactor<R> {
             || self.door.conns.flush_len() > 0
             || self.door.conns.sent_due()
             || self.datagrams.readable
+            || self.datagrams.groups.is_readable()
             || self.files.is_waiting()
             || self.store_due() == Time::ZERO;
         if left_over {
@@ -43,6 +44,7 @@ impl<R: Role> Reactor<R> {
                 TOKEN_SIGNALS => self.signalled = true,
                 TOKEN_TCP => self.inlet.acceptable = true,
                 TOKEN_UDP => self.datagrams.readable = true,
+                token if self.datagrams.groups.note(token) => {}
                 _ => self.door.conns.note(event),
             }
         }
@@ -56,6 +58,7 @@ impl<R: Role> Reactor<R> {
         for completion in self.completions.drain(..) {
             self.door.tell(match completion {
                 Completion::Listening(ticket, result) => Input::Listening { ticket, result },
+                Completion::Joined(ticket, result) => Input::Joined { ticket, result },
                 Completion::File(ticket, done) => Input::File { ticket, done },
                 Completion::Stored(ticket, done) => Input::Stored { ticket, done },
             });

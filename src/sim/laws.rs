@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Promise {
     Listening,
+    Joined,
     Opened,
     Meta,
     Read,
@@ -81,6 +82,7 @@ impl Watch {
             })?,
             Input::Asked(_) | Input::Datagram { .. } => {}
             Input::Listening { ticket, .. } => self.answered(*ticket, Promise::Listening)?,
+            Input::Joined { ticket, .. } => self.answered(*ticket, Promise::Joined)?,
             Input::File { ticket, done } => self.answered(*ticket, told(done))?,
             Input::Stored { ticket, done } => {
                 self.answered(*ticket, Promise::Stored(told_row(done)))?;
@@ -155,6 +157,7 @@ impl Watch {
                     }
                 }
                 Effect::Listen { ticket, .. } => self.promised(*ticket, Promise::Listening)?,
+                Effect::Join { ticket, .. } => self.promised(*ticket, Promise::Joined)?,
                 Effect::File { ticket, op } => self.promised(*ticket, promise(op))?,
                 Effect::Store { ticket, op } => {
                     let done = op.refused(StoreError::Absent);

@@ -1,18 +1,38 @@
 //! Addresses, listeners and datagrams of a world. Processes of one machine share its address and
-//! its loopback; a datagram may be lost, doubled, late, or too large to arrive.
+//! its loopback; a datagram may be lost, doubled, late, or too large to arrive. All machines are in
+//! one local network: what is said to a group, all members hear that can be reached.
 
 use super::world::{Happening, World};
+use crate::core::id::Ticket;
 use crate::core::io::{Input, Listening, NetError};
 use crate::core::time::Span;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
+
+/// What a wish for the network came to.
+#[derive(Debug)]
+pub(super) enum NetDone {
+    Listening(Result<Listening, NetError>),
+    Joined(Result<(), NetError>),
+}
+
+impl NetDone {
+    pub fn input(self, ticket: Ticket) -> Input<'static> {
+        match self {
+            NetDone::Listening(result) => Input::Listening { ticket, result },
+            NetDone::Joined(result) => Input::Joined { ticket, result },
+        }
+    }
+}
 
 /// What a process listens on. Another wish for the same kind takes the place of the first.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Bound {
     pub tcp: Option<SocketAddr>,
     pub udp: Option<SocketAddr>,
+    /// The groups it is a member of, one of each family, and whether on loopback alone.
+    pub groups: [Option<(SocketAddr, bool)>; 2],
 }
 
 impl Bound {
@@ -49,6 +69,64 @@ impl World {
             process.bound.udp = if udp { Some(at) } else { process.bound.udp };
         }
         Ok(Listening { tcp: tcp.then_some(at), udp: udp.then_some(at) })
+    }
+
+    /// Makes a process a member of a group. Machines have one address, and no more families than
+    /// that.
+    pub(super) fn join(
+        &mut self,
+        node: usize,
+        group: SocketAddr,
+        on: IpAddr,
+    ) -> Result<(), NetError> {
+        let ip = self.hosts[self.nodes[node].host].ip;
+        let known = on.is_unspecified() || on.is_loopback() || on == ip;
+        if !known || group.is_ipv6() != ip.is_ipv6() {
+            return Err(NetError::NotOurs);
+        }
+        if let Some(process) = &mut self.nodes[node].process {
+            process.bound.groups[usize::from(group.is_ipv6())] = Some((group, on.is_loopback()));
+        }
+        Ok(())
+    }
+
+    /// The group that a process is a member of, and whether on loopback alone.
+    fn member(&self, node: usize, group: SocketAddr) -> Option<bool> {
+        let groups = self.nodes[node].process.as_ref()?.bound.groups;
+        let joined = groups[usize::from(group.is_ipv6())].filter(|(at, _)| *at == group);
+        joined.map(|(_, here)| here)
+    }
+
+    fn said_to_group(&mut self, node: usize, group: SocketAddr, bytes: &[u8]) {
+        let Some(here) = self.member(node, group) else { return };
+        let from_host = self.nodes[node].host;
+        let ip = match (here, group) {
+            (false, _) => self.hosts[from_host].ip,
+            (true, SocketAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
+            (true, SocketAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let jitter = self.rng.udp.below(self.weather.jitter.0 + 1);
+        let at = self.now + self.trip(jitter);
+        if bytes.len() <= self.weather.datagram_bytes {
+            let (from, bytes) = (SocketAddr::new(ip, group.port()), bytes.to_vec());
+            self.later(at, Happening::Datagram { from, to: group, from_host, bytes });
+        }
+    }
+
+    /// Every member that can be reached hears it, or does not, by itself.
+    fn heard_by_group(&mut self, from: SocketAddr, to: SocketAddr, from_host: usize, bytes: &[u8]) {
+        let here = from.ip().is_loopback();
+        for node in 0..self.nodes.len() {
+            let host = self.nodes[node].host;
+            let near = host == from_host
+                || !here && self.hosts[host].up && self.parted(from_host, host).is_none();
+            if near && self.member(node, to) == Some(here) {
+                let lost = self.rng.udp.chance(self.weather.udp_loss_pm) && self.faults();
+                if !lost {
+                    self.tell(node, Input::Datagram { from, to: to.ip(), bytes });
+                }
+            }
+        }
     }
 
     fn taken(&self, host: usize, ip: IpAddr, port: u16, tcp: bool) -> bool {
@@ -112,6 +190,9 @@ impl World {
         from: IpAddr,
         bytes: &[u8],
     ) {
+        if to.ip().is_multicast() {
+            return self.said_to_group(node, to, bytes);
+        }
         let host = self.nodes[node].host;
         let bound = self.nodes[node].process.as_ref().and_then(|process| process.bound.udp);
         let Some(bound) = bound else { return };
@@ -150,6 +231,9 @@ impl World {
         from_host: usize,
         bytes: &[u8],
     ) {
+        if to.ip().is_multicast() {
+            return self.heard_by_group(from, to, from_host, bytes);
+        }
         if let Some(node) = self.listener(from_host, to, false) {
             self.tell(node, Input::Datagram { from, to: to.ip(), bytes });
         }

@@ -2,6 +2,7 @@
 //! here is entered from inside a role.
 
 use super::laws;
+use super::net::NetDone;
 use super::weather::Planted;
 use super::world::{Happening, TURN, WALL_START_S, World};
 use crate::core::id::{ConnId, Ticket};
@@ -93,8 +94,12 @@ impl World {
     fn apply(&mut self, node: usize, life: u32, effect: Effect, kept: &Outbox) {
         match effect {
             Effect::Listen { ticket, at, port_last, tcp, udp } => {
-                let result = self.bind(node, at, port_last, tcp, udp);
-                self.later(self.now + TURN, Happening::Listening { node, life, ticket, result });
+                let done = NetDone::Listening(self.bind(node, at, port_last, tcp, udp));
+                self.later(self.now + TURN, Happening::Net { node, life, ticket, done });
+            }
+            Effect::Join { ticket, group, on } => {
+                let done = NetDone::Joined(self.join(node, group, on));
+                self.later(self.now + TURN, Happening::Net { node, life, ticket, done });
             }
             Effect::Dial { conn, to, .. } => self.dial(node, life, conn, to),
             Effect::Send { conn, chunk } => self.send(node, conn, chunk, kept),

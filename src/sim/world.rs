@@ -5,7 +5,7 @@
 use super::disk::{Disk, Fault};
 use super::judges::{Judges, Matters};
 use super::laws::Watch;
-use super::net::Bound;
+use super::net::{Bound, NetDone};
 use super::partition::Partition;
 use super::store::Base;
 use super::tcp::{Step, Stream};
@@ -13,7 +13,7 @@ use super::trace::{At, Trace};
 use super::weather::{Purpose, Randomness, Weather, stream};
 pub use super::wire_laws::Known;
 use crate::core::id::{ConnId, Ticket};
-use crate::core::io::{Command, FileDone, Input, Listening, NetError, Outbox, Role};
+use crate::core::io::{Command, FileDone, Input, Outbox, Role};
 use crate::core::report::{Ending, Event, Snapshot};
 use crate::core::store::{StoreDone, StoreOp};
 use crate::core::time::{Span, Time};
@@ -70,7 +70,7 @@ pub enum Act {
 pub(super) enum Happening {
     Act(usize, Act),
     Wake { node: usize, life: u32, at: Time },
-    Listening { node: usize, life: u32, ticket: Ticket, result: Result<Listening, NetError> },
+    Net { node: usize, life: u32, ticket: Ticket, done: NetDone },
     File { node: usize, life: u32, ticket: Ticket, done: FileDone },
     Commit { node: usize, life: u32 },
     Stored { node: usize, life: u32, ticket: Ticket, done: StoreDone },
@@ -320,8 +320,8 @@ impl World {
         match happening {
             Happening::Act(node, act) => self.act(node, act),
             Happening::Wake { node, life, at } => self.wake(node, life, at),
-            Happening::Listening { node, life, ticket, result } => {
-                self.tell_life(node, life, Input::Listening { ticket, result });
+            Happening::Net { node, life, ticket, done } => {
+                self.tell_life(node, life, done.input(ticket));
             }
             Happening::File { node, life, ticket, done } => {
                 self.tell_life(node, life, Input::File { ticket, done });

@@ -38,6 +38,25 @@ impl Swarm {
         self.neighbours.got_named(identity, addrs, now);
     }
 
+    /// A peer of the local network said that it takes part (BEP 14).
+    pub fn got_nearby(
+        &mut self,
+        identity: Identity,
+        addr: SocketAddr,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        self.know_nearby(identity, addr, now);
+        self.dial_due(now, out);
+    }
+
+    /// As [`Swarm::got_nearby`]; it is dialled with the next tick.
+    pub fn know_nearby(&mut self, identity: Identity, addr: SocketAddr, now: Time) {
+        if self.exchanges() && self.terms.local {
+            self.neighbours.got_nearby(identity, addr, now);
+        }
+    }
+
     pub(super) fn dial_due(&mut self, now: Time, out: &mut Outbox) {
         if self.leaving {
             return;

@@ -162,8 +162,10 @@ impl Swarm {
         if self.neighbours.is_struck((session.remote, peer_id), session.outgoing, now) {
             return Err(Fault::nobody("it sent bad data not long ago"));
         }
-        // One of ours that dials under v1 knows no more: else it would hang up here itself.
-        let both = session.identity == Identity::V1 && self.content.v2.is_some();
+        // One of ours that dials under v1 knows no more: else it would hang up here itself. So does
+        // one that goes on under v1 where a hybrid is offered to it.
+        let companions = self.content.v2.is_some() && self.content.hybrid().is_none();
+        let both = session.identity == Identity::V1 && companions;
         if both && session.outgoing && peer_id.is_lmk() {
             self.neighbours.got_named(Identity::V2, &[session.remote], now);
             return Err(Fault::nobody("peers of ours meet under v2"));

@@ -1,5 +1,5 @@
-//! Addresses that no tracker named, but a peer (BEP 11): it may have made them up, so few are taken
-//! of one source, few of one address, and each is tried rarely.
+//! Addresses that no tracker named, but a peer (BEP 11, BEP 14): it may have made them up, so few
+//! are taken of one source, few of one address, and each is tried rarely.
 
 use super::neighbours::{KNOWN_MAX, Neighbour, Neighbours, Reach};
 use crate::core::mark::mark;
@@ -16,6 +16,8 @@ const SOURCE_MAX: usize = HEARSAY_MAX / 4;
 const PORTS_MAX: usize = 4;
 /// Dials to one of them in an hour.
 const TRIES_MAX: u32 = 3;
+/// One that speaks for itself is believed to be there anew, so long after that counted last.
+const NEARBY_AGAIN: Span = Span::secs(60);
 pub(super) const HOUR: Span = Span::secs(3600);
 
 /// Who said so, and how often it was tried in the hour that began then.
@@ -55,6 +57,9 @@ impl Neighbours {
         for addr in addrs {
             if let Some(neighbour) = self.known.get_mut(addr) {
                 neighbour.named = now;
+                if neighbour.hearsay.is_some() {
+                    neighbour.identity = neighbour.identity.max(identity);
+                }
                 continue;
             }
             let ports = self.known.iter().filter(|(other, n)| {
@@ -68,6 +73,15 @@ impl Neighbours {
             let mut fresh = Neighbour::new(Reach::Fresh, identity, now);
             fresh.hearsay = Some(Hearsay { by, tries: 0, since: now });
             self.known.insert(*addr, fresh);
+        }
+    }
+
+    /// One of the local network said itself that it is there (BEP 14).
+    pub fn got_nearby(&mut self, identity: Identity, addr: SocketAddr, now: Time) {
+        self.got_hearsay(identity, &[addr], addr.ip(), now);
+        let hearsay = self.known.get_mut(&addr).and_then(|neighbour| neighbour.hearsay.as_mut());
+        if let Some(hearsay) = hearsay.filter(|said| now.since(said.since) >= NEARBY_AGAIN) {
+            (hearsay.tries, hearsay.since) = (0, now);
         }
     }
 }
@@ -97,6 +111,27 @@ mod tests {
         let named: Vec<SocketAddr> = (20_000..20_900).map(addr).collect();
         neighbours.got_named(Identity::V1, &named, now);
         assert_eq!(neighbours.known.len(), HEARSAY_MAX + 900);
+    }
+
+    #[test]
+    fn one_that_speaks_for_itself_is_tried_again_once_a_minute() {
+        let (mut neighbours, mut now) = (Neighbours::default().of_v1(true), Time::ZERO);
+        let near: SocketAddr = ([10, 0, 0, 9], 6881).into();
+        let mut dials = 0;
+        for second in 0..600 {
+            // It says so all the time.
+            neighbours.got_nearby(Identity::V1, near, now);
+            for (addr, _) in neighbours.due(true, 9, now) {
+                let conn = ConnId { slot: dials, generation: 0 };
+                neighbours.dialled(addr, conn, now);
+                neighbours.lost(conn, false, now);
+                dials += 1;
+            }
+            assert!(dials <= TRIES_MAX * (second / 60 + 1), "{dials} in {second} s");
+            now = now + Span::secs(1);
+        }
+        assert!(dials >= 10, "{dials}");
+        assert_eq!(neighbours.known.len(), 1);
     }
 
     #[test]

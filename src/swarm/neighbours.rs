@@ -57,7 +57,7 @@ pub(super) enum Reach {
 pub(super) struct Neighbour {
     reach: Reach,
     /// The best identity it was named under: two peers of ours meet under v2 only.
-    identity: Identity,
+    pub(super) identity: Identity,
     pub(super) named: Time,
     /// No tracker named it.
     pub(super) hearsay: Option<Hearsay>,
@@ -196,9 +196,9 @@ impl Neighbours {
         }
     }
 
-    /// Every address that is known.
+    /// Every address that is known, but for hearsay of which nothing came.
     pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
-        self.known.keys().copied()
+        self.known.iter().filter(|(_, n)| n.hearsay.is_none() || n.met).map(|(addr, _)| *addr)
     }
 
     /// Whom to dial now, at most `room` of them, those that failed least first. One who lacks

@@ -18,6 +18,9 @@ pub struct Terms {
     /// In which order pieces are fetched.
     pub order: Order,
     pub company: Company,
+    /// Among strangers: peers of the local network are searched for (BEP 14). What is typed says so
+    /// unless it says otherwise.
+    pub local: bool,
 }
 
 /// Who else takes part.
@@ -39,6 +42,7 @@ impl Default for Terms {
             pages_bytes: PAGES_BYTES_MAX,
             order: Order::default(),
             company: Company::default(),
+            local: false,
         }
     }
 }

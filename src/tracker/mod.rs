@@ -218,8 +218,8 @@ impl Role for Tracker {
                 self.lists(now, out, |lists, desk| lists.sent(conn, bytes, desk));
             }
             Input::Closed { conn, .. } => self.lists.closed(conn, &mut self.registry),
-            // The tracker dials nobody.
-            Input::Connected { .. } => {}
+            // The tracker dials nobody, and joins nothing.
+            Input::Connected { .. } | Input::Joined { .. } => {}
         }
         self.lists.note_generation(self.registry.names.generation());
         self.figures.connections_dropped += self.lists.take_dropped();

@@ -5,6 +5,7 @@ pub mod control;
 pub mod dns;
 pub mod extended;
 pub mod http;
+pub mod lsd;
 pub mod meaning;
 pub mod mse;
 pub mod options;

@@ -92,6 +92,10 @@ impl Bed {
     pub fn start(&self, who: &str, args: &[impl AsRef<OsStr>]) -> Lmk {
         let mut command = self.command(who);
         command.args(args);
+        // Other runs on this machine have the same contents: they shall not find each other.
+        if args.iter().any(|arg| arg.as_ref() == "--torrent" || arg.as_ref() == "--magnet") {
+            command.arg("--no-local");
+        }
         Lmk::run(who, command)
     }
 

@@ -81,7 +81,7 @@ impl Role for Script {
             Input::Closed { conn, why } => seen.closed.push((conn, why)),
             Input::Datagram { from, to, bytes } => seen.datagrams.push((from, to, bytes.into())),
             Input::File { ticket, done } => seen.files.push((ticket, done)),
-            Input::Stored { .. } => {}
+            Input::Joined { .. } | Input::Stored { .. } => {}
         }
     }
     fn deadline(&self) -> Time {

@@ -75,7 +75,17 @@ impl Several {
             }
             Input::Asked(command) => self.tell_all(|_| Some(Input::Asked(command)), now, out),
             Input::Listening { ticket, result } => self.sockets.got(ticket, result),
+            // Each knows its own ticket.
+            Input::Joined { ticket, result } => {
+                self.tell_all(|_| Some(Input::Joined { ticket, result }), now, out);
+            }
             Input::Accepted { conn, remote, .. } => self.got_guest(conn, remote, now, out),
+            // What is said to a group, all hear.
+            Input::Datagram { from, to, bytes } if to.is_multicast() => {
+                for who in 0..self.fetches.len() {
+                    self.tell(who, Input::Datagram { from, to, bytes }, now, out);
+                }
+            }
             Input::Datagram { from, to, bytes } => {
                 for who in self.sockets.spoke_to(from) {
                     self.tell(who, Input::Datagram { from, to, bytes }, now, out);
@@ -161,6 +171,7 @@ impl Several {
                     fetch.complete |= event.kind == "complete";
                     self.said.passes((who, &fetch.label), event)
                 }
+                Effect::Datagram { to, .. } if to.ip().is_multicast() => true,
                 Effect::Datagram { to, .. } => self.sockets.speaks(who, *to),
                 other => self.owners.note(who, other),
             };

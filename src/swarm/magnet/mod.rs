@@ -117,6 +117,18 @@ impl MagnetSwarm {
         self.dial_due(now, out);
     }
 
+    /// A peer of the local network said that it takes part (BEP 14).
+    pub fn got_nearby(
+        &mut self,
+        identity: Identity,
+        addr: SocketAddr,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        self.books.of(identity).got_nearby(identity, addr, now);
+        self.dial_due(now, out);
+    }
+
     /// A peer dialled us and shook hands under one of our info-hashes.
     pub fn got_accepted(
         &mut self,
