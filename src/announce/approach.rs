@@ -28,6 +28,9 @@ pub enum Purpose {
     Tracker,
     /// Parts of files.
     WebSeed,
+    /// A file that the user named by its URL: it may lie anywhere, but where it sends us is no
+    /// longer the user's word.
+    Origin,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,7 +151,10 @@ impl Approach {
             }
             if is_near && filter::keep(&[(ip, 1).into()], (from, 1).into(), &[]).is_empty() {
                 mark!("B16");
-                return refused("where no tracker of strangers is");
+                return refused(match self.purpose {
+                    Purpose::Tracker => "where no tracker of strangers is",
+                    Purpose::WebSeed | Purpose::Origin => "which is nearer than it is itself",
+                });
             }
         }
         let (path, query) = self.url.path.split_once('?').unwrap_or((&self.url.path, ""));
@@ -158,6 +164,7 @@ impl Approach {
                 path.starts_with("/announce") && (self.from.is_some() || !says_all(query))
             }
             Purpose::WebSeed => query.is_empty(),
+            Purpose::Origin => self.from.is_none() || query.is_empty(),
         };
         if is_near && !fits {
             mark!("C12");
@@ -165,7 +172,7 @@ impl Approach {
                 Purpose::Tracker => {
                     "where only a path /announce without an announce in it is asked"
                 }
-                Purpose::WebSeed => "where only a path without a query is asked",
+                Purpose::WebSeed | Purpose::Origin => "where only a path without a query is asked",
             });
         }
         Ok(())

@@ -16,7 +16,8 @@ pub mod tracker_url;
 pub mod typed;
 pub mod typed_access;
 pub mod typed_ask;
-pub mod typed_terms;
+pub mod typed_origin;
+mod typed_terms;
 pub mod typed_torrent;
 pub mod values;
 

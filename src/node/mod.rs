@@ -14,6 +14,7 @@ pub mod layout;
 mod lobby;
 mod magnet;
 mod memory;
+mod origin;
 mod part;
 mod parting;
 mod places;
@@ -96,7 +97,11 @@ impl Node {
                     out.close(longest);
                 }
             }
-            connection => self.shared.route_connection(now, connection, out),
+            connection => {
+                if let Some(input) = self.work.got_connection(connection, now, out)? {
+                    self.shared.route_connection(now, input, out);
+                }
+            }
         }
         Ok(())
     }

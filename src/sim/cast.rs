@@ -85,6 +85,7 @@ pub(super) fn node_plan(scene: &Scene, env: NodeEnv, home: &str, job: Job) -> No
 
 pub(super) fn seed_plan(scene: &Scene) -> SeedPlan {
     SeedPlan {
+        origin: None,
         torrent: None,
         path: SOURCE.into(),
         file_name: NAME.into(),

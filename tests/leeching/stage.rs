@@ -291,6 +291,7 @@ pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
 
 pub fn seed_plan() -> SeedPlan {
     SeedPlan {
+        origin: None,
         torrent: None,
         path: PathBuf::from("/home").join(NAME),
         file_name: NAME.into(),

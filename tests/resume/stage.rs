@@ -197,6 +197,7 @@ impl Stage {
             Box::new(Node::new(plan(
                 env,
                 Job::Seed(SeedPlan {
+                    origin: None,
                     torrent: by_torrent.then(torrent),
                     path: SOURCE.into(),
                     file_name: "big.zip".into(),

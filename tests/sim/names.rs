@@ -126,6 +126,7 @@ fn a_tracker_that_moves_is_followed_by_its_name() {
     add_tracker(&mut world, [10, 0, 0, 9]);
     let seeder = world.add_idle(IpAddr::from([10, 0, 1, 1]), |env| {
         let seed = SeedPlan {
+            origin: None,
             torrent: torrent(),
             path: "/home/big.bin".into(),
             file_name: b"big.bin".to_vec(),

@@ -51,6 +51,7 @@ fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
 fn add_seeder(world: &mut World, ip: [u8; 4], content: &[u8]) -> NodeId {
     let seeder = world.add_node(ip.into(), |env| {
         let seed = SeedPlan {
+            origin: None,
             torrent: None,
             path: SOURCE.into(),
             file_name: b"big.zip".to_vec(),

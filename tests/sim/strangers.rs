@@ -82,6 +82,7 @@ fn add_tracker(world: &mut World) {
 fn add_seeder(world: &mut World, slots: u32, terms: Terms) -> NodeId {
     let node = world.add_node([10, 0, 0, 2].into(), move |env| {
         let seed = SeedPlan {
+            origin: None,
             torrent: Some(torrent()),
             path: "/home/big.zip".into(),
             file_name: b"big.zip".to_vec(),
