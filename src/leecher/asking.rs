@@ -276,7 +276,7 @@ mod tests {
 
     fn sends(leecher: &mut Leecher, conn: ConnId, block: Block, at: Time) {
         let len = leecher.content.geometry.block_len(block) as usize;
-        leecher.block_began(conn, block).unwrap();
+        leecher.block_began(conn, block, at).unwrap();
         leecher.block_bytes(conn, &vec![7; len], at);
         leecher.block_ended(conn, &mut Sessions::new(), at, &mut Outbox::default());
     }
@@ -303,5 +303,32 @@ mod tests {
             assert_eq!(leecher.picker.census()[0], missing + 1);
             assert_eq!(leecher.audit(&Sessions::new()), Ok(()));
         }
+    }
+
+    /// It was called off, and trickles in all the same: others are asked for it in the end.
+    #[test]
+    fn a_block_that_was_called_off_and_trickles_in_is_not_waited_for_for_ever() {
+        let (mut leecher, [one, other]) = asked_twice();
+        let missing = leecher.picker.census()[0];
+        for conn in [FIRST, HELPER] {
+            let link = leecher.links.get_mut(&conn).unwrap();
+            link.asked.clear();
+            link.cancelled.extend([one, other]);
+            leecher.picker.lost_block(conn, one);
+            leecher.picker.lost_block(conn, other);
+            leecher.block_began(conn, one, Time::ZERO).unwrap();
+        }
+        assert_eq!(leecher.picker.census()[0], missing + 1, "one is on its way");
+        for secs in 0..30 {
+            let at = Time::ZERO + Span::secs(secs);
+            for conn in [FIRST, HELPER] {
+                leecher.block_bytes(conn, &[7], at);
+                if leecher.links[&conn].is_overdue(at) {
+                    is_late(&mut leecher, conn, at);
+                }
+            }
+        }
+        assert_eq!(leecher.picker.census()[0], missing + 2, "anyone may be asked for it");
+        assert_eq!(leecher.audit(&Sessions::new()), Ok(()));
     }
 }

@@ -2,6 +2,9 @@
 //! batches, and only then the journal says so. A journal that finds no room is tried again. One
 //! operation is under way at a time; the transfer goes on meanwhile, up to a bound.
 
+mod notes;
+
+use self::notes::{Notes, Successor};
 use super::journal::{GROWTH_BYTES_MAX, Header, Writer};
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
@@ -94,8 +97,8 @@ pub struct Durable {
     durable: Bitfield,
     /// Pieces written that the journal does not know.
     unnoted: Vec<u32>,
-    /// Pieces it knows that are not durable yet, by record.
-    noted: Vec<(u64, u32)>,
+    /// Pieces it knows that are not durable yet.
+    notes: Notes,
     unsynced_bytes: u64,
     /// Of them those that the sync under way does not cover.
     later_bytes: u64,
@@ -124,7 +127,7 @@ impl Durable {
             no_room: false,
             durable,
             unnoted: Vec::new(),
-            noted: Vec::new(),
+            notes: Notes::default(),
             unsynced_bytes: 0,
             later_bytes: 0,
             batch_bytes: SYNC_BYTES_MIN,
@@ -201,8 +204,7 @@ impl Durable {
         }
         if !self.unnoted.is_empty() {
             let bytes = self.writer.written(&self.unnoted);
-            let number = self.writer.last();
-            self.noted.extend(self.unnoted.drain(..).map(|piece| (number, piece)));
+            self.notes.add(std::mem::take(&mut self.unnoted), self.writer.last(), self.len);
             return self.append(Step::Note, bytes, out);
         }
         let due = self.unsynced_bytes >= self.batch_bytes || now >= self.deadline();
@@ -265,6 +267,9 @@ impl Durable {
             FileDone::Meta(Err(FileError::NotFound | FileError::Changed)) => Outcome::Changed,
             FileDone::Opened(Ok((file, _))) => {
                 self.files.journal_file = file;
+                if let Some(successor) = self.notes.follow() {
+                    (self.len, self.base) = (successor.len, successor.base);
+                }
                 Outcome::Going
             }
             FileDone::Wrote { page, result: Err(FileError::NoSpace) } => {
@@ -339,9 +344,7 @@ impl Durable {
 
     fn covered(&mut self, now: Time) {
         let covers = self.covers;
-        for (_, piece) in self.noted.extract_if(.., |(number, _)| *number <= covers) {
-            self.durable.set(piece);
-        }
+        self.notes.take_up_to(covers).for_each(|piece| _ = self.durable.set(piece));
         self.unsynced_bytes = self.later_bytes;
         self.since = now;
     }
@@ -349,14 +352,13 @@ impl Durable {
     /// All that is known goes into a bitmap.
     fn rewrite(&mut self, out: &mut Outbox) {
         let mut bytes = self.writer.begin(&self.durable);
-        self.base = bytes.len() as u64;
-        if !self.noted.is_empty() {
-            let noted: Vec<u32> = self.noted.iter().map(|(_, piece)| *piece).collect();
-            bytes.extend(self.writer.written(&noted));
-            let number = self.writer.last();
-            self.noted.iter_mut().for_each(|(record, _)| *record = number);
+        let base = bytes.len() as u64;
+        let pieces = self.notes.pieces();
+        if !pieces.is_empty() {
+            bytes.extend(self.writer.written(&pieces));
         }
-        self.len = bytes.len() as u64;
+        let (len, record) = (bytes.len() as u64, self.writer.last());
+        self.notes.announce(Successor { len, base, record });
         let path = self.files.journal.clone();
         self.ask(Step::Rewrite, FileOp::Save { path, bytes, private: false }, out);
     }
@@ -378,13 +380,18 @@ impl Durable {
     }
 
     /// A sync of the part file failed. The system may call the pages clean now although they never
-    /// reached the disk, so nothing is known of what was written since the last one.
+    /// reached the disk, so nothing is known of what was written since the last one: the journal is
+    /// cut off before it, for which even a full disk has room.
     pub fn void(&mut self, out: &mut Outbox) {
         mark!("E04");
-        let page = self.writer.void();
-        let (file, offset) = (self.files.journal_file, self.len);
-        self.len += page.len() as u64;
-        out.file(FileOp::Write { file, offset, page });
+        if let Some(len) = self.notes.first() {
+            out.file(FileOp::SetLen { file: self.files.journal_file, len });
+        }
+        if self.notes.is_followed() {
+            let bytes = self.writer.begin(&self.durable);
+            let path = self.files.journal.clone();
+            out.file(FileOp::Save { path, bytes, private: false });
+        }
     }
 }
 
@@ -458,11 +465,60 @@ mod tests {
 
     #[test]
     fn a_journal_that_grew_is_written_anew_unless_its_part_file_is_another() {
-        let (left, outcome, saved) = grows(2);
-        assert_eq!((left, outcome), (0, Outcome::Going));
-        assert_eq!(saved, Some("/d/journal".into()));
-        let (grown, outcome, saved) = grows(7);
-        assert_eq!((outcome, saved), (Outcome::Changed, None));
-        assert!((GROWTH_BYTES_MAX..GROWTH_BYTES_MAX + 1024).contains(&grown), "{grown}");
+        for (inode, outcome, saved) in
+            [(2, Outcome::Going, Some("/d/journal".into())), (7, Outcome::Changed, None)]
+        {
+            let (grown, came_of_it, saves) = grows(inode);
+            assert_eq!((came_of_it, saves), (outcome, saved));
+            assert!((GROWTH_BYTES_MAX..GROWTH_BYTES_MAX + 1024).contains(&grown), "{grown}");
+        }
+    }
+
+    /// The operations asked for since the last look, with their tickets.
+    fn asked(out: &mut Outbox) -> Vec<(Ticket, FileOp)> {
+        let effects = out.effects.drain(..).filter_map(|effect| match effect {
+            Effect::File { op: FileOp::WriteBack { .. }, .. } => None,
+            Effect::File { ticket, op } => Some((ticket, op)),
+            _ => None,
+        });
+        effects.collect()
+    }
+
+    #[test]
+    fn a_failed_sync_cuts_the_journal_off_even_behind_a_record_that_found_no_room() {
+        let ((mut durable, piece), mut out) = (begun(), Outbox::default());
+        let begins = durable.len;
+        durable.stored(piece, (0, 1), Time::ZERO, &mut out);
+        let [(ticket, FileOp::Write { offset, page, .. })] = &asked(&mut out)[..] else {
+            panic!("a piece is noted first");
+        };
+        assert_eq!(*offset, begins);
+        let no_room = FileDone::Wrote { page: page.clone(), result: Err(FileError::NoSpace) };
+        let came_of_it = durable.got_file(*ticket, no_room, Time::ZERO, &mut out).ok();
+        assert_eq!(came_of_it, Some(Outcome::Going));
+        durable.void(&mut out);
+        let file = durable.files.journal_file;
+        let ops: Vec<FileOp> = asked(&mut out).into_iter().map(|(_, op)| op).collect();
+        assert_eq!(ops, [FileOp::SetLen { file, len: begins }]);
+    }
+
+    #[test]
+    fn a_failed_sync_is_told_to_the_journal_that_takes_the_place_of_another_too() {
+        let ((mut durable, piece), mut out) = (begun(), Outbox::default());
+        let begins = durable.len;
+        durable.stored(piece, (0, 1), Time::ZERO, &mut out);
+        let (ticket, _) = asked(&mut out).remove(0);
+        let done = FileDone::Wrote { page: Vec::new(), result: Ok(()) };
+        let came_of_it = durable.got_file(ticket, done, Time::ZERO, &mut out).ok();
+        assert_eq!(came_of_it, Some(Outcome::Going));
+        durable.rewrite(&mut out);
+        asked(&mut out);
+        durable.void(&mut out);
+        let file = durable.files.journal_file;
+        let [(_, cut), (_, FileOp::Save { bytes, .. })] = &asked(&mut out)[..] else {
+            panic!("the name may be the other one's by now");
+        };
+        assert_eq!(*cut, FileOp::SetLen { file, len: begins });
+        assert_eq!(bytes.len() as u64, begins, "nothing but the bitmap");
     }
 }

@@ -24,7 +24,6 @@ const WRITTEN: u8 = 1;
 const DURABLE: u8 = 2;
 const BITMAP: u8 = 3;
 const CLEAN: u8 = 4;
-const VOID: u8 = 5;
 
 /// What a journal is about, and which run writes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,7 +103,7 @@ impl Writer {
         bytes
     }
 
-    /// The number of the last record: what [`Writer::durable`] and [`Writer::void`] refer to.
+    /// The number of the last record: what [`Writer::durable`] refers to.
     pub fn last(&self) -> u64 {
         self.last
     }
@@ -118,11 +117,6 @@ impl Writer {
     /// A sync covered all pieces written up to the record `covers`.
     pub fn durable(&mut self, covers: u64) -> Vec<u8> {
         self.record(DURABLE, &covers.to_be_bytes())
-    }
-
-    /// A sync failed: nothing is known of pieces that are written and not durable.
-    pub fn void(&mut self) -> Vec<u8> {
-        self.record(VOID, &[])
     }
 
     /// The end of an orderly run, which left the part file as `meta` says.
@@ -233,7 +227,6 @@ impl Reader<'_> {
                 }
             }
             CLEAN => self.kept.clean = Some(payload == stamp(self.part)),
-            VOID => self.waiting.clear(),
             _ => return None,
         }
         Some(())

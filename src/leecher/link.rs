@@ -130,8 +130,9 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Receiving {
     pub block: Block,
-    /// When it was asked for.
+    /// When it was asked for; a request that was called off counts for nothing.
     pub asked: Option<Time>,
+    pub began: Time,
     /// Bytes of it that came.
     pub filled: u32,
     pub into: Into,
@@ -303,7 +304,11 @@ impl Link {
 
     /// Whether what it owes is not delivered in its time.
     pub fn is_overdue(&self, now: Time) -> bool {
-        let coming = self.receiving.as_ref().and_then(|receiving| receiving.asked);
+        // One that was called off and comes all the same is waited for, too, but not for ever.
+        let is_wanted = |receiving: &Receiving| !matches!(receiving.into, Into::Nowhere);
+        let coming = self.receiving.as_ref().and_then(|receiving| {
+            receiving.asked.or(is_wanted(receiving).then_some(receiving.began))
+        });
         let oldest = coming.or(self.asked.front().map(|asked| asked.at));
         oldest.is_some_and(|asked| !self.late && self.pace.is_overdue(asked, now))
     }

@@ -13,7 +13,7 @@ use crate::core::time::Time;
 use crate::peer::Sessions;
 
 impl Leecher {
-    pub fn block_began(&mut self, conn: ConnId, block: Block) -> Result<(), Fault> {
+    pub fn block_began(&mut self, conn: ConnId, block: Block, now: Time) -> Result<(), Fault> {
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
         let asked = link.answered(block);
         let known = asked.is_some() || link.answered_cancelled(block);
@@ -28,7 +28,7 @@ impl Leecher {
             }
             Claim::Gone => Into::Nowhere,
         };
-        link.receiving = Some(Receiving { block, asked, filled: 0, into });
+        link.receiving = Some(Receiving { block, asked, began: now, filled: 0, into });
         if known { Ok(()) } else { self.count_misplaced(conn) }
     }
 
@@ -170,7 +170,7 @@ mod tests {
             leecher.assembly.begin(block.piece());
             let link = leecher.links.get_mut(&conn).unwrap();
             link.asked.push_back(Asked { block, at: Time::ZERO });
-            leecher.block_began(conn, block).unwrap();
+            leecher.block_began(conn, block, Time::ZERO).unwrap();
             let len = leecher.content.geometry.block_len(block) as usize;
             leecher.block_bytes(conn, &vec![7; len], Time::ZERO);
             leecher.block_ended(conn, &mut Sessions::new(), Time::ZERO, &mut out);

@@ -64,7 +64,7 @@ impl Swarm {
         match heard {
             Heard::BlockBegan(block) => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.block_began(conn, block)?;
+                    fetch.block_began(conn, block, now)?;
                     self.tell_first_byte(now, out);
                 }
             }

@@ -56,17 +56,6 @@ fn what_a_sync_covered_is_durable_and_what_came_later_is_only_written() {
 }
 
 #[test]
-fn a_failed_sync_voids_what_was_written_since_the_last_one() {
-    let mut writer = writer();
-    let mut bytes = writer.begin(&bits(&[0]));
-    bytes.extend(writer.written(&[1]));
-    bytes.extend(writer.void());
-    bytes.extend(writer.written(&[2]));
-    let kept = kept(&bytes).unwrap();
-    assert_eq!((pieces(&kept.durable), pieces(&kept.written)), (vec![0], vec![2]));
-}
-
-#[test]
 fn an_orderly_end_counts_for_the_file_it_left_and_only_as_the_last_word() {
     let mut writer = writer();
     let mut bytes = writer.begin(&bits(&[0]));
