@@ -6,6 +6,8 @@ mod canaries;
 mod catalogue;
 #[path = "sim/names.rs"]
 mod names;
+#[path = "sim/origins.rs"]
+mod origins;
 #[path = "sim/scripted.rs"]
 mod scripted;
 #[path = "sim/slots.rs"]

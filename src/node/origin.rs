@@ -1,5 +1,6 @@
-//! The origin of a file (`lmk seeder --url`): a server of the web from which it is fetched once, into
-//! a part file beside its place, whole and in order. What follows is that of any file on the disk.
+//! The origin of a file (`lmk seeder --url`): a server of the web from which it is fetched once,
+//! into a part file beside its place, whole and in order. What follows is as with any file on the
+//! disk.
 
 mod ground;
 mod note;

@@ -19,11 +19,11 @@ use std::net::{IpAddr, SocketAddr};
 
 const NAME_SERVER: [u8; 4] = [10, 0, 0, 53];
 
-fn at(seconds: u64) -> Time {
+pub fn at(seconds: u64) -> Time {
     Time::ZERO + Span::secs(seconds)
 }
 
-fn add_tracker(world: &mut World, ip: [u8; 4]) -> NodeId {
+pub fn add_tracker(world: &mut World, ip: [u8; 4]) -> NodeId {
     world.add_node(ip.into(), |env| {
         Box::new(Tracker::new(TrackerPlan {
             bind: SocketAddr::from(([0, 0, 0, 0], 6969)),
@@ -73,7 +73,7 @@ fn add_name_server(world: &mut World, place: Shared<Option<u32>>, asked: Shared<
     });
 }
 
-fn plan(env: &NodeEnv, job: Job) -> NodePlan {
+pub fn plan(env: &NodeEnv, job: Job) -> NodePlan {
     let mut peer_id = *b"-LM0100-............";
     peer_id[8..16].copy_from_slice(&env.seed.to_be_bytes());
     let nobody = SocketAddr::from(([10, 0, 0, 250], 6969));

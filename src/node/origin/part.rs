@@ -1,5 +1,5 @@
-//! The part file of an origin: bytes come in their order and leave for the disk in pages, are synced
-//! now and then, and a note says how many of them are durable.
+//! The part file of an origin: bytes come in their order and leave for the disk in pages, are
+//! synced now and then, and a note says how many of them are durable.
 
 use super::note::Note;
 use crate::core::id::{FileId, Ticket};

@@ -230,10 +230,8 @@ impl Origin {
         let Some((first, last, whole)) = head.range.filter(|(first, ..)| *first == from) else {
             return Err(Trouble::Never(self.network("it sends another part than was asked for")));
         };
-        let other = head
-            .etag
-            .as_deref()
-            .is_some_and(|etag| validator.starts_with('"') && etag != validator);
+        let mark = if validator.starts_with('"') { &head.etag } else { &head.modified };
+        let other = mark.as_deref().is_some_and(|mark| mark != validator);
         let Some(part) = &mut self.part else { return Ok(()) };
         let size = part.note.size.or(whole);
         let fits = whole.is_none_or(|whole| Some(whole) == size && last < whole)

@@ -1,4 +1,5 @@
-//! Dates of HTTP (RFC 9110, 5.6.7): the one form that servers send, `Sun, 06 Nov 1994 08:49:37 GMT`.
+//! Dates of HTTP (RFC 9110, 5.6.7): the one form that servers send, as in
+//! `Sun, 06 Nov 1994 08:49:37 GMT`.
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
