@@ -1,5 +1,5 @@
-//! Files of the web in the simulated world: a seeder fetches one from its origin, and the swarm takes
-//! over.
+//! Files of the web in the simulated world: a seeder fetches one from its origin, and the swarm
+//! takes over.
 
 use crate::names::{add_tracker, at, plan};
 use crate::scripted::{Shared, role};
@@ -214,8 +214,10 @@ fn whatever_ends_the_fetching_it_goes_on_from_what_is_durable() {
             web.world.plan(at(61), web.leechers[0], Act::Start);
             web.all_have_it(at(300));
             let again = web.sent.get() - u64::from(LEN);
-            // 4 MiB, or 5 s, may have been on their way to the disk, and what the network held.
-            assert!(again < 6 << 20, "{act:?} after {ms} ms: {again} bytes were sent twice");
+            // 4 MiB, or 5 s, may have been on their way to the disk, and what the network held. A
+            // server does not hear of a power cut, and sends on.
+            let fits = act == Act::PowerCut || again < 6 << 20;
+            assert!(fits, "{act:?} after {ms} ms: {again} bytes were sent twice");
             assert_eq!(web.said("resumed"), ms > 5_000, "{act:?} after {ms} ms");
             let left: Vec<String> = {
                 let disk = web.world.disk(web.seeder);
