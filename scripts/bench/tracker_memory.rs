@@ -10,6 +10,7 @@ use lmk::core::id::{InfoHash, PeerId};
 use lmk::core::io::{Effect, Input, Listening, Outbox, Role};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
+use lmk::sim::{NodeEnv, plans};
 use lmk::tracker::Tracker;
 use lmk::tracker::admission::Bounds;
 use lmk::tracker::plan::TrackerPlan;
@@ -99,20 +100,10 @@ fn resident() -> u64 {
 }
 
 fn plan() -> TrackerPlan {
-    TrackerPlan {
-        bind: "0.0.0.0:6969".parse().expect("an address"),
-        addresses: vec![],
-        wall_start_s: 1_767_225_600,
-        seed: 7,
-        secret: [7; 32],
-        key_file: None,
-        database: None,
-        keep_names_s: 86_400,
-        bounds: Bounds { swarm_peers: 4_000_000, ..Bounds::default() },
-        sites: vec![],
-        access: Default::default(),
-        trace: false,
-    }
+    let ip = Ipv4Addr::LOCALHOST.into();
+    let env = NodeEnv { ip, life: 1, seed: 7, wall_start_s: 1_767_225_600 };
+    let bounds = Bounds { swarm_peers: 4_000_000, ..Bounds::default() };
+    TrackerPlan { bounds, ..plans::tracker(env) }
 }
 
 fn main() {

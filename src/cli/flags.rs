@@ -192,6 +192,8 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "lenient", short: None, takes: Takes::Nothing,
         on: &["seeder", "leecher", "show", "verify"],
         help: "Take a v1 torrent whose keys are not sorted; its hash is that of its bytes" },
+    Flag { name: "announce-all", short: None, takes: Takes::Nothing, on: &["seeder", "leecher"],
+        help: "Ask all tiers of trackers at once [default: a tier when those before it fail]" },
     Flag { name: "token", short: None, takes: Takes::Value("TOKEN"), on: &["probe"],
         help: "Shown to the tracker; LMK_TOKEN is not, as a probe may go anywhere" },
     Flag { name: "token-file", short: None, takes: Takes::Value("FILE"), on: &["probe"],

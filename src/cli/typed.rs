@@ -145,6 +145,8 @@ pub struct Peer {
     pub listen: Option<HostPort>,
     pub terms: Terms,
     pub encryption: Encryption,
+    /// All tiers of trackers are asked at once.
+    pub announce_all: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -344,7 +346,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
     let tracker_named = raw(given, "tracker").is_some();
     let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
     let terms = terms::terms(given)?;
-    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms })
+    let announce_all = given.get_flag("announce-all");
+    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms, announce_all })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {

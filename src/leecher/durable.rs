@@ -2,19 +2,19 @@
 //! batches, and only then the journal says so. A journal that finds no room is tried again. One
 //! operation is under way at a time; the transfer goes on meanwhile, up to a bound.
 
+mod batch;
 mod notes;
 
+use self::batch::next_batch;
 use self::notes::{Notes, Successor};
 use super::journal::{GROWTH_BYTES_MAX, Header, Writer};
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
 use crate::core::id::{FileId, Ticket};
 use crate::core::io::{FileDone, FileError, FileOp, Meta, OpenMode, Outbox};
-use crate::core::limits::{
-    DISK_FULL_RETRY, SYNC_BYTES, SYNC_BYTES_MIN, SYNC_EVERY, SYNC_SPAN, UNSYNCED_BYTES_MAX,
-};
+use crate::core::limits::{DISK_FULL_RETRY, SYNC_BYTES_MIN, SYNC_EVERY, UNSYNCED_BYTES_MAX};
 use crate::core::mark::mark;
-use crate::core::time::{Span, Time};
+use crate::core::time::Time;
 use std::path::{Path, PathBuf};
 
 /// The two files, opened.
@@ -73,14 +73,6 @@ pub enum Outcome {
 /// Whether a part is the one it was, whole.
 pub fn is_same_file(was: &Meta, now: &Meta) -> bool {
     (was.kind, was.device, was.inode, was.size) == (now.kind, now.device, now.inode, now.size)
-}
-
-/// The loop stands still while a sync takes its time: how many bytes the next one may have to
-/// bring to the disk, after one of `bytes` took `span`. Slow ones count at once, quick ones slowly.
-fn next_batch(batch: u64, bytes: u64, span: Span) -> u64 {
-    let within = bytes.saturating_mul(SYNC_SPAN.as_ms()) / span.as_ms().max(1);
-    let next = if span > SYNC_SPAN { within.min(batch) } else { within.clamp(batch, batch * 2) };
-    next.clamp(SYNC_BYTES_MIN, SYNC_BYTES)
 }
 
 #[derive(Debug)]
@@ -180,9 +172,11 @@ impl Durable {
         self.go_on(now, out);
     }
 
-    /// Everything is written: what is left to do is not ours.
-    pub fn retire(&mut self) {
+    /// Everything is written: what is left to do is not ours. -> whether a sync is still under way,
+    /// whose failure no later one would tell of.
+    pub fn retire(&mut self) -> bool {
         self.retired = true;
+        matches!(self.step, Some((_, Step::SyncPart)))
     }
 
     pub fn deadline(&self) -> Time {
@@ -256,7 +250,10 @@ impl Durable {
             return Err(done);
         };
         if self.retired {
-            return Ok(Outcome::Going);
+            return Ok(match (step, done) {
+                (Step::SyncPart, FileDone::Done(Err(error))) => self.failed(step, error, out),
+                _ => Outcome::Going,
+            });
         }
         let outcome = match done {
             FileDone::Done(Ok(())) | FileDone::Wrote { result: Ok(()), .. } => {
@@ -402,21 +399,6 @@ mod tests {
     use crate::core::id::Hash32;
     use crate::core::io::{Effect, FileKind};
 
-    const MIB: u64 = 1024 * 1024;
-
-    #[test]
-    fn a_slow_disk_is_given_less_at_a_time_and_a_quick_one_more() {
-        let quick = (0..9).fold(SYNC_BYTES_MIN, |batch, _| next_batch(batch, batch, Span::ms(9)));
-        assert_eq!(quick, SYNC_BYTES);
-        // 40 MB/s: what takes a tenth of a second.
-        let after = next_batch(SYNC_BYTES, 32 * MIB, Span::ms(800));
-        assert_eq!(after, SYNC_BYTES_MIN);
-        assert_eq!(next_batch(SYNC_BYTES, 32 * MIB, Span::ms(200)), 16 * MIB);
-        // A little that was synced in time says nothing of more.
-        assert_eq!(next_batch(8 * MIB, 1, Span::ms(3)), 8 * MIB);
-        assert_eq!(next_batch(8 * MIB, 8 * MIB, Span::ZERO), 16 * MIB);
-    }
-
     /// A download of one piece into a journal that stands on no disk.
     fn begun() -> (Durable, Piece) {
         let geometry = Geometry::new(16_384, 16_384).unwrap();
@@ -520,5 +502,22 @@ mod tests {
         };
         assert_eq!(*cut, FileOp::SetLen { file, len: begins });
         assert_eq!(bytes.len() as u64, begins, "nothing but the bitmap");
+    }
+
+    #[test]
+    fn a_sync_that_is_under_way_when_all_is_written_may_still_fail() {
+        let ((mut durable, piece), mut out) = (begun(), Outbox::default());
+        durable.stored(piece, (0, 8 << 20), Time::ZERO, &mut out);
+        let (ticket, _) = asked(&mut out).remove(0);
+        let done = FileDone::Wrote { page: Vec::new(), result: Ok(()) };
+        let came_of_it = durable.got_file(ticket, done, Time::ZERO, &mut out).ok();
+        assert_eq!(came_of_it, Some(Outcome::Going));
+        let (ticket, _) = asked(&mut out).remove(0);
+        assert!(durable.retire(), "it is waited for");
+        let done = FileDone::Done(Err(FileError::NoSpace));
+        let came_of_it = durable.got_file(ticket, done, Time::ZERO, &mut out).ok();
+        let failed = Outcome::Failed { error: FileError::NoSpace, at_sync: true };
+        assert_eq!(came_of_it, Some(failed));
+        assert!(!durable.retire());
     }
 }

@@ -2,6 +2,7 @@
 //! the file goes, and whether it is there already. `ending`: a complete part becomes the target.
 
 mod ending;
+mod filling;
 mod place;
 
 use super::check::Check;
@@ -11,7 +12,6 @@ use super::places::{beside, directory_of, show};
 use super::plan::FetchPlan;
 use super::whole::Whole;
 use crate::content::bitfield::Bitfield;
-use crate::content::geometry::Piece;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
@@ -44,6 +44,8 @@ enum Step {
     Part,
     /// Pieces are written by others and made durable.
     Filling,
+    /// All are written, and a sync of the last batch but one is under way.
+    LastBatch,
     /// Is the file what a pin by its SHA-256 says?
     Whole,
     /// Is the part file still ours?
@@ -234,6 +236,9 @@ impl Target {
         }
         let done = match &mut self.durable {
             Some(durable) => match durable.got_file(ticket, done, now, out) {
+                Ok(Outcome::Going) if self.step == Step::LastBatch => {
+                    return Ok(self.finish(out));
+                }
                 Ok(outcome) => return Ok(self.kept(outcome)),
                 Err(foreign) => foreign,
             },
@@ -340,53 +345,6 @@ impl Target {
                 self.trust.sync_failed |= at_sync && error != FileError::Changed;
                 self.failed(error)
             }
-        }
-    }
-
-    /// Whether nobody would notice that another program changed the part file.
-    pub fn is_unguarded(&self) -> bool {
-        self.trust.no_times
-    }
-
-    /// A piece stands in the part file.
-    pub fn stored(&mut self, piece: Piece, now: Time, out: &mut Outbox) {
-        if let Some(durable) = &mut self.durable {
-            let geometry = &self.content.geometry;
-            let span = (geometry.piece_offset(piece), geometry.piece_len(piece));
-            durable.stored(piece, span, now, out);
-        }
-    }
-
-    /// Makes durable what is due. -> whether so much waits for it that no more should be asked for.
-    pub fn tend(&mut self, now: Time, out: &mut Outbox) -> bool {
-        let Some(durable) = &mut self.durable else { return false };
-        durable.go_on(now, out);
-        durable.is_full()
-    }
-
-    /// Whether nothing more should be asked for because the journal finds no room.
-    pub fn waits_for_room(&self) -> bool {
-        self.durable.as_ref().is_some_and(Durable::waits_for_room)
-    }
-
-    /// Asks how much is free where the file goes.
-    pub fn ask_room(&self, out: &mut Outbox) -> Ticket {
-        out.file(FileOp::FreeSpace { path: directory_of(&self.path) })
-    }
-
-    /// Whether `free` bytes are enough to go on with `missing` to come.
-    pub fn has_room(&self, free: u64, missing: u64) -> bool {
-        free >= room_for_more(&self.content.geometry, missing)
-    }
-
-    pub fn deadline(&self) -> Time {
-        self.durable.as_ref().map_or(Time::NEVER, Durable::deadline)
-    }
-
-    /// Makes everything durable and ends in order; `Closed` tells when it is done.
-    pub fn close(&mut self, now: Time, out: &mut Outbox) {
-        if let Some(durable) = &mut self.durable {
-            durable.close(now, out);
         }
     }
 }

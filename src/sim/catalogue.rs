@@ -3,16 +3,15 @@
 //! the tracker is killed, or its disk refuses, at the write that a scene says.
 
 use super::cast::Cast;
+use super::plans;
 use super::publisher::{Fate, Publisher, Shared};
 use super::store::Blow;
 use super::weather::Weather;
 use super::world::{Act, NodeEnv, NodeId, World};
 use crate::core::id::InfoHash;
-use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::tracker::plan::{Database, TrackerPlan};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
 
 const PUBLISHERS: u8 = 3;
 /// So long the tracker stays away.
@@ -103,20 +102,6 @@ impl Publishing {
 }
 
 fn plan(env: NodeEnv) -> TrackerPlan {
-    let mut secret = [0; 32];
-    Rng::new(env.seed).fork(32).fill(&mut secret);
-    TrackerPlan {
-        bind: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 6969),
-        addresses: vec![env.ip],
-        wall_start_s: env.wall_start_s,
-        seed: env.seed,
-        secret,
-        key_file: None,
-        database: Some(Database { path: "/tracker.db".into(), required: true }),
-        keep_names_s: 24 * 3600,
-        access: Default::default(),
-        trace: false,
-        bounds: Default::default(),
-        sites: vec![],
-    }
+    let database = Some(Database { path: "/tracker.db".into(), required: true });
+    TrackerPlan { database, ..plans::tracker(env) }
 }

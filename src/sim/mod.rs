@@ -8,6 +8,7 @@
 //! - [`store`]: a database in memory, and what a crash leaves of it.
 //! - [`weather`]: which faults a seed brings, and when they cease.
 //! - [`swarm`]: the stage for the roles of this program: a small swarm from a seed.
+//! - [`plans`]: what those roles are told at birth.
 //! - [`catalogue`]: publishers, and a tracker that is killed at any of its durable writes.
 //! - [`adversaries`]: hostile peers that a swarm must bear.
 //! - [`laws`]: what must hold after every event.
@@ -25,6 +26,7 @@ pub mod laws;
 mod lives;
 mod net;
 pub mod partition;
+pub mod plans;
 mod publisher;
 pub mod scene;
 pub mod store;

@@ -76,24 +76,14 @@ impl fmt::Display for TimeOfDay {
 mod tests {
     use super::*;
     use crate::core::time::Span;
+    use crate::sim::{NodeEnv, plans};
     use crate::wire::udp::{Request, Response};
 
     #[test]
     fn both_ways_are_one_line_each() {
-        let plan = TrackerPlan {
-            bind: "127.0.0.1:0".parse().unwrap(),
-            addresses: vec![],
-            wall_start_s: 1_767_225_600 + 3725,
-            seed: 1,
-            secret: [0; 32],
-            key_file: None,
-            keep_names_s: 1,
-            database: None,
-            bounds: Default::default(),
-            sites: vec![],
-            access: Default::default(),
-            trace: true,
-        };
+        let wall_start_s = 1_767_225_600 + 3725;
+        let env = NodeEnv { ip: [127, 0, 0, 1].into(), life: 1, seed: 1, wall_start_s };
+        let plan = TrackerPlan { trace: true, ..plans::tracker(env) };
         let now = Time::ZERO + Span::ms(2007);
         let other: SocketAddr = "1.2.3.4:5".parse().unwrap();
         let mut asked = Vec::new();

@@ -1,7 +1,7 @@
 //! One leecher that has a magnet link alone, seeders that have everything, and peers that lie about
 //! the metadata.
 
-use crate::stage::{SIZE, fetch_plan, ip, node_plan, seed_plan, tracker_plan};
+use crate::stage::{NAME, SIZE, SOURCE, ip};
 use lmk::content::magnet::Magnet;
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::id::{ConnId, PeerId};
@@ -11,8 +11,8 @@ use lmk::core::report::{Ending, Snapshot};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{Job, MagnetPlan, TorrentFrom, TorrentPlan};
-use lmk::sim::{Act, Weather, World};
+use lmk::node::plan::{FetchPlan, Job, MagnetPlan, TorrentFrom};
+use lmk::sim::{Act, Weather, World, plans};
 use lmk::tracker::Tracker;
 use lmk::wire::extended::{ExtendedHandshake, Extension, MetadataMessage};
 use lmk::wire::peer::{self, Framer, Handshake, Long, Message, Part, Reserved};
@@ -201,10 +201,10 @@ fn play(seed: u64, weather: Weather, topics: &str, seeders: u8, lies: &[Lie]) ->
     hasher.update(&bytes);
     let content = hasher.finish().unwrap();
     let mut world = World::new(seed, weather);
-    world.add_node(ip(1), |env| Box::new(Tracker::new(tracker_plan(env))));
+    world.add_node(ip(1), |env| Box::new(Tracker::new(plans::tracker(env))));
     for n in 0..seeders {
         let seeder = world.add_node(ip(10 + n), |env| {
-            Box::new(Node::new(node_plan(env, Job::Seed(seed_plan()))))
+            Box::new(Node::new(plans::node(env, Job::Seed(plans::seed(SOURCE)))))
         });
         world.disk(seeder).make_dirs("/home");
         world.disk(seeder).put("/home/big.zip", &bytes);
@@ -228,11 +228,10 @@ fn play(seed: u64, weather: Weather, topics: &str, seeders: u8, lies: &[Lie]) ->
     // As it is typed.
     let link = Magnet::parse(&link.to_string()).unwrap();
     let from = TorrentFrom::Magnet(Box::new(MagnetPlan { link, peers }));
-    let torrent = TorrentPlan { from, further: vec![], listed: false };
+    let torrent = plans::unlisted(from);
     let leecher = world.add_idle(ip(200), move |env| {
-        let mut plan = fetch_plan(10);
-        plan.torrent = Some(torrent.clone());
-        Box::new(Node::new(node_plan(env, Job::Fetch(plan))))
+        let fetch = FetchPlan { torrent: Some(torrent.clone()), ..plans::fetch(NAME, "/home") };
+        Box::new(Node::new(plans::node(env, Job::Fetch(fetch))))
     });
     world.disk(leecher).make_dirs("/home");
     let begin = Time::ZERO + Span::secs(10);

@@ -1,22 +1,18 @@
 //! The stage: a tracker, sources that all have the file, one leecher whose requests are counted.
 
 use crate::sources::{How, Source};
-use lmk::announce::name_files::NameFiles;
 use lmk::core::chunk::Chunk;
-use lmk::core::id::{ConnId, PeerId};
+use lmk::core::id::ConnId;
 use lmk::core::io::{Effect, Input, Outbox, Role};
 use lmk::core::report::{Ending, Fact, Level, Snapshot};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
-use lmk::peer::Encryption;
+use lmk::node::plan::{FetchPlan, Job};
 use lmk::sim::adversaries::{Adversary, Trick};
 use lmk::sim::partition::Ways;
-use lmk::sim::world::NodeEnv;
-use lmk::sim::{Act, NodeId, Weather, World};
+use lmk::sim::{Act, NodeId, Weather, World, plans};
 use lmk::tracker::Tracker;
-use lmk::tracker::plan::TrackerPlan;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +22,8 @@ use std::rc::Rc;
 pub const BLOCK: u64 = 16 * 1024;
 /// 32 pieces of 16 blocks, and one more short of a block.
 pub const SIZE: u64 = (8 << 20) + (256 << 10);
-const NAME: &str = "big.zip";
+pub const NAME: &str = "big.zip";
+pub const SOURCE: &str = "/home/big.zip";
 /// The leecher starts when every source is known to the tracker.
 const BEGIN: Span = Span::secs(10);
 
@@ -159,24 +156,25 @@ impl Stage {
         let mut content = vec![0; SIZE as usize];
         Rng::new(seed).fork(7).fill(&mut content);
         let mut world = World::new(seed, weather);
-        world.add_node(ip(1), |env| Box::new(Tracker::new(tracker_plan(env))));
+        world.add_node(ip(1), |env| Box::new(Tracker::new(plans::tracker(env))));
         let (mut addrs, mut bad, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
         for (number, how) in (0u8..).zip(sources) {
             let (how, count) = (*how, Rc::new(Cell::new(0)));
             bad.push(count.clone());
             addrs.push(ip(10 + number).to_string());
             let source = world.add_node(ip(10 + number), move |env| {
-                let node = Node::new(node_plan(env, Job::Seed(seed_plan())));
+                let node = Node::new(plans::node(env, Job::Seed(plans::seed(SOURCE))));
                 Box::new(Source::new(node, how, count.clone()))
             });
             nodes.push(source);
             world.disk(source).make_dirs("/home");
-            world.disk(source).put("/home/big.zip", &content);
+            world.disk(source).put(SOURCE, &content);
         }
         let counts = Rc::new(RefCell::new(Counts::default()));
         let counted = counts.clone();
         let leecher = world.add_idle(ip(200), move |env| {
-            let node = Node::new(node_plan(env, Job::Fetch(fetch_plan(most))));
+            let fetch = FetchPlan { sources: most, ..plans::fetch(NAME, "/home") };
+            let node = Node::new(plans::node(env, Job::Fetch(fetch)));
             Box::new(Counted { node, counts: counted.clone() })
         });
         world.disk(leecher).make_dirs("/home");
@@ -248,78 +246,4 @@ impl Stage {
             asked: counts.asked,
         }
     }
-}
-
-pub fn tracker_plan(env: NodeEnv) -> TrackerPlan {
-    TrackerPlan {
-        bind: SocketAddr::new([0, 0, 0, 0].into(), 6969),
-        addresses: vec![env.ip],
-        wall_start_s: env.wall_start_s,
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: None,
-        database: None,
-        keep_names_s: 24 * 3600,
-        access: Default::default(),
-        trace: false,
-        bounds: Default::default(),
-        sites: vec![],
-    }
-}
-
-pub fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
-    let tracker = SocketAddr::new(ip(1), 6969);
-    let mut peer_id = *b"-LM0100-............";
-    peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
-    NodePlan {
-        job,
-        tracker,
-        tracker_text: tracker.to_string(),
-        listen: None,
-        addresses: vec![env.ip],
-        peer_id: PeerId(peer_id),
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: None,
-        encryption: Encryption::Allow,
-        names: NameFiles::default(),
-        slots: 8,
-        terms: Default::default(),
-        token: None,
-    }
-}
-
-pub fn seed_plan() -> SeedPlan {
-    SeedPlan {
-        origin: None,
-        torrent: None,
-        path: PathBuf::from("/home").join(NAME),
-        file_name: NAME.into(),
-        publish_as: None,
-        torrent_out: None,
-        sign: None,
-        hash_cache: None,
-    }
-}
-
-pub fn fetch_plan(sources: u32) -> FetchPlan {
-    FetchPlan {
-        files: None,
-        torrent: None,
-        want: Want { name: NAME.into(), pin: None, publisher: None },
-        directory: "/home".into(),
-        out: None,
-        out_must_be_directory: false,
-        overwrite: false,
-        keep_seeding: false,
-        wait: None,
-        timeout: None,
-        sources,
-    }
-}
-
-fn secret(seed: u64) -> [u8; 32] {
-    let mut secret = [0; 32];
-    Rng::new(seed).fork(32).fill(&mut secret);
-    secret
 }

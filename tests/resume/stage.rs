@@ -1,24 +1,20 @@
 //! A stage in the simulated world: a tracker, a seeder and one leecher at a slow line, so that a
 //! small download takes several syncs.
 
-use lmk::announce::name_files::NameFiles;
 use lmk::content::chosen::Chosen;
 use lmk::content::geometry::{Geometry, piece_length_for};
-use lmk::content::metainfo::{ContentHasher, KeyOrder};
-use lmk::core::id::PeerId;
+use lmk::content::metainfo::ContentHasher;
 use lmk::core::io::{FileKind, Meta, Role};
 use lmk::core::report::{Ending, Fact};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::leecher::journal::{self, Kept};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
-use lmk::peer::Encryption;
-use lmk::sim::Weather;
+use lmk::node::plan::{FetchPlan, Job, SeedPlan, TorrentPlan};
 use lmk::sim::world::{Act, NodeEnv, NodeId, World};
+use lmk::sim::{Weather, plans};
 use lmk::tracker::Tracker;
-use lmk::tracker::plan::TrackerPlan;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -42,51 +38,6 @@ pub struct Stage {
     pub geometry: Geometry,
 }
 
-fn secret(seed: u64) -> [u8; 32] {
-    let mut secret = [0; 32];
-    Rng::new(seed).fork(32).fill(&mut secret);
-    secret
-}
-
-fn plan(env: NodeEnv, job: Job) -> NodePlan {
-    let tracker = SocketAddr::from(([10, 0, 0, 1], 6969));
-    let mut peer_id = *b"-LM0100-............";
-    peer_id[8..].copy_from_slice(&secret(env.seed ^ 1)[..12]);
-    NodePlan {
-        job,
-        tracker,
-        tracker_text: tracker.to_string(),
-        listen: None,
-        addresses: vec![env.ip],
-        peer_id: PeerId(peer_id),
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: None,
-        encryption: Encryption::Allow,
-        slots: 8,
-        terms: Default::default(),
-        token: None,
-        names: NameFiles::default(),
-    }
-}
-
-fn tracker(env: NodeEnv) -> Tracker {
-    Tracker::new(TrackerPlan {
-        bind: SocketAddr::from(([0, 0, 0, 0], 6969)),
-        addresses: vec![env.ip],
-        wall_start_s: env.wall_start_s,
-        seed: env.seed,
-        secret: secret(env.seed),
-        key_file: None,
-        database: None,
-        keep_names_s: 24 * 3600,
-        access: Default::default(),
-        trace: false,
-        bounds: Default::default(),
-        sites: vec![],
-    })
-}
-
 pub type Leech = fn(NodeEnv) -> Box<dyn Role>;
 
 fn leech(env: NodeEnv) -> Box<dyn Role> {
@@ -102,8 +53,7 @@ fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
 }
 
 fn torrent() -> TorrentPlan {
-    let from = TorrentFrom::File(TORRENT.into(), KeyOrder::Sorted);
-    TorrentPlan { from, further: vec![], listed: false }
+    plans::torrent(TORRENT)
 }
 
 /// A leecher that wants `files` of the torrent; all of them without.
@@ -117,22 +67,9 @@ fn fetch(
     torrent: Option<TorrentPlan>,
     files: Option<Chosen>,
 ) -> Box<dyn Role> {
-    Box::new(Node::new(plan(
-        env,
-        Job::Fetch(FetchPlan {
-            files,
-            torrent,
-            want: Want { name: "big.zip".into(), pin: None, publisher: None },
-            directory: "/l".into(),
-            out: None,
-            out_must_be_directory: false,
-            overwrite: false,
-            keep_seeding,
-            wait: None,
-            timeout: None,
-            sources: 10,
-        }),
-    )))
+    let usual = plans::fetch("big.zip", "/l");
+    let fetch = FetchPlan { files, torrent, keep_seeding, ..usual };
+    Box::new(Node::new(plans::node(env, Job::Fetch(fetch))))
 }
 
 impl Stage {
@@ -191,22 +128,11 @@ impl Stage {
         let mut content = vec![0; size];
         Rng::new(7).fill(&mut content);
         let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
-        world.add_node(ip(1), |env| Box::new(tracker(env)));
+        world.add_node(ip(1), |env| Box::new(Tracker::new(plans::tracker(env))));
         let by_torrent = torrent_bytes.is_some();
         let seeder = world.add_node(ip(2), move |env| {
-            Box::new(Node::new(plan(
-                env,
-                Job::Seed(SeedPlan {
-                    origin: None,
-                    torrent: by_torrent.then(torrent),
-                    path: SOURCE.into(),
-                    file_name: "big.zip".into(),
-                    publish_as: None,
-                    torrent_out: None,
-                    sign: None,
-                    hash_cache: None,
-                }),
-            )))
+            let seed = SeedPlan { torrent: by_torrent.then(torrent), ..plans::seed(SOURCE) };
+            Box::new(Node::new(plans::node(env, Job::Seed(seed))))
         });
         world.disk(seeder).make_dirs("/s");
         let mut rest = content.as_slice();

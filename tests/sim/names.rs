@@ -1,45 +1,26 @@
 //! Names in the simulated world: a tracker that is found by a name server, and moves.
 
 use crate::scripted::{Shared, role};
-use lmk::announce::name_files::NameFiles;
-use lmk::content::metainfo::{ContentHasher, KeyOrder};
-use lmk::core::id::PeerId;
+use lmk::content::metainfo::ContentHasher;
 use lmk::core::io::Input;
 use lmk::core::report::Ending;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
-use lmk::peer::Encryption;
-use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
+use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentPlan};
+use lmk::sim::{Act, NodeEnv, NodeId, Weather, World, plans};
 use lmk::tracker::Tracker;
-use lmk::tracker::plan::TrackerPlan;
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, ResourceRecord, TYPE};
 use std::net::{IpAddr, SocketAddr};
 
 const NAME_SERVER: [u8; 4] = [10, 0, 0, 53];
 
-pub fn at(seconds: u64) -> Time {
+fn at(seconds: u64) -> Time {
     Time::ZERO + Span::secs(seconds)
 }
 
-pub fn add_tracker(world: &mut World, ip: [u8; 4]) -> NodeId {
-    world.add_node(ip.into(), |env| {
-        Box::new(Tracker::new(TrackerPlan {
-            bind: SocketAddr::from(([0, 0, 0, 0], 6969)),
-            addresses: vec![env.ip],
-            wall_start_s: env.wall_start_s,
-            seed: env.seed,
-            secret: [1; 32],
-            key_file: None,
-            database: None,
-            keep_names_s: 3600,
-            access: Default::default(),
-            trace: false,
-            bounds: Default::default(),
-            sites: vec![],
-        }))
-    })
+fn add_tracker(world: &mut World, ip: [u8; 4]) -> NodeId {
+    world.add_node(ip.into(), |env| Box::new(Tracker::new(plans::tracker(env))))
 }
 
 /// A name server that knows one name, which is where `place` says; how often it was asked.
@@ -73,31 +54,15 @@ fn add_name_server(world: &mut World, place: Shared<Option<u32>>, asked: Shared<
     });
 }
 
-pub fn plan(env: &NodeEnv, job: Job) -> NodePlan {
-    let mut peer_id = *b"-LM0100-............";
-    peer_id[8..16].copy_from_slice(&env.seed.to_be_bytes());
+fn plan(env: NodeEnv, job: Job) -> NodePlan {
     let nobody = SocketAddr::from(([10, 0, 0, 250], 6969));
-    NodePlan {
-        job,
-        tracker: nobody,
-        tracker_text: nobody.to_string(),
-        listen: Some(Listen { ip: [0, 0, 0, 0].into(), ports: Listen::PORTS }),
-        addresses: vec![env.ip],
-        peer_id: PeerId(peer_id),
-        seed: env.seed,
-        secret: [env.seed as u8; 32],
-        key_file: None,
-        encryption: Encryption::Allow,
-        slots: 1,
-        terms: Default::default(),
-        token: None,
-        names: NameFiles::default(),
-    }
+    let listen = Some(Listen { ip: [0, 0, 0, 0].into(), ports: Listen::PORTS });
+    let usual = plans::node(env, job);
+    NodePlan { tracker: nobody, tracker_text: nobody.to_string(), listen, slots: 1, ..usual }
 }
 
 fn torrent() -> Option<TorrentPlan> {
-    let from = TorrentFrom::File("/home/big.torrent".into(), KeyOrder::Sorted);
-    Some(TorrentPlan { from, further: Vec::new(), listed: false })
+    Some(plans::torrent("/home/big.torrent"))
 }
 
 /// Puts what a machine needs on its disk.
@@ -125,35 +90,14 @@ fn a_tracker_that_moves_is_followed_by_its_name() {
     let first = add_tracker(&mut world, [10, 0, 0, 1]);
     add_tracker(&mut world, [10, 0, 0, 9]);
     let seeder = world.add_idle(IpAddr::from([10, 0, 1, 1]), |env| {
-        let seed = SeedPlan {
-            origin: None,
-            torrent: torrent(),
-            path: "/home/big.bin".into(),
-            file_name: b"big.bin".to_vec(),
-            publish_as: None,
-            torrent_out: None,
-            sign: None,
-            hash_cache: None,
-        };
-        Box::new(Node::new(plan(&env, Job::Seed(seed))))
+        let seed = SeedPlan { torrent: torrent(), ..plans::seed("/home/big.bin") };
+        Box::new(Node::new(plan(env, Job::Seed(seed))))
     });
     furnish(&mut world, seeder, &torrent_bytes);
     world.disk(seeder).put("/home/big.bin", &bytes);
     let leecher = world.add_idle(IpAddr::from([10, 0, 1, 2]), |env| {
-        let fetch = FetchPlan {
-            files: None,
-            torrent: torrent(),
-            want: Want { name: "big.bin".into(), pin: None, publisher: None },
-            directory: "/home".into(),
-            out: None,
-            out_must_be_directory: false,
-            overwrite: false,
-            keep_seeding: false,
-            wait: None,
-            timeout: None,
-            sources: 10,
-        };
-        Box::new(Node::new(plan(&env, Job::Fetch(fetch))))
+        let fetch = FetchPlan { torrent: torrent(), ..plans::fetch("big.bin", "/home") };
+        Box::new(Node::new(plan(env, Job::Fetch(fetch))))
     });
     furnish(&mut world, leecher, &torrent_bytes);
     world.plan(at(1), seeder, Act::Start);

@@ -1,21 +1,20 @@
 //! Files of the web in the simulated world: a seeder fetches one from its origin, and the swarm
 //! takes over.
 
-use crate::names::{add_tracker, at, plan};
 use crate::scripted::{Shared, role};
 use lmk::core::id::ConnId;
 use lmk::core::io::{Input, Outbox, Role};
 use lmk::core::report::Ending;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, NodePlan, OriginPlan, SeedPlan, Want};
-use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
+use lmk::node::plan::{FetchPlan, Job, OriginPlan, SeedPlan};
+use lmk::sim::{Act, NodeId, Weather, World, plans};
+use lmk::tracker::Tracker;
 use lmk::wire::tracker_url;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-const TRACKER: [u8; 4] = [10, 0, 0, 1];
 const ORIGIN: [u8; 4] = [10, 0, 0, 80];
 const TARGET: &str = "/home/big.bin";
 /// How much a server sends at a time, and how often.
@@ -85,9 +84,8 @@ fn head(request: &str, conn: ConnId, file: &[u8], out: &mut Outbox) -> (usize, u
     (first, end)
 }
 
-fn at_tracker(env: &NodeEnv, job: Job) -> NodePlan {
-    let tracker = SocketAddr::from((TRACKER, 6969));
-    NodePlan { tracker, tracker_text: tracker.to_string(), slots: 8, ..plan(env, job) }
+fn at(seconds: u64) -> Time {
+    Time::ZERO + Span::secs(seconds)
 }
 
 struct Web {
@@ -102,7 +100,8 @@ struct Web {
 impl Web {
     fn new(seed: u64, len: u32, leechers: u8, timeout: Span) -> Web {
         let mut world = World::new(seed, Weather::calm());
-        add_tracker(&mut world, TRACKER);
+        let tracker = IpAddr::from(plans::TRACKER.0);
+        world.add_node(tracker, |env| Box::new(Tracker::new(plans::tracker(env))));
         let (file, sent) = (Rc::new(bytes(len)), Shared::<u64>::default());
         let shelf = (file.clone(), sent.clone());
         let origin =
@@ -119,17 +118,8 @@ impl Web {
                 overwrite: false,
                 timeout,
             };
-            let seed = SeedPlan {
-                origin: Some(origin),
-                torrent: None,
-                path: TARGET.into(),
-                file_name: b"big.bin".to_vec(),
-                publish_as: None,
-                torrent_out: None,
-                sign: None,
-                hash_cache: None,
-            };
-            Box::new(Node::new(at_tracker(&env, Job::Seed(seed))))
+            let seed = SeedPlan { origin: Some(origin), ..plans::seed(TARGET) };
+            Box::new(Node::new(plans::node(env, Job::Seed(seed))))
         });
         world.disk(seeder).make_dirs("/home");
         let leechers = (0..leechers).map(|n| add_leecher(&mut world, n)).collect();
@@ -154,20 +144,9 @@ impl Web {
 
 fn add_leecher(world: &mut World, n: u8) -> NodeId {
     let node = world.add_idle(IpAddr::from([10, 0, 2, n]), |env| {
-        let fetch = FetchPlan {
-            files: None,
-            torrent: None,
-            want: Want { name: "big.bin".into(), pin: None, publisher: None },
-            directory: "/home".into(),
-            out: None,
-            out_must_be_directory: false,
-            overwrite: false,
-            keep_seeding: false,
-            wait: Some(Span::secs(600)),
-            timeout: None,
-            sources: 10,
-        };
-        Box::new(Node::new(at_tracker(&env, Job::Fetch(fetch))))
+        let wait = Some(Span::secs(600));
+        let fetch = FetchPlan { wait, ..plans::fetch("big.bin", "/home") };
+        Box::new(Node::new(plans::node(env, Job::Fetch(fetch))))
     });
     world.disk(node).make_dirs("/home");
     node

@@ -2,7 +2,6 @@
 //! file that changes under the seeder.
 
 use crate::scripted::{Shared, role};
-use lmk::announce::name_files::NameFiles;
 use lmk::core::id::{ConnId, PeerId};
 use lmk::core::io::{Input, Role};
 use lmk::core::mark::expect_mark;
@@ -10,57 +9,28 @@ use lmk::core::report::{Ending, Fact};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, NodePlan, SeedPlan, Want};
-use lmk::peer::Encryption;
-use lmk::sim::{Act, NodeId, Weather, World};
+use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan};
+use lmk::sim::plans::{self, TRACKER};
+use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
 use lmk::tracker::Tracker;
-use lmk::tracker::plan::TrackerPlan;
 use lmk::wire::peer::{BlockRef, Handshake, Message, Reserved};
 use std::net::{IpAddr, SocketAddr};
 
 const SOURCE: &str = "/home/big.zip";
-const TRACKER: ([u8; 4], u16) = ([10, 0, 0, 1], 6969);
 const SEEDER_PORT: u16 = 7000;
 
 fn at(seconds: u64) -> Time {
     Time::ZERO + Span::secs(seconds)
 }
 
-fn node_plan(seed: u64, ip: IpAddr, job: Job) -> NodePlan {
-    let mut peer_id = *b"-LM0100-............";
-    Rng::new(seed).fill(&mut peer_id[8..]);
-    let ports = (SEEDER_PORT, SEEDER_PORT + 9);
-    NodePlan {
-        job,
-        tracker: SocketAddr::from(TRACKER),
-        tracker_text: SocketAddr::from(TRACKER).to_string(),
-        listen: Some(lmk::node::plan::Listen { ip: [0, 0, 0, 0].into(), ports }),
-        addresses: vec![ip],
-        peer_id: PeerId(peer_id),
-        seed,
-        secret: [seed as u8; 32],
-        key_file: None,
-        encryption: Encryption::Allow,
-        slots: 1,
-        terms: Default::default(),
-        token: None,
-        names: NameFiles::default(),
-    }
+fn node_plan(env: NodeEnv, job: Job) -> NodePlan {
+    let listen = Some(Listen { ip: [0, 0, 0, 0].into(), ports: (SEEDER_PORT, SEEDER_PORT + 9) });
+    NodePlan { listen, slots: 1, ..plans::node(env, job) }
 }
 
 fn add_seeder(world: &mut World, ip: [u8; 4], content: &[u8]) -> NodeId {
     let seeder = world.add_node(ip.into(), |env| {
-        let seed = SeedPlan {
-            origin: None,
-            torrent: None,
-            path: SOURCE.into(),
-            file_name: b"big.zip".to_vec(),
-            publish_as: None,
-            torrent_out: None,
-            sign: None,
-            hash_cache: None,
-        };
-        Box::new(Node::new(node_plan(env.seed, env.ip, Job::Seed(seed))))
+        Box::new(Node::new(node_plan(env, Job::Seed(plans::seed(SOURCE)))))
     });
     world.disk(seeder).make_dirs("/home");
     world.disk(seeder).put(SOURCE, content);
@@ -71,22 +41,7 @@ fn add_seeder(world: &mut World, ip: [u8; 4], content: &[u8]) -> NodeId {
 /// A tracker, and a seeder of `content` with one slot.
 fn stage(weather: Weather, content: &[u8]) -> (World, NodeId) {
     let mut world = World::new(7, weather);
-    world.add_node(TRACKER.0.into(), |env| {
-        Box::new(Tracker::new(TrackerPlan {
-            bind: SocketAddr::from(([0, 0, 0, 0], TRACKER.1)),
-            addresses: vec![env.ip],
-            wall_start_s: env.wall_start_s,
-            seed: env.seed,
-            secret: [1; 32],
-            key_file: None,
-            database: None,
-            keep_names_s: 3600,
-            access: Default::default(),
-            trace: false,
-            bounds: Default::default(),
-            sites: vec![],
-        }))
-    });
+    world.add_node(TRACKER.0.into(), |env| Box::new(Tracker::new(plans::tracker(env))));
     let seeder = add_seeder(&mut world, [10, 0, 0, 2], content);
     (world, seeder)
 }
@@ -100,20 +55,8 @@ fn add_leecher(world: &mut World, number: usize, start: Time) -> NodeId {
 fn add_leecher_of(world: &mut World, number: usize, start: Time, sources: u32) -> NodeId {
     let ip = IpAddr::from([10, 0, 1, number as u8]);
     let node = world.add_idle(ip, move |env| {
-        let fetch = FetchPlan {
-            files: None,
-            torrent: None,
-            want: Want { name: "big.zip".into(), pin: None, publisher: None },
-            directory: "/home".into(),
-            out: None,
-            out_must_be_directory: false,
-            overwrite: false,
-            keep_seeding: false,
-            wait: None,
-            timeout: None,
-            sources,
-        };
-        Box::new(Node::new(node_plan(env.seed, env.ip, Job::Fetch(fetch))))
+        let fetch = FetchPlan { sources, ..plans::fetch("big.zip", "/home") };
+        Box::new(Node::new(node_plan(env, Job::Fetch(fetch))))
     });
     world.disk(node).make_dirs("/home");
     world.plan(start, node, Act::Start);

@@ -1,19 +1,17 @@
 //! A swarm of strangers in the simulated world: a torrent, its tracker, and nobody's name.
 
-use lmk::content::metainfo::{ContentHasher, KeyOrder};
-use lmk::core::id::PeerId;
+use lmk::content::metainfo::ContentHasher;
 use lmk::core::report::Ending;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentFrom, TorrentPlan, Want};
+use lmk::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan, TorrentPlan};
+use lmk::sim::plans::{self, TRACKER};
 use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
 use lmk::swarm::Terms;
 use lmk::tracker::Tracker;
-use lmk::tracker::plan::TrackerPlan;
 use std::num::NonZeroU64;
 
-const TRACKER: ([u8; 4], u16) = ([10, 0, 0, 1], 6969);
 const GIVERS: u8 = 12;
 const SIZE: usize = 64 * 64 * 1024;
 
@@ -34,64 +32,23 @@ pub fn torrent_file() -> Vec<u8> {
     content.write_torrent_v1(&["udp://10.0.0.1:6969/announce".to_owned()]).unwrap()
 }
 
-fn torrent() -> TorrentPlan {
-    let from = TorrentFrom::File("/home/big.torrent".into(), KeyOrder::Sorted);
-    TorrentPlan { from, further: vec![], listed: false }
+fn torrent() -> Option<TorrentPlan> {
+    Some(plans::torrent("/home/big.torrent"))
 }
 
-fn node_plan(env: &NodeEnv, job: Job, slots: u32, terms: Terms) -> NodePlan {
-    let mut peer_id = *b"-LM0100-............";
-    Rng::new(env.seed).fill(&mut peer_id[8..]);
-    NodePlan {
-        job,
-        tracker: TRACKER.into(),
-        tracker_text: "10.0.0.1:6969".into(),
-        listen: Some(Listen { ip: [0, 0, 0, 0].into(), ports: (7000, 7009) }),
-        addresses: vec![env.ip],
-        peer_id: PeerId(peer_id),
-        seed: env.seed,
-        secret: [env.seed as u8; 32],
-        key_file: None,
-        encryption: Default::default(),
-        slots,
-        terms,
-        token: None,
-        names: Default::default(),
-    }
+fn node_plan(env: NodeEnv, job: Job, slots: u32, terms: Terms) -> NodePlan {
+    let listen = Some(Listen { ip: [0, 0, 0, 0].into(), ports: (7000, 7009) });
+    NodePlan { listen, slots, terms, ..plans::node(env, job) }
 }
 
 fn add_tracker(world: &mut World) {
-    world.add_node(TRACKER.0.into(), |env| {
-        Box::new(Tracker::new(TrackerPlan {
-            bind: ([0, 0, 0, 0], TRACKER.1).into(),
-            addresses: vec![env.ip],
-            wall_start_s: env.wall_start_s,
-            seed: env.seed,
-            secret: [1; 32],
-            key_file: None,
-            database: None,
-            keep_names_s: 3600,
-            access: Default::default(),
-            trace: false,
-            bounds: Default::default(),
-            sites: vec![],
-        }))
-    });
+    world.add_node(TRACKER.0.into(), |env| Box::new(Tracker::new(plans::tracker(env))));
 }
 
 fn add_seeder(world: &mut World, slots: u32, terms: Terms) -> NodeId {
     let node = world.add_node([10, 0, 0, 2].into(), move |env| {
-        let seed = SeedPlan {
-            origin: None,
-            torrent: Some(torrent()),
-            path: "/home/big.zip".into(),
-            file_name: b"big.zip".to_vec(),
-            publish_as: None,
-            torrent_out: None,
-            sign: None,
-            hash_cache: None,
-        };
-        Box::new(Node::new(node_plan(&env, Job::Seed(seed), slots, terms)))
+        let seed = SeedPlan { torrent: torrent(), ..plans::seed("/home/big.zip") };
+        Box::new(Node::new(node_plan(env, Job::Seed(seed), slots, terms)))
     });
     world.disk(node).make_dirs("/home");
     world.disk(node).put("/home/big.zip", &bytes());
@@ -101,20 +58,9 @@ fn add_seeder(world: &mut World, slots: u32, terms: Terms) -> NodeId {
 
 fn add_leecher(world: &mut World, n: u8, terms: Terms) -> NodeId {
     let node = world.add_idle([10, 0, 1, n].into(), move |env| {
-        let fetch = FetchPlan {
-            files: None,
-            torrent: Some(torrent()),
-            want: Want { name: String::new(), pin: None, publisher: None },
-            directory: "/home".into(),
-            out: None,
-            out_must_be_directory: false,
-            overwrite: false,
-            keep_seeding: true,
-            wait: None,
-            timeout: None,
-            sources: 10,
-        };
-        Box::new(Node::new(node_plan(&env, Job::Fetch(fetch), 3, terms)))
+        let fetch = plans::fetch("", "/home");
+        let fetch = FetchPlan { torrent: torrent(), keep_seeding: true, ..fetch };
+        Box::new(Node::new(node_plan(env, Job::Fetch(fetch), 3, terms)))
     });
     world.disk(node).make_dirs("/home");
     world.disk(node).put("/home/big.torrent", &torrent_file());

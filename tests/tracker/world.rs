@@ -7,6 +7,7 @@ use lmk::core::io::{Closed, Effect, Input, Listening, Outbox, Role};
 use lmk::core::report::{Ending, Event};
 use lmk::core::store::StoreOp;
 use lmk::core::time::{Span, Time};
+use lmk::sim::{NodeEnv, plans};
 use lmk::tracker::Tracker;
 use lmk::tracker::plan::{AccessPlan, TrackerPlan};
 use lmk::wire::catalogue::answer::Answer;
@@ -24,20 +25,9 @@ pub const T0: u64 = 1_767_225_600;
 pub fn plan(bind: &str) -> TrackerPlan {
     let mut secret = [0; 32];
     secret.iter_mut().zip(0..).for_each(|(slot, byte)| *slot = byte);
-    TrackerPlan {
-        bind: bind.parse().unwrap(),
-        addresses: vec![ip("10.0.0.1")],
-        wall_start_s: T0,
-        seed: 7,
-        secret,
-        key_file: None,
-        database: None,
-        keep_names_s: 86_400,
-        access: AccessPlan { public: true, ..AccessPlan::default() },
-        trace: false,
-        bounds: Default::default(),
-        sites: vec![],
-    }
+    let access = AccessPlan { public: true, ..AccessPlan::default() };
+    let env = NodeEnv { ip: ip("10.0.0.1"), life: 1, seed: 7, wall_start_s: T0 };
+    TrackerPlan { bind: bind.parse().unwrap(), secret, access, ..plans::tracker(env) }
 }
 
 pub fn ip(text: &str) -> IpAddr {

@@ -12,6 +12,7 @@ use crate::core::time::{Span, Time};
 use crate::expect_mark;
 use crate::wire::tracker_url;
 use crate::wire::udp::{AnnounceResponse, Event, Request, Response};
+use std::collections::BTreeSet;
 
 const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881, slots: None };
 const ANSWER: &str = "d8:completei3e8:intervali1800e5:peers6:\x01\x02\x03\x04\x00\x05e";
@@ -408,7 +409,7 @@ fn a_tracker_over_udp_is_followed_to_where_it_moves() {
 #[test]
 fn trackers_that_are_left_are_told_so_and_count_no_more() {
     let urls = ["udp://10.0.0.1:7", "udp://10.0.0.2:7"].map(|url| vec![url.to_owned()]);
-    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)), Outbox::default());
+    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)).at_once(1), Outbox::default());
     let now = Time::ZERO + Span::secs(1);
     tiers.announce(InfoHash([1; 20]), (PeerId([7; 20]), &[]), now);
     tiers.poll(STATS, now, &mut out);
@@ -454,6 +455,65 @@ fn trackers_that_are_left_are_told_so_and_count_no_more() {
     tiers.poll(STATS, now, &mut out);
     let to: Vec<String> = sent(&mut out).into_iter().map(|(to, _)| to).collect();
     assert!(!to.is_empty() && to.iter().all(|to| to == "10.0.0.1:7"), "{to:?}");
+}
+
+#[test]
+fn a_tier_is_asked_once_all_of_those_before_it_have_failed() {
+    let urls = [
+        vec!["udp://10.0.0.1:7".to_owned(), "udp://10.0.0.2:7".to_owned()],
+        vec!["gopher://nothing".to_owned()],
+        vec!["udp://10.0.0.3:7".to_owned()],
+        vec!["udp://10.0.0.4:7".to_owned()],
+    ];
+    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)).at_once(1), Outbox::default());
+    let mut now = Time::ZERO + Span::secs(1);
+    tiers.announce(InfoHash([1; 20]), (PeerId([7; 20]), &[]), now);
+    let (mut asked, mut failed) = (Vec::new(), BTreeSet::new());
+    while now < Time::ZERO + Span::secs(600) {
+        tiers.poll(STATS, now, &mut out);
+        let news = tiers.take_news();
+        failed.extend(news.iter().map(|news| (news.tier, news.tracker.clone())));
+        for (to, _) in sent(&mut out) {
+            if !asked.contains(&to) {
+                let of_first = failed.iter().filter(|(tier, _)| *tier == 0).count();
+                assert!(to != "10.0.0.3:7" || of_first == 2, "{asked:?} {failed:?}");
+                asked.push(to);
+            }
+        }
+        now = tiers.deadline().max(now + Span::ms(100));
+    }
+    assert!(asked.contains(&"10.0.0.3:7".to_owned()), "it is asked in the end: {asked:?}");
+    assert!(asked[..2].contains(&"10.0.0.4:7".to_owned()), "it waits for nobody: {asked:?}");
+}
+
+#[test]
+fn a_tier_that_answers_leaves_those_behind_it_alone() {
+    let urls = ["udp://10.0.0.1:7", "udp://10.0.0.2:7"].map(|url| vec![url.to_owned()]);
+    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)), Outbox::default());
+    let mut now = Time::ZERO + Span::secs(1);
+    tiers.announce(InfoHash([1; 20]), (PeerId([7; 20]), &[]), now);
+    for _ in 0..40 {
+        tiers.poll(STATS, now, &mut out);
+        for (to, request) in sent(&mut out) {
+            assert_eq!(to, "10.0.0.1:7");
+            let mut bytes = Vec::new();
+            match request {
+                Request::Connect { tid } => Response::Connect { tid, cid: 9 },
+                Request::Announce(announce) => Response::Announce(AnnounceResponse {
+                    tid: announce.tid,
+                    interval_s: 60,
+                    leechers: 0,
+                    seeders: 0,
+                    peers: vec![],
+                }),
+                Request::Scrape { .. } => continue,
+            }
+            .encode(false, &mut bytes);
+            tiers.got_datagram(to.parse().unwrap(), &bytes, now, &mut out);
+        }
+        now = tiers.deadline().max(now + Span::ms(100));
+    }
+    assert!(now > Time::ZERO + Span::secs(300), "{now:?}");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct Tier {
     pub talks: Vec<(InfoHash, Talk)>,
     /// The tracker at hand answered for one identity at least.
     pub answered: bool,
+    /// It is announced to; the others wait until those before them fail.
+    pub is_asked: bool,
 }
 
 /// Who announces.
@@ -92,10 +94,15 @@ impl Tier {
         self.trackers.get_mut(self.current)
     }
 
+    /// Whether any of its trackers can be asked.
+    pub fn is_of_use(&self) -> bool {
+        self.trackers.iter().any(|tracker| !matches!(tracker.road, Road::None(_)))
+    }
+
     /// When the host of the tracker at hand is to be looked up.
     pub fn look_up_at(&self) -> Time {
         match self.trackers.get(self.current).map(|tracker| &tracker.road) {
-            Some(Road::Udp(place, _)) => place.deadline(),
+            Some(Road::Udp(place, _)) if self.is_asked => place.deadline(),
             _ => Time::NEVER,
         }
     }
@@ -126,7 +133,7 @@ impl Tier {
     }
 
     /// The tracker at hand failed: the next one of the tier has its turn, unless it answers for
-    /// another identity or there is no other.
+    /// another identity or there is no other. -> whether all of the tier have failed.
     pub fn go_on(
         &mut self,
         hashes: &[InfoHash],
@@ -134,11 +141,14 @@ impl Tier {
         now: Time,
         out: &mut Outbox,
         rng: &mut Rng,
-    ) {
+    ) -> bool {
         let reachable = |tracker: &&Tracker| !matches!(tracker.road, Road::None(_));
         let others = self.trackers.iter().filter(reachable).count() > 1;
-        if std::mem::take(&mut self.answered) || !others || hashes.is_empty() {
-            return;
+        if std::mem::take(&mut self.answered) || hashes.is_empty() {
+            return false;
+        }
+        if !others {
+            return true;
         }
         if let Some(failed) = self.trackers.get_mut(self.current) {
             failed.rests_until = now + refused_wait(&mut failed.failures);
@@ -157,5 +167,6 @@ impl Tier {
         for info_hash in hashes {
             self.begin(*info_hash, who, now, rng);
         }
+        self.trackers.iter().filter(reachable).all(|tracker| tracker.failures > 0)
     }
 }

@@ -7,7 +7,7 @@ use crate::core::io::{FileError, FileOp, Meta, Outbox};
 use crate::core::limits::TOUCHES_MAX;
 use crate::core::mark::mark;
 use crate::core::report::{Ending, Event, foreign};
-use crate::leecher::durable::is_same_file;
+use crate::leecher::durable::{Durable, is_same_file};
 use crate::node::check::Check;
 use crate::node::part::Part;
 use crate::node::places::{beside, directory_of, show};
@@ -17,8 +17,9 @@ use crate::node::whole::Whole;
 impl Target {
     /// All pieces are written: make them durable and give them their name.
     pub fn finish(&mut self, out: &mut Outbox) -> Placed {
-        if let Some(durable) = &mut self.durable {
-            durable.retire();
+        if self.durable.as_mut().is_some_and(Durable::retire) {
+            self.step = Step::LastBatch;
+            return Placed::Waiting;
         }
         let Some(file) = self.file else {
             return fatal(Ending::Internal, "a target without a file".into());
@@ -256,7 +257,9 @@ impl Target {
                 let directory = show(&directory_of(&self.path));
                 fatal(Ending::Disk, format!("{line}; {directory} must be writable, or use --out"))
             }
-            FileError::Other(_) if matches!(self.step, Step::Filling | Step::Sync) => {
+            FileError::Other(_)
+                if matches!(self.step, Step::Filling | Step::LastBatch | Step::Sync) =>
+            {
                 mark!("E07");
                 let line = line + "; what is there is kept, run the same command to go on";
                 fatal(Ending::Disk, line)

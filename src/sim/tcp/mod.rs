@@ -173,7 +173,9 @@ impl World {
     pub(super) fn send(&mut self, node: usize, conn: ConnId, chunk: Chunk, kept: &Outbox) {
         let Some((id, side)) = self.place(node, conn) else { return };
         let Some(end) = self.end(id, side) else { return };
-        if !matches!(end.phase, Phase::Opening | Phase::Up) || end.flush_wanted {
+        // After a reset nothing leaves any more, whether or not the role has heard of it.
+        let leaves = matches!(end.phase, Phase::Opening | Phase::Up) && !end.rst_came;
+        if !leaves || end.flush_wanted {
             return;
         }
         let (item, len) = match chunk {
@@ -196,6 +198,7 @@ impl World {
         let Some((id, side)) = self.place(node, conn) else { return };
         let Some(end) = self.end(id, side) else { return };
         match (end.phase, flush) {
+            (Phase::Up, true) if end.rst_came => self.end_role_side(id, side, Closed::Reset),
             (Phase::Opening, true) => end.flush_wanted = true,
             (Phase::Up, true) => {
                 end.phase = Phase::Flushing;
