@@ -14,7 +14,7 @@ use crate::core::io::{Closed, Outbox};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::wire::udp::ScrapeRow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tier::{Road, Talk, Tier, Tracker, Us};
 
 /// Bytes that are said to be missing while the size is unknown: what stock clients say.
@@ -48,6 +48,8 @@ pub enum What {
 pub struct Tiers {
     tiers: Vec<Tier>,
     who: Option<Us>,
+    /// The one address at which we take connections, if there is but one.
+    at: Option<IpAddr>,
     hashes: Vec<InfoHash>,
     rng: Rng,
     news: Vec<News>,
@@ -75,7 +77,12 @@ impl Tiers {
         if let Some(first) = tiers.iter_mut().find(|tier| tier.is_of_use()) {
             first.is_asked = true;
         }
-        Tiers { tiers, who: None, hashes: Vec::new(), rng, news: Vec::new() }
+        Tiers { tiers, who: None, at: None, hashes: Vec::new(), rng, news: Vec::new() }
+    }
+
+    /// Announces from the one address at which we take connections.
+    pub fn from(self, at: Option<IpAddr>) -> Tiers {
+        Tiers { at, ..self }
     }
 
     /// The last `n` tiers do not wait for those before them to fail.
@@ -119,7 +126,7 @@ impl Tiers {
         }
         self.hashes.push(info_hash);
         let key = self.who.as_ref().map_or_else(|| self.rng.next_u32(), |who| who.key);
-        let who = Us { peer_id, own: own.to_vec(), key };
+        let who = Us { peer_id, own: own.to_vec(), key, at: self.at };
         for tier in self.tiers.iter_mut().filter(|tier| tier.is_asked) {
             tier.begin(info_hash, &who, now, &mut self.rng);
         }

@@ -107,16 +107,18 @@ pub const FLAGS: &[Flag] = &[
         help: "Fetch no more than this a second, as 500K or 2M [default: no limit]" },
     Flag { name: "stats-log", short: None, takes: Takes::Value("FILE"), on: PEERS,
         help: "Append the figures of each second to FILE, one JSON object a line" },
-    Flag { name: "want", short: None, takes: Takes::Value("NAME[@PIN]"), on: &["leecher"],
-        help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX" },
-    Flag { name: "torrent", short: None, takes: Takes::Value("FILE"), on: PEERS,
+    Flag { name: "want", short: None, takes: Takes::Each("NAME[@PIN]"), on: &["leecher"],
+        help: "The name to fetch; a pin is 8 or more digits of its hash, or sha256:HEX; may be repeated" },
+    Flag { name: "torrent", short: None, takes: Takes::Each("FILE"), on: &["leecher"],
+        help: "What it is, in place of a name or beside it: a .torrent; its trackers are asked; may be repeated" },
+    Flag { name: "torrent", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
         help: "What it is, in place of a name: a .torrent; its trackers are asked" },
     Flag { name: "order", short: None, takes: Takes::Value("ORDER"), on: &["leecher"],
         help: "Which pieces first: rarest, or sequential from the beginning [default: rarest]" },
-    Flag { name: "magnet", short: None, takes: Takes::Value("URI"), on: &["leecher"],
-        help: "A magnet link in place of a name: what the file is, its peers tell" },
+    Flag { name: "magnet", short: None, takes: Takes::Each("URI"), on: &["leecher"],
+        help: "A magnet link in place of a name or beside it: what it is, its peers tell; may be repeated" },
     Flag { name: "out", short: Some('d'), takes: Takes::Value("DIR|FILE"), on: &["leecher"],
-        help: "Where to write it [default: the working directory, under its own name]" },
+        help: "Where to write it [default: the working directory, under its own name]; of several, a folder" },
     Flag { name: "files", short: None, takes: Takes::Value("LIST"), on: &["leecher"],
         help: "Only these files of a folder: numbers as in lmk show, ranges, globs: 1,4-6,*.jpg" },
     Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["leecher"],
@@ -208,6 +210,8 @@ pub const FLAGS: &[Flag] = &[
         help: "Where to take connections [default: the first free port of 6881-6999]" },
     Flag { name: "ca-file", short: None, takes: Takes::Value("FILE"), on: WEB,
         help: "For https://, also trust the authorities whose certificates FILE holds (PEM)" },
+    Flag { name: "insecure-tracker", short: None, takes: Takes::Each("HOST"), on: WEB,
+        help: "For https://, take any certificate of HOST; said on every start; may be repeated" },
     Flag { name: "encryption", short: None, takes: Takes::Value("WHEN"), on: PEERS,
         help: "Hide what connections are: allow, require or off [default: allow, with those who want it]" },
     Flag { name: "quiet", short: Some('q'), takes: Takes::Nothing, on: ROLES,
@@ -257,6 +261,7 @@ pub const COMMANDS: &[CommandRow] = &[
   lmk leecher --want big.zip --keep-seeding --timeout 10m
   lmk leecher --want big.zip --publisher release.pub
   lmk leecher --torrent big.torrent -d /data/ --limit-up 500K
+  lmk leecher --want a.zip --want b.zip --torrent c.torrent -d /data/
   lmk leecher --magnet 'magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567'",
     },
     CommandRow {

@@ -265,6 +265,12 @@ impl Seek {
             Answer::Refused(_) if matches!(part.what, What::V1Info | What::WebSeeds) => {
                 Some(Vec::new())
             }
+            // In a folder each file may be one piece; that none lacks is seen from the rest.
+            Answer::Refused(refused)
+                if part.what == What::Layers && refused.code == code::NO_METAINFO =>
+            {
+                Some(Vec::new())
+            }
             answer => return Err(unexpected(&answer)),
         };
         if parts.iter().any(|part| part.bytes.is_none()) {

@@ -100,7 +100,9 @@ pub fn take_up_trackers(
     let in_order = !plan.announce_all && matches!(plan.from, TorrentFrom::File(..));
     let at_once = if in_order { further.clone().count() } else { usize::MAX };
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
-    let tiers = Tiers::new(&urls, shared.rng.fork(0x71)).at_once(at_once);
+    // Strangers dial the address that an announce comes from.
+    let at = shared.plan.listen.map(|listen| listen.ip);
+    let tiers = Tiers::new(&urls, shared.rng.fork(0x71)).at_once(at_once).from(at);
     say_trackers(shared, &tiers, out);
     let can_ask = tiers.is_of_use();
     shared.ties.add_tiers(tiers);

@@ -56,8 +56,10 @@ impl World {
     fn dialled(&mut self) -> Option<(ConnId, String)> {
         let out = std::mem::take(&mut self.out.effects);
         let mut dials = out.into_iter().filter_map(|effect| match effect {
-            Effect::Dial { conn, to, transport: Transport::Plain } => Some((conn, to.to_string())),
-            Effect::Dial { conn, to, transport: Transport::Tls { name } } => {
+            Effect::Dial { conn, to, transport: Transport::Plain, .. } => {
+                Some((conn, to.to_string()))
+            }
+            Effect::Dial { conn, to, transport: Transport::Tls { name }, .. } => {
                 Some((conn, format!("tls:{name}:{to}")))
             }
             _ => None,
@@ -123,6 +125,18 @@ fn services_of_the_machine_itself_are_not_asked() {
         "http://127.0.0.1:8080/admin?x=1",
         "http://127.0.0.1/announce?info_hash=a",
         "http://127.0.0.1/announce?%70ort=1",
+        "http://127.0.0.1/announce/../admin",
+        "http://127.0.0.1/announce/%2e%2E/admin",
+        "http://127.0.0.1/announce/.%2e/admin",
+        "http://127.0.0.1/announce/..%2fadmin",
+        "http://127.0.0.1/announce%5c..%5cadmin",
+        "http://127.0.0.1/announce/%252e%252e/admin",
+        "http://10.0.0.1/announce/../admin",
+        "http://100.64.0.1/announce/../admin",
+        "http://[64:ff9b::7f00:1]/admin",
+        "http://[::127.0.0.1]/admin",
+        "http://[2002:7f00:1::]/admin",
+        "http://[64:ff9b::e000:1]/announce",
         "http://[::1]/",
         "http://[::ffff:127.0.0.1]/",
         "http://169.254.169.254/latest/meta-data",
@@ -150,13 +164,27 @@ fn services_of_the_machine_itself_are_not_asked() {
 }
 
 #[test]
-fn a_web_seed_on_the_machine_itself_takes_no_orders() {
+fn a_web_seed_in_our_own_network_takes_no_orders() {
     let mut out = Outbox::default();
     let mut may = |url: &str| {
         Approach::new(tracker_url::read(url).unwrap(), Purpose::WebSeed, &mut out).is_ok()
     };
-    assert!(may("http://127.0.0.1:8080/files/x.bin") && may("http://10.0.0.1/x?token=1"));
-    for url in ["http://127.0.0.1:8080/?stop", "http://[::1]/x?a=b", "http://169.254.169.254/a?b"] {
+    for url in
+        ["http://127.0.0.1:8080/files/x.bin", "http://10.0.0.1/x", "http://8.8.8.8/x?token=1"]
+    {
+        assert!(may(url), "{url}");
+    }
+    for url in [
+        "http://127.0.0.1:8080/?stop",
+        "http://[::1]/x?a=b",
+        "http://169.254.169.254/a?b",
+        "http://10.0.0.1/x?token=1",
+        "http://192.168.0.1/reboot?now",
+        "http://100.64.0.1/x?a",
+        "http://198.18.0.1/x?a",
+        "http://[fd00::1]/x?a",
+        "http://[64:ff9b::a00:1]/x?a",
+    ] {
         assert!(!expect_mark!("C12", may(url)), "{url}");
     }
     assert!(!may("udp://10.0.0.1/x"));
@@ -251,6 +279,10 @@ fn redirections_lead_only_where_they_may() {
         ("http://t.example/announce", "http://10.0.0.1/announce", "not public"),
         ("http://t.example/announce", "http://127.0.0.1/announce", "not public"),
         ("http://t.example/announce", "http://[::ffff:192.168.0.1]/announce", "not public"),
+        ("http://t.example/announce", "http://100.64.0.1/announce", "not public"),
+        ("http://t.example/announce", "http://198.18.0.1/announce", "not public"),
+        ("http://t.example/announce", "http://[64:ff9b::a00:1]/announce", "not public"),
+        ("http://t.example/announce", "http://[2002:a00:1::1]/announce", "not public"),
         ("https://t.example/announce", "http://t.example/announce", "from https to http"),
         ("http://t.example/announce", "udp://t.example/announce", "from http to udp"),
     ] {

@@ -9,7 +9,7 @@ use crate::core::report::foreign;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::wire::tracker_url::{self, Scheme, TrackerUrl};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How a tracker is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +55,8 @@ pub struct Us {
     pub peer_id: PeerId,
     pub own: Vec<SocketAddr>,
     pub key: u32,
+    /// The one address at which we take connections, if there is but one.
+    pub at: Option<IpAddr>,
 }
 
 impl Talk {
@@ -111,7 +113,7 @@ impl Tier {
     /// is.
     pub fn begin(&mut self, info_hash: InfoHash, who: &Us, now: Time, rng: &mut Rng) {
         let Some(tracker) = self.trackers.get_mut(self.current) else { return };
-        let Us { peer_id, own, key } = who.clone();
+        let Us { peer_id, own, key, at: ours } = who.clone();
         let (who, seed) = (Identity { info_hash, peer_id, key, own }, rng.next_u64());
         let at = tracker.rests_until.max(now);
         let talk = match &mut tracker.road {
@@ -121,12 +123,12 @@ impl Tier {
                 let Some(tracker) = place.known() else { return };
                 let mut talk = Announcer::among_strangers(tracker, who, path.clone(), seed);
                 talk.start(at);
-                Talk::Udp(Box::new(talk))
+                Talk::Udp(Box::new(talk.from(ours)))
             }
             Road::Http(url) => {
                 let mut talk = HttpAnnouncer::new(url.clone(), who, seed);
                 talk.start(at);
-                Talk::Http(Box::new(talk))
+                Talk::Http(Box::new(talk.from(ours)))
             }
         };
         self.talks.push((info_hash, talk));

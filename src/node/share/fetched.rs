@@ -7,6 +7,7 @@ use crate::core::id::Ticket;
 use crate::core::io::{FileDone, Input, Outbox};
 use crate::core::report::Ending;
 use crate::core::time::Time;
+use crate::node::layout::Layout;
 use crate::node::origin::{Origin, Stage};
 use crate::node::say;
 use crate::node::shared::Shared;
@@ -85,7 +86,7 @@ impl Share {
             (Stage::Fetched, Some(Phase::Fetching(origin))) => {
                 self.plan.path = origin.target().to_owned();
                 self.origin_gives_ranges = origin.gives_ranges();
-                self.open(out);
+                self.open(&Layout::File, out);
             }
             (Stage::Stopped(ending), _) => shared.end(ending, now, out),
             _ => {}
