@@ -196,7 +196,7 @@ impl Approach {
         };
         let from = match self.purpose {
             Purpose::Tracker { ours } => leaves_from(ours, to.ip()),
-            Purpose::WebSeed => None,
+            Purpose::WebSeed | Purpose::Origin => None,
         };
         self.stage = Stage::Dialling(out.dial_from(from, to, transport), to, rest);
     }
