@@ -192,7 +192,7 @@ fn seed_plan(seed: Seed, machine: &Machine) -> Result<SeedPlan, Fatal> {
         text: from.text,
         name: name.clone(),
         directory: machine.directory.clone(),
-        out_must_be_directory: from.out.as_ref().is_some_and(directory_meant),
+        out_must_be_directory: from.out.as_deref().is_some_and(directory_meant),
         out: from.out.map(|out| absolute(&out, machine)),
         overwrite: from.overwrite,
         timeout: from.timeout,
@@ -235,7 +235,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
         files: fetch.files,
         want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
-        out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),
+        out_must_be_directory: fetch.out.as_deref().is_some_and(directory_meant),
         out: fetch.out.map(|out| absolute(&out, machine)),
         overwrite: fetch.overwrite,
         keep_seeding: fetch.keep_seeding,
@@ -246,7 +246,7 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
 }
 
 /// Whether what was typed can only be a directory.
-fn directory_meant(out: &PathBuf) -> bool {
+fn directory_meant(out: &Path) -> bool {
     let bytes = out.as_os_str().as_bytes();
     [b"/".as_slice(), b"/.", b"/.."].iter().any(|end| bytes.ends_with(end))
         || bytes == b"."
