@@ -197,7 +197,9 @@ fn whatever_ends_the_fetching_it_goes_on_from_what_is_durable() {
             // server does not hear of a power cut, and sends on.
             let fits = act == Act::PowerCut || again < 6 << 20;
             assert!(fits, "{act:?} after {ms} ms: {again} bytes were sent twice");
-            assert_eq!(web.said("resumed"), ms > 5_000, "{act:?} after {ms} ms");
+            // After a power cut the name of the part file may be lost with what was not synced.
+            let resumed = web.said("resumed");
+            assert!(act == Act::PowerCut || resumed == (ms > 5_000), "{act:?} after {ms} ms");
             let left: Vec<String> = {
                 let disk = web.world.disk(web.seeder);
                 disk.paths().map(|path| path.display().to_string()).collect()
