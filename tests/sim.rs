@@ -8,6 +8,8 @@ mod catalogue;
 mod local;
 #[path = "sim/names.rs"]
 mod names;
+#[path = "sim/origins.rs"]
+mod origins;
 #[path = "sim/scripted.rs"]
 mod scripted;
 #[path = "sim/slots.rs"]

@@ -29,6 +29,9 @@ pub enum Purpose {
     Tracker { ours: Option<IpAddr> },
     /// Parts of files.
     WebSeed,
+    /// A file that the user named by its URL: it may lie anywhere, but where it sends us is no
+    /// longer the user's word.
+    Origin,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -149,7 +152,10 @@ impl Approach {
             }
             if is_near && filter::keep(&[(ip, 1).into()], (from, 1).into(), &[]).is_empty() {
                 mark!("B16");
-                return refused("where no tracker of strangers is");
+                return refused(match self.purpose {
+                    Purpose::Tracker { .. } => "where no tracker of strangers is",
+                    Purpose::WebSeed | Purpose::Origin => "which is nearer than it is itself",
+                });
             }
         }
         let (path, query) = self.url.path.split_once('?').unwrap_or((&self.url.path, ""));
@@ -164,6 +170,7 @@ impl Approach {
                 path.starts_with("/announce") && (self.from.is_some() || !says_all(query))
             }
             Purpose::WebSeed => query.is_empty(),
+            Purpose::Origin => self.from.is_none() || query.is_empty(),
         };
         // Parts of files are had without orders from any machine of our own network.
         let is_guarded = is_near || (self.purpose == Purpose::WebSeed && !is_public(ip));
@@ -173,7 +180,7 @@ impl Approach {
                 Purpose::Tracker { .. } => {
                     "where only a path /announce without an announce in it is asked"
                 }
-                Purpose::WebSeed => "where only a path without a query is asked",
+                Purpose::WebSeed | Purpose::Origin => "where only a path without a query is asked",
             });
         }
         Ok(())
@@ -189,7 +196,7 @@ impl Approach {
         };
         let from = match self.purpose {
             Purpose::Tracker { ours } => leaves_from(ours, to.ip()),
-            Purpose::WebSeed => None,
+            Purpose::WebSeed | Purpose::Origin => None,
         };
         self.stage = Stage::Dialling(out.dial_from(from, to, transport), to, rest);
     }

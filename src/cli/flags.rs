@@ -16,8 +16,6 @@ pub enum Takes {
     Each(&'static str),
     /// One value, which may be left out.
     Maybe(&'static str),
-    /// One value that must be given.
-    Needed(&'static str),
     /// One value without the name of the flag before it.
     Bare(&'static str),
     /// The same, and it must be given.
@@ -83,8 +81,16 @@ pub const FLAGS: &[Flag] = &[
         help: "Serve machines outside of private networks; limits per address count for all then" },
     Flag { name: "trace", short: None, takes: Takes::Nothing, on: &["tracker"],
         help: "Tell of each datagram: time, direction, source, bytes in hex and meaning" },
-    Flag { name: "file", short: None, takes: Takes::Needed("FILE"), on: &["seeder"],
+    Flag { name: "file", short: None, takes: Takes::Value("FILE"), on: &["seeder"],
         help: "The file to offer" },
+    Flag { name: "url", short: None, takes: Takes::Value("URL"), on: &["seeder"],
+        help: "Fetch the file from here first, http:// or https://; then offer it as with --file" },
+    Flag { name: "out", short: Some('d'), takes: Takes::Value("DIR|FILE"), on: &["seeder"],
+        help: "With --url: where the file goes [default: the working directory, under its own name]" },
+    Flag { name: "overwrite", short: None, takes: Takes::Nothing, on: &["seeder"],
+        help: "With --url: replace an existing file that differs" },
+    Flag { name: "timeout", short: None, takes: Takes::Value("DURATION"), on: &["seeder"],
+        help: "With --url: give up when nothing came from there for so long [default: 10m]" },
     Flag { name: "as", short: None, takes: Takes::Value("NAME"), on: &["seeder"],
         help: "Publish under this name instead of the file's own" },
     Flag { name: "slots", short: None, takes: Takes::Value("N"), on: &["seeder"],
@@ -241,6 +247,7 @@ pub const COMMANDS: &[CommandRow] = &[
         examples: "Examples:
   lmk seeder --file big.zip
   lmk seeder --file big.zip --tracker 192.168.1.5
+  lmk seeder --url https://example.org/big.zip --out /data/
   lmk seeder --file build/out.img --as nightly.img --slots 16
   lmk seeder --file big.zip --write-torrent big.torrent
   lmk seeder --file big.zip --sign release.key --token-file token.txt
@@ -377,7 +384,7 @@ fn subcommand(row: &'static CommandRow) -> Command {
             Takes::Value(shown) | Takes::Bare(shown) => value(arg, shown),
             Takes::Each(shown) => value(arg, shown).action(ArgAction::Append),
             Takes::Maybe(shown) => value(arg, shown).num_args(0..=1).default_missing_value(""),
-            Takes::Needed(shown) | Takes::BareNeeded(shown) => value(arg, shown).required(true),
+            Takes::BareNeeded(shown) => value(arg, shown).required(true),
         })
     })
 }

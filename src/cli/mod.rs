@@ -18,6 +18,7 @@ pub mod typed;
 pub mod typed_access;
 pub mod typed_ask;
 pub mod typed_fetch;
+pub mod typed_origin;
 pub mod typed_terms;
 pub mod typed_torrent;
 pub mod values;

@@ -17,7 +17,7 @@ use crate::core::report::{Ending, foreign};
 use crate::core::rng::Rng;
 use crate::engine::Plan;
 use crate::jobs::plan::{JobPlan, ProbePlan, Speech};
-use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, SeedPlan};
+use crate::node::plan::{FetchPlan, Job, Listen, NodePlan, OriginPlan, SeedPlan};
 use crate::tracker::admission::Bounds;
 use crate::tracker::lists::connections_max;
 use crate::tracker::plan::{Database, TrackerPlan};
@@ -186,9 +186,21 @@ fn seed_plan(seed: Seed, machine: &Machine) -> Result<SeedPlan, Fatal> {
         let line = format!("--file '{shown}' is a directory; name a file in it");
         return Err(Fatal { ending: Ending::Usage, line });
     };
+    let name = last.as_bytes().to_vec();
+    let origin = seed.origin.map(|from| OriginPlan {
+        url: from.url,
+        text: from.text,
+        name: name.clone(),
+        directory: machine.directory.clone(),
+        out_must_be_directory: from.out.as_deref().is_some_and(directory_meant),
+        out: from.out.map(|out| absolute(&out, machine)),
+        overwrite: from.overwrite,
+        timeout: from.timeout,
+    });
     Ok(SeedPlan {
+        origin,
         torrent: None,
-        file_name: last.as_bytes().to_vec(),
+        file_name: name,
         publish_as: seed.publish_as,
         torrent_out: seed.write_torrent.map(|out| absolute(&out, machine)),
         sign: seed.sign.map(|path| access::sign(&path, machine)).transpose()?,
@@ -218,18 +230,12 @@ fn fetch_job(
 }
 
 fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
-    let directory_meant = |out: &PathBuf| {
-        let bytes = out.as_os_str().as_bytes();
-        [b"/".as_slice(), b"/.", b"/.."].iter().any(|end| bytes.ends_with(end))
-            || bytes == b"."
-            || bytes == b".."
-    };
     Ok(FetchPlan {
         torrent: None,
         files: fetch.files,
         want: access::want(fetch.want, fetch.publisher, machine)?,
         directory: machine.directory.clone(),
-        out_must_be_directory: fetch.out.as_ref().is_some_and(directory_meant),
+        out_must_be_directory: fetch.out.as_deref().is_some_and(directory_meant),
         out: fetch.out.map(|out| absolute(&out, machine)),
         overwrite: fetch.overwrite,
         keep_seeding: fetch.keep_seeding,
@@ -237,6 +243,14 @@ fn fetch_plan(fetch: Fetch, machine: &Machine) -> Result<FetchPlan, Fatal> {
         wait: fetch.wait,
         sources: fetch.sources,
     })
+}
+
+/// Whether what was typed can only be a directory.
+fn directory_meant(out: &Path) -> bool {
+    let bytes = out.as_os_str().as_bytes();
+    [b"/".as_slice(), b"/.", b"/.."].iter().any(|end| bytes.ends_with(end))
+        || bytes == b"."
+        || bytes == b".."
 }
 
 /// Joined, not resolved: links stay as the user named them.

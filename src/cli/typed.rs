@@ -6,6 +6,7 @@ use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::typed_ask as ask;
 use super::typed_fetch as fetch;
+use super::typed_origin::{self as origin, FromUrl};
 use super::typed_terms as terms;
 use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
@@ -158,7 +159,9 @@ pub struct Peer {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seed {
+    /// With an origin its name alone.
     pub file: PathBuf,
+    pub origin: Option<FromUrl>,
     pub torrent: Option<PathBuf>,
     pub order: KeyOrder,
     pub publish_as: Option<String>,
@@ -274,8 +277,10 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
         true => limits::STRANGERS_SLOTS_DEFAULT,
         false => limits::SLOTS_DEFAULT,
     };
+    let (file, origin) = origin::offered(given, publish_as.as_deref())?;
     let seed = Seed {
-        file: path(given, "file")?.ok_or("--file is missing")?,
+        file,
+        origin,
         torrent: path(given, "torrent")?,
         order: torrent::order(given),
         publish_as,

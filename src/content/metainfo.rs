@@ -348,13 +348,22 @@ impl Content {
 
     /// A .torrent of the v1 identity (of the hybrid one if that is what it is) for stock clients.
     pub fn write_torrent_v1(&self, announce: &[String]) -> Option<Vec<u8>> {
+        self.write_torrent_v1_with(announce, &[])
+    }
+
+    /// The same, with servers of the web that have the file (BEP 19).
+    pub fn write_torrent_v1_with(
+        &self,
+        announce: &[String],
+        web_seeds: &[String],
+    ) -> Option<Vec<u8>> {
         let layers = if self.is_hybrid() { Some(self.piece_layers()?) } else { None };
-        Some(torrent::write(&self.v1.as_ref()?.info, layers.as_deref(), announce))
+        Some(torrent::write(&self.v1.as_ref()?.info, layers.as_deref(), announce, web_seeds))
     }
 
     /// A .torrent of the v2 identity with its piece layers.
     pub fn write_torrent_v2(&self, announce: &[String]) -> Option<Vec<u8>> {
         let layers = self.piece_layers()?;
-        Some(torrent::write(&self.v2.as_ref()?.info, Some(&layers), announce))
+        Some(torrent::write(&self.v2.as_ref()?.info, Some(&layers), announce, &[]))
     }
 }

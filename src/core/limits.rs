@@ -184,6 +184,12 @@ pub const ADDRESS_REQUESTS_PER_S: u64 = 50;
 pub const NEAR_REQUESTS_PER_S: u64 = 20_000;
 /// Networks that `--site` may name.
 pub const SITES_MAX: usize = 256;
+/// How long nothing may come from the origin of a file when `--timeout` says nothing.
+pub const ORIGIN_PATIENCE: Span = Span::secs(600);
+/// A web seed that a catalogue names is asked after so long without a byte from peers,
+pub const WEB_RESERVE: Span = Span::secs(60);
+/// and after so long while no peer is known that has what is missing.
+pub const WEB_RESERVE_ALONE: Span = Span::secs(10);
 /// Web seeds of one content that are asked.
 pub const WEB_SEEDS_MAX: usize = 16;
 /// Bytes asked of a web seed with one request, one block more at the most.

@@ -15,6 +15,7 @@ mod lobby;
 mod local;
 mod magnet;
 mod memory;
+mod origin;
 mod part;
 mod parting;
 mod places;
@@ -102,7 +103,11 @@ impl Node {
                     out.close(longest);
                 }
             }
-            connection => self.shared.route_connection(now, connection, out),
+            connection => {
+                if let Some(input) = self.work.got_connection(connection, now, out)? {
+                    self.shared.route_connection(now, input, out);
+                }
+            }
         }
         Ok(())
     }

@@ -27,11 +27,16 @@ pub fn directory_of(path: &Path) -> PathBuf {
 /// What stands beside its target: the target's name and `suffix`. Where the name would be too long
 /// it is cut, and eight digits of the content's hash keep it apart from others.
 pub fn beside(target: &Path, suffix: &[u8], content: &Content) -> PathBuf {
+    beside_as(target, suffix, || content.hash().to_string())
+}
+
+/// The same, with digits of what `hash` gives.
+pub fn beside_as(target: &Path, suffix: &[u8], hash: impl FnOnce() -> String) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().as_bytes().to_vec();
     if name.len() + SUFFIX_BYTES_MAX > FILE_NAME_BYTES_MAX {
         let whole = String::from_utf8_lossy(&name).into_owned();
         let cut = whole.floor_char_boundary(FILE_NAME_BYTES_MAX - SUFFIX_BYTES_MAX - 9);
-        let hash = content.hash().to_string();
+        let hash = hash();
         name = format!("{}~{}", &whole[..cut], &hash[..8.min(hash.len())]).into_bytes();
     }
     name.extend_from_slice(suffix);

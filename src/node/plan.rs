@@ -11,6 +11,7 @@ use crate::peer::Encryption;
 use crate::swarm::{Company, Terms};
 use crate::wire::catalogue::signature::{PublicKey, SecretKey};
 use crate::wire::token::Bearer;
+use crate::wire::tracker_url::TrackerUrl;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -64,6 +65,14 @@ impl NodePlan {
         Terms { company, ..self.terms }
     }
 
+    /// Where the file comes from, if it is not on the disk.
+    pub fn origin(&self) -> Option<&OriginPlan> {
+        match &self.job {
+            Job::Seed(seed) => seed.origin.as_ref(),
+            Job::Fetch(_) => None,
+        }
+    }
+
     /// The torrent that the job is about, if it is about one.
     pub fn torrent(&self) -> Option<&TorrentPlan> {
         match &self.job {
@@ -109,9 +118,11 @@ pub enum Job {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SeedPlan {
+    /// Where the file is fetched from first (`--url`).
+    pub origin: Option<OriginPlan>,
     /// What the file must be (`--torrent`); else it is hashed.
     pub torrent: Option<TorrentPlan>,
-    /// The file, absolute.
+    /// The file, absolute. With an origin its place is only known once it is fetched.
     pub path: PathBuf,
     /// The bytes of its last path element: the `name` of the info dicts.
     pub file_name: Vec<u8>,
@@ -123,6 +134,26 @@ pub struct SeedPlan {
     pub sign: Option<SecretKey>,
     /// Directory of remembered hashes; `None` = hash every time.
     pub hash_cache: Option<PathBuf>,
+}
+
+/// A server of the web that has the file, and where to put it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OriginPlan {
+    pub url: TrackerUrl,
+    /// The URL as it was typed.
+    pub text: String,
+    /// What the file is called.
+    pub name: Vec<u8>,
+    /// The working directory, absolute; the file goes there unless `out` says where.
+    pub directory: PathBuf,
+    /// `--out`, absolute: an existing directory, or the file to write. A text that ended in `/`
+    /// must be a directory.
+    pub out: Option<PathBuf>,
+    pub out_must_be_directory: bool,
+    /// `--overwrite`: what stands there and differs is replaced.
+    pub overwrite: bool,
+    /// How long nothing may come from there (`--timeout`).
+    pub timeout: Span,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

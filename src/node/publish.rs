@@ -1,14 +1,19 @@
 //! What a seeder publishes: the entry and the metainfo of its content, and which refusals are
 //! final.
 
-use crate::content::metainfo::Content;
+use crate::content::metainfo::{Content, outside};
 use crate::wire::catalogue::code;
 use crate::wire::catalogue::entry::{Entry, flag};
 use crate::wire::catalogue::request::{Publish, Request};
 use crate::wire::catalogue::signature::SecretKey;
 
 /// The request that lists `content` under `name`, signed if there is a key for it.
-pub fn request(name: &str, content: &Content, sign: Option<&SecretKey>) -> Request {
+pub fn request(
+    name: &str,
+    content: &Content,
+    web_seeds: &[String],
+    sign: Option<&SecretKey>,
+) -> Request {
     let flags =
         content.v1.as_ref().map_or(0, |_| flag::V1) | content.v2.as_ref().map_or(0, |_| flag::V2);
     let mut entry = Entry {
@@ -28,6 +33,7 @@ pub fn request(name: &str, content: &Content, sign: Option<&SecretKey>) -> Reque
         v2_info: content.v2.as_ref().map(|v2| v2.info.clone()),
         // An empty dict says nothing.
         layers: content.piece_layers().filter(|layers| layers.len() > 2),
+        web_seeds: outside::write_web_seeds(web_seeds),
         same_ok: true,
     })
 }

@@ -59,7 +59,7 @@ fn receiver_line(shared: &Shared, name: &str) -> String {
 }
 
 /// The seeder can serve.
-pub fn seeding(shared: &Shared, name: &str, out: &mut Outbox) {
+pub fn seeding(shared: &Shared, name: &str, web_seeds: Vec<String>, out: &mut Outbox) {
     let Some(swarm) = &shared.swarm else { return };
     let content = swarm.content();
     let (size, slots) = (content.data_bytes(), shared.plan.slots);
@@ -75,7 +75,7 @@ pub fn seeding(shared: &Shared, name: &str, out: &mut Outbox) {
     );
     let line = receiver_line(shared, name);
     out.tell(Event::result("receive", format!("receivers type: {line}")).text("command", line));
-    let link = magnet(content, &announce_url(shared));
+    let link = magnet(content, &announce_url(shared), web_seeds);
     out.tell(Event::result("magnet", format!("stock clients: {link}")).text("link", link));
     listening(shared, out);
 }
@@ -113,12 +113,13 @@ pub fn listening(shared: &Shared, out: &mut Outbox) {
     out.tell(Event::info("listening", line).text("ip", ip.to_string()).number("port", port.into()));
 }
 
-fn magnet(content: &Content, url: &str) -> String {
+fn magnet(content: &Content, url: &str, web_seeds: Vec<String>) -> String {
     Magnet {
         v1: content.v1.as_ref().map(|v1| v1.info_hash),
         v2: None,
         name: Some(String::from_utf8_lossy(&content.name).into_owned()),
         trackers: vec![url.to_owned()],
+        web_seeds,
         ..Magnet::default()
     }
     .to_string()

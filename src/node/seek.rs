@@ -4,7 +4,7 @@ use super::choice;
 use super::plan::Want;
 use super::shared::Shared;
 use super::ties::Tie;
-use crate::content::metainfo::Content;
+use crate::content::metainfo::{Content, outside};
 use crate::core::fault::Fatal;
 use crate::core::glob::Glob;
 use crate::core::id::{Hash32, InfoHash};
@@ -13,7 +13,7 @@ use crate::core::report::{Ending, foreign};
 use crate::core::time::{Span, Time};
 use crate::wire::catalogue::answer::Answer;
 use crate::wire::catalogue::code;
-use crate::wire::catalogue::entry::Listed;
+use crate::wire::catalogue::entry::{Listed, flag};
 use crate::wire::catalogue::request::{Request, Watch, What};
 
 /// Without a tracker a wanted name cannot be found: so long it may take to say what it is.
@@ -137,7 +137,7 @@ impl Seek {
                 self.got_news(shared, answer, now, out)?;
             }
             (Tie::Answered { number, answer }, Phase::Learning { .. }) => {
-                return self.got_metainfo(number, answer);
+                return self.got_metainfo(shared, number, answer);
             }
             (Tie::Lost(why), phase) => {
                 if matches!(phase, Phase::Learning { .. }) {
@@ -187,6 +187,9 @@ impl Seek {
         }
         if listed.entry.v1.is_some() {
             asked.push(What::V1Info);
+        }
+        if listed.entry.flags & flag::WEB_SEEDS != 0 {
+            asked.push(What::WebSeeds);
         }
         let mut parts = Vec::new();
         for what in asked {
@@ -246,7 +249,12 @@ impl Seek {
         Ok(())
     }
 
-    fn got_metainfo(&mut self, number: u64, answer: Answer) -> Result<Option<Content>, Fatal> {
+    fn got_metainfo(
+        &mut self,
+        shared: &mut Shared,
+        number: u64,
+        answer: Answer,
+    ) -> Result<Option<Content>, Fatal> {
         let Phase::Learning { listed, parts } = &mut self.phase else { return Ok(None) };
         let Some(part) = parts.iter_mut().find(|part| part.number == number) else {
             return Ok(None);
@@ -254,7 +262,9 @@ impl Seek {
         part.bytes = match answer {
             Answer::Data(bytes) => Some(bytes),
             // Without the companion we only cannot serve stock clients.
-            Answer::Refused(_) if part.what == What::V1Info => Some(Vec::new()),
+            Answer::Refused(_) if matches!(part.what, What::V1Info | What::WebSeeds) => {
+                Some(Vec::new())
+            }
             // In a folder each file may be one piece; that none lacks is seen from the rest.
             Answer::Refused(refused)
                 if part.what == What::Layers && refused.code == code::NO_METAINFO =>
@@ -263,10 +273,13 @@ impl Seek {
             }
             answer => return Err(unexpected(&answer)),
         };
-        match parts.iter().all(|part| part.bytes.is_some()) {
-            true => check(listed, parts).map(Some),
-            false => Ok(None),
+        if parts.iter().any(|part| part.bytes.is_none()) {
+            return Ok(None);
         }
+        let urls = parts.iter().find(|part| part.what == What::WebSeeds);
+        let urls = urls.and_then(|part| part.bytes.as_deref()).unwrap_or_default();
+        shared.web.add_reserve(&outside::read_web_seeds(urls));
+        check(listed, parts).map(Some)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seeder's work: open the file, remember or make its hashes, publish it, announce it, and say
 //! the line that a receiver types.
 
+mod fetched;
 mod folder;
 mod knowing;
 mod picture;
@@ -12,6 +13,7 @@ use super::file_watch::FileWatch;
 use super::hashing::{Hashing, Step};
 use super::layout::Layout;
 use super::memory;
+use super::origin::Origin;
 use super::places::show;
 use super::plan::{SeedPlan, TorrentFrom};
 use super::publish;
@@ -35,6 +37,8 @@ use std::rc::Rc;
 
 #[derive(Debug)]
 pub(super) enum Phase {
+    /// The file is on its way from its origin.
+    Fetching(Box<Origin>),
     /// The .torrent says what the file must be.
     Reading(TorrentFile),
     Opening(Ticket),
@@ -72,6 +76,8 @@ pub struct Share {
     torrent: Option<Ticket>,
     /// What a .torrent says that the file is.
     pub(super) said: Option<Rc<Content>>,
+    /// The origin gave the file, and gives parts of it.
+    origin_gives_ranges: bool,
 }
 
 impl Share {
@@ -102,6 +108,7 @@ impl Share {
             told: false,
             torrent: None,
             said: None,
+            origin_gives_ranges: false,
         })
     }
 
@@ -109,7 +116,11 @@ impl Share {
         &self.name
     }
 
-    pub fn start(&mut self, out: &mut Outbox) {
+    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(plan) = self.plan.origin.clone() {
+            self.phase = Some(Phase::Fetching(Box::new(Origin::start(plan, now, out))));
+            return;
+        }
         match self.plan.torrent.as_ref().map(|torrent| &torrent.from) {
             Some(TorrentFrom::File(path, order)) => {
                 let mut file = TorrentFile::new(path.clone(), *order);
@@ -154,6 +165,9 @@ impl Share {
             return Ok(None);
         }
         match (self.phase.take(), done) {
+            (Some(Phase::Fetching(origin)), done) => {
+                return self.got_fetching(shared, origin, (ticket, done), now, out);
+            }
             (Some(phase @ (Phase::Reading(_) | Phase::Checking(_))), done) => {
                 return self.got_said(shared, phase, (ticket, done), out);
             }
@@ -256,7 +270,8 @@ impl Share {
 
     fn publish(&mut self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         let Some(swarm) = &shared.swarm else { return };
-        let request = publish::request(&self.name, swarm.content(), self.plan.sign.as_ref());
+        let (seeds, sign) = (self.web_seeds(shared), self.plan.sign.as_ref());
+        let request = publish::request(&self.name, swarm.content(), &seeds, sign);
         self.publishing = shared.ties.ask(request, now, out);
     }
 
@@ -336,7 +351,7 @@ impl Share {
         if self.told && self.is_listed() {
             // We listen elsewhere than we said.
             shared.ties.hurry(now);
-            say::seeding(shared, &self.name, out);
+            self.say_seeding(shared, out);
         }
     }
 
@@ -348,7 +363,7 @@ impl Share {
             return;
         }
         self.told = true;
-        say::seeding(shared, &self.name, out);
+        self.say_seeding(shared, out);
         self.write_torrent(shared, out);
     }
 }

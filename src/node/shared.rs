@@ -7,7 +7,7 @@ use super::ties::{Tie, Ties};
 use super::torrent;
 use super::web::WebSeeds;
 use crate::announce::local::LocalSearch;
-use crate::announce::resolver::Resolver;
+use crate::announce::resolver::{Found, Resolver};
 use crate::announce::udp::Stats;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
@@ -54,6 +54,9 @@ pub struct Shared {
     pub web: WebSeeds,
     /// Finds peers of the local network.
     pub local: LocalSearch,
+    /// Names that the work wants to be found, and what came of it.
+    pub lookups: Vec<String>,
+    pub found: Vec<Found>,
     /// The wish for a socket for datagrams.
     speaking: Option<Ticket>,
     /// This machine has no IPv6.
@@ -79,6 +82,8 @@ impl Shared {
             names: Resolver::new(plan.names.clone(), Rng::new(plan.seed).fork(0x53)),
             web: WebSeeds::default(),
             local: LocalSearch::new(plan.addresses.clone(), Rng::new(plan.seed).fork(0x6c)),
+            lookups: Vec::new(),
+            found: Vec::new(),
             speaking: None,
             without_ipv6: false,
             plan,
@@ -114,14 +119,18 @@ impl Shared {
         self.part_from_trackers(ending, now, out);
     }
 
-    /// The address that datagrams leave from: any, among strangers.
+    /// The address that datagrams leave from: any, where hosts of others are to be found.
     pub fn speaks_from(&self) -> IpAddr {
-        match self.plan.torrent() {
-            Some(_) if self.without_ipv6 => Ipv4Addr::UNSPECIFIED.into(),
+        match self.speaks_with_others() {
+            true if self.without_ipv6 => Ipv4Addr::UNSPECIFIED.into(),
             // That is any address of either kind.
-            Some(_) => Ipv6Addr::UNSPECIFIED.into(),
-            None => towards(self.plan.tracker.ip()),
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => towards(self.plan.tracker.ip()),
         }
+    }
+
+    fn speaks_with_others(&self) -> bool {
+        self.plan.torrent().is_some() || self.plan.origin().is_some()
     }
 
     /// Opens the socket for datagrams.
@@ -133,7 +142,8 @@ impl Shared {
     /// Finds the names that are wanted, as far as it is known now where they are.
     pub fn find_names(&mut self, now: Time, out: &mut Outbox) {
         loop {
-            for host in self.ties.take_lookups(now).into_iter().chain(self.web.take_lookups()) {
+            let wanted = self.ties.take_lookups(now).into_iter().chain(self.web.take_lookups());
+            for host in wanted.chain(std::mem::take(&mut self.lookups)) {
                 self.names.look_up(&host, now, out);
             }
             self.names.poll(now, out);
@@ -144,6 +154,9 @@ impl Shared {
             for found in found {
                 self.ties.got_found(&found, now, out);
                 self.web.got_found(&found, &mut self.swarm, now, out);
+                if self.plan.origin().is_some() {
+                    self.found.push(found);
+                }
             }
         }
     }
@@ -195,7 +208,7 @@ impl Shared {
     ) -> Result<bool, Fatal> {
         if self.speaking.take_if(|ours| *ours == ticket).is_some() {
             let again = result.is_err() && self.speaks_from().is_ipv6() && !self.without_ipv6;
-            if again && self.plan.torrent().is_some() {
+            if again && self.speaks_with_others() {
                 self.without_ipv6 = true;
                 self.speak(out);
             }

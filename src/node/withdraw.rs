@@ -4,6 +4,7 @@
 use super::share::{Phase, Share};
 use super::shared::Shared;
 use super::ties::Tie;
+use crate::core::fault::Fatal;
 use crate::core::io::Outbox;
 use crate::core::report::{Ending, Event, foreign};
 use crate::core::time::{Span, Time};
@@ -56,8 +57,15 @@ impl Share {
     }
 
     /// What is due; `failed`: bytes of the file could not be given out.
-    pub fn wake(&mut self, shared: &mut Shared, failed: bool, now: Time, out: &mut Outbox) {
+    pub fn wake(
+        &mut self,
+        shared: &mut Shared,
+        failed: bool,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<(), Fatal> {
         match &mut self.phase {
+            Some(Phase::Fetching(_)) => return self.fetch_on(shared, now, out),
             Some(Phase::Sharing(watch)) if failed => watch.look(now, out),
             Some(Phase::Sharing(watch)) => watch.wake(now, out),
             Some(Phase::Withdrawing(Withdrawing { until, asked })) => {
@@ -68,10 +76,14 @@ impl Share {
             }
             _ => {}
         }
+        // Only an origin is looked up by the work itself.
+        shared.found.clear();
+        Ok(())
     }
 
     pub fn deadline(&self) -> Time {
         match &self.phase {
+            Some(Phase::Fetching(origin)) => origin.deadline(),
             Some(Phase::Sharing(watch)) => watch.deadline(),
             Some(Phase::Withdrawing(withdrawing)) => withdrawing.until,
             _ => Time::NEVER,

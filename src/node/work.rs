@@ -7,7 +7,7 @@ use super::shared::Shared;
 use super::ties::Tie;
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
-use crate::core::io::{FileDone, Outbox};
+use crate::core::io::{FileDone, Input, Outbox};
 use crate::core::report::{Ending, Transfer};
 use crate::core::time::Time;
 use crate::swarm::Happened;
@@ -39,7 +39,7 @@ impl Work {
 
     pub fn start(&mut self, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         match self {
-            Work::Share(share) => share.start(out),
+            Work::Share(share) => share.start(now, out),
             Work::Fetch(fetch) => fetch.start(now, out),
             Work::Refused(fatal) => return Err(fatal.clone()),
         }
@@ -96,7 +96,7 @@ impl Work {
         match self {
             Work::Share(share) => {
                 let failed = happened.iter().any(|what| matches!(what, Happened::FileFailed(_)));
-                share.wake(shared, failed, now, out);
+                share.wake(shared, failed, now, out)?;
             }
             Work::Fetch(fetch) => {
                 for happened in happened {
@@ -120,13 +120,31 @@ impl Work {
     ) -> bool {
         match self {
             Work::Fetch(fetch) => fetch.stop(shared, ending, now, out),
-            _ => false,
+            Work::Share(share) => share.stop(ending, now, out),
+            Work::Refused(_) => false,
+        }
+    }
+
+    /// News of a connection of its own; hands back what is not ours.
+    pub fn got_connection<'a>(
+        &mut self,
+        input: Input<'a>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Result<Option<Input<'a>>, Fatal> {
+        match self {
+            Work::Share(share) => share.got_connection(input, now, out),
+            _ => Ok(Some(input)),
         }
     }
 
     /// Whether a signal came before, and was answered with a last line.
     pub fn is_stopping(&self) -> bool {
-        matches!(self, Work::Fetch(fetch) if fetch.is_stopping())
+        match self {
+            Work::Fetch(fetch) => fetch.is_stopping(),
+            Work::Share(share) => share.is_stopping(),
+            Work::Refused(_) => false,
+        }
     }
 
     /// Seeders go on without their terminal.
@@ -138,6 +156,9 @@ impl Work {
     pub fn farewell(&self, shared: &Shared) -> String {
         match self {
             Work::Fetch(fetch) => fetch.farewell(shared),
+            Work::Share(share) if share.is_fetching() => {
+                "stopped; what came is kept, run the same command to go on".into()
+            }
             _ => "stopped sharing".into(),
         }
     }

@@ -61,6 +61,7 @@ pub fn node(env: NodeEnv, job: Job) -> NodePlan {
 pub fn seed(path: impl Into<PathBuf>) -> SeedPlan {
     let path = path.into();
     SeedPlan {
+        origin: None,
         torrent: None,
         file_name: path.file_name().unwrap_or_default().as_encoded_bytes().to_vec(),
         path,

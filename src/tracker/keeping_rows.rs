@@ -29,7 +29,7 @@ fn name_row(world: &World<'_>, number: u64, record: &Record, metainfo: bool) -> 
         Life::Pending { until } => (false, Some(until)),
         Life::Listed { alone } => (true, alone),
     };
-    let Metainfo { v1_info, v2_info, layers, hybrid } = record.metainfo.clone();
+    let Metainfo { v1_info, v2_info, layers, hybrid, .. } = record.metainfo.clone();
     NameRow {
         number,
         name,
@@ -87,6 +87,7 @@ pub fn record(row: NameRow, orderly: bool, now: Time, unix_s: u64, keep: Span) -
             v2_info: metainfo.v2_info,
             layers: metainfo.layers,
             hybrid: metainfo.hybrid,
+            web_seeds: None,
         },
         linked: false,
     }

@@ -12,6 +12,8 @@ pub struct Metainfo {
     pub v2_info: Option<Arc<[u8]>>,
     /// The bencoded piece layers.
     pub layers: Option<Arc<[u8]>>,
+    /// The bencoded `url-list`. It is not kept in the database: who publishes says it again.
+    pub web_seeds: Option<Arc<[u8]>>,
     /// Whether `v1_info` is a hybrid, which carries the v2 identity too.
     pub hybrid: bool,
 }
@@ -23,7 +25,7 @@ impl Metainfo {
 
     /// Bytes kept.
     pub fn bytes(&self) -> usize {
-        let parts = [&self.v1_info, &self.v2_info, &self.layers];
+        let parts = [&self.v1_info, &self.v2_info, &self.layers, &self.web_seeds];
         parts.into_iter().flatten().map(|part| part.len()).sum()
     }
 
@@ -35,6 +37,7 @@ impl Metainfo {
             What::V1Info => Some(vec![self.v1_info.clone()?]),
             What::V2Info => Some(vec![self.v2()?]),
             What::Layers => Some(vec![self.layers.clone()?]),
+            What::WebSeeds => Some(vec![self.web_seeds.clone()?]),
             What::Torrent => {
                 let v2 = self.hybrid || self.v1_info.is_none() || prefer_v2;
                 let info = if v2 { self.v2()? } else { self.v1_info.clone()? };
@@ -42,6 +45,9 @@ impl Metainfo {
                 let mut parts: Vec<Arc<[u8]>> = vec![head.into_bytes().into(), info];
                 if let Some(layers) = self.layers.clone().filter(|_| v2) {
                     parts.extend([b"12:piece layers"[..].into(), layers]);
+                }
+                if let Some(urls) = self.web_seeds.clone() {
+                    parts.extend([b"8:url-list"[..].into(), urls]);
                 }
                 parts.push(b"e"[..].into());
                 Some(parts)

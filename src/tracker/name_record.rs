@@ -44,7 +44,8 @@ impl Record {
     pub fn flags(&self) -> u32 {
         let stored = if self.metainfo.is_empty() { 0 } else { flag::METAINFO };
         let pending = if matches!(self.life, Life::Pending { .. }) { flag::PENDING } else { 0 };
-        self.entry.flags | stored | pending
+        let seeds = self.metainfo.web_seeds.as_ref().map_or(0, |_| flag::WEB_SEEDS);
+        self.entry.flags | stored | pending | seeds
     }
 
     /// Whether a publishing says the same. What another publisher signed is an entry of its own:

@@ -260,6 +260,13 @@ impl Names {
         if record.metainfo.is_empty() && fits && self.origins.takes(record.source, bytes) {
             self.metainfo_bytes += bytes;
             record.metainfo = metainfo;
+        } else if let (None, Some(urls)) = (&record.metainfo.web_seeds, metainfo.web_seeds) {
+            let bytes = urls.len();
+            let fits = self.metainfo_bytes + bytes <= METAINFO_BYTES_MAX;
+            if fits && self.origins.takes(record.source, bytes) {
+                self.metainfo_bytes += bytes;
+                record.metainfo.web_seeds = Some(urls);
+            }
         }
     }
 

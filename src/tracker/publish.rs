@@ -2,7 +2,7 @@
 //! content and agree with the entry about it.
 
 use super::metainfo::Metainfo;
-use crate::content::metainfo::Content;
+use crate::content::metainfo::{Content, outside};
 use crate::core::fault::Refusal;
 use crate::wire::catalogue::code;
 use crate::wire::catalogue::entry::{Entry, flag};
@@ -20,7 +20,7 @@ const BAD: Refusal = Refusal { code: code::BAD_REQUEST, what: "the metainfo is n
 
 /// Checks a publishing: its entry, and the metainfo to keep (empty when none was sent).
 pub fn check(publish: Publish) -> Result<(Entry, Metainfo), Refusal> {
-    let Publish { entry, v1_info, v2_info, layers, .. } = publish;
+    let Publish { entry, v1_info, v2_info, layers, web_seeds, .. } = publish;
     if entry.signed.as_ref().is_some_and(|signed| !signed.is_of(&entry)) {
         return Err(BAD_SIGNATURE);
     }
@@ -40,12 +40,14 @@ pub fn check(publish: Publish) -> Result<(Entry, Metainfo), Refusal> {
         let parts = (v1_info.as_deref(), v2_info.as_deref(), layers.as_deref());
         let content = Content::from_parts(parts.0, parts.1, parts.2).map_err(|_| BAD)?;
         agrees(&entry, &content, hybrid)?;
-    } else if layers.is_some() {
+    } else if layers.is_some() || web_seeds.is_some() {
         return Err(BAD);
     }
+    let web_seeds = outside::read_web_seeds(web_seeds.as_deref().unwrap_or_default());
     let shared = |bytes: Option<Vec<u8>>| bytes.map(Into::into);
     let (v1_info, v2_info) = (shared(v1_info), shared(v2_info));
-    Ok((entry, Metainfo { v1_info, v2_info, layers: shared(layers), hybrid }))
+    let web_seeds = shared(outside::write_web_seeds(&web_seeds));
+    Ok((entry, Metainfo { v1_info, v2_info, layers: shared(layers), web_seeds, hybrid }))
 }
 
 fn hashes_to_v2(info: &[u8], entry: &Entry) -> bool {

@@ -16,6 +16,7 @@ mod jobs;
 mod kills;
 mod magnets;
 mod main_job;
+mod origin;
 mod outages;
 mod part_file;
 mod probe;

@@ -1,7 +1,7 @@
 //! The catalogue: publishing, its life, and reading it while it changes.
 
 use super::world::{Client, Peer, World, addr};
-use lmk::content::metainfo::{Content, ContentHasher};
+use lmk::content::metainfo::{Content, ContentHasher, KeyOrder};
 use lmk::core::id::InfoHash;
 use lmk::core::io::Input;
 use lmk::core::mark::expect_mark;
@@ -36,6 +36,7 @@ pub fn publish(name: &str, content: &Content) -> Publish {
         v1_info: Some(v1.info.clone()),
         v2_info: Some(v2.info.clone()),
         layers: content.piece_layers(),
+        web_seeds: None,
         same_ok: false,
     }
 }
@@ -251,6 +252,43 @@ fn fetch_gives_the_published_bytes_and_a_torrent_that_reads_as_the_same_content(
     let torrent = Content::from_torrent(&fetch(short, What::Torrent, 0).unwrap()).unwrap();
     assert_eq!(torrent.v2, content.v2);
     assert_eq!(fetch(InfoHash([3; 20]), What::Torrent, 0), Err(code::NOT_FOUND));
+}
+
+#[test]
+fn web_seeds_are_handed_on_and_what_is_none_is_not() {
+    let mut world = World::local();
+    let content = content("big.zip", &[5; 70_000]);
+    let hash = content.v1.clone().unwrap().info_hash;
+    let mut owner = world.client(addr("127.0.0.1:50"), Some(1));
+    let plain = publish("big.zip", &content);
+    let fetch = |what| Request::Fetch { hash, what, offset: 0 };
+    world.ask(&mut owner, &Request::Publish(plain.clone()));
+    assert_eq!(refused(world.ask(&mut owner, &fetch(What::WebSeeds))), code::NO_METAINFO);
+    // They may come later, and the first ones stay.
+    let named = |urls: &str| Publish { web_seeds: Some(urls.into()), ..plain.clone() };
+    for (urls, kept) in [
+        ("junk", None),
+        ("l5:ftp:/7:http://e", None),
+        ("l10:http://h/x5:ftp:/e", Some("l10:http://h/xe")),
+        ("l10:http://h/ye", Some("l10:http://h/xe")),
+    ] {
+        let flags = match world.ask(&mut owner, &Request::Publish(named(urls))) {
+            Answer::Published { flags, .. } => flags,
+            other => panic!("{urls}: {other:?}"),
+        };
+        assert_eq!(flags & flag::WEB_SEEDS != 0, kept.is_some(), "{urls}");
+        let found = match world.ask(&mut owner, &fetch(What::WebSeeds)) {
+            Answer::Data(data) => Some(data),
+            _ => None,
+        };
+        assert_eq!(found.as_deref(), kept.map(str::as_bytes), "{urls}");
+    }
+    let Answer::Data(torrent) = world.ask(&mut owner, &fetch(What::Torrent)) else { panic!() };
+    let outside = Content::outside_of(&torrent, KeyOrder::Sorted);
+    assert_eq!(outside.web_seeds, ["http://h/x"]);
+    let bare = Publish { web_seeds: Some(b"l10:http://h/xe".to_vec()), ..bare("bare", 9) };
+    let answer = world.ask(&mut owner, &Request::Publish(bare));
+    assert_eq!(refused(answer), code::BAD_REQUEST, "nothing proves what is fetched there");
 }
 
 #[test]

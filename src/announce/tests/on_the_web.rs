@@ -191,6 +191,37 @@ fn a_web_seed_in_our_own_network_takes_no_orders() {
 }
 
 #[test]
+fn an_origin_may_be_anywhere_and_may_not_send_us_where_it_is_not() {
+    let mut out = Outbox::default();
+    let mut begun = |url: &str| {
+        let mut approach =
+            Approach::new(tracker_url::read(url).unwrap(), Purpose::Origin, &mut out).unwrap();
+        let conn = approach.conn().unwrap();
+        approach.got_connected(conn);
+        approach
+    };
+    let (mut here, mut near, mut far) = (
+        begun("http://127.0.0.1:8080/x.bin?token=1"),
+        begun("http://192.168.1.9/x.bin?token=1"),
+        begun("https://8.8.8.8/x.bin?token=1"),
+    );
+    let mut out = Outbox::default();
+    assert!(here.clone().redirected("http://127.0.0.1/y.bin", &mut out).is_ok());
+    assert!(near.clone().redirected("http://10.0.0.1/y.bin?a=b", &mut out).is_ok());
+    assert!(far.clone().redirected("https://8.8.4.4/y.bin?a=b", &mut out).is_ok());
+    let why = expect_mark!("C12", here.redirected("http://127.0.0.1/stop?now", &mut out));
+    assert!(why.unwrap_err().contains("without a query"));
+    let why = expect_mark!("B16", near.redirected("http://127.0.0.1/y.bin", &mut out));
+    assert!(why.unwrap_err().contains("it sends us to 127.0.0.1"));
+    for to in ["https://127.0.0.1/y", "https://10.0.0.1/y", "https://169.254.169.254/y"] {
+        let why = expect_mark!("C13", far.clone().redirected(to, &mut out));
+        assert!(why.unwrap_err().contains("not public"), "{to}");
+    }
+    let why = expect_mark!("C13", far.redirected("http://8.8.4.4/y", &mut out));
+    assert!(why.unwrap_err().contains("from https to http"));
+}
+
+#[test]
 fn the_next_address_is_tried_when_nobody_listens_at_the_first() {
     let mut world = World::new("https://t.example:8443/announce");
     world.talk.take_lookup();

@@ -2,7 +2,8 @@
 //! it is proven by a hash, and nothing of it makes a good torrent bad: what has the wrong type or
 //! would be too much is passed over.
 
-use crate::core::bencode::{Value, Writer};
+use crate::core::bencode::{Limits, Mode, Value, Writer, parse};
+use crate::core::limits::WEB_SEEDS_MAX;
 use crate::core::mark::mark;
 
 /// Trackers kept of one torrent, and web seeds too.
@@ -134,6 +135,24 @@ impl Outside {
     }
 }
 
+/// A bencoded `url-list` of its own; what cannot be one is passed over.
+pub fn read_web_seeds(bytes: &[u8]) -> Vec<String> {
+    let Ok(doc) = parse(bytes, Mode::Strict, Limits::METAINFO) else { return Vec::new() };
+    let urls = doc.root().items().filter_map(|url| std::str::from_utf8(url.bytes()?).ok());
+    urls.filter(|url| is_web_seed(url)).take(WEB_SEEDS_MAX).map(str::to_owned).collect()
+}
+
+/// A bencoded `url-list`; `None` if there is no URL.
+pub fn write_web_seeds(urls: &[String]) -> Option<Vec<u8>> {
+    let mut w = Writer::new();
+    w.begin_list();
+    for url in urls {
+        w.bytes(url.as_bytes());
+    }
+    w.end();
+    (!urls.is_empty()).then(|| w.finish())
+}
+
 /// Whether text is the URL of a tracker: UDP (BEP 15) or HTTP (BEP 3).
 pub fn is_tracker(url: &str) -> bool {
     is_url(url, &["udp", "http", "https"])
@@ -158,7 +177,6 @@ fn is_url(url: &str, schemes: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::bencode::{Limits, Mode, parse};
 
     fn read(text: &str) -> Outside {
         Outside::read(parse(text.as_bytes(), Mode::Strict, Limits::METAINFO).unwrap().root())

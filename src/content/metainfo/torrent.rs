@@ -1,6 +1,6 @@
 //! Whole .torrent files.
 
-use super::outside::Outside;
+use super::outside::{Outside, write_web_seeds};
 use super::{Content, KeyOrder, info};
 use crate::content::error::MetaError;
 use crate::core::bencode::{Doc, Limits, Mode, Value, Writer, parse};
@@ -80,7 +80,12 @@ pub fn outside(bytes: &[u8], order: KeyOrder) -> Outside {
 
 /// Writes a .torrent: `announce` is the first tracker, `announce-list` has each in a tier of its
 /// own (BEP 12); without a tracker neither is written.
-pub fn write(info: &[u8], layers: Option<&[u8]>, announce: &[String]) -> Vec<u8> {
+pub fn write(
+    info: &[u8],
+    layers: Option<&[u8]>,
+    announce: &[String],
+    web_seeds: &[String],
+) -> Vec<u8> {
     let mut w = Writer::new();
     w.begin_dict();
     if let Some(first) = announce.first() {
@@ -96,6 +101,9 @@ pub fn write(info: &[u8], layers: Option<&[u8]>, announce: &[String]) -> Vec<u8>
     w.key(b"info").raw(info);
     if let Some(layers) = layers {
         w.key(b"piece layers").raw(layers);
+    }
+    if let Some(urls) = write_web_seeds(web_seeds) {
+        w.key(b"url-list").raw(&urls);
     }
     w.end();
     w.finish()

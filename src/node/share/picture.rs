@@ -7,6 +7,7 @@ use crate::core::time::Time;
 impl Share {
     pub fn phase(&self) -> &'static str {
         match &self.phase {
+            Some(Phase::Fetching(_)) => "fetching",
             Some(Phase::Hashing(_)) => "hashing",
             Some(Phase::Checking(_)) => "checking",
             Some(Phase::Sharing(_)) if self.told => "seeding",
@@ -18,6 +19,9 @@ impl Share {
 
     /// The transfer row before there is a swarm.
     pub fn transfer(&self, now: Time) -> Option<Transfer> {
+        if let Some(Phase::Fetching(origin)) = &self.phase {
+            return Some(origin.transfer(now));
+        }
         let (_, meta) = self.file?;
         let (done, rate) = match &self.phase {
             Some(Phase::Hashing(hashing)) => (hashing.hashed_bytes(), hashing.meter.rate(now)),

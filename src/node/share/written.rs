@@ -13,7 +13,8 @@ impl Share {
     pub(super) fn write_torrent(&mut self, shared: &Shared, out: &mut Outbox) {
         let urls = [say::announce_url(shared)];
         let content = shared.swarm.as_ref().map(|swarm| swarm.content());
-        let bytes = content.and_then(|content| content.write_torrent_v1(&urls));
+        let seeds = self.web_seeds(shared);
+        let bytes = content.and_then(|content| content.write_torrent_v1_with(&urls, &seeds));
         if let (Some(path), Some(bytes)) = (self.plan.torrent_out.clone(), bytes) {
             self.torrent = Some(out.file(FileOp::Save { path, bytes, private: false }));
         }

@@ -4,6 +4,7 @@
 //! (who is slow, who lies, what is asked twice) holds for them, too.
 
 mod parts;
+mod reserve;
 mod seat;
 mod source;
 
@@ -13,6 +14,7 @@ use crate::core::io::{Closed, Outbox};
 use crate::core::limits::WEB_SEEDS_MAX;
 use crate::core::time::Time;
 use crate::swarm::Swarm;
+use reserve::Reserve;
 use source::WebSource;
 
 /// How often what is said on both sides may lead to more of it before the next input is heard.
@@ -24,6 +26,8 @@ pub struct WebSeeds {
     /// Those that are not taken up yet: there is no swarm.
     urls: Vec<String>,
     sources: Vec<WebSource>,
+    /// They are asked only when peers give nothing.
+    reserve: Option<Reserve>,
 }
 
 impl WebSeeds {
@@ -37,7 +41,31 @@ impl WebSeeds {
         }
     }
 
-    fn take_up(&mut self, swarm: &Swarm, out: &mut Outbox) {
+    /// The same, of those that are spared: peers come first.
+    pub fn add_reserve(&mut self, urls: &[String]) {
+        self.add(urls);
+        self.reserve = (!self.urls.is_empty()).then(Reserve::default);
+    }
+
+    /// Those in reserve are called in, or rest again.
+    fn call_in(&mut self, swarm: &mut Swarm, now: Time, out: &mut Outbox) -> bool {
+        let Some(reserve) = &mut self.reserve else { return true };
+        let given = self.sources.iter().map(WebSource::given_bytes).sum();
+        let called = reserve.is_called(swarm, given, now);
+        if !called {
+            for mut source in std::mem::take(&mut self.sources) {
+                reserve.gave += source.given_bytes();
+                source.rest(swarm, now, out);
+                self.urls.extend(source.into_text());
+            }
+        }
+        called
+    }
+
+    fn take_up(&mut self, swarm: &mut Swarm, now: Time, out: &mut Outbox) {
+        if !self.call_in(swarm, now, out) {
+            return;
+        }
         for url in std::mem::take(&mut self.urls) {
             if self.sources.len() < WEB_SEEDS_MAX && !swarm.is_complete() {
                 self.sources.extend(WebSource::new(&url, swarm.content(), out));
@@ -46,7 +74,8 @@ impl WebSeeds {
     }
 
     pub fn deadline(&self) -> Time {
-        self.sources.iter().map(WebSource::deadline).min().unwrap_or(Time::NEVER)
+        let reserve = self.reserve.as_ref().map_or(Time::NEVER, Reserve::deadline);
+        self.sources.iter().map(WebSource::deadline).fold(reserve, Time::min)
     }
 
     /// Names to look up.
@@ -110,6 +139,11 @@ impl WebSeeds {
     /// The swarm is given up: its seats are no more, and the next swarm is joined at once.
     pub fn swarm_gone(&mut self, now: Time, out: &mut Outbox) {
         self.sources.iter_mut().for_each(|source| source.swarm_gone(now, out));
+        if let Some(reserve) = &mut self.reserve {
+            *reserve = Reserve::default();
+            let texts = std::mem::take(&mut self.sources).into_iter().map(WebSource::into_text);
+            self.urls.extend(texts.flatten());
+        }
     }
 
     /// Does what is due, and translates what the swarm said since: `out` had `before` wishes then.
@@ -121,7 +155,7 @@ impl WebSeeds {
         out: &mut Outbox,
     ) {
         let Some(swarm) = swarm else { return };
-        self.take_up(swarm, out);
+        self.take_up(swarm, now, out);
         self.sources.iter_mut().for_each(|source| source.tick(swarm, now, out));
         for _ in 0..ROUNDS_MAX {
             let mut heard = false;

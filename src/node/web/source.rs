@@ -54,6 +54,10 @@ pub struct WebSource {
     unreached: u32,
     /// It is of no use.
     gone: bool,
+    /// The URL as it was named.
+    text: String,
+    /// Bytes of the content that it gave.
+    given_bytes: u64,
 }
 
 /// Why an answer is not taken.
@@ -98,7 +102,27 @@ impl WebSource {
             failures: 0,
             unreached: 0,
             gone: false,
+            text: text.to_owned(),
+            given_bytes: 0,
         })
+    }
+
+    /// Bytes of the content that it gave.
+    pub fn given_bytes(&self) -> u64 {
+        self.given_bytes
+    }
+
+    /// It is not asked for now: it gets up and goes.
+    pub fn rest(&mut self, swarm: &mut Swarm, now: Time, out: &mut Outbox) {
+        self.hang_up(out);
+        if let Some(seat) = self.seat.take() {
+            seat.leave(swarm, now, out);
+        }
+    }
+
+    /// The URL as it was named, if it may be of use again.
+    pub fn into_text(self) -> Option<String> {
+        (!self.gone).then_some(self.text)
     }
 
     /// Where an entry lies: the file itself at the URL, or under its name if that ends in a slash;

@@ -22,6 +22,8 @@ pub mod flag {
     pub const PENDING: u32 = 32;
     /// Both hashes are of one hybrid info dict; without it they are companions.
     pub const HYBRID: u32 = 64;
+    /// Set by the tracker: FETCH gives web seeds.
+    pub const WEB_SEEDS: u32 = 128;
     /// What a publisher may set; the rest is ignored.
     pub const PUBLISHERS: u32 = V1 | V2 | PRIVATE | MULTI_FILE | HYBRID;
 }

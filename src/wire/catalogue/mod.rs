@@ -5,6 +5,7 @@ pub mod entry;
 pub mod frame;
 pub mod hello;
 mod keys;
+mod part;
 pub mod request;
 pub mod signature;
 

@@ -3,6 +3,7 @@
 use super::entry::{Entry, read_name};
 use super::frame::{Message, write_message};
 use super::keys::{Keys, bad, parse_payload};
+pub use super::part::What;
 use super::{LOOKUP_NAMES_MAX, REGISTER_HASHES_MAX, WATCH_NAMES_MAX, code, kind};
 use crate::core::bencode::Writer;
 use crate::core::fault::Refusal;
@@ -76,6 +77,8 @@ pub struct Publish {
     pub v2_info: Option<Vec<u8>>,
     /// The bencoded `piece layers`.
     pub layers: Option<Vec<u8>>,
+    /// The bencoded `url-list` (BEP 19): where the same file is served over HTTP.
+    pub web_seeds: Option<Vec<u8>>,
     /// The same content under this name by anyone is fine: one source more. Not in an UPDATE.
     pub same_ok: bool,
 }
@@ -83,7 +86,8 @@ pub struct Publish {
 impl Publish {
     /// An entry without metainfo.
     pub fn bare(entry: Entry) -> Publish {
-        Publish { entry, v1_info: None, v2_info: None, layers: None, same_ok: false }
+        let (layers, web_seeds) = (None, None);
+        Publish { entry, v1_info: None, v2_info: None, layers, web_seeds, same_ok: false }
     }
 }
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,30 +102,6 @@ pub struct List {
     pub glob: Option<String>,
     /// Only changes after this generation.
     pub since: Option<u64>,
-}
-
-/// Which part of the metainfo.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
-    /// The v1 or hybrid info dict.
-    V1Info,
-    /// The bencoded `piece layers`.
-    Layers,
-    /// A whole .torrent file.
-    Torrent,
-    /// The v2 info dict.
-    V2Info,
-}
-
-impl What {
-    fn number(self) -> u64 {
-        match self {
-            What::V1Info => 0,
-            What::Layers => 1,
-            What::Torrent => 2,
-            What::V2Info => 3,
-        }
-    }
 }
 
 impl Request {
@@ -199,6 +179,7 @@ impl Request {
                 if publish.same_ok {
                     writer.key(b"r").uint(1);
                 }
+                write_web_seeds(publish, &mut writer);
             }
             Request::Unpublish { name, hash } => {
                 writer.key(b"h").bytes(&hash.0);
@@ -207,6 +188,7 @@ impl Request {
             Request::Update { old, to } => {
                 write_published(to, Some(*old), &mut writer);
                 writer.key(b"n").bytes(to.entry.name.as_bytes());
+                write_web_seeds(to, &mut writer);
             }
             Request::List(list) => write_list(list, &mut writer),
             Request::Lookup { names } => write_names(names, &mut writer),
@@ -237,6 +219,7 @@ fn published(keys: Keys<'_, '_>) -> Result<Publish, Refusal> {
         v1_info: owned(b'm')?,
         v2_info: owned(b'M')?,
         layers: owned(b'l')?,
+        web_seeds: owned(b'w')?,
         same_ok: false,
     })
 }
@@ -353,13 +336,8 @@ fn write_names(names: &[String], writer: &mut Writer) {
 }
 
 fn fetch(keys: Keys<'_, '_>) -> Result<Request, Refusal> {
-    let what = match keys.uint(b'w')? {
-        0 => What::V1Info,
-        1 => What::Layers,
-        2 => What::Torrent,
-        3 => What::V2Info,
-        _ => return Err(bad("an unknown part of the metainfo")),
-    };
+    let what = What::of(keys.uint(b'w')?);
+    let what = what.ok_or(bad("an unknown part of the metainfo"))?;
     let offset = keys.uint_maybe(b'o')?.unwrap_or(0);
     Ok(Request::Fetch { hash: keys.info_hash(b'h')?, what, offset })
 }
@@ -378,6 +356,12 @@ fn write_published(publish: &Publish, old: Option<InfoHash>, writer: &mut Writer
     }
     if let Some(info) = &publish.v1_info {
         writer.key(b"m").bytes(info);
+    }
+}
+
+fn write_web_seeds(publish: &Publish, writer: &mut Writer) {
+    if let Some(list) = &publish.web_seeds {
+        writer.key(b"w").bytes(list);
     }
 }
 

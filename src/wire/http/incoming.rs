@@ -8,6 +8,8 @@ use super::head::{HEAD_BYTES_MAX, HEADERS_MAX};
 const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Longest trailers.
 const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Longest validator that is kept.
+const VALIDATOR_BYTES_MAX: usize = 1024;
 /// Most interim responses (1xx) before the one that counts.
 const INTERIM_MAX: u32 = 4;
 
@@ -28,6 +30,15 @@ pub struct Head {
     pub retry_after_s: Option<u64>,
     /// Whether the connection can be asked again.
     pub keep_alive: bool,
+    /// Whether the end of the body is told apart from that of the connection.
+    pub framed: bool,
+    /// Whether it says that parts of it can be had (`Accept-Ranges`).
+    pub gives_ranges: bool,
+    /// `ETag`, as it stands there.
+    pub etag: Option<String>,
+    /// `Last-Modified` and `Date`, as they stand there.
+    pub modified: Option<String>,
+    pub date: Option<String>,
 }
 
 /// How a body is packed.
@@ -245,6 +256,14 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, Stage), &'s
             head.location = Some(String::from_utf8_lossy(value).into_owned());
         } else if name("content-range") {
             head.range = range(value);
+        } else if name("accept-ranges") {
+            head.gives_ranges = value.eq_ignore_ascii_case(b"bytes");
+        } else if name("etag") {
+            head.etag = text(value);
+        } else if name("last-modified") {
+            head.modified = text(value);
+        } else if name("date") {
+            head.date = text(value);
         } else if name("retry-after") {
             head.retry_after_s = number(value);
         } else if name("connection") {
@@ -262,8 +281,15 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, Stage), &'s
         (_, false, None) => Stage::ToEnd,
     };
     head.len = head.len.filter(|_| !chunked);
-    head.keep_alive &= !matches!(stage, Stage::ToEnd);
+    head.framed = !matches!(stage, Stage::ToEnd);
+    head.keep_alive &= head.framed;
     Ok((head, stage))
+}
+
+/// A value that can be said again as it is: visible ASCII and spaces.
+fn text(value: &[u8]) -> Option<String> {
+    let plain = value.iter().all(|byte| (b' '..=b'~').contains(byte)) && !value.is_empty();
+    String::from_utf8(value.to_vec()).ok().filter(|_| plain && value.len() <= VALIDATOR_BYTES_MAX)
 }
 
 fn number(value: &[u8]) -> Option<u64> {

@@ -4,6 +4,7 @@
 pub mod announce;
 pub mod answer;
 pub mod asking;
+pub mod date;
 pub mod head;
 pub mod incoming;
 pub mod query;

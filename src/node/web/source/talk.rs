@@ -167,7 +167,10 @@ impl WebSource {
         while let Some(cut) = run.next(&mut body) {
             match cut {
                 Cut::Head(head) => seat.say(&head, swarm, now, out),
-                Cut::Bytes(bytes) => seat.say(bytes, swarm, now, out),
+                Cut::Bytes(bytes) => {
+                    self.given_bytes += bytes.len() as u64;
+                    seat.say(bytes, swarm, now, out);
+                }
             }
         }
         if run.is_part_done() && !body.is_empty() {
