@@ -144,7 +144,7 @@ fn publish(n: u32) -> Request {
         v2_info,
         layers,
         same_ok: true,
-        web_seeds: Vec::new(),
+        web_seeds: None,
     })
 }
 
