@@ -45,6 +45,13 @@ pub enum Plan {
     Verify(VerifyPlan),
 }
 
+impl Plan {
+    /// Whether what it says is a table or a few lines, and nothing is worth a bar meanwhile.
+    pub fn says_rows(&self) -> bool {
+        !matches!(self, Plan::Tracker(_) | Plan::Node(_) | Plan::Create(_) | Plan::Verify(_))
+    }
+}
+
 /// One role on one event loop. Nothing happens between turns.
 pub struct Engine {
     reactor: Reactor<Part>,
