@@ -4,6 +4,7 @@
 
 use crate::core::bencode::{Value, Writer};
 use crate::core::mark::mark;
+use crate::core::report::excerpt;
 use std::collections::BTreeSet;
 
 /// Trackers kept of one torrent, and web seeds too.
@@ -18,6 +19,7 @@ pub struct Outside {
     pub tiers: Vec<Vec<String>>,
     /// URLs that serve the files over HTTP (BEP 19).
     pub web_seeds: Vec<String>,
+    /// Of one that was read an [`excerpt`], as of the next.
     pub comment: Option<String>,
     pub created_by: Option<String>,
     /// Unix seconds.
@@ -32,7 +34,7 @@ impl Outside {
     pub fn read(torrent: Value) -> Outside {
         let text = |key| {
             let bytes = torrent.get(key)?.bytes()?;
-            Some(String::from_utf8_lossy(bytes).into_owned())
+            Some(excerpt(bytes))
         };
         let (mut trackers, mut seeds) = (Urls::new(is_tracker), Urls::new(is_web_seed));
         let tiers = tiers(torrent, &mut trackers);
@@ -213,6 +215,15 @@ mod tests {
             read(&format!("d13:announce-listl{}ee", "le".repeat(9_000))).tiers.capacity(),
             0
         );
+    }
+
+    #[test]
+    fn of_a_long_comment_the_beginning_is_kept() {
+        let long = "\u{1b}".repeat(50_000);
+        let found = read(&format!("d7:comment50000:{long}10:created by50000:{long}e"));
+        for text in [found.comment.unwrap(), found.created_by.unwrap()] {
+            assert!(text.chars().count() < 1100 && text.contains("50000 bytes"), "{text}");
+        }
     }
 
     #[test]

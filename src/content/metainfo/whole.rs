@@ -10,6 +10,7 @@ use crate::content::file_list::FileList;
 use crate::content::geometry::Geometry;
 use crate::content::grid::Form;
 use crate::core::id::{Hash32, InfoHash};
+use crate::core::report::excerpt;
 use std::ops::Range;
 
 /// In which order the keys of dictionaries may stand.
@@ -34,7 +35,7 @@ pub struct Metainfo {
     pub name: Vec<u8>,
     /// BEP 27: only the torrent's own trackers may be asked for peers.
     pub private: bool,
-    /// Who it was made for: a word that gives equal files another info-hash.
+    /// Who it was made for: a word that gives equal files another info-hash; an [`excerpt`].
     pub source: Option<String>,
     /// The keys were not in order.
     pub unsorted: bool,
@@ -58,7 +59,7 @@ impl Metainfo {
         let info = info::read(dict, root.get(b"piece layers"))?;
         let files = laying::lay(&info)?;
         let layers = layer_places(&info, &files)?;
-        let (hashes, text_of) = (dict.raw(), |key: &[u8]| Some(dict.get(key)?.bytes()?.to_vec()));
+        let hashes = dict.raw();
         let read = Metainfo {
             text: Vec::new(),
             info: dict.raw_range(),
@@ -66,7 +67,7 @@ impl Metainfo {
             layers,
             name: info.common.name.to_vec(),
             private: info.common.private,
-            source: text_of(b"source").map(|source| String::from_utf8_lossy(&source).into_owned()),
+            source: dict.get(b"source").and_then(|source| source.bytes()).map(excerpt),
             unsorted,
             geometry: Geometry::of(&files, info.common.piece_length)?,
             files,
