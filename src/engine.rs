@@ -13,7 +13,7 @@
 
 use crate::core::fault::Fatal;
 use crate::core::io::{Input, Outbox, Role};
-use crate::core::report::{Ending, Event, Level, Snapshot};
+use crate::core::report::{Ending, Event, Level, Snapshot, foreign};
 use crate::core::store::Store;
 use crate::core::time::{Span, Time};
 use crate::jobs::keygen::Keygen;
@@ -24,6 +24,7 @@ use crate::jobs::token::TokenJob;
 use crate::jobs::{Create, Describe, Job, Probe, Verify};
 use crate::node::Node;
 use crate::node::plan::NodePlan;
+use crate::node::several::Several;
 use crate::reactor::{Handle, Options, Reactor};
 use crate::store::Sqlite;
 use crate::tracker::Tracker;
@@ -36,6 +37,8 @@ use crate::view::View;
 pub enum Plan {
     Tracker(TrackerPlan),
     Node(NodePlan),
+    /// Several fetches on one loop, in their order.
+    Several(Vec<NodePlan>),
     Job(JobPlan),
     Token(TokenPlan),
     Keygen(KeygenPlan),
@@ -48,7 +51,10 @@ pub enum Plan {
 impl Plan {
     /// Whether what it says is a table or a few lines, and nothing is worth a bar meanwhile.
     pub fn says_rows(&self) -> bool {
-        !matches!(self, Plan::Tracker(_) | Plan::Node(_) | Plan::Create(_) | Plan::Verify(_))
+        matches!(
+            self,
+            Plan::Job(_) | Plan::Token(_) | Plan::Keygen(_) | Plan::Probe(_) | Plan::Show(_)
+        )
     }
 }
 
@@ -62,12 +68,17 @@ pub struct Engine {
 impl Engine {
     /// Makes the role and the loop it lives on. No listener is open yet: the first turn does that.
     pub fn new(plan: Plan) -> Result<Engine, Fatal> {
-        Engine::trusting(plan, Vec::new())
+        Engine::trusting(plan, Vec::new(), Vec::new())
     }
 
     /// The same, that believes these authorities beside those of the system when it speaks TLS;
-    /// each is an X.509 certificate in DER.
-    pub fn trusting(plan: Plan, authorities: Vec<Vec<u8>>) -> Result<Engine, Fatal> {
+    /// each is an X.509 certificate in DER. Of the hosts `unproven` any certificate is taken, which
+    /// is told each time.
+    pub fn trusting(
+        plan: Plan,
+        authorities: Vec<Vec<u8>>,
+        unproven: Vec<String>,
+    ) -> Result<Engine, Fatal> {
         let store = match &plan {
             Plan::Tracker(TrackerPlan { database: Some(database), .. }) => {
                 Some(Box::new(Sqlite::new(database.path.clone())) as Box<dyn Store>)
@@ -77,6 +88,7 @@ impl Engine {
         let part = match plan {
             Plan::Tracker(plan) => Part::Tracker(Box::new(Tracker::new(plan))),
             Plan::Node(plan) => Part::Node(Box::new(Node::new(plan))),
+            Plan::Several(plans) => Part::Job(Box::new(Several::new(plans))),
             Plan::Job(plan) => Part::Job(Box::new(Job::new(plan))),
             Plan::Token(plan) => Part::Job(Box::new(TokenJob::new(plan))),
             Plan::Keygen(plan) => Part::Job(Box::new(Keygen::new(plan))),
@@ -86,8 +98,9 @@ impl Engine {
             Plan::Verify(plan) => Part::Job(Box::new(Verify::new(plan))),
         };
         let reactor = Reactor::new(part, Options::default())?.with_store(store);
-        let reactor = reactor.with_authorities(authorities);
-        Ok(Engine { reactor, events: Vec::new() })
+        let events = unproven.iter().map(|host| not_checked(host)).collect();
+        let reactor = reactor.with_authorities(authorities, unproven);
+        Ok(Engine { reactor, events })
     }
 
     /// One turn of the loop; waits at most `wait_max` for news. Events of the turn go to `on_event`
@@ -146,6 +159,15 @@ impl Engine {
     pub fn handle(&self) -> Handle {
         self.reactor.handle()
     }
+}
+
+fn not_checked(host: &str) -> Event {
+    let host = foreign(host);
+    let line = format!(
+        "the certificate of {host} is not checked (--insecure-tracker): anybody on the way may \
+         answer for it"
+    );
+    Event::warning("insecure_tracker", line).text("host", host)
 }
 
 /// Every event is logged too: roles never call `log` themselves.

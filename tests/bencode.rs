@@ -89,16 +89,43 @@ fn valid_vectors_give_what_the_index_says_and_write_back_the_same() {
     assert_eq!(vectors.len(), 14);
 }
 
+/// What is wrong with an invalid vector, and at which byte.
+fn reason(name: &str) -> (&'static str, usize) {
+    match name.trim_start_matches("invalid/bencode/").trim_end_matches(".ben") {
+        "neg_zero" | "neg_leading_zero" | "leading_zero_int" => {
+            ("integer with a leading zero or negative zero", 2)
+        }
+        "empty_int" | "plus_sign" | "int_space" => ("integer is not decimal digits", 1),
+        "minus_only" | "float" => ("integer is not decimal digits", 2),
+        "int_overflow" => ("integer outside 64 bits", 20),
+        "str_short" | "str_huge_len" => ("string length runs past end of input", 1),
+        "str_no_colon" => ("string length is not decimal digits", 1),
+        "str_neg_len" => ("no value begins with this byte", 0),
+        "dict_int_key" => ("dictionary key is not a string", 1),
+        "dict_odd" => ("dictionary key without a value", 6),
+        "dict_unsorted" => ("dictionary keys not in order", 10),
+        "dict_dup" => ("dictionary key twice", 9),
+        "trailing" => ("data after the value", 3),
+        "empty" => ("text ends early", 0),
+        "deep" => ("nesting deeper than 64", 64),
+        other => panic!("{other} has no expected reason here"),
+    }
+}
+
 #[test]
 fn invalid_vectors_are_refused() {
-    let vectors = vectors("invalid/bencode/");
+    let (vectors, mut wrong) = (vectors("invalid/bencode/"), Vec::new());
     for (vector, bytes) in &vectors {
         let name = vector["name"].as_str().unwrap();
-        assert!(strict(bytes).is_err(), "{name} was taken");
+        let why = strict(bytes).expect_err(name);
+        if (why.what, why.at) != reason(name) {
+            wrong.push(format!("{name}: {why}"));
+        }
         let tolerant = parse(bytes, Mode::Tolerant, Limits::METAINFO);
         let order = name.ends_with("dict_unsorted.ben") || name.ends_with("dict_dup.ben");
         assert_eq!(tolerant.is_ok(), order, "{name} in tolerant mode");
     }
+    assert_eq!(wrong, [""; 0]);
     assert_eq!(vectors.len(), 20);
 }
 

@@ -7,6 +7,8 @@ mod chosen;
 mod folders;
 #[path = "resume/stage.rs"]
 mod stage;
+#[path = "resume/swarms.rs"]
+mod swarms;
 
 use lmk::core::io::{Command, FileError};
 use lmk::core::mark::expect_mark;

@@ -52,6 +52,7 @@ impl Stage for Simulated {
             Thing::Directory => disk.make_dirs(path),
             Thing::Fifo => disk.put_special(path),
             Thing::Symlink(to) => disk.put_symlink(path, to),
+            Thing::Twin(of) => disk.put_twin(path, of),
         }
     }
 
@@ -114,6 +115,7 @@ impl Stage for Real {
                 assert!(made.success());
             }
             Thing::Symlink(to) => std::os::unix::fs::symlink(to, path).unwrap(),
+            Thing::Twin(of) => std::fs::hard_link(of, path).unwrap(),
         }
     }
 
@@ -203,6 +205,9 @@ same_world!(
     rows: [
         the_files_of_a_folder_are_one_file,
         what_is_unwanted_of_a_row_is_kept_aside,
+        what_was_kept_aside_is_read_with_the_rest_until_that_is_pinned,
+        what_is_unwanted_of_a_row_is_removed_with_the_folders_that_only_it_lay_in,
+        two_names_of_one_file_are_no_row_to_write_to,
         a_guarded_row_tells_that_somebody_else_wrote_to_one_of_its_files,
         a_pinned_row_gives_out_nothing_of_another_version,
         a_row_leaves_as_one_file_does,

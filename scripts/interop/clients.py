@@ -18,9 +18,10 @@ class Client:
     """How one stock client is started. `source` is a .torrent or a magnet link; `folder` holds the
     content if it has it, and gets it if not; `rate` bounds what it sends and takes, in bytes a second.
 
-    It finds peers through the trackers of the source alone."""
+    It finds peers through the trackers of the source, and those that peers tell of (BEP 11) if `exchanges`."""
 
     package = program = None
+    exchanges = False
     # Programs that it needs beside its own.
     beside = ()
     # What makes it say goodbye to its tracker.
@@ -78,7 +79,7 @@ class Aria2(Client):
         return [
             "aria2c", "--no-conf=true", f"--interface={address}", f"--listen-port={PEER_PORT}",
             "--enable-dht=true", f"--dht-listen-port={PEER_PORT}", f"--dht-file-path={home}/dht",
-            "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--check-integrity=true",
+            "--bt-enable-lpd=false", f"--enable-peer-exchange={str(self.exchanges).lower()}", "--check-integrity=true",
             "--seed-ratio=0.0", "--file-allocation=none", "--summary-interval=5", *limits,
             "--console-log-level=info", f"--dir={folder}", str(source),
         ]
@@ -107,8 +108,8 @@ class Transmission(Client):
         bind = "bind-address-ipv6" if ":" in address else "bind-address-ipv4"
         settings = {
             bind: address, "peer-port": PEER_PORT, "download-dir": str(folder),
-            "dht-enabled": False, "lpd-enabled": False, "utp-enabled": False, "pex-enabled": False,
-            "port-forwarding-enabled": False, "rpc-enabled": is_magnet(source),
+            "dht-enabled": False, "lpd-enabled": False, "utp-enabled": False,
+            "pex-enabled": self.exchanges, "port-forwarding-enabled": False, "rpc-enabled": is_magnet(source),
             "rpc-bind-address": address, "rpc-port": RPC_PORT, "rpc-whitelist-enabled": False,
             "rpc-host-whitelist-enabled": False, "watch-dir-enabled": not is_magnet(source),
             "watch-dir": str(home / "watched"), "cache-size-mb": 0,
@@ -137,7 +138,10 @@ class Libtorrent(Client):
 
     def command(self, source, folder, home, address, rate=None):
         peer = HERE.with_name("libtorrent_peer.py")
-        return [PYTHON, str(peer), str(source), str(folder), address, str(PEER_PORT), str(rate or 0)]
+        # With one of the two alone it stays at the first tracker.
+        everywhere = {"announce_to_all_tiers": True, "announce_to_all_trackers": True}
+        settings = json.dumps({"exchanges": self.exchanges, **everywhere})
+        return [PYTHON, str(peer), str(source), str(folder), address, str(PEER_PORT), str(rate or 0), settings]
 
 
 class Rtorrent(Client):
@@ -159,7 +163,7 @@ class Rtorrent(Client):
         settings = {
             "system.daemon.set": "true",
             "network.port_range.set": f"{PEER_PORT}-{PEER_PORT}", "network.port_random.set": "no",
-            "dht.mode.set": "disable", "protocol.pex.set": "no", "trackers.use_udp.set": "yes",
+            "dht.mode.set": "disable", "protocol.pex.set": "yes" if self.exchanges else "no", "trackers.use_udp.set": "yes",
             "directory.default.set": folder, "session.path.set": home,
         }
         if address.startswith("127."):
@@ -178,7 +182,7 @@ class Qbittorrent(Client):
     def command(self, source, folder, home, address, rate=None):
         session = {
             "InterfaceAddress": address, "Port": PEER_PORT, "DHTEnabled": "false", "LSDEnabled": "false",
-            "PeXEnabled": "false", "BTProtocol": "TCP", "MultiConnectionsPerIp": "true",
+            "PeXEnabled": str(self.exchanges).lower(), "BTProtocol": "TCP", "MultiConnectionsPerIp": "true",
             "QueueingSystemEnabled": "false", "IgnoreLimitsOnLAN": "false", "Preallocation": "false",
         }
         if address.startswith("127."):

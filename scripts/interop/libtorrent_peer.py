@@ -1,7 +1,7 @@
 """One libtorrent client, for as long as it is let live: SOURCE FOLDER ADDRESS PORT [RATE [SETTINGS]]. The
 source is a .torrent or a magnet link; the rate bounds what it sends and takes, in bytes a second, 0 does not;
-the settings are its own, as JSON. It hears of peers from the trackers of the source alone. Needs Debian's
-python3-libtorrent."""
+the settings are its own, as JSON, and `exchanges`: whether peers tell it of others, and it them (BEP 11). Else
+it hears of peers from the trackers of the source alone. Needs Debian's python3-libtorrent."""
 
 import json
 import signal
@@ -13,6 +13,7 @@ import libtorrent
 source, folder, address, port, *more = sys.argv[1:]
 rate = int(more[0]) if more else 0
 settings = json.loads(more[1]) if len(more) > 1 else {}
+exchanges = settings.pop("exchanges", False)
 at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 off = ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp", "enable_outgoing_utp")
 alerts = libtorrent.alert.category_t
@@ -31,7 +32,9 @@ else:
     wanted.ti = libtorrent.torrent_info(source)
 wanted.save_path = folder
 flags = libtorrent.torrent_flags
-wanted.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
+wanted.flags |= flags.disable_dht | flags.disable_lsd
+if not exchanges:
+    wanted.flags |= flags.disable_pex
 wanted.flags &= ~(flags.paused | flags.auto_managed)
 handle = session.add_torrent(wanted)
 # Limits of a session do not hold for private networks, those of a torrent do.

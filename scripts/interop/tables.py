@@ -8,6 +8,14 @@ from clients import OURS, STOCK
 from contents import LEAVES_OUT
 
 ROWS = [*itertools.product(cells.CLIENTS, cells.DIRECTIONS), ("all", "mixed")]
+MAKERS = [
+    "Who makes the .torrent changes from cell to cell: lmk, libtorrent, mktorrent and transmission-create.",
+]
+COVERING = [
+    "were run; the covering set has, for each client and direction, every two values of different axes",
+    "that can be together. `scripts/interop.sh --all` runs the rest and writes `docs/interop_all.md`.", *MAKERS,
+]
+WHOLE = ["were run. `scripts/interop.sh` runs a covering set and writes `docs/interop.md`.", *MAKERS]
 
 
 def title(client, direction):
@@ -68,15 +76,12 @@ def document(ran, everything):
         ("What moves", table(done, by("form", "content"), notes)),
         ("What happens in the middle", table(done, by("event"), notes)),
     ]
-    what = "every cell that can be" if everything else "a covering set"
     lines = [
-        "# Stock clients and lmk", "",
-        f"Written by `scripts/interop.sh` after a run: {what}, {len(done)} cells, each to its end with every",
+        "# Stock clients and lmk" + ", every cell" * everything, "",
+        f"Written by `scripts/interop.sh{' --all' * everything}`, which ran {len(done)} cells, each to its end with every",
         "byte compared. Each client has an address of its own; DHT, peer exchange and local discovery are",
         "off, so that peers meet through the tracker alone. An entry says how many of the cells that can be",
-        "were run; the covering set has, for each client and direction, every two values of different axes",
-        "that can be together. `scripts/interop.sh --all` runs the rest. Who makes the .torrent changes from",
-        "cell to cell: lmk, libtorrent, mktorrent and transmission-create.", "",
+        *(WHOLE if everything else COVERING), "",
     ]
     for heading, text in tables:
         lines += [f"## {heading}", "", *text, ""]
@@ -90,6 +95,7 @@ def document(ran, everything):
     lines += ["## What cannot be, and why", "", *reasons, ""]
     versions = [f"- {name}: {client.version()}" for name, client in STOCK.items() if name != OURS]
     lines += ["## Versions", "", "As packaged by Debian:", "", *versions, ""]
-    names = sorted(f"`{cell.name}`" for cell in done)
-    lines += ["## The cells of this run", "", *(f"- {name}" for name in names), ""]
+    if not everything:
+        names = sorted(f"`{cell.name}`" for cell in done)
+        lines += ["## The cells of this run", "", *(f"- {name}" for name in names), ""]
     return "\n".join(lines)

@@ -4,10 +4,11 @@
 
 use super::filter;
 use super::resolver::Found;
+use super::session::leaves_from;
 use crate::core::id::ConnId;
 use crate::core::io::{Closed, Distrust, Outbox, Transport};
 use crate::core::mark::mark;
-use crate::core::network::public_source;
+use crate::core::network::{is_public, meant};
 use crate::core::report::foreign;
 use crate::core::time::{Span, Time};
 use crate::wire::http::query::Query;
@@ -24,8 +25,8 @@ const ADDRESSES_MAX: usize = 4;
 /// What is asked there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// Announces and scrapes.
-    Tracker,
+    /// Announces and scrapes, from our address `ours` where they can leave from there.
+    Tracker { ours: Option<IpAddr> },
     /// Parts of files.
     WebSeed,
 }
@@ -140,9 +141,9 @@ impl Approach {
             mark!("C12");
             return refused("which is nobody's");
         }
-        let is_near = ip.is_loopback() || filter::is_link_local(ip);
+        let is_near = meant(ip).is_loopback() || filter::is_link_local(ip);
         if let Some(from) = self.from {
-            if public_source(from).is_some() && public_source(ip).is_none() {
+            if is_public(from) && !is_public(ip) {
                 mark!("C13");
                 return refused("which is not public as it is itself");
             }
@@ -152,17 +153,24 @@ impl Approach {
             }
         }
         let (path, query) = self.url.path.split_once('?').unwrap_or((&self.url.path, ""));
+        let is_tracker = matches!(self.purpose, Purpose::Tracker { .. });
+        if !is_public(ip) && is_tracker && leads_elsewhere(path) {
+            mark!("C12");
+            return refused("where a path that leads out of itself is not asked");
+        }
         let fits = match self.purpose {
             // Services of the machine itself have other paths and take their orders in queries.
-            Purpose::Tracker => {
+            Purpose::Tracker { .. } => {
                 path.starts_with("/announce") && (self.from.is_some() || !says_all(query))
             }
             Purpose::WebSeed => query.is_empty(),
         };
-        if is_near && !fits {
+        // Parts of files are had without orders from any machine of our own network.
+        let is_guarded = is_near || (self.purpose == Purpose::WebSeed && !is_public(ip));
+        if is_guarded && !fits {
             mark!("C12");
             return refused(match self.purpose {
-                Purpose::Tracker => {
+                Purpose::Tracker { .. } => {
                     "where only a path /announce without an announce in it is asked"
                 }
                 Purpose::WebSeed => "where only a path without a query is asked",
@@ -179,7 +187,11 @@ impl Approach {
             }
             Scheme::Http | Scheme::Udp => Transport::Plain,
         };
-        self.stage = Stage::Dialling(out.dial_by(to, transport), to, rest);
+        let from = match self.purpose {
+            Purpose::Tracker { ours } => leaves_from(ours, to.ip()),
+            Purpose::WebSeed => None,
+        };
+        self.stage = Stage::Dialling(out.dial_from(from, to, transport), to, rest);
     }
 
     /// The connection, if it is or is to be one.
@@ -322,6 +334,19 @@ fn alternately(all: Vec<SocketAddr>) -> Vec<SocketAddr> {
     // Stable: in each turn IPv4 comes first.
     taken.sort_by_key(|(turn, _)| *turn);
     taken.into_iter().map(|(_, addr)| addr).collect()
+}
+
+/// Whether some server would find another path than the one that stands there: by dot segments,
+/// written out or escaped, or by slashes that are escaped.
+fn leads_elsewhere(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        matches!(&*plain, "." | "..")
+            || plain.contains('\\')
+            || plain.contains("%2f")
+            || plain.contains("%5c")
+            || plain.contains("%25")
+    })
 }
 
 /// Whether a query has what only an announce has.

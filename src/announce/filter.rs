@@ -1,7 +1,7 @@
 //! Which of the addresses a tracker names are worth a dial. A tracker may be wrong or hostile: it
 //! must not make a peer knock on its own machine or send to a group.
 
-use crate::core::network::public_source;
+use crate::core::network::{is_public, meant, public_source};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,9 @@ pub const PEERS_PER_ANSWER_MAX: usize = 200;
 
 /// The peers of an answer without doubles and without: port 0, unspecified, multicast and broadcast
 /// addresses, those in `own`; loopback unless the tracker is on loopback, link-local unless the
-/// tracker is link-local. IPv4-mapped addresses become IPv4. At most 200, in the tracker's order.
+/// tracker is link-local, and any that is not public unless the tracker's is not: who is elsewhere
+/// in the world knows nobody in our network. IPv4-mapped addresses become IPv4. At most 200, in the
+/// tracker's order.
 pub fn keep(peers: &[SocketAddr], tracker: SocketAddr, own: &[SocketAddr]) -> Vec<SocketAddr> {
     let tracker = tracker.ip().to_canonical();
     let own: Vec<SocketAddr> = own.iter().map(canonical).collect();
@@ -50,13 +52,16 @@ fn canonical(addr: &SocketAddr) -> SocketAddr {
 }
 
 fn is_dialable(ip: IpAddr, tracker: IpAddr) -> bool {
+    let (ip, tracker) = (meant(ip), meant(tracker));
     is_somebody(ip)
+        && (is_public(ip) || !is_public(tracker))
         && (!ip.is_loopback() || tracker.is_loopback())
         && (!is_link_local(ip) || is_link_local(tracker))
 }
 
 /// Whether one machine can be meant.
 pub fn is_somebody(ip: IpAddr) -> bool {
+    let ip = meant(ip);
     let nobody = match ip {
         IpAddr::V4(v4) => v4.octets().starts_with(&[0]) || v4.is_broadcast(),
         IpAddr::V6(v6) => v6.is_unspecified(),
@@ -65,7 +70,7 @@ pub fn is_somebody(ip: IpAddr) -> bool {
 }
 
 pub fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
+    match meant(ip) {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
@@ -110,6 +115,31 @@ mod tests {
         let link = ["169.254.169.254:80", "[fe80::1]:80"];
         assert!(kept(&link, "10.0.0.1:6969", &[]).is_empty());
         assert_eq!(kept(&link, "169.254.1.1:6969", &[]).len(), 2);
+    }
+
+    #[test]
+    fn a_tracker_elsewhere_knows_nobody_in_our_network() {
+        let own = [
+            "10.0.0.9:6881",
+            "192.168.1.1:6881",
+            "100.64.0.9:6881",
+            "198.18.0.1:6881",
+            "[fd00::1]:6881",
+            "[::ffff:10.0.0.9]:6882",
+            "[64:ff9b::7f00:1]:6881",
+            "[64:ff9b::a00:9]:6881",
+        ];
+        let public = "9.9.9.9:6881";
+        for tracker in ["8.8.8.8:6969", "[2001:db8::1]:6969"] {
+            let all = [&own[..], &[public]].concat();
+            assert_eq!(crate::expect_mark!("B16", kept(&all, tracker, &[])), [public]);
+        }
+        // One in our network, or in a carrier's, knows its neighbours and those elsewhere.
+        for tracker in ["10.0.0.1:6969", "192.168.7.7:6969", "100.64.0.1:6969", "[fd00::2]:6969"] {
+            let near = &[&own[..6], &[public]].concat();
+            assert_eq!(kept(near, tracker, &[]).len(), 7, "{tracker}");
+            assert!(kept(&own[6..7], tracker, &[]).is_empty(), "loopback in disguise");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::wire::http::asking::{Announcing, Target, scrape_path};
 use crate::wire::http::reply::{self, Collector, Reply, Said};
 use crate::wire::tracker_url::TrackerUrl;
 use crate::wire::udp::{Event, ScrapeRow};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The whole wait for an answer: name, connection and redirections included.
 const ANSWER: Span = Span::secs(30);
@@ -65,6 +65,8 @@ struct Asking {
 pub struct HttpAnnouncer {
     url: TrackerUrl,
     identity: Identity,
+    /// Our address that questions leave from, where they can.
+    ours: Option<IpAddr>,
     course: Course,
     asking: Option<Asking>,
     /// Where the tracker was when it last answered a connection.
@@ -80,6 +82,7 @@ impl HttpAnnouncer {
         HttpAnnouncer {
             url,
             identity,
+            ours: None,
             course: Course::default(),
             asking: None,
             last: None,
@@ -88,6 +91,12 @@ impl HttpAnnouncer {
             tracker_id: None,
             rng: Rng::new(seed),
         }
+    }
+
+    /// Speaks from where we take connections.
+    pub fn from(mut self, ours: Option<IpAddr>) -> HttpAnnouncer {
+        self.ours = ours;
+        self
     }
 
     /// Announces from `at` on, `started` first.
@@ -108,9 +117,13 @@ impl HttpAnnouncer {
         self.scrape_at = Time::NEVER;
         // There is no time to look for it elsewhere.
         if let (true, Some(at)) = (self.course.stop(), self.last) {
-            let approach = Approach::again(self.url.clone(), Purpose::Tracker, at, out);
+            let approach = Approach::again(self.url.clone(), self.purpose(), at, out);
             self.asks(Question::Announce, approach, now);
         }
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Tracker { ours: self.ours }
     }
 
     /// Whether `stopped` is on its way.
@@ -147,7 +160,7 @@ impl HttpAnnouncer {
         } else {
             return None;
         };
-        match Approach::new(self.url.clone(), Purpose::Tracker, out) {
+        match Approach::new(self.url.clone(), self.purpose(), out) {
             Ok(approach) => {
                 self.asks(what, approach, now);
                 None

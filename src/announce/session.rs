@@ -57,6 +57,8 @@ pub enum Reply<T> {
 #[derive(Clone, Debug)]
 pub struct Session {
     tracker: SocketAddr,
+    /// Our address that questions leave from.
+    from: IpAddr,
     pace: Pace,
     rng: Rng,
     connection: Option<Connection>,
@@ -84,6 +86,7 @@ impl Session {
     pub fn new(tracker: SocketAddr, pace: Pace, rng: Rng) -> Session {
         Session {
             tracker,
+            from: unspecified(tracker),
             pace,
             rng,
             connection: None,
@@ -92,6 +95,11 @@ impl Session {
             silent: false,
             back: false,
         }
+    }
+
+    /// Speaks from an address of ours where one is given; else from any.
+    pub fn speak_from(&mut self, ours: Option<IpAddr>) {
+        self.from = ours.unwrap_or_else(|| unspecified(self.tracker));
     }
 
     pub fn tracker(&self) -> SocketAddr {
@@ -178,7 +186,7 @@ impl Session {
             Some(connection) => write(connection.cid, tid, &mut bytes),
             None => Request::Connect { tid }.encode(&mut bytes),
         }
-        out.datagram(self.tracker, unspecified(self.tracker), &bytes);
+        out.datagram(self.tracker, self.from, &bytes);
         question.sent = Some((tid, connection.is_none()));
         question.due = now + jittered(self.pace.wait(question.timeouts), &mut self.rng);
         if question.timeouts >= self.pace.patience && !self.silent {
@@ -253,6 +261,15 @@ impl Session {
         self.question = None;
         self.back = std::mem::take(&mut self.silent);
     }
+}
+
+/// Where what is sent to `to` leaves from, if we take connections at the one address `ours`: from
+/// there, so that the other side sees us where we can be reached. `None` = the system chooses, as
+/// when nothing goes from `ours` to `to`.
+pub fn leaves_from(ours: Option<IpAddr>, to: IpAddr) -> Option<IpAddr> {
+    let goes =
+        |ours: IpAddr| ours.is_ipv4() == to.is_ipv4() && (!ours.is_loopback() || to.is_loopback());
+    ours.filter(|ours| !ours.is_unspecified() && goes(*ours))
 }
 
 /// "Any address of ours" of the family of `to`.

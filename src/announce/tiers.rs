@@ -1,6 +1,6 @@
-//! The trackers of a torrent in their tiers (BEP 12): of each tier one is announced to, the first
-//! that answers, and all tiers at once. Whoever does not answer gives way to the next of its tier
-//! and is left alone for a while.
+//! The trackers of a torrent in their tiers (BEP 12): of a tier one is announced to, the first that
+//! answers. Whoever does not answer gives way to the next of its tier and is left alone for a
+//! while; once all of a tier have failed, the next tier is asked, too.
 
 mod tier;
 
@@ -14,7 +14,7 @@ use crate::core::io::{Closed, Outbox};
 use crate::core::rng::Rng;
 use crate::core::time::{Span, Time};
 use crate::wire::udp::ScrapeRow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tier::{Road, Talk, Tier, Tracker, Us};
 
 /// Bytes that are said to be missing while the size is unknown: what stock clients say.
@@ -48,6 +48,8 @@ pub enum What {
 pub struct Tiers {
     tiers: Vec<Tier>,
     who: Option<Us>,
+    /// The one address at which we take connections, if there is but one.
+    at: Option<IpAddr>,
     hashes: Vec<InfoHash>,
     rng: Rng,
     news: Vec<News>,
@@ -71,8 +73,22 @@ impl Tiers {
             trackers.sort_by_key(|tracker| matches!(tracker.road, Road::None(_)));
             tiers.push(Tier { trackers, ..Tier::default() });
         }
-        tiers.retain(|tier| !tier.trackers.is_empty());
-        Tiers { tiers, who: None, hashes: Vec::new(), rng, news: Vec::new() }
+        tiers.retain(|tier: &Tier| !tier.trackers.is_empty());
+        if let Some(first) = tiers.iter_mut().find(|tier| tier.is_of_use()) {
+            first.is_asked = true;
+        }
+        Tiers { tiers, who: None, at: None, hashes: Vec::new(), rng, news: Vec::new() }
+    }
+
+    /// Announces from the one address at which we take connections.
+    pub fn from(self, at: Option<IpAddr>) -> Tiers {
+        Tiers { at, ..self }
+    }
+
+    /// The last `n` tiers do not wait for those before them to fail.
+    pub fn at_once(mut self, n: usize) -> Tiers {
+        self.tiers.iter_mut().rev().take(n).for_each(|tier| tier.is_asked = true);
+        self
     }
 
     /// The trackers as they stand, tier by tier.
@@ -81,7 +97,7 @@ impl Tiers {
             tier.trackers.iter().enumerate().map(move |(nth, tracker)| {
                 let status = match &tracker.road {
                     Road::None(why) => why,
-                    _ if nth == tier.current => "connecting",
+                    _ if tier.is_asked && nth == tier.current => "connecting",
                     _ => "in reserve",
                 };
                 Row { tier: index + 1, tracker: &tracker.shown, status }
@@ -91,8 +107,7 @@ impl Tiers {
 
     /// Whether anybody can be asked.
     pub fn is_of_use(&self) -> bool {
-        let mut all = self.tiers.iter().flat_map(|tier| &tier.trackers);
-        all.any(|tracker| !matches!(tracker.road, Road::None(_)))
+        self.tiers.iter().any(Tier::is_of_use)
     }
 
     pub fn is_announcing(&self, info_hash: InfoHash) -> bool {
@@ -111,8 +126,8 @@ impl Tiers {
         }
         self.hashes.push(info_hash);
         let key = self.who.as_ref().map_or_else(|| self.rng.next_u32(), |who| who.key);
-        let who = Us { peer_id, own: own.to_vec(), key };
-        for tier in &mut self.tiers {
+        let who = Us { peer_id, own: own.to_vec(), key, at: self.at };
+        for tier in self.tiers.iter_mut().filter(|tier| tier.is_asked) {
             tier.begin(info_hash, &who, now, &mut self.rng);
         }
         self.who = Some(who);
@@ -181,6 +196,7 @@ impl Tiers {
         let mut names = Vec::new();
         for tier in &mut self.tiers {
             if !self.hashes.is_empty()
+                && tier.is_asked
                 && let Some(Tracker { road: Road::Udp(place, _), .. }) = tier.at_hand_mut()
             {
                 names.extend(place.take_lookup(now));
@@ -197,7 +213,8 @@ impl Tiers {
     /// A name was looked up.
     pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) {
         let Some(who) = self.who.clone() else { return };
-        for (index, tier) in self.tiers.iter_mut().enumerate() {
+        let mut failed = None;
+        for (index, tier) in self.tiers.iter_mut().enumerate().filter(|(_, tier)| tier.is_asked) {
             let Some(tracker) = tier.at_hand_mut() else { continue };
             let Road::Udp(place, _) = &mut tracker.road else { continue };
             match place.got_found(found, now) {
@@ -215,11 +232,14 @@ impl Tiers {
                         let info_hash = *info_hash;
                         self.news.push(News { tier: index, tracker, info_hash, what });
                     }
-                    tier.go_on(&self.hashes, &who, now, out, &mut self.rng);
+                    if tier.go_on(&self.hashes, &who, now, out, &mut self.rng) {
+                        failed = Some(index);
+                    }
                 }
                 Some(Change::Lost(_) | Change::Same) | None => {}
             }
         }
+        self.ask_behind(failed, now);
         self.each(now, out, |talk, out| match talk {
             Talk::Http(talk) => talk.got_found(found, now, out).and_then(Word::of_http),
             Talk::Udp(_) => None,
@@ -283,6 +303,7 @@ impl Tiers {
         out: &mut Outbox,
         mut turn: impl FnMut(&mut Talk, &mut Outbox) -> Option<Word>,
     ) {
+        let mut all_failed = None;
         for (index, tier) in self.tiers.iter_mut().enumerate() {
             let (mut failed, mut answered) = (false, false);
             let shown = tier.trackers.get(tier.current).map(|tracker| tracker.shown.clone());
@@ -314,8 +335,23 @@ impl Tiers {
                 if let Some(Tracker { road: Road::Udp(place, _), .. }) = tier.at_hand_mut() {
                     place.doubt(now);
                 }
-                tier.go_on(&self.hashes, who, now, out, &mut self.rng);
+                if tier.go_on(&self.hashes, who, now, out, &mut self.rng) {
+                    all_failed = Some(index);
+                }
             }
+        }
+        self.ask_behind(all_failed, now);
+    }
+
+    /// All of a tier have failed: the next one is asked from now on.
+    fn ask_behind(&mut self, failed: Option<usize>, now: Time) {
+        let (Some(failed), Some(who)) = (failed, &self.who) else { return };
+        let mut behind = self.tiers.iter_mut().skip(failed + 1);
+        let next = behind.find(|tier| tier.is_of_use()).filter(|tier| !tier.is_asked);
+        let Some(tier) = next else { return };
+        tier.is_asked = true;
+        for info_hash in &self.hashes {
+            tier.begin(*info_hash, who, now, &mut self.rng);
         }
     }
 }

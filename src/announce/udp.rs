@@ -2,7 +2,7 @@
 
 use super::course::Course;
 use super::filter;
-use super::session::{Connection, Health, Pace, Reply, Session, jittered};
+use super::session::{Connection, Health, Pace, Reply, Session, jittered, leaves_from};
 use crate::core::id::{InfoHash, PeerId};
 use crate::core::io::Outbox;
 use crate::core::report::SlotsRow;
@@ -13,7 +13,7 @@ use crate::wire::token::{self, Bearer};
 use crate::wire::udp::{
     AnnounceRequest, AnnounceResponse, Event, Request, Response, ScrapeRow, action,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Local networks lose little, and a tracker that restarts must be found quickly: far shorter waits
 /// than those of BEP 15.
@@ -111,6 +111,13 @@ impl Announcer {
         let announcer = Announcer::new(tracker, identity, seed);
         let session = Session::new(tracker, STRANGERS_PACE, Rng::new(seed));
         Announcer { session, stranger: Some((url_data, 0)), ..announcer }
+    }
+
+    /// Speaks from where we take connections.
+    pub fn from(mut self, ours: Option<IpAddr>) -> Announcer {
+        let to = self.session.tracker().ip();
+        self.session.speak_from(leaves_from(ours, to));
+        self
     }
 
     /// Shows a token.

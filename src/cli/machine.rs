@@ -37,6 +37,8 @@ pub struct Machine {
     pub token: Option<Secret>,
     /// Reads a file that the command line names, so many bytes of it at the most.
     pub load: fn(&Path, u64) -> std::io::Result<Vec<u8>>,
+    /// Whether a path that the command line names is a folder, or leads to one.
+    pub is_folder: fn(&Path) -> bool,
     /// Standard error is a terminal that can move its cursor.
     pub terminal_err: bool,
     /// NO_COLOR is set and not empty (no-color.org).
@@ -84,6 +86,7 @@ impl Machine {
             random: random()?,
             token: env::var_os("LMK_TOKEN").filter(|value| !value.is_empty()).map(Secret),
             load,
+            is_folder: Path::is_dir,
             terminal_err: std::io::stderr().is_terminal()
                 && env::var_os("TERM").is_none_or(|term| term != "dumb"),
             no_color: env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),

@@ -8,6 +8,7 @@ pub mod logging;
 pub mod machine;
 pub mod planned;
 pub mod planned_access;
+pub mod planned_several;
 pub mod planned_torrent;
 pub mod planned_trackers;
 pub mod refused;
@@ -16,6 +17,7 @@ pub mod tracker_url;
 pub mod typed;
 pub mod typed_access;
 pub mod typed_ask;
+pub mod typed_fetch;
 pub mod typed_terms;
 pub mod typed_torrent;
 pub mod values;
@@ -52,7 +54,7 @@ fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
     let plan = planned::plan(wish, common.json, &machine, machine::resolve)?;
     let authorities = authorities::read(common.ca_file.as_deref(), &machine)?;
     let rows = plan.says_rows();
-    let mut engine = Engine::trusting(plan, authorities)?;
+    let mut engine = Engine::trusting(plan, authorities, common.insecure.clone())?;
     let showing = view::Showing {
         quiet: common.quiet,
         verbose: common.verbose > 0,

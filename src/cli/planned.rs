@@ -3,6 +3,7 @@
 
 use super::machine::Machine;
 use super::planned_access as access;
+use super::planned_several;
 use super::planned_trackers::{magnet_plan, torrent_plan};
 use super::tracker_url::{Scheme, TrackerUrl};
 use super::typed::{Db, Fetch, Peer, Seed, Wish};
@@ -62,13 +63,9 @@ pub fn plan(
             let job = Job::Seed(plan);
             Plan::Node(node(job, slots, peer, machine, look_up)?)
         }
-        Wish::Fetch { fetch, peer } => {
-            let slots = match fetch.torrent.is_some() || fetch.magnet.is_some() {
-                true => limits::STRANGERS_SLOTS_DEFAULT,
-                false => limits::SLOTS_DEFAULT,
-            };
-            let job = Job::Fetch(fetch_job(fetch, &peer, machine, &resolve)?);
-            Plan::Node(node(job, slots, peer, machine, look_up)?)
+        Wish::Fetch { fetch, peer } => Plan::Node(fetch_node(fetch, peer, machine, &resolve)?),
+        Wish::FetchSeveral { fetches, peer } => {
+            Plan::Several(planned_several::plans(fetches, peer, machine, &resolve)?)
         }
         Wish::Token(ask) => Plan::Token(access::token_plan(ask, machine)?),
         Wish::Keygen { out } => Plan::Keygen(access::keygen_plan(out, machine)?),
@@ -165,6 +162,21 @@ fn node(
         token: access::token(&peer.token, machine)?,
         names: NameFiles::default(),
     })
+}
+
+/// A leecher of one thing.
+pub(super) fn fetch_node(
+    fetch: Fetch,
+    peer: Peer,
+    machine: &Machine,
+    resolve: &impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Result<NodePlan, Fatal> {
+    let slots = match fetch.torrent.is_some() || fetch.magnet.is_some() {
+        true => limits::STRANGERS_SLOTS_DEFAULT,
+        false => limits::SLOTS_DEFAULT,
+    };
+    let job = Job::Fetch(fetch_job(fetch, &peer, machine, resolve)?);
+    node(job, slots, peer, machine, |at, port_default| address(at, port_default, resolve))
 }
 
 fn seed_plan(seed: Seed, machine: &Machine) -> Result<SeedPlan, Fatal> {
@@ -278,6 +290,7 @@ mod tests {
             random: Random { secret: [7; 32], seed: 9, peer_id: *b"\0\x3d\x3e\xff12345678" },
             token: None,
             load: |_, _| Ok(Vec::new()),
+            is_folder: |path| path.ends_with("folder"),
             terminal_err: false,
             no_color: false,
             panics: false,

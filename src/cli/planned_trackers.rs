@@ -51,5 +51,6 @@ fn with_trackers(from: TorrentFrom, peer: &Peer, seeds: bool) -> TorrentPlan {
         format!("udp://{at}/announce")
     });
     let listed = seeds && peer.tracker_named;
-    TorrentPlan { from, further: named.into_iter().collect(), listed }
+    let (further, announce_all) = (named.into_iter().collect(), peer.announce_all);
+    TorrentPlan { from, further, listed, announce_all }
 }

@@ -5,6 +5,7 @@ use super::refused::refused;
 use super::tracker_url::{self, TrackerUrl};
 use super::typed_access as access;
 use super::typed_ask as ask;
+use super::typed_fetch as fetch;
 use super::typed_terms as terms;
 use super::typed_torrent::{self as torrent, TorrentWish};
 use super::values::{self, HostPort};
@@ -58,6 +59,8 @@ pub struct Common {
     pub no_color: bool,
     /// Further authorities for TLS.
     pub ca_file: Option<PathBuf>,
+    /// Hosts whose certificate is not checked.
+    pub insecure: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,6 +80,11 @@ pub enum Wish {
     },
     Fetch {
         fetch: Fetch,
+        peer: Peer,
+    },
+    /// Two or more, in the order of the command line.
+    FetchSeveral {
+        fetches: Vec<Fetch>,
         peer: Peer,
     },
     Ask {
@@ -144,6 +152,8 @@ pub struct Peer {
     pub listen: Option<HostPort>,
     pub terms: Terms,
     pub encryption: Encryption,
+    /// All tiers of trackers are asked at once.
+    pub announce_all: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -200,7 +210,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, String> {
         "create" => torrent::create(given),
         "show" => torrent::show(given),
         "verify" => torrent::verify(given),
-        _ => fetch(given),
+        _ => fetch::fetch(given),
     };
     read.map_err(|line| format!("{line} (see 'lmk {command} --help')"))
 }
@@ -279,33 +289,6 @@ fn seed(given: &ArgMatches) -> Result<Typed, String> {
     })
 }
 
-fn fetch(given: &ArgMatches) -> Result<Typed, String> {
-    let torrent::Wanted { want, torrent, magnet } = torrent::wanted(given)?;
-    let fetch = Fetch {
-        want,
-        torrent,
-        order: torrent::order(given),
-        files: torrent::chosen(given)?,
-        magnet,
-        out: path(given, "out")?,
-        overwrite: given.get_flag("overwrite"),
-        keep_seeding: given.get_flag("keep-seeding"),
-        timeout: duration(given, "timeout")?,
-        wait: match text(given, "wait")? {
-            Some("") => Some(Span(u64::MAX)),
-            _ => duration(given, "wait")?,
-        },
-        sources: count(given, "sources", limits::SOURCES_DEFAULT, limits::SOURCES_MAX)?,
-        publisher: access::publisher(given)?,
-    };
-    let mut peer = peer(given)?;
-    peer.terms.order = terms::order(given)?;
-    Ok(Typed::Work {
-        wish: Box::new(Wish::Fetch { fetch, peer }),
-        common: Common { stats_log: path(given, "stats-log")?, ..common(given)? },
-    })
-}
-
 /// Where the tracker is, and where the token for it stands: what a flag says comes before what
 /// stands in the URL.
 pub(super) fn tracker(given: &ArgMatches) -> Result<(HostPort, TokenFrom), String> {
@@ -330,7 +313,7 @@ pub(super) fn count(
     }
 }
 
-fn peer(given: &ArgMatches) -> Result<Peer, String> {
+pub(super) fn peer(given: &ArgMatches) -> Result<Peer, String> {
     let (tracker, token) = tracker(given)?;
     let listen = match text(given, "listen")? {
         None => None,
@@ -339,7 +322,8 @@ fn peer(given: &ArgMatches) -> Result<Peer, String> {
     let tracker_named = raw(given, "tracker").is_some();
     let encryption = values::encryption(text(given, "encryption")?.unwrap_or("allow"))?;
     let terms = terms::terms(given)?;
-    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms })
+    let announce_all = given.get_flag("announce-all");
+    Ok(Peer { tracker, tracker_named, token, listen, encryption, terms, announce_all })
 }
 
 pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
@@ -354,6 +338,10 @@ pub(super) fn common(given: &ArgMatches) -> Result<Common, String> {
         ca_file: match given.try_contains_id("ca-file") {
             Ok(true) => path(given, "ca-file")?,
             _ => None,
+        },
+        insecure: match given.try_contains_id("insecure-tracker") {
+            Ok(true) => access::insecure(given)?,
+            _ => Vec::new(),
         },
     })
 }

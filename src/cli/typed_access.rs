@@ -30,6 +30,21 @@ fn paths(given: &ArgMatches, flag: &'static str) -> Result<Vec<PathBuf>, String>
     values.map(|value| super::typed::path_of(value, flag)).collect()
 }
 
+/// Hosts, each without a port: a certificate is one for all of them.
+pub fn insecure(given: &ArgMatches) -> Result<Vec<String>, String> {
+    const FLAG: &str = "--insecure-tracker";
+    let typed = given.get_many::<OsString>("insecure-tracker").unwrap_or_default();
+    let host = |value: &OsString| {
+        let text = value.to_str().ok_or_else(|| format!("{FLAG}: the value is not UTF-8"))?;
+        let at = values::host_port(text).map_err(|why| format!("{FLAG}: {why}"))?;
+        match at.port {
+            Some(_) => Err(format!("{FLAG}: give the host alone, without a port")),
+            None => Ok(at.host.trim_end_matches('.').to_owned()),
+        }
+    };
+    typed.map(host).collect()
+}
+
 /// Where the token of a client stands. A text that is none is refused and not repeated.
 pub fn token_from(given: &ArgMatches) -> Result<TokenFrom, String> {
     match (text(given, "token")?, path(given, "token-file")?) {

@@ -2,7 +2,6 @@
 //! and what a leecher wants.
 
 use super::typed::{Typed, Wish, common, path, path_of, raw, text};
-use super::values;
 use crate::content::chosen::Chosen;
 use crate::content::geometry::PIECE_BYTES_MAX;
 use crate::content::grid::Form;
@@ -11,7 +10,6 @@ use crate::content::metainfo::KeyOrder;
 use crate::content::metainfo::outside::{URLS_MAX, is_tracker, is_web_seed};
 use crate::core::limits::BLOCK_BYTES;
 use crate::core::report::foreign;
-use crate::node::plan::Want;
 use crate::wire::tracker_url::{self, Scheme};
 use clap::ArgMatches;
 use std::ffi::OsString;
@@ -52,31 +50,6 @@ pub enum Date {
     Now,
     /// Unix seconds.
     At(u64),
-}
-
-/// A name, a .torrent or a magnet link.
-pub(super) struct Wanted {
-    pub want: Want,
-    pub torrent: Option<PathBuf>,
-    pub magnet: Option<Box<Magnet>>,
-}
-
-pub(super) fn wanted(given: &ArgMatches) -> Result<Wanted, String> {
-    let nameless = Want { name: String::new(), pin: None, publisher: None };
-    match (text(given, "want")?, path(given, "torrent")?, text(given, "magnet")?) {
-        (Some(want), None, None) => {
-            let read = values::want(want);
-            let want = read.map_err(|why| format!("--want '{}': {why}", foreign(want)))?;
-            Ok(Wanted { want, torrent: None, magnet: None })
-        }
-        (None, torrent @ Some(_), None) => Ok(Wanted { want: nameless, torrent, magnet: None }),
-        (None, None, Some(link)) => {
-            let magnet = Magnet::parse(link).map_err(|why| format!("--magnet: {why}"))?;
-            Ok(Wanted { want: nameless, torrent: None, magnet: Some(Box::new(magnet)) })
-        }
-        (None, None, None) => Err("--want, --torrent or --magnet is missing".into()),
-        _ => Err("--want, --torrent and --magnet: one of them at a time".into()),
-    }
 }
 
 /// Some of the files of a folder.
@@ -292,12 +265,6 @@ mod tests {
         let magnet = fetch.magnet.unwrap();
         assert!(magnet.v1.is_some() && fetch.torrent.is_none() && fetch.want.name.is_empty());
         assert_eq!(magnet.select, [(0, 0), (2, 3)]);
-        for (more, says) in
-            [("--want x", "one of them at a time"), ("--torrent x", "one of them at a time")]
-        {
-            let said = fetched(&format!("lmk leecher --magnet {link} {more}")).unwrap_err();
-            assert!(said.contains(says), "{said}");
-        }
         let said = fetched("lmk leecher --magnet magnet:?dn=x").unwrap_err();
         assert!(said.contains("--magnet: magnet: no BitTorrent info-hash"), "{said}");
         assert!(fetched("lmk leecher").unwrap_err().contains("--magnet is missing"));

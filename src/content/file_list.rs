@@ -1,6 +1,7 @@
 //! The files of a content and where each lies in the row of bytes that pieces are cut from.
 
 use crate::core::id::Hash32;
+use std::collections::BTreeSet;
 
 /// What an entry stands for (BEP 47).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +84,15 @@ impl FileList {
         let full = |entry: &&mut Entry| entry.kind == Kind::Plain && entry.length > 0;
         for (entry, root) in list.entries.iter_mut().filter(full).zip(roots) {
             entry.root = Some(root);
+        }
+        list
+    }
+
+    /// The same entries, of which those with these paths may be executed.
+    pub fn with_executables(&self, paths: &BTreeSet<Vec<u8>>) -> FileList {
+        let mut list = self.clone();
+        for entry in &mut list.entries {
+            entry.executable = entry.kind == Kind::Plain && paths.contains(&*entry.path);
         }
         list
     }

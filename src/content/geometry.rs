@@ -159,10 +159,11 @@ impl Geometry {
         let grid = u64::from(self.piece_length);
         let mut bytes = u64::from(pieces.count()) * grid;
         let last = self.pieces.wrapping_sub(1);
-        let tails = self.tails.iter().flat_map(|tails| tails.iter().map(|(piece, _)| *piece));
-        for short in tails.filter(|piece| *piece != last).chain([last]) {
+        let tails = self.tails.iter().flat_map(|tails| tails.iter().copied());
+        let end = (last, self.piece_len(Piece(last)));
+        for (short, len) in tails.filter(|(piece, _)| *piece != last).chain([end]) {
             if pieces.get(short) {
-                bytes -= grid - u64::from(self.piece_len(Piece(short)));
+                bytes -= grid - u64::from(len);
             }
         }
         bytes

@@ -18,8 +18,8 @@ pub enum FileOp {
     /// The files of the folder `root` as one file, whose bytes are those of the row: whatever is
     /// asked of a file may be asked of it. `SetLen`, to the size of the row, makes what is missing
     /// of the wanted files; until then they are holes. `CreateNew` makes the folder. Only `Read`
-    /// follows a symbolic link at the last element of `root`, and below it none is followed.
-    /// -> `Opened`.
+    /// follows a symbolic link at the last element of `root`, and below it none is followed. What
+    /// was kept aside is read with it, until it is pinned. -> `Opened`.
     OpenRow { root: PathBuf, row: Rc<Row>, mode: OpenMode },
     /// -> `Meta` of what a path names, not following a last symbolic link.
     Stat { path: PathBuf },
@@ -66,7 +66,8 @@ pub enum FileOp {
     /// `SetPlainMode` or `Sync` fails with `Changed`, bytes leave as with `Pin`. -> `Guarded`.
     Guard { file: FileId },
     /// The mode of a new file: what the user's umask leaves of 0666, and no bit of execution, set
-    /// user id or set group id. -> `Done`.
+    /// user id or set group id. Those files of a row that are executable: what it leaves of 0777.
+    /// -> `Done`.
     SetPlainMode { file: FileId },
     /// Of an open row removes the files that are not wanted, and the folders that only they lay in;
     /// the next `Sync` makes that durable. -> `Done`.
@@ -165,6 +166,8 @@ pub struct DirEntry {
     /// As the system has it: any bytes but `/` and NUL.
     pub name: Vec<u8>,
     pub meta: Meta,
+    /// A regular file that its owner may execute.
+    pub executable: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -191,6 +194,9 @@ pub enum FileError {
     TooLarge,
     /// Another program changed it, although it is guarded.
     Changed,
+    /// The wanted files of these two indices of a row are one to the file system, which tells no
+    /// upper case from lower, or no two spellings of a letter.
+    OneFile(usize, usize),
     /// Any other error of the system, by errno.
     Other(i32),
 }
@@ -211,6 +217,7 @@ impl FileError {
             FileError::Busy => "another process uses it".into(),
             FileError::TooLarge => "it is larger than expected".into(),
             FileError::Changed => "another program changed it".into(),
+            FileError::OneFile(..) => "two of its files are one on this file system".into(),
             FileError::Other(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
         }
     }

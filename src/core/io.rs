@@ -168,9 +168,11 @@ pub enum Effect {
         tcp: bool,
         udp: bool,
     },
+    /// `from` is our address it shall leave from; without, the system chooses.
     Dial {
         conn: ConnId,
         to: SocketAddr,
+        from: Option<IpAddr>,
         transport: Transport,
     },
     /// Queue output. Ignored for a connection that is closed.
@@ -256,8 +258,17 @@ impl Outbox {
     }
 
     pub fn dial_by(&mut self, to: SocketAddr, transport: Transport) -> ConnId {
+        self.dial_from(None, to, transport)
+    }
+
+    pub fn dial_from(
+        &mut self,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+        transport: Transport,
+    ) -> ConnId {
         let conn = self.conns.insert(());
-        self.effects.push(Effect::Dial { conn, to, transport });
+        self.effects.push(Effect::Dial { conn, to, from, transport });
         conn
     }
 

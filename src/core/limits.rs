@@ -88,8 +88,15 @@ pub const FILE_STEP_BYTES: usize = 1024 * 1024;
 
 /// Bytes of pieces held in memory while they fill and are written: two full request pipelines.
 pub const PAGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The same for all fetches of one process together: four of them have as much as if alone.
+pub const FETCHES_PAGES_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Names, .torrent files and magnet links that one leecher takes: a bit for each.
+pub const FETCHES_MAX: usize = 64;
 /// Pieces that may always be open, however large they are (16 MiB each at the most).
 pub const PAGES_MIN: u64 = 3;
+/// Pieces whose failed attempt is remembered, 36 bytes a block, to find out who lied: others that
+/// several sources spoiled wait until one of these matched.
+pub const FAILED_PIECES_MAX: usize = 4;
 /// Blocks asked of one source at a time: 4 MiB on the way.
 pub const REQUESTS_OUT_MAX: usize = 256;
 /// Sources that a leecher dials and keeps when `--sources` says nothing.

@@ -28,6 +28,11 @@ impl Meter {
         self.total += bytes;
     }
 
+    /// When bytes came last, to the bucket.
+    pub fn last(&self) -> Option<Time> {
+        (self.total > 0).then_some(Time(BUCKET.0 * self.at))
+    }
+
     fn roll(&mut self, now: Time) {
         let at = now.0 / BUCKET.0;
         let steps = at.saturating_sub(self.at).min(BUCKETS as u64);

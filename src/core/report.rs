@@ -133,6 +133,21 @@ pub struct Snapshot {
     pub slots: SlotsRow,
     /// The tracker's own figures, if the role is one.
     pub tracker: Option<TrackerRow>,
+    /// Each of several fetches, in the order they were asked for; the rest of the picture is then
+    /// that of all of them together.
+    pub fetches: Vec<FetchRow>,
+}
+
+/// One of several fetches.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FetchRow {
+    /// As it was typed, made safe for a terminal.
+    pub want: String,
+    /// What it is doing; `complete` and `failed` when it is over.
+    pub phase: &'static str,
+    /// Every byte is verified and has its place.
+    pub complete: bool,
+    pub transfer: Transfer,
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]

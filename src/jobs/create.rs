@@ -15,7 +15,7 @@ use crate::core::meter::Meter;
 use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, escaped};
 use crate::core::time::Time;
 use crate::seeder::walk::{Walk, below};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// One run of the command.
@@ -82,7 +82,8 @@ impl Create {
             Step::Walking(walk) => {
                 if walk.got(ticket, done, out)? {
                     let files = std::mem::take(&mut walk.files);
-                    self.walked(files, now, out)?;
+                    let executables = std::mem::take(&mut walk.executables);
+                    self.walked(files, &executables, now, out)?;
                 }
                 Ok(())
             }
@@ -152,15 +153,17 @@ impl Create {
     fn walked(
         &mut self,
         files: Vec<(Vec<u8>, Meta)>,
+        executables: &BTreeSet<Vec<u8>>,
         now: Time,
         out: &mut Outbox,
     ) -> Result<(), Fatal> {
         if files.is_empty() {
-            return Err(failed(Ending::Usage, &self.plan.path, "there is no file in it"));
+            let why = "there is no file in it; put some there, or name another folder";
+            return Err(failed(Ending::Usage, &self.plan.path, why));
         }
         let sizes = files.iter().map(|(path, meta)| (path.clone(), meta.size)).collect();
         let maker = Maker::folder(&self.plan.name, sizes, self.plan.wanted.clone());
-        let maker = maker.map_err(|why| self.refused(&why))?;
+        let maker = maker.map_err(|why| self.refused(&why))?.with_executables(executables);
         self.hash(maker, files.into_iter().collect(), now, out)
     }
 

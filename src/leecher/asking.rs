@@ -2,6 +2,7 @@
 
 use super::Leecher;
 use super::link::{Asked, Into, Link};
+use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Block;
 use crate::core::fault::Fault;
 use crate::core::id::ConnId;
@@ -23,6 +24,9 @@ const REQUESTS_OUT_UNTOLD: usize = 128;
 /// Blocks nobody asked for, and refusals without a choke, that one source may send: more than can
 /// be on their way when a choke makes requests void.
 const MISPLACED_MAX: u32 = 2 * REQUESTS_OUT_MAX as u32;
+/// Refusals in a row, without a block and without a choke, of one who has nothing for us (the
+/// practice of other clients, too).
+const REFUSALS_MAX: u32 = 50;
 /// When we were held up ourselves for so long, what came meanwhile was not heard yet: nobody is
 /// late before it was.
 const HELD_UP: Span = Span::secs(1);
@@ -115,9 +119,25 @@ impl Leecher {
                 // What comes in all the while is not asked of it anew.
                 link.owes().for_each(|block| self.picker.reclaim(*conn, block));
             }
+            self.count_pieces(session, &mut link, now);
             self.links.insert(*conn, link);
         }
         self.inquire(sessions, now, out);
+    }
+
+    /// What one says it has that delivers nothing makes no piece less rare.
+    fn count_pieces(&mut self, session: &Session, link: &mut Link, now: Time) {
+        let counts = !link.snubs(now);
+        if counts == std::mem::replace(&mut link.counts, counts) {
+            return;
+        }
+        if counts {
+            let none = Bitfield::new(session.has.len());
+            self.picker.got_bitfield(&none, &session.has);
+        } else {
+            crate::mark!("D19");
+            self.picker.lost_source(&session.has);
+        }
     }
 
     /// What the source owes is for anyone now; from whom it comes first, it is taken.
@@ -178,8 +198,13 @@ impl Leecher {
         }
         let is_unchoked = link.is_unchoked();
         if link.answered(block).is_some() {
+            let in_a_row = if is_unchoked { link.refuses() } else { 0 };
             self.throttle.give_back(refused.len.into());
             self.lost_block(conn, block);
+            if in_a_row >= REFUSALS_MAX {
+                crate::mark!("D19");
+                return Err(Fault::peer("refuses whatever it is asked for"));
+            }
         }
         // After a choke every request is refused: that is in order.
         if is_unchoked { self.count_misplaced(conn) } else { Ok(()) }
@@ -234,10 +259,10 @@ fn most_requests(session: &Session) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::bitfield::Bitfield;
     use crate::content::metainfo::ContentHasher;
-    use crate::core::id::FileId;
+    use crate::core::id::{FileId, InfoHash};
     use crate::core::rng::Rng;
+    use crate::peer::Identity;
     use std::rc::Rc;
 
     const HELPER: ConnId = ConnId { slot: 1, generation: 0 };
@@ -279,6 +304,38 @@ mod tests {
         leecher.block_began(conn, block, at).unwrap();
         leecher.block_bytes(conn, &vec![7; len], at);
         leecher.block_ended(conn, &mut Sessions::new(), at, &mut Outbox::default());
+    }
+
+    #[test]
+    fn what_a_source_has_that_delivers_nothing_for_a_minute_makes_no_piece_less_rare() {
+        let (mut leecher, [one, _]) = asked_twice();
+        let at = |secs| Time::ZERO + Span::secs(secs);
+        let pieces = leecher.content.geometry.pieces();
+        let none = Bitfield::new(pieces);
+        let geometry = leecher.content.geometry.clone();
+        let (hash, from) = (InfoHash([0; 20]), ([10, 0, 0, 9], 6881).into());
+        let mut session = Session::dialled(HELPER, from, Identity::V2, hash, geometry, Time::ZERO);
+        session.has = Bitfield::full(pieces);
+        leecher.picker.got_bitfield(&none, &session.has);
+        let sources = |leecher: &mut Leecher, now: Time| {
+            let mut link = leecher.links.remove(&HELPER).unwrap();
+            leecher.count_pieces(&session, &mut link, now);
+            leecher.links.insert(HELPER, link);
+            leecher.picker.sources.iter().sum::<u16>()
+        };
+        is_late(&mut leecher, HELPER, at(7));
+        assert_eq!(sources(&mut leecher, at(59)), pieces as u16);
+        assert_eq!(crate::expect_mark!("D19", sources(&mut leecher, at(60))), 0);
+        assert_eq!(sources(&mut leecher, at(61)), 0, "once");
+        sends(&mut leecher, HELPER, one, at(62));
+        assert_eq!(sources(&mut leecher, at(62)), pieces as u16, "it delivers after all");
+        is_late(&mut leecher, HELPER, at(70));
+        assert_eq!(sources(&mut leecher, at(122)), 0);
+        leecher.left(&session);
+        assert!(
+            leecher.picker.sources.iter().all(|count| *count == 0),
+            "it is not taken off twice"
+        );
     }
 
     #[test]

@@ -72,9 +72,16 @@ pub struct Assembly {
 
 impl Assembly {
     pub fn new(geometry: Geometry) -> Assembly {
-        let page_bytes = u64::from(geometry.piece_length()).max(1);
-        let pages_max = (PAGES_BYTES_MAX / page_bytes).max(PAGES_MIN) as usize;
-        Assembly { geometry, filling: BTreeMap::new(), spare: Vec::new(), pages_max, promised: 0 }
+        let (filling, spare) = (BTreeMap::new(), Vec::new());
+        let mut assembly = Assembly { geometry, filling, spare, pages_max: 0, promised: 0 };
+        assembly.hold(PAGES_BYTES_MAX);
+        assembly
+    }
+
+    /// Holds no more than so many bytes, but a few pieces in any case; said before any is begun.
+    pub fn hold(&mut self, pages_bytes: u64) {
+        let page_bytes = u64::from(self.geometry.piece_length()).max(1);
+        self.pages_max = (pages_bytes / page_bytes).max(PAGES_MIN) as usize;
     }
 
     /// Pieces that may still be begun; none while more are promised than planned, as a piece that

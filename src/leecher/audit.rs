@@ -7,8 +7,8 @@ use super::picker::open::{BlockState, Open};
 use super::picker::{GONE, Picker};
 use crate::content::geometry::{Block, Piece};
 use crate::core::id::ConnId;
-use crate::core::limits::PAGES_BYTES_MAX;
-use crate::peer::Sessions;
+use crate::core::limits::{FAILED_PIECES_MAX, PAGES_BYTES_MAX};
+use crate::peer::{Session, Sessions};
 
 impl Leecher {
     /// An error says which two figures differ.
@@ -24,7 +24,8 @@ impl Leecher {
             self.audit_missing(*piece, open)?;
         }
         for (piece, count) in (0..).zip(&picker.sources) {
-            let sources = sessions.values().filter(|session| session.has.get(piece)).count();
+            let has = |s: &&Session| s.has.get(piece) && self.counts(s.conn);
+            let sources = sessions.values().filter(has).count();
             if sources != usize::from(*count) {
                 return Err(format!("S10: piece {piece} has {sources} sources, not {count}"));
             }
@@ -32,6 +33,10 @@ impl Leecher {
         let (census, all) = (picker.census(), self.content.geometry.blocks());
         if census.iter().sum::<u64>() != all {
             return Err(format!("S10: {census:?} blocks of {all}"));
+        }
+        let failed = self.inquiries.remembered();
+        if failed > FAILED_PIECES_MAX {
+            return Err(format!("S9: {failed} failed attempts at pieces are remembered"));
         }
         let (pages, page) = (self.assembly.pages(), self.content.geometry.piece_length());
         let bytes = pages as u64 * u64::from(page);

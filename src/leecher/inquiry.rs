@@ -12,6 +12,7 @@ use crate::content::trees::FileTree;
 use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Hash32};
 use crate::core::io::Outbox;
+use crate::core::limits::FAILED_PIECES_MAX;
 use crate::core::time::{Span, Time};
 use crate::peer::{Identity, Session, Sessions};
 use crate::wire::peer::{self, Message};
@@ -23,8 +24,6 @@ const ANSWER: Span = Span::secs(10);
 const ANSWER_STUCK: Span = Span::secs(2);
 /// Pieces one source is asked about at a time: sources refuse more.
 const ASKED_MAX: usize = 2;
-/// Pieces whose failed attempt is remembered until they match: 32 bytes a block.
-const EVIDENCE_MAX: usize = 8;
 
 #[derive(Debug)]
 struct Inquiry {
@@ -55,6 +54,11 @@ impl Inquiries {
     pub fn suspects(&self, conn: ConnId) -> bool {
         let open = self.open.values().map(|inquiry| &inquiry.filling.evidence);
         open.chain(self.evidence.values()).any(|evidence| evidence.is_from(conn))
+    }
+
+    /// Failed attempts that are remembered.
+    pub fn remembered(&self) -> usize {
+        self.evidence.len()
     }
 
     /// Whether an earlier attempt at the piece failed, and a good one will tell who had lied.
@@ -168,7 +172,7 @@ impl Leecher {
         let Some(inquiry) = self.inquiries.open.remove(&piece) else { return };
         let senders = inquiry.filling.evidence.senders();
         let known = self.inquiries.remembers(piece);
-        if senders.len() > 1 && !known && self.inquiries.evidence.len() >= EVIDENCE_MAX {
+        if senders.len() > 1 && !known && self.inquiries.evidence.len() >= FAILED_PIECES_MAX {
             self.inquiries.open.insert(piece, inquiry);
             return;
         }
@@ -256,6 +260,7 @@ impl Leecher {
     /// A piece matched: if an earlier attempt did not, its leaves say who had lied.
     pub(super) fn piece_proved(&mut self, piece: Piece, proven: &Evidence) {
         if let Some(evidence) = self.inquiries.evidence.remove(&piece) {
+            crate::mark!("D16");
             let bad = evidence.differing(&proven.leaves);
             self.accuse(piece, bad.into_iter().filter_map(|(_, from)| from).collect());
         }
@@ -265,5 +270,124 @@ impl Leecher {
         liars.sort_unstable();
         liars.dedup();
         self.news.extend(liars.into_iter().map(|liar| News::Lied(liar, piece)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::bitfield::Bitfield;
+    use crate::content::geometry::Block;
+    use crate::content::metainfo::ContentHasher;
+    use crate::core::id::FileId;
+    use crate::core::limits::FAILED_PIECES_MAX;
+    use crate::core::rng::Rng;
+    use crate::leecher::link::Asked;
+    use std::rc::Rc;
+
+    const HONEST: ConnId = ConnId { slot: 9, generation: 0 };
+    const LIARS: [ConnId; 3] = [liar(1), liar(2), liar(3)];
+    const PIECE: u32 = 4 * 16_384;
+    const PIECES: u32 = 6;
+
+    const fn liar(slot: u32) -> ConnId {
+        ConnId { slot, generation: 0 }
+    }
+
+    /// A leecher of six pieces of four blocks of sevens, in which nobody tells leaves.
+    fn leecher() -> Leecher {
+        let bytes = vec![7; (PIECE * PIECES) as usize];
+        let mut hasher = ContentHasher::with_piece_length(b"x", bytes.len() as u64, PIECE).unwrap();
+        hasher.update(&bytes);
+        let content = Rc::new(hasher.finish().unwrap());
+        let file = FileId { slot: 0, generation: 0 };
+        let mut leecher = Leecher::new(content, file, Bitfield::new(PIECES), &mut Rng::new(1));
+        for conn in LIARS.into_iter().chain([HONEST]) {
+            leecher.joined(conn, Time::ZERO);
+            leecher.got_unchoke(conn, Time::ZERO);
+        }
+        leecher
+    }
+
+    /// `conn` is asked for up to `n` blocks and may begin so many pieces.
+    fn asks(leecher: &mut Leecher, conn: ConnId, (n, begins): (usize, usize)) -> Vec<Block> {
+        let (all, mut picked) = (Bitfield::full(PIECES), Vec::new());
+        leecher.picker.next((conn, &all), n, (begins, None), &mut picked);
+        picked.iter().for_each(|block| leecher.assembly.begin(block.piece()));
+        let link = leecher.links.get_mut(&conn).unwrap();
+        link.asked.extend(picked.iter().map(|block| Asked { block: *block, at: Time::ZERO }));
+        picked
+    }
+
+    /// `conn` sends blocks of nothing but `byte`.
+    fn delivers(leecher: &mut Leecher, conn: ConnId, blocks: &[Block], byte: u8) {
+        let mut out = Outbox::default();
+        for block in blocks {
+            leecher.block_began(conn, *block, Time::ZERO).unwrap();
+            let len = leecher.content.geometry.block_len(*block) as usize;
+            leecher.block_bytes(conn, &vec![byte; len], Time::ZERO);
+            leecher.block_ended(conn, &mut Sessions::new(), Time::ZERO, &mut out);
+        }
+        leecher.inquire(&mut Sessions::new(), Time::ZERO, &mut out);
+    }
+
+    fn sends(leecher: &mut Leecher, conn: ConnId, wanted: (usize, usize), byte: u8) {
+        let blocks = asks(leecher, conn, wanted);
+        delivers(leecher, conn, &blocks, byte);
+    }
+
+    /// Who is found to have lied, and how many pieces did not match.
+    fn found(leecher: &mut Leecher) -> (Vec<ConnId>, usize) {
+        let news = leecher.take_news();
+        let broken = news.iter().filter(|news| matches!(news, News::Broken(_))).count();
+        let liars = news.iter().filter_map(|news| match news {
+            News::Lied(conn, _) => Some(*conn),
+            _ => None,
+        });
+        let mut liars: Vec<ConnId> = liars.collect();
+        liars.sort_unstable();
+        (liars, broken)
+    }
+
+    #[test]
+    fn blocks_of_a_failed_attempt_are_compared_with_those_of_the_good_one_from_one_source() {
+        for liars in 1..=3 {
+            let mut leecher = leecher();
+            for liar in &LIARS[..liars] {
+                sends(&mut leecher, *liar, (1, 1), 8);
+                // Of the piece of the first one; the others lie in it, too.
+                (leecher.picker.open.values_mut()).for_each(|open| open.owner = None);
+            }
+            sends(&mut leecher, HONEST, (4 - liars, 0), 7);
+            assert_eq!(found(&mut leecher), (vec![], 1), "several sent parts of it");
+            // Nobody but the one who is asked first sends blocks of it now.
+            sends(&mut leecher, HONEST, (1, 0), 7);
+            sends(&mut leecher, LIARS[0], (4, 0), 8);
+            assert_eq!(found(&mut leecher), (vec![], 0));
+            crate::expect_mark!("D16", sends(&mut leecher, HONEST, (3, 0), 7));
+            assert_eq!(found(&mut leecher), (LIARS[..liars].to_vec(), 0));
+        }
+    }
+
+    #[test]
+    fn few_failed_attempts_are_remembered_and_the_others_wait_for_their_turn() {
+        let mut leecher = leecher();
+        let blocks = asks(&mut leecher, HONEST, (99, PIECES as usize));
+        for (number, blocks) in blocks.chunks(4).enumerate() {
+            // It is quicker with the first one.
+            let (liar, block) = (LIARS[number % 3], blocks[0]);
+            let link = leecher.links.get_mut(&liar).unwrap();
+            link.asked.push_back(Asked { block, at: Time::ZERO });
+            delivers(&mut leecher, liar, &[block], 8);
+            delivers(&mut leecher, HONEST, &blocks[1..], 7);
+        }
+        assert_eq!(found(&mut leecher), (vec![], PIECES as usize));
+        assert_eq!(leecher.inquiries.remembered(), FAILED_PIECES_MAX);
+        for _ in 0..2 {
+            crate::expect_mark!("D16", sends(&mut leecher, HONEST, (99, 0), 7));
+        }
+        let [a, b, c] = LIARS;
+        assert_eq!(found(&mut leecher), (vec![a, a, b, b, c, c], 0));
+        assert_eq!(leecher.inquiries.remembered(), 0);
     }
 }

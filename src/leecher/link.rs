@@ -116,6 +116,12 @@ pub struct Link {
     fruitless: u32,
     /// When a block came whole last.
     gave: Option<Time>,
+    /// When it let us ask first.
+    promised: Option<Time>,
+    /// Requests it refused although we may ask, and no block came in between.
+    refused: u32,
+    /// Whether what it says it has counts for how rare pieces are.
+    pub counts: bool,
     pub pace: Pace,
     pub meter: Meter,
 }
@@ -164,6 +170,9 @@ impl Link {
             rests_until: Time::ZERO,
             fruitless: 0,
             gave: None,
+            promised: None,
+            refused: 0,
+            counts: true,
             pace: Pace::new(now),
             meter: Meter::new(now),
         }
@@ -201,6 +210,7 @@ impl Link {
     pub fn got_unchoke(&mut self, now: Time) {
         if !std::mem::replace(&mut self.unchoked, true) {
             self.pace.restart(now);
+            self.promised.get_or_insert(now);
         }
         if !self.late {
             self.step(LinkEvent::Unchoked, now);
@@ -221,6 +231,7 @@ impl Link {
         self.pace.got_block(asked, bytes, now);
         self.fruitless = 0;
         self.gave = Some(now);
+        self.refused = 0;
         self.late = false;
         self.rests_until = Time::ZERO;
         self.step(LinkEvent::Served, now);
@@ -266,6 +277,18 @@ impl Link {
     /// Whether a block came whole lately.
     pub fn gives(&self, now: Time) -> bool {
         self.gave.is_some_and(|at| now.since(at) < SNUBBED)
+    }
+
+    /// Whether it promised blocks and has not delivered one for a minute: what it has may be a lie.
+    pub fn snubs(&self, now: Time) -> bool {
+        let last = self.gave.or(self.promised);
+        self.fruitless > 0 && last.is_some_and(|last| now.since(last) >= SNUBBED)
+    }
+
+    /// It refused what it was asked for while we may ask. -> how often it did so in a row.
+    pub fn refuses(&mut self) -> u32 {
+        self.refused = self.refused.saturating_add(1);
+        self.refused
     }
 
     /// Whether requests may be sent.

@@ -18,6 +18,7 @@ use crate::content::geometry::{Block, Piece};
 use crate::content::metainfo::Content;
 use crate::core::id::{ConnId, FileId, Ticket};
 use crate::core::io::{FileError, Outbox};
+use crate::core::meter::Meter;
 use crate::core::report::State;
 use crate::core::rng::Rng;
 use crate::core::throttle::{Limit, Throttle};
@@ -102,6 +103,11 @@ impl Leecher {
         self.throttle = Throttle::new(limit);
     }
 
+    /// Holds no more than so many bytes of pieces that fill, but a few pieces in any case.
+    pub fn hold(&mut self, pages_bytes: u64) {
+        self.assembly.hold(pages_bytes);
+    }
+
     /// In which order pieces are fetched.
     pub fn fetch_in(&mut self, order: Order) {
         self.picker.begin_in(order);
@@ -144,12 +150,20 @@ impl Leecher {
     }
 
     pub fn left(&mut self, session: &Session) {
+        let counted = self.counts(session.conn);
         if let Some(link) = self.links.remove(&session.conn) {
             self.forget_asked(session.conn, &link);
         }
         self.inquiries.left(session.conn);
         self.misplaced.remove(&session.conn);
-        self.picker.lost_source(&session.has);
+        if counted {
+            self.picker.lost_source(&session.has);
+        }
+    }
+
+    /// Whether the pieces of a source count for how rare they are.
+    pub(super) fn counts(&self, conn: ConnId) -> bool {
+        self.links.get(&conn).is_none_or(|link| link.counts)
     }
 
     /// The source told of pieces: `before` is what it had told until now.
@@ -160,13 +174,17 @@ impl Leecher {
         now: Time,
         out: &mut Outbox,
     ) {
-        self.picker.got_bitfield(before, &session.has);
+        if self.counts(session.conn) {
+            self.picker.got_bitfield(before, &session.has);
+        }
         self.note_full(session);
         self.review_interest(session, now, out);
     }
 
     pub fn got_have(&mut self, session: &mut Session, piece: Piece, now: Time, out: &mut Outbox) {
-        self.picker.got_have(piece.index());
+        if self.counts(session.conn) {
+            self.picker.got_have(piece.index());
+        }
         self.note_full(session);
         if !session.wanting && self.picker.lacks(piece) {
             session.say(Message::Interested, now, out);
@@ -222,9 +240,13 @@ impl Leecher {
         link.map_or((0, false), |link| (link.meter.total, link.gives(now)))
     }
 
+    /// Bytes of payload a source sent, and when.
+    pub fn meter(&self, conn: ConnId) -> Option<&Meter> {
+        self.links.get(&conn).map(|link| &link.meter)
+    }
+
     /// Bytes of payload a source sent, and its rate in bytes a second.
     pub fn downloaded(&self, conn: ConnId, now: Time) -> (u64, u64) {
-        let meter = self.links.get(&conn).map(|link| &link.meter);
-        meter.map_or((0, 0), |meter| (meter.total, meter.rate(now)))
+        self.meter(conn).map_or((0, 0), |meter| (meter.total, meter.rate(now)))
     }
 }

@@ -55,6 +55,7 @@ impl Leecher {
                 && session.has.get(block.piece().index())
                 && self.picker.ask_second(session.conn, block)
             {
+                crate::mark!("D20");
                 self.picked.push(block);
                 self.contested.insert(block);
             }

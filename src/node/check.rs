@@ -85,6 +85,10 @@ impl Check {
         }
     }
 
+    pub fn file(&self) -> FileId {
+        self.file
+    }
+
     pub fn is_done(&self) -> bool {
         self.asked.is_none()
     }

@@ -75,7 +75,7 @@ impl Shared {
     }
 
     /// What guests may be about.
-    fn info_hashes(&self) -> Vec<InfoHash> {
+    pub(super) fn info_hashes(&self) -> Vec<InfoHash> {
         let swarm = self.swarm.iter().flat_map(|swarm| swarm.identities());
         let early = self.early.iter().flat_map(|early| early.identities());
         swarm.map(|(_, hash)| hash).chain(early.map(|(_, hash)| hash)).collect()
@@ -85,11 +85,21 @@ impl Shared {
     fn got_guest_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time, out: &mut Outbox) {
         let swarms = self.info_hashes();
         let mut reception = Reception { swarms: &swarms, now, out };
-        let announced = match self.lobby.hear(conn, bytes, &mut reception) {
-            Ok(None) => return,
-            Ok(Some(announced)) => announced,
-            Err(_) => return out.close(conn),
-        };
+        match self.lobby.hear(conn, bytes, &mut reception) {
+            Ok(None) => {}
+            Ok(Some(announced)) => self.take_in(conn, announced, now, out),
+            Err(_) => out.close(conn),
+        }
+    }
+
+    /// A guest said what it is about.
+    pub(super) fn take_in(
+        &mut self,
+        conn: ConnId,
+        announced: Announced<'_>,
+        now: Time,
+        out: &mut Outbox,
+    ) {
         let Announced { remote, framer, handshake, rest } = announced;
         let info_hash = handshake.info_hash;
         if let Some(swarm) = &mut self.swarm

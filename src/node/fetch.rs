@@ -272,6 +272,7 @@ impl Fetch {
             }
             Happened::Complete => self.finish(shared, now, out),
             Happened::Contradiction(piece) => Err(torrent::contradiction(self.name(), piece)),
+            Happened::Damaged(piece) => Err(self.damaged(piece, out)),
             Happened::DiskFailed(error) => self.disk_failed(shared, error, now, out),
             Happened::FileFailed(error) => self.file_failed(shared, error, now, out),
             Happened::NoSource => {
@@ -294,8 +295,15 @@ impl Fetch {
         };
         shared.waiting = None;
         self.found_room(shared, out);
+        let proves = target.proves();
         let placed = target.finish(out);
-        self.phase = Phase::Finishing(target);
+        self.phase = match proves {
+            true => Phase::Placing(target),
+            false => Phase::Finishing(target),
+        };
+        if proves {
+            self.abandon(shared, now, out);
+        }
         self.placed(shared, placed, now, out)
     }
 
@@ -335,11 +343,10 @@ impl Fetch {
     ) {
         let Some(target) = self.target() else { return };
         let (path, content) = (show(&target.path), target.content());
-        let wanted = target.wanted();
-        Self::say_unproven(u64::from(wanted.count() - have.count()), out);
-        shared.begin_swarm(content, file, have, now);
+        self.size = content.geometry.payload_of(&target.wanted());
+        shared.begin_swarm(content, file, have.clone(), now);
         if let Some(swarm) = &mut shared.swarm {
-            swarm.want_only(wanted);
+            swarm.want_only(have);
         }
         let line = format!("complete {path} was there already; --out DIR|FILE makes another copy");
         self.tell_complete(shared, &line, &path, Span::ZERO, out);

@@ -6,8 +6,10 @@ use crate::content::chosen::Chosen;
 use crate::content::digest::sha256;
 use crate::content::file_list::{Entry, FileList};
 use crate::content::geometry::Geometry;
+use crate::core::fault::Fatal;
 use crate::core::id::Hash32;
 use crate::core::io::{FileOp, OpenMode};
+use crate::core::report::{Ending, foreign_bytes};
 use crate::core::row::{Row, RowFile};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -19,14 +21,20 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// How all `files`, in a row of `size` bytes, stand on the disk.
-    pub fn whole(files: &FileList, size: u64) -> Layout {
+    /// How all `files`, in a row of `size` bytes, stand on the disk. An error is internal: whoever
+    /// laid the files out held their paths and places against the same rules.
+    pub fn whole(files: &FileList, size: u64) -> Result<Layout, Fatal> {
         Layout::new(files, size, |_| true, None)
     }
 
     /// How those that are chosen do. The others are not made, and what comes of them is kept in the
     /// file `aside`.
-    pub fn of(files: &FileList, size: u64, chosen: Option<&Chosen>, aside: PathBuf) -> Layout {
+    pub fn of(
+        files: &FileList,
+        size: u64,
+        chosen: Option<&Chosen>,
+        aside: PathBuf,
+    ) -> Result<Layout, Fatal> {
         let Some(chosen) = chosen.map(|chosen| chosen.of(files)) else {
             return Layout::whole(files, size);
         };
@@ -38,7 +46,7 @@ impl Layout {
         size: u64,
         wanted: impl Fn(usize) -> bool,
         aside: Option<PathBuf>,
-    ) -> Layout {
+    ) -> Result<Layout, Fatal> {
         let file = |(plain, (_, entry)): (usize, (usize, &Entry))| RowFile {
             path: entry.path.clone(),
             offset: entry.offset,
@@ -47,11 +55,14 @@ impl Layout {
             executable: entry.executable,
         };
         if !files.is_folder() {
-            return Layout::File;
+            return Ok(Layout::File);
         }
-        // Whoever laid the files out held their paths and places against the same rules.
         let row = Row::new(files.plain().enumerate().map(file).collect(), size, aside);
-        row.map_or(Layout::File, |row| Layout::Folder(Rc::new(row)))
+        let no_row = || Fatal {
+            ending: Ending::Internal,
+            line: "the files of a folder do not lie one after the other; nothing is written".into(),
+        };
+        row.map(|row| Layout::Folder(Rc::new(row))).ok_or_else(no_row)
     }
 
     pub fn open(&self, path: PathBuf, mode: OpenMode) -> FileOp {
@@ -68,6 +79,16 @@ impl Layout {
         let mut bytes = hash.0.to_vec();
         bytes.extend(row.files().iter().map(|file| u8::from(file.wanted)));
         sha256(&bytes)
+    }
+
+    /// The path of a file in the folder, as it can be shown.
+    pub fn shown(&self, file: usize) -> String {
+        match self {
+            Layout::File => String::new(),
+            Layout::Folder(row) => {
+                row.files().get(file).map_or_else(String::new, |file| foreign_bytes(&file.path))
+            }
+        }
     }
 
     pub fn is_folder(&self) -> bool {
@@ -140,7 +161,7 @@ mod tests {
         let geometry = Geometry::new(60, 10).unwrap();
         let of = |text: &str| {
             let chosen = Chosen::read(text).unwrap();
-            let layout = Layout::of(&files, 60, Some(&chosen), "/aside".into());
+            let layout = Layout::of(&files, 60, Some(&chosen), "/aside".into()).unwrap();
             let ones = |pieces: Bitfield| pieces.ones().collect::<Vec<u32>>();
             (layout.files(), ones(layout.wanted(&geometry)), ones(layout.alone(&geometry)))
         };
@@ -149,5 +170,17 @@ mod tests {
         assert_eq!(of("d,e"), (2, vec![3, 4, 5], vec![4, 5]));
         assert_eq!(of("*"), (5, (0..6).collect(), (0..6).collect()));
         assert_eq!(of("none"), (0, vec![], vec![]));
+    }
+
+    #[test]
+    fn files_that_make_no_row_are_no_single_file() {
+        let lay = |path: &str, size| {
+            let entries = vec![Entry::plain(*b"a", 10), Entry::plain(path.as_bytes(), 10)];
+            Layout::whole(&FileList::lay(entries, true, None).unwrap(), size)
+        };
+        assert!(matches!(lay("b", 20), Ok(Layout::Folder(_))));
+        for (path, size) in [("../b", 20), ("b", 19)] {
+            assert_eq!(lay(path, size).unwrap_err().ending, Ending::Internal, "{path}, {size}");
+        }
     }
 }

@@ -22,6 +22,7 @@ mod publish;
 mod say;
 mod search;
 mod seek;
+pub mod several;
 mod share;
 mod shared;
 mod target;
@@ -169,6 +170,15 @@ impl Node {
         self.work.settle(&mut self.shared, happened.unwrap_or_default(), now, out)
     }
 
+    /// The end of a turn, whatever it began with.
+    fn conclude(&mut self, routed: Result<(), Fatal>, before: usize, now: Time, out: &mut Outbox) {
+        let done = routed.and_then(|()| self.settle(before, now, out));
+        self.shared.web.settle(before, &mut self.shared.swarm, now, out);
+        if let Err(fatal) = done {
+            self.shared.fail(fatal, now, out);
+        }
+    }
+
     fn got_tie(&mut self, tie: Tie, now: Time, out: &mut Outbox) -> Result<(), Fatal> {
         self.shared.got_tie(&tie, now, out);
         self.work.got_tie(&mut self.shared, tie, now, out)
@@ -184,11 +194,8 @@ impl Role for Node {
             return self.shared.part(input, now, out);
         }
         let before = out.effects.len();
-        let done = self.route(now, input, out).and_then(|()| self.settle(before, now, out));
-        self.shared.web.settle(before, &mut self.shared.swarm, now, out);
-        if let Err(fatal) = done {
-            self.shared.fail(fatal, now, out);
-        }
+        let routed = self.route(now, input, out);
+        self.conclude(routed, before, now, out);
     }
 
     fn deadline(&self) -> Time {
@@ -220,6 +227,7 @@ impl Role for Node {
             peers: swarm.map(|swarm| swarm.peer_rows(now)).unwrap_or_default(),
             slots: swarm.map(|swarm| swarm.slots_row()).unwrap_or_default(),
             tracker: None,
+            fetches: Vec::new(),
         }
     }
 }

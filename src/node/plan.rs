@@ -81,6 +81,8 @@ pub struct TorrentPlan {
     pub further: Vec<String>,
     /// The tracker of the plan lists it, too.
     pub listed: bool,
+    /// `--announce-all`: all tiers of trackers are asked at once.
+    pub announce_all: bool,
 }
 
 /// What says which torrent it is.

@@ -255,6 +255,12 @@ impl Seek {
             Answer::Data(bytes) => Some(bytes),
             // Without the companion we only cannot serve stock clients.
             Answer::Refused(_) if part.what == What::V1Info => Some(Vec::new()),
+            // In a folder each file may be one piece; that none lacks is seen from the rest.
+            Answer::Refused(refused)
+                if part.what == What::Layers && refused.code == code::NO_METAINFO =>
+            {
+                Some(Vec::new())
+            }
             answer => return Err(unexpected(&answer)),
         };
         match parts.iter().all(|part| part.bytes.is_some()) {

@@ -116,13 +116,11 @@ impl Share {
                 file.load(out);
                 self.phase = Some(Phase::Reading(file));
             }
-            _ => self.open(out),
+            _ => self.open(&Layout::File, out),
         }
     }
 
-    pub(super) fn open(&mut self, out: &mut Outbox) {
-        let files = self.said.as_ref().map(|content| (&content.files, content.geometry.size()));
-        let layout = files.map_or(Layout::File, |(files, size)| Layout::whole(files, size));
+    pub(super) fn open(&mut self, layout: &Layout, out: &mut Outbox) {
         let op = layout.open(self.plan.path.clone(), OpenMode::Read);
         self.phase = Some(Phase::Opening(out.file(op)));
     }
@@ -133,8 +131,14 @@ impl Share {
     }
 
     fn cannot(&self, error: FileError) -> Fatal {
-        let line = format!("{}: {}", show(&self.plan.path), error.reason());
-        Fatal { ending: Ending::Disk, line }
+        let (path, reason) = (show(&self.plan.path), error.reason());
+        let next = match error {
+            FileError::NotFound => "check the path after --file",
+            FileError::Denied => "make it readable, or run as a user who may read it",
+            FileError::NotRegular => "name a file or a folder with --file",
+            _ => "then run the same command again",
+        };
+        Fatal { ending: Ending::Disk, line: format!("{path}: {reason}; {next}") }
     }
 
     /// A file operation came back; hands back what is not ours.

@@ -1,25 +1,28 @@
 //! The leecher's target: one step after the other from a name to a complete file. `place`: where
-//! the file goes, and whether it is there already. `ending`: a complete part becomes the target.
+//! the file goes, and whether it is there already. `proof`: what of it no file there can prove.
+//! `filling`: the part file. `ending`: a complete part becomes the target.
 
 mod ending;
 mod filling;
 mod place;
+mod proof;
 
 use super::check::Check;
 use super::layout::Layout;
-use super::part::{Opened, Part, Trust, room_for_more};
-use super::places::{beside, directory_of, show};
+use super::part::{Part, Trust};
+use super::places::{beside, show};
 use super::plan::FetchPlan;
 use super::whole::Whole;
 use crate::content::bitfield::Bitfield;
 use crate::content::metainfo::Content;
 use crate::core::fault::Fatal;
 use crate::core::id::{FileId, Ticket};
-use crate::core::io::{FileDone, FileError, FileOp, Meta, Outbox};
-use crate::core::report::{Ending, bytes_text, foreign};
+use crate::core::io::{FileDone, FileOp, Meta, Outbox};
+use crate::core::report::Ending;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::leecher::durable::{Durable, Outcome};
+use proof::Proof;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -38,8 +41,13 @@ enum Step {
     StatTarget,
     OpenTarget,
     CheckTarget,
+    /// Do the files beside the chosen ones prove what these share with them?
+    OpenBeside,
+    CheckBeside,
     /// The target is there: is a journal of ours left that belongs to nobody?
     StatLeftPart,
+    /// With nothing in it the part that is left is nobody's.
+    RemoveLeftPart,
     /// The part file is opened.
     Part,
     /// Pieces are written by others and made durable.
@@ -70,7 +78,9 @@ enum Step {
 pub struct Target {
     plan: FetchPlan,
     content: Rc<Content>,
+    /// How the part stands on the disk, once it is known where.
     layout: Layout,
+    proof: Proof,
     name: String,
     /// The final path, once it is known.
     pub path: PathBuf,
@@ -133,7 +143,8 @@ impl Target {
     ) -> Target {
         let mut target = Target {
             plan: plan.clone(),
-            layout: Layout::whole(&content.files, content.geometry.size()),
+            layout: Layout::File,
+            proof: Proof::default(),
             content,
             name: name.to_owned(),
             path: PathBuf::new(),
@@ -165,7 +176,10 @@ impl Target {
 
     /// The pieces that are fetched.
     pub fn wanted(&self) -> Bitfield {
-        self.layout.wanted(&self.content.geometry)
+        match &self.proof {
+            Proof::Fetches(pieces) => pieces.clone(),
+            _ => self.layout.wanted(&self.content.geometry),
+        }
     }
 
     /// What the target does, for the snapshot: a word and the bytes checked.
@@ -173,7 +187,7 @@ impl Target {
         let part = self.part.as_ref().and_then(Part::checking);
         match (self.step, self.check.as_ref().map(Check::passed_bytes).or(part)) {
             (_, Some(checked)) => ("checking", checked),
-            (Step::Whole | Step::CheckTarget, None) => {
+            (Step::Whole | Step::CheckTarget | Step::CheckBeside, None) => {
                 ("checking", self.whole.as_ref().map_or(0, Whole::read_bytes))
             }
             (Step::SetLen | Step::Sync | Step::Rename | Step::SyncDirectory, _) => {
@@ -199,7 +213,13 @@ impl Target {
         self.journal_path = beside(&path, JOURNAL_SUFFIX, &self.content);
         let (files, size) = (&self.content.files, self.content.geometry.size());
         let aside = beside(&path, ASIDE_SUFFIX, &self.content);
-        self.layout = Layout::of(files, size, self.plan.files.as_ref(), aside);
+        match Layout::of(files, size, self.plan.files.as_ref(), aside) {
+            Ok(layout) => self.layout = layout,
+            Err(fatal) => return Placed::Failed(fatal),
+        }
+        if self.proves() {
+            self.proof = Proof::Unasked;
+        }
         self.path = path.clone();
         self.ask(Step::StatTarget, FileOp::Stat { path }, out)
     }
@@ -214,10 +234,11 @@ impl Target {
     ) -> Result<Placed, FileDone> {
         if let Some(check) = &mut self.check {
             return match check.got_file(ticket, done, out) {
-                Ok(None) if check.is_done() && self.step == Step::CheckPart => {
-                    Ok(self.checked_part(out))
-                }
-                Ok(None) if check.is_done() => Ok(self.checked(out)),
+                Ok(None) if check.is_done() => Ok(match self.step {
+                    Step::CheckPart => self.checked_part(out),
+                    Step::CheckBeside => self.checked_beside(out),
+                    _ => self.checked(out),
+                }),
                 Ok(None) => Ok(Placed::Waiting),
                 Ok(Some(foreign)) => Err(foreign),
                 Err(error) => Ok(self.failed(error)),
@@ -251,7 +272,9 @@ impl Target {
             (Step::StatOut | Step::StatOutBehind, FileDone::Meta(meta)) => self.stat_out(meta, out),
             (Step::StatTarget, FileDone::Meta(meta)) => self.stat_target(meta, out),
             (Step::OpenTarget, FileDone::Opened(opened)) => self.opened_target(opened, out),
-            (Step::StatLeftPart, FileDone::Meta(meta)) => self.already(meta, out),
+            (Step::OpenBeside, FileDone::Opened(opened)) => self.opened_beside(opened, out),
+            (Step::StatLeftPart, FileDone::Meta(meta)) => self.stat_left_part(meta, out),
+            (Step::RemoveLeftPart, FileDone::Done(removed)) => self.already(removed.is_ok(), out),
             (Step::LookAtPart, FileDone::Meta(meta)) => self.look_at_part(meta, out),
             (Step::StatSynced, FileDone::Meta(Ok(meta))) => self.stat_synced(meta, out),
             (Step::StatSynced, FileDone::Meta(Err(error))) => self.failed(error),
@@ -259,93 +282,6 @@ impl Target {
             (_, FileDone::Done(result)) => self.done(result, out),
             _ => fatal(Ending::Internal, "an answer to another question".into()),
         })
-    }
-
-    fn begin_part(&mut self, out: &mut Outbox) -> Placed {
-        self.step = Step::Part;
-        let paths = (self.part_path.clone(), self.journal_path.clone());
-        let rng = self.rng.fork(1);
-        let what = (self.content.clone(), self.layout.clone());
-        self.part = Some(Part::start(what, paths, self.trust, rng, out));
-        Placed::Waiting
-    }
-
-    /// Forgets the open files; [`Target::again`] opens them anew.
-    pub fn let_go(&mut self, out: &mut Outbox) {
-        (self.ticket, self.check, self.whole) = (None, None, None);
-        if let Some(mut part) = self.part.take() {
-            part.close(out);
-        }
-        if let Some(durable) = self.durable.take() {
-            out.file(FileOp::Close { file: durable.files().part_file });
-            out.file(FileOp::Close { file: durable.files().journal_file });
-        }
-    }
-
-    pub fn again(&mut self, out: &mut Outbox) -> Placed {
-        self.let_go(out);
-        self.trust.under_way = true;
-        self.begin_part(out)
-    }
-
-    fn opened(&mut self, opened: Opened, out: &mut Outbox) -> Placed {
-        match opened {
-            Opened::Waiting => Placed::Waiting,
-            Opened::Ready(ready) => {
-                let part = self.part.take();
-                self.trust.coarse_times = part.as_ref().is_some_and(|p| p.trust.coarse_times);
-                let checked = part.map_or(0, |part| part.checked_bytes);
-                let (durable, have) = *ready;
-                let file = durable.files().part_file;
-                (self.step, self.file, self.durable) = (Step::Filling, Some(file), Some(durable));
-                self.trust.sync_failed = false;
-                Placed::Ready { file, have, checked }
-            }
-            Opened::Locked(holder) => self.locked(holder),
-            Opened::Moved => {
-                // Complete meanwhile, it stands under its own name.
-                (self.part, self.moves) = (None, self.moves + 1);
-                match self.moves > MOVES_MAX {
-                    true => self.locked(None),
-                    false => self.settle_on(self.path.clone(), out),
-                }
-            }
-            Opened::NoDirectory => no_directory(&directory_of(&self.path)),
-            Opened::NoSpace { needed, free, empty } => {
-                let directory = show(&directory_of(&self.path));
-                let (needed, free) = (bytes_text(needed), bytes_text(free));
-                if empty {
-                    out.file(FileOp::Remove { path: self.part_path.clone() });
-                }
-                Placed::NoSpace(format!(
-                    "{} needs {needed}, {free} free in {directory}; make room or use --out DIR",
-                    foreign(&self.name)
-                ))
-            }
-            Opened::Failed(error) => {
-                self.trust.sync_failed |= self.part.as_ref().is_some_and(|p| p.trust.sync_failed);
-                self.failed(error)
-            }
-        }
-    }
-
-    fn locked(&self, holder: Option<u32>) -> Placed {
-        let part = show(&self.part_path);
-        let pid = holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-        let line = format!("{part}: another lmk{pid} is downloading this file; --out elsewhere");
-        fatal(Ending::Refused, line)
-    }
-
-    fn kept(&mut self, outcome: Outcome) -> Placed {
-        match outcome {
-            Outcome::Going => Placed::Waiting,
-            Outcome::Closed => Placed::Closed,
-            Outcome::Changed => Placed::Changed,
-            Outcome::Failed { error, at_sync } => {
-                self.trust.sync_failed |= at_sync && error != FileError::Changed;
-                self.failed(error)
-            }
-        }
     }
 }
 

@@ -2,8 +2,10 @@
 //! know of torrents is said: the tables at the start, and a line for each announce.
 
 use super::places::show;
+use super::plan::TorrentFrom;
 use super::shared::Shared;
 use crate::announce::tiers::{News, Tiers, What};
+use crate::content::file_list::Kind;
 use crate::content::geometry::Piece;
 use crate::content::metainfo::outside::Outside;
 use crate::content::metainfo::{Content, KeyOrder};
@@ -12,7 +14,13 @@ use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileOp, Outbox};
 use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::core::report::{Ending, Event, bytes_text, counted, escaped, foreign, foreign_bytes};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// Files of a folder that are named at the start.
+const FILES_SHOWN: usize = 20;
+/// Peers of one answer of a tracker that are named.
+const PEERS_SHOWN: usize = 3;
 
 /// A content, and what its .torrent says beside it.
 pub type Read = (Content, Outside);
@@ -88,8 +96,13 @@ pub fn take_up_trackers(
     let Some(plan) = shared.plan.torrent() else { return false };
     // A private torrent is announced to its own trackers alone (BEP 27).
     let further = plan.further.iter().filter(|_| !private).map(|url| vec![url.clone()]);
+    // A link knows no order of tiers, and whoever names a tracker wants it to be asked.
+    let in_order = !plan.announce_all && matches!(plan.from, TorrentFrom::File(..));
+    let at_once = if in_order { further.clone().count() } else { usize::MAX };
     let urls: Vec<Vec<String>> = urls.iter().cloned().chain(further).collect();
-    let tiers = Tiers::new(&urls, shared.rng.fork(0x71));
+    // Strangers dial the address that an announce comes from.
+    let at = shared.plan.listen.map(|listen| listen.ip);
+    let tiers = Tiers::new(&urls, shared.rng.fork(0x71)).at_once(at_once).from(at);
     say_trackers(shared, &tiers, out);
     let can_ask = tiers.is_of_use();
     shared.ties.add_tiers(tiers);
@@ -132,11 +145,29 @@ pub fn say_content(content: &Content, out: &mut Outbox) {
         }
     }
     out.tell(event);
+    say_files(content, out);
     for (key, hash) in [("v1", v1), ("v2", v2)] {
         if let Some(hash) = hash {
             let line = format!("info-hash {key}  {hash}");
             out.tell(Event::info("info_hash", line).text("form", key).text("hash", hash));
         }
+    }
+}
+
+/// The files of a folder by the numbers that `--files` takes.
+fn say_files(content: &Content, out: &mut Outbox) {
+    let entries = content.files.entries().iter().filter(|entry| entry.kind != Kind::Pad);
+    let files = entries.filter(|_| content.files.is_folder()).zip(1u64..);
+    for (entry, no) in files.clone().take(FILES_SHOWN) {
+        let path = escaped(&entry.path);
+        let line = format!("file {no:>2}  {:>9}  {path}", bytes_text(entry.length));
+        let event = Event::info("file", line).number("no", no).number("size", entry.length);
+        out.tell(event.text("path", path));
+    }
+    let more = files.skip(FILES_SHOWN).count() as u64;
+    if more > 0 {
+        let line = format!("and {}; `lmk show` lists all", counted(more, "further file"));
+        out.tell(Event::info("more_files", line).number("files", more));
     }
 }
 
@@ -160,6 +191,17 @@ fn say_trackers(shared: &Shared, tiers: &Tiers, out: &mut Outbox) {
     if !tiers.is_of_use() {
         let line = "no tracker that can be asked; only peers that dial us will be met";
         out.tell(Event::warning("no_tracker", line));
+    }
+}
+
+/// Some of the peers that a tracker named, and how many more.
+fn peers_text(peers: &[SocketAddr]) -> String {
+    let count = counted(peers.len() as u64, "peer");
+    let named: Vec<String> = peers.iter().take(PEERS_SHOWN).map(SocketAddr::to_string).collect();
+    match peers.len().saturating_sub(PEERS_SHOWN) {
+        _ if peers.is_empty() => count,
+        0 => format!("{count}: {}", named.join(", ")),
+        more => format!("{count}: {} and {more} more", named.join(", ")),
     }
 }
 
@@ -193,7 +235,7 @@ pub fn say_heard(news: &News, out: &mut Outbox) {
                 interval.as_secs(),
                 said(seeders, "seeder"),
                 said(leechers, "leecher"),
-                counted(peers.len() as u64, "peer"),
+                peers_text(peers),
             );
             let mut event = Event::info("announced", line).text("tracker", tracker.clone());
             event =
@@ -205,5 +247,21 @@ pub fn say_heard(news: &News, out: &mut Outbox) {
             }
             out.tell(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_peers_are_named_and_the_others_counted() {
+        let peers: Vec<SocketAddr> =
+            (1..=9).map(|n| SocketAddr::new([10, 0, 0, n].into(), 7)).collect();
+        assert_eq!(peers_text(&[]), "0 peers");
+        assert_eq!(peers_text(&peers[..1]), "1 peer: 10.0.0.1:7");
+        let three = "10.0.0.1:7, 10.0.0.2:7, 10.0.0.3:7";
+        assert_eq!(peers_text(&peers[..3]), format!("3 peers: {three}"));
+        assert_eq!(peers_text(&peers), format!("9 peers: {three} and 6 more"));
     }
 }

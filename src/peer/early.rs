@@ -92,9 +92,7 @@ impl Early {
     fn take_handshake(&mut self, theirs: Handshake) {
         self.peer_id = Some(theirs.peer_id);
         self.fast = theirs.reserved.fast();
-        if theirs.reserved.extended() {
-            self.introduced = Some(ExtendedHandshake::default());
-        }
+        self.introduced = greeting::extends(&theirs);
     }
 
     /// Opens the conversation towards a peer we dialled.
@@ -126,11 +124,7 @@ impl Early {
 
     /// The address under which others may dial this peer, as far as it is known.
     pub fn listens_at(&self) -> Option<SocketAddr> {
-        if self.outgoing {
-            return Some(self.remote);
-        }
-        let port = self.introduced.as_ref()?.listen_port?;
-        Some(SocketAddr::new(self.remote.ip(), port))
+        greeting::listens_at(self.remote, self.outgoing, self.introduced.as_ref())
     }
 
     /// Says a message of fixed length.

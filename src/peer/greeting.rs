@@ -7,7 +7,7 @@ use crate::core::io::Outbox;
 use crate::wire::extended::{ExtendedHandshake, Extension, ExtensionIds};
 use crate::wire::peer::{self, Handshake, Message, Reserved};
 use crate::wire::peer_state::UploadState;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Which of a content's identities a conversation runs under. Both feed the same pieces; only under
 /// v2 may hashes be asked for.
@@ -119,6 +119,24 @@ pub fn tell_pieces(conn: ConnId, have: &Bitfield, fast: bool, out: &mut Outbox) 
         out.send(conn, &peer::bitfield_head(have.as_bytes().len() as u32));
         out.send(conn, have.as_bytes());
     }
+}
+
+/// What is known of a peer by its handshake alone: nothing yet, or that it will never tell.
+pub fn extends(theirs: &Handshake) -> Option<ExtendedHandshake> {
+    theirs.reserved.extended().then(ExtendedHandshake::default)
+}
+
+/// The address under which others may dial a peer, as far as it is known: the one we dialled, or
+/// the port it named.
+pub fn listens_at(
+    remote: SocketAddr,
+    outgoing: bool,
+    introduced: Option<&ExtendedHandshake>,
+) -> Option<SocketAddr> {
+    if outgoing {
+        return Some(remote);
+    }
+    Some(SocketAddr::new(remote.ip(), introduced?.listen_port?))
 }
 
 /// A later extension handshake adds to what the first said (BEP 10).

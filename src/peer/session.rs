@@ -134,9 +134,7 @@ impl Session {
         self.peer_id = Some(theirs.peer_id);
         self.fast = theirs.reserved.fast();
         self.upgrades = theirs.reserved.v2_upgrade();
-        if theirs.reserved.extended() {
-            self.introduced = Some(ExtendedHandshake::default());
-        }
+        self.introduced = greeting::extends(&theirs);
     }
 
     /// Opens the conversation towards a peer we dialled.
@@ -187,11 +185,7 @@ impl Session {
 
     /// The address under which others may dial this peer, as far as it is known.
     pub fn listens_at(&self) -> Option<SocketAddr> {
-        if self.outgoing {
-            return Some(self.remote);
-        }
-        let port = self.introduced.as_ref()?.listen_port?;
-        Some(SocketAddr::new(self.remote.ip(), port))
+        greeting::listens_at(self.remote, self.outgoing, self.introduced.as_ref())
     }
 
     /// The next fact in `input`, which is advanced past what was understood.

@@ -10,7 +10,7 @@ use crate::core::io::{Closed, Effect, Listening, NetError, Outbox, Role, Transpo
 use mio::Interest;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Capacity of the arena kept from turn to turn, bytes.
 const ARENA_KEEP_BYTES: usize = 1024 * 1024;
@@ -49,9 +49,9 @@ impl<R: Role> Reactor<R> {
                 }
                 self.door.conns.list_ready(conn);
             }
-            Effect::Dial { conn, to, transport } => {
+            Effect::Dial { conn, to, from, transport } => {
                 self.door.counters.dialled += 1;
-                if let Err(why) = self.dial(conn, to, &transport) {
+                if let Err(why) = self.dial(conn, (to, from), &transport) {
                     self.door.conns.mark_unborn(conn, why);
                 }
             }
@@ -86,7 +86,12 @@ impl<R: Role> Reactor<R> {
         self.door.conns.list_flush(id);
     }
 
-    fn dial(&mut self, conn: ConnId, to: SocketAddr, transport: &Transport) -> Result<(), Closed> {
+    fn dial(
+        &mut self,
+        conn: ConnId,
+        (to, from): (SocketAddr, Option<IpAddr>),
+        transport: &Transport,
+    ) -> Result<(), Closed> {
         if self.inlet.full(self.door.conns.len()) {
             // Every descriptor is in use.
             return Err(Closed::Unreachable);
@@ -98,7 +103,7 @@ impl<R: Role> Reactor<R> {
             }
         };
         let failed = |e: io::Error| dial::reason(&e);
-        let stream = dial::begin(to).map_err(failed)?;
+        let stream = dial::begin(to, from).map_err(failed)?;
         let registry = self.poll.registry();
         self.door.conns.insert(registry, conn, (stream, tls), Phase::Dialling).map_err(failed)
     }

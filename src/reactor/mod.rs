@@ -23,6 +23,7 @@ mod row;
 mod signals;
 mod storing;
 mod tls;
+mod unproven;
 mod wake;
 
 pub use clock::wall_seconds;

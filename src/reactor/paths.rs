@@ -1,7 +1,7 @@
 //! File operations that name a path: look, rename, load and save whole, make durable.
 
 use super::regular::{file_error, meta, open_regular, read, regular, write};
-use crate::core::io::{DirEntry, FileError, Meta, OpenMode};
+use crate::core::io::{DirEntry, FileError, FileKind, Meta, OpenMode};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::DirBuilder;
@@ -66,7 +66,12 @@ pub(super) fn list_dir(path: &Path, entries_max: usize) -> Result<Vec<DirEntry>,
             return Err(FileError::TooLarge);
         }
         match rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => found.push(DirEntry { name: name.to_bytes().to_vec(), meta: meta(&stat) }),
+            Ok(stat) => {
+                let (name, meta) = (name.to_bytes().to_vec(), meta(&stat));
+                let executable = meta.kind == FileKind::Regular
+                    && Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR);
+                found.push(DirEntry { name, meta, executable });
+            }
             // Gone since it was listed.
             Err(Errno::NOENT) => {}
             Err(e) => return Err(file_error(e)),

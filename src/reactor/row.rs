@@ -71,10 +71,11 @@ impl OpenRow {
             pass: 0,
             tally: Tally::default(),
         };
-        if let Some(path) = open.row.aside().filter(|_| open.writes) {
+        if let Some(path) = open.row.aside() {
             open.aside = match open_regular(path, OpenMode::Update) {
                 Ok((fd, _)) => Some(fd),
-                Err(FileError::NotFound) => None,
+                // What is only read goes without.
+                Err(error) if error == FileError::NotFound || !open.writes => None,
                 Err(error) => return Err(error),
             };
         }
@@ -204,6 +205,22 @@ impl OpenRow {
         Ok(())
     }
 
+    /// There is a file where one is to be made: another of ours under a name that is the same to the
+    /// file system, or somebody else's.
+    fn in_the_way(&mut self, file: usize) -> FileError {
+        let row = self.row.clone();
+        let found = row.files().get(file).and_then(|entry| self.beneath.look(&entry.path));
+        self.beneath.forget();
+        let is_found = |seen: &Option<Meta>| {
+            found.zip(*seen).is_some_and(|(a, b)| (a.device, a.inode) == (b.device, b.inode))
+        };
+        match self.seen.iter().position(is_found) {
+            Some(other) => FileError::OneFile(other, file),
+            None if self.watch == Watch::Guarded => self.differs(),
+            None => FileError::Exists,
+        }
+    }
+
     fn saw(&mut self, file: usize, now: Option<Meta>) {
         if let Some(seen) = self.seen.get_mut(file) {
             *seen = now;
@@ -240,7 +257,7 @@ impl OpenRow {
         }
         if !self.reach(file)? {
             self.make(file).map_err(|error| match error {
-                FileError::Exists if self.watch == Watch::Guarded => self.differs(),
+                FileError::Exists => self.in_the_way(file),
                 error => error,
             })?;
         }
@@ -366,5 +383,36 @@ impl OpenRow {
                 let _ = open::write_back(fd, at, len);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::row::RowFile;
+
+    #[test]
+    fn a_file_that_is_there_as_another_of_ours_is_told_with_both() {
+        let root = std::env::temp_dir().join(format!("lmk-row-twins-{}", std::process::id()));
+        std::fs::remove_dir_all(&root).ok();
+        let file = |path: &str, offset| RowFile {
+            path: path.as_bytes().into(),
+            offset,
+            len: 4,
+            wanted: true,
+            executable: false,
+        };
+        let row = Rc::new(Row::new(vec![file("A", 0), file("a", 4)], 8, None).unwrap());
+        let mut open = OpenRow::open(&root, row, OpenMode::CreateNew).unwrap();
+        open.write(0, b"once").unwrap();
+        // As it is where upper and lower case are one.
+        std::fs::hard_link(root.join("A"), root.join("a")).unwrap();
+        assert_eq!(open.write(4, b"more"), Err(FileError::OneFile(0, 1)));
+        open.watch = Watch::Guarded;
+        assert_eq!(open.write(4, b"more"), Err(FileError::OneFile(0, 1)));
+        std::fs::remove_file(root.join("a")).unwrap();
+        std::fs::write(root.join("a"), b"of others").unwrap();
+        assert_eq!(open.in_the_way(1), FileError::Changed);
+        std::fs::remove_dir_all(&root).unwrap();
     }
 }

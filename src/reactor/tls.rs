@@ -1,8 +1,9 @@
 //! TLS on a dialled connection (RFC 8446, RFC 5246): the other side proves who it is to the
-//! authorities of this machine, always. Bytes go in and out as the socket has them; the role sees
-//! plaintext only.
+//! authorities of this machine, unless a person said of that host that it need not. Bytes go in and
+//! out as the socket has them; the role sees plaintext only.
 
 use super::Reactor;
+use super::unproven::AnyCertificate;
 use crate::core::io::{Distrust, Role};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
@@ -18,6 +19,8 @@ const SEALED_AHEAD_BYTES: usize = 64 * 1024;
 pub(super) struct Trust {
     /// Authorities named beside those of the system, as DER.
     further: Vec<Vec<u8>>,
+    /// Hosts that need not prove who they are.
+    unproven: Vec<String>,
     config: Option<Result<Arc<ClientConfig>, Distrust>>,
 }
 
@@ -28,24 +31,29 @@ impl std::fmt::Debug for Trust {
 }
 
 impl Trust {
-    pub fn new(further: Vec<Vec<u8>>) -> Trust {
-        Trust { further, config: None }
+    pub fn new(further: Vec<Vec<u8>>, unproven: Vec<String>) -> Trust {
+        Trust { further, unproven, config: None }
     }
 
     /// A session with the host of this name (or address), before its first byte.
     pub fn session(&mut self, name: &str) -> Result<Tls, Distrust> {
+        let is_unproven = self.unproven.iter().any(|host| host.eq_ignore_ascii_case(name));
         let name = ServerName::try_from(name.to_owned()).map_err(|_| Distrust::OtherName)?;
         let further = &self.further;
-        let config = self.config.get_or_insert_with(|| configure(further)).clone()?;
+        let config = match is_unproven {
+            true => believe_anybody()?,
+            false => self.config.get_or_insert_with(|| configure(further)).clone()?,
+        };
         let session = ClientConnection::new(config, name).map_err(|e| distrust(&e))?;
         Ok(Tls { session, untold: None, over: false })
     }
 }
 
 impl<R: Role> Reactor<R> {
-    /// Believes these authorities too, each an X.509 certificate in DER.
-    pub fn with_authorities(self, further: Vec<Vec<u8>>) -> Reactor<R> {
-        Reactor { trust: Trust::new(further), ..self }
+    /// Believes these authorities too, each an X.509 certificate in DER, and takes any certificate
+    /// of the hosts `unproven`.
+    pub fn with_authorities(self, further: Vec<Vec<u8>>, unproven: Vec<String>) -> Reactor<R> {
+        Reactor { trust: Trust::new(further, unproven), ..self }
     }
 }
 
@@ -64,6 +72,16 @@ fn configure(further: &[Vec<u8>]) -> Result<Arc<ClientConfig>, Distrust> {
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = versions.map_err(|e| distrust(&e))?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// For a host that need not prove who it is.
+fn believe_anybody() -> Result<Arc<ClientConfig>, Distrust> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let any = Arc::new(AnyCertificate::new(&provider));
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|e| distrust(&e))?.dangerous();
+    Ok(Arc::new(builder.with_custom_certificate_verifier(any).with_no_client_auth()))
 }
 
 fn distrust(error: &Error) -> Distrust {

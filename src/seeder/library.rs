@@ -14,6 +14,8 @@ pub struct Library {
     content: Rc<Content>,
     file: FileId,
     have: Bitfield,
+    /// Their bytes: to count them anew takes long where many pieces are short.
+    have_bytes: u64,
     /// Instead of `have`, what is offered.
     offered: Option<Bitfield>,
     /// What is to be there in the end, if that is not all.
@@ -23,7 +25,8 @@ pub struct Library {
 impl Library {
     /// A library of the pieces `have` in `file`.
     pub fn new(content: Rc<Content>, file: FileId, have: Bitfield) -> Library {
-        Library { content, file, have, offered: None, wanted: None }
+        let have_bytes = content.geometry.payload_of(&have);
+        Library { content, file, have, have_bytes, offered: None, wanted: None }
     }
 
     pub fn content(&self) -> &Rc<Content> {
@@ -44,6 +47,10 @@ impl Library {
 
     pub fn have(&self) -> &Bitfield {
         &self.have
+    }
+
+    pub fn have_bytes(&self) -> u64 {
+        self.have_bytes
     }
 
     /// What others may be told of and given.
@@ -70,6 +77,11 @@ impl Library {
 
     /// A piece was proven and written.
     pub fn add(&mut self, piece: u32) {
+        if let Some(known) = self.content.geometry.piece(piece)
+            && !self.have.get(piece)
+        {
+            self.have_bytes += u64::from(self.content.geometry.piece_len(known));
+        }
         self.have.set(piece);
     }
 

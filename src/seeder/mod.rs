@@ -17,6 +17,7 @@ use crate::core::fault::Fault;
 use crate::core::id::{ConnId, Ticket};
 use crate::core::io::{FileDone, Outbox};
 use crate::core::mark::mark;
+use crate::core::meter::Meter;
 use crate::core::report::{SlotsRow, State};
 use crate::core::rng::Rng;
 use crate::core::throttle::{Limit, Throttle};
@@ -234,10 +235,14 @@ impl Seeder {
         self.slots.row()
     }
 
+    /// Bytes handed over to one leecher, and when.
+    pub fn meter(&self, conn: ConnId) -> Option<&Meter> {
+        self.served.get(&conn).map(|served| &served.upload.meter)
+    }
+
     /// Bytes handed over to one leecher, and its rate in bytes a second.
     pub fn uploaded(&self, conn: ConnId, now: Time) -> (u64, u64) {
-        let meter = self.served.get(&conn).map(|served| &served.upload.meter);
-        meter.map_or((0, 0), |meter| (meter.total, meter.rate(now)))
+        self.meter(conn).map_or((0, 0), |meter| (meter.total, meter.rate(now)))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::core::io::{DirEntry, FileDone, FileKind, FileOp, Meta, Outbox};
 use crate::core::limits::FOLDER_FILES_MAX;
 use crate::core::name;
 use crate::core::report::{Ending, Event, escaped};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub struct Walk {
     asked: Option<(Ticket, Vec<u8>)>,
     /// Files by their paths below the top.
     pub files: Vec<(Vec<u8>, Meta)>,
+    /// Of them those that their owner may execute.
+    pub executables: BTreeSet<Vec<u8>>,
     left_out: u64,
 }
 
@@ -39,8 +42,15 @@ pub fn below(top: &Path, path: &[u8]) -> PathBuf {
 impl Walk {
     /// Begins at `top`, which may be a symbolic link to a folder: the user named it.
     pub fn start(top: PathBuf, made: Option<PathBuf>, out: &mut Outbox) -> Walk {
-        let mut walk =
-            Walk { top, made, open: vec![Vec::new()], asked: None, files: vec![], left_out: 0 };
+        let mut walk = Walk {
+            top,
+            made,
+            open: vec![Vec::new()],
+            asked: None,
+            files: vec![],
+            executables: BTreeSet::new(),
+            left_out: 0,
+        };
         walk.go_on(out);
         walk
     }
@@ -99,6 +109,9 @@ impl Walk {
                 if self.files.len() + self.open.len() >= FOLDER_FILES_MAX {
                     let top = shown(&self.top);
                     return Err(usage(format!("{top}: more than {FOLDER_FILES_MAX} files")));
+                }
+                if entry.executable {
+                    self.executables.insert(path.clone());
                 }
                 match entry.meta.kind {
                     FileKind::Directory => self.open.push(path),

@@ -95,7 +95,7 @@ pub fn torrent(path: impl Into<PathBuf>) -> TorrentPlan {
 
 /// A torrent which no tracker of ours lists.
 pub fn unlisted(from: TorrentFrom) -> TorrentPlan {
-    TorrentPlan { from, further: vec![], listed: false }
+    TorrentPlan { from, further: vec![], listed: false, announce_all: false }
 }
 
 /// 32 bytes for keys that follow from a seed.

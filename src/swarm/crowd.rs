@@ -7,17 +7,22 @@ use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::limits::ADDRESS_CONVERSATIONS_MAX;
 use crate::core::mark::mark;
-use crate::core::network::public_source;
+use crate::core::network::{public_network, public_source};
 use crate::core::report::State;
 use crate::core::time::{Span, Time};
 use crate::peer::{Identity, Session};
 use crate::wire::peer::{Framer, Handshake};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// A conversation that began no longer ago than this is not ended for a newcomer.
 const NEW: Span = Span::secs(60);
-/// Nor are those that are the oldest.
+/// Nor is one of which something came no longer ago, ...
+const USEFUL: Span = Span::secs(300);
+/// ... nor are those that are the oldest, nor those of which most came.
 const LONGEST_KEPT: usize = 4;
+const BEST_KEPT: usize = 4;
 /// A conversation that was silent for so long gives way when the same peer comes anew.
 const GONE_QUIET: Span = Span::secs(5);
 
@@ -91,24 +96,61 @@ impl Swarm {
     }
 
     /// Ends the conversation that is least worth keeping, if it is worth less than one with
-    /// `remote`.
+    /// `remote`: of those that are idle one from the network that has most of the table, and there
+    /// the one of least priority.
     fn swaps_for(&mut self, remote: SocketAddr, now: Time, out: &mut Outbox) -> bool {
-        let Some(newcomer) = self.neighbours.priority(remote) else { return false };
-        let is_idle = |session: &&Session| {
-            !session.outgoing
-                && now.since(session.began) > NEW
-                && self.state_of(session) != State::Connected
-        };
-        let mut idle: Vec<&Session> = self.crowd().filter(is_idle).collect();
-        // Those that are here longest stay: that is dear to feign.
+        let Some(priority) = self.neighbours.priority(remote) else { return false };
+        let mut idle: Vec<&Session> =
+            self.crowd().filter(|session| self.is_idle(session, now)).collect();
+        // Those that are here longest stay, and those of which most came: that is dear to feign.
         idle.sort_by_key(|session| session.began);
-        let rank =
-            |session: &&Session| Some((self.neighbours.priority(session.remote)?, session.conn));
-        let least = idle.iter().skip(LONGEST_KEPT).filter_map(rank).min();
-        let Some((_, conn)) = least.filter(|(least, _)| *least < newcomer) else { return false };
+        idle.drain(..LONGEST_KEPT.min(idle.len()));
+        idle.sort_by_key(|session| Reverse(self.useful(session).0));
+        let best = idle.iter().take(BEST_KEPT).filter(|session| self.useful(session).0 > 0).count();
+        let seated = self.seated();
+        let from = |network: Option<IpAddr>| network.and_then(|network| seated.get(&network));
+        let rank = |session: &&Session| {
+            let network = public_network(session.remote.ip());
+            let priority = self.neighbours.priority(session.remote)?;
+            Some((Reverse(from(network).copied().unwrap_or(0)), priority, network, session.conn))
+        };
+        let least = idle.into_iter().skip(best).filter_map(|session| rank(&session)).min();
+        let Some((worst, least, network, conn)) = least else { return false };
+        // What the newcomer's network would have, the one who goes being gone.
+        let own = public_network(remote.ip());
+        let own = own.map_or(0, |_| from(own).unwrap_or(&0) + usize::from(own != network));
+        if (worst, least) >= (Reverse(own), priority) {
+            return false;
+        }
         mark!("D24");
         self.end(conn, Fault::nobody("another peer came, and there is no room"), now, out);
         true
+    }
+
+    /// Whether nothing goes on with one who dialled us: neither now nor of late.
+    fn is_idle(&self, session: &Session, now: Time) -> bool {
+        let is_useful = self.useful(session).1.is_some_and(|last| now.since(last) < USEFUL);
+        let is_new = now.since(session.began) <= NEW;
+        !(session.outgoing || is_new || is_useful) && self.state_of(session) != State::Connected
+    }
+
+    /// Bytes of payload that came from a peer, and when the last did; once we lack nothing, those
+    /// that it took.
+    fn useful(&self, session: &Session) -> (u64, Option<Time>) {
+        let meter = match &self.fetch {
+            Some(fetch) => fetch.meter(session.conn),
+            None => self.serve.meter(session.conn),
+        };
+        meter.map_or((0, None), |meter| (meter.total, meter.last()))
+    }
+
+    /// How many conversations there are with each public network.
+    fn seated(&self) -> BTreeMap<IpAddr, usize> {
+        let mut seated = BTreeMap::new();
+        for network in self.crowd().filter_map(|session| public_network(session.remote.ip())) {
+            *seated.entry(network).or_default() += 1;
+        }
+        seated
     }
 
     /// How many more may be dialled.

@@ -1,5 +1,6 @@
 //! File work of a swarm: pieces on their way to disk, and what follows when they are there.
 
+use super::doubt::Verdict;
 use super::{Happened, Struck, Swarm};
 use crate::content::bitfield::Bitfield;
 use crate::content::geometry::Piece;
@@ -34,6 +35,13 @@ impl Swarm {
         now: Time,
         out: &mut Outbox,
     ) -> Option<FileDone> {
+        let done = match self.doubt.got_file(ticket, done, &self.content, now) {
+            Ok(verdict) => {
+                self.got_verdict(verdict, now, out);
+                return None;
+            }
+            Err(done) => done,
+        };
         let done = match &mut self.fetch {
             Some(fetch) => fetch.got_file(ticket, done)?,
             None => done,
@@ -101,9 +109,7 @@ impl Swarm {
                         }
                     }
                 }
-                News::Lied(conn, piece) => {
-                    self.strike(conn, piece, now, out);
-                }
+                News::Lied(conn, piece) => self.accuse(conn, piece, now, out),
                 News::Broken(piece) => {
                     let line = format!("piece {} does not match; asked again", piece.index());
                     let piece = u64::from(piece.index());
@@ -120,6 +126,34 @@ impl Swarm {
             self.completed(now, out);
         }
     }
+
+    /// A peer seems to have sent wrong blocks. Should it be one of several that failed the same
+    /// piece, it is found out first whether they lie or this machine does.
+    fn accuse(&mut self, conn: ConnId, piece: Piece, now: Time, out: &mut Outbox) {
+        let session = self.sessions.get(&conn);
+        let origin = session.and_then(|session| Some((session.remote.ip(), session.peer_id?)));
+        let origin = origin.or_else(|| self.neighbours.origin_of(conn));
+        let stored = self.serve.library.have();
+        let any = stored.ones().nth(now.0 as usize % (stored.count() as usize).max(1));
+        let stored = any.and_then(|index| self.content.geometry.piece(index));
+        let about = (&*self.content, self.serve.library.file(), stored);
+        let verdict = self.doubt.accuse((conn, piece), origin, about, now, out);
+        self.got_verdict(verdict, now, out);
+    }
+
+    fn got_verdict(&mut self, verdict: Verdict, now: Time, out: &mut Outbox) {
+        match verdict {
+            Verdict::Guilty(accused) => {
+                for (conn, piece) in accused {
+                    self.strike(conn, piece, now, out);
+                }
+            }
+            Verdict::Open => {}
+            Verdict::Damaged(piece) => self.happened.push(Happened::Damaged(piece)),
+            Verdict::Unreadable(error) => self.happened.push(Happened::DiskFailed(error)),
+        }
+    }
+
     /// A peer sent wrong blocks. It is left alone for a while, also if it is gone already.
     fn strike(&mut self, conn: ConnId, piece: Piece, now: Time, out: &mut Outbox) {
         let Some(session) = self.sessions.get(&conn) else {

@@ -3,6 +3,7 @@
 
 mod crowd;
 mod dials;
+mod doubt;
 mod exchange;
 mod facts;
 mod files;
@@ -45,6 +46,8 @@ pub enum Happened {
     /// A piece is right by one hash of the content and wrong by the other.
     Contradiction(Piece),
     DiskFailed(FileError),
+    /// This machine damages what it holds: a piece that was proven, if it was found in one.
+    Damaged(Option<Piece>),
     /// Bytes that we serve could not be read, or are not what they were.
     FileFailed(FileError),
     /// The last source we could take from is gone.
@@ -63,6 +66,7 @@ pub struct Swarm {
     serve: Seeder,
     fetch: Option<Leecher>,
     neighbours: neighbours::Neighbours,
+    doubt: doubt::Doubt,
     terms: Terms,
     exchanges: exchange::Exchanges,
     /// Sources dialled and kept at a time.
@@ -103,6 +107,7 @@ impl Swarm {
             seats: BTreeSet::new(),
             dials: BTreeMap::new(),
             fetch,
+            doubt: Default::default(),
             terms: Terms::default(),
             exchanges: Default::default(),
             sources_max: sources as usize,

@@ -22,6 +22,9 @@ pub const DIALS_MAX: usize = 32;
 pub const DIAL: Span = Span::secs(10);
 /// A dial that was not answered for so long does not count as a source to be.
 pub const DIAL_YOUNG: Span = Span::secs(2);
+/// Dials of one who has all to an address with which nothing was done yet: stock clients may refuse
+/// the first while they still believe in an earlier connection with us.
+const OFFERS_MAX: u32 = 5;
 /// The longest wait before an address is dialled again.
 const AWAY_MAX_S: u64 = 60;
 /// A peer of ours is named under both identities, and met under v2: so long an address named under
@@ -67,6 +70,8 @@ pub(super) struct Neighbour {
     struck_until: Time,
     /// Whether we ever conversed.
     met: bool,
+    /// Whether the last conversation came to anything.
+    worked: bool,
     manner: Manner,
 }
 
@@ -82,6 +87,7 @@ impl Neighbour {
             failures: 0,
             struck_until: Time::ZERO,
             met: false,
+            worked: false,
             manner: Manner::default(),
         }
     }
@@ -196,8 +202,8 @@ impl Neighbours {
     }
 
     /// Whom to dial now, at most `room` of them, those that failed least first. One who lacks
-    /// pieces tries on its own account; one who has all dials those again that a tracker still
-    /// names.
+    /// pieces tries on its own account; one who has all offers itself a few times, and dials those
+    /// again that a tracker still names.
     pub fn due(&mut self, lacking: bool, room: usize, now: Time) -> Vec<(SocketAddr, Identity)> {
         self.known.retain(|_, n| {
             // What was hearsay and tried is remembered as long as that counts.
@@ -214,7 +220,8 @@ impl Neighbours {
                 Reach::Fresh if self.v1_alone => true,
                 Reach::Fresh => n.identity == Identity::V2 || now.since(n.known) >= V1_ALONE,
                 Reach::Away { until } => {
-                    until.max(n.struck_until) <= now && (lacking || n.named > n.lost)
+                    let offers = !n.worked && n.failures < OFFERS_MAX;
+                    until.max(n.struck_until) <= now && (lacking || offers || n.named > n.lost)
                 }
                 _ => false,
             })
@@ -275,7 +282,12 @@ impl Neighbours {
             return self.known.get(&remote).is_some_and(|n| now < n.struck_until);
         }
         let origin = (remote.ip(), peer_id);
-        self.struck.iter().any(|(struck, until)| *struck == origin && now < *until)
+        let until = self.struck.iter().find(|(struck, _)| *struck == origin).map(|(_, u)| *u);
+        if until.is_some_and(|until| until <= now) {
+            // It may be the only source there is, and it may have mended.
+            crate::mark!("D18");
+        }
+        until.is_some_and(|until| now < until)
     }
 
     /// A conversation ends; what its peer sent may still be found out to be bad.
@@ -283,6 +295,11 @@ impl Neighbours {
         let addr = self.talking.get(&conn).copied();
         self.gone.truncate(GONE_MAX - 1);
         self.gone.push_front(Gone { conn, origin, addr });
+    }
+
+    /// Who the other side of a conversation was that ended not long ago.
+    pub fn origin_of(&self, conn: ConnId) -> Option<Origin> {
+        self.gone.iter().find(|gone| gone.conn == conn).map(|gone| gone.origin)
     }
 
     /// The peer of a conversation that ended is found out to have sent bad data. -> whether it is
@@ -329,13 +346,13 @@ impl Neighbours {
         let fresh = Neighbour::new(Reach::Talking, Identity::V2, now);
         let neighbour = self.known.entry(addr).or_insert(fresh);
         neighbour.reach = Reach::Talking;
-        neighbour.met = true;
+        (neighbour.met, neighbour.worked) = (true, false);
     }
 
     /// It served or took something: the next loss starts the waits anew.
     pub fn worked(&mut self, conn: ConnId) {
         if let Some(neighbour) = self.talking.get(&conn).and_then(|addr| self.known.get_mut(addr)) {
-            neighbour.failures = 0;
+            (neighbour.failures, neighbour.worked) = (0, true);
         }
     }
 
@@ -406,6 +423,41 @@ mod tests {
             now = now + wait;
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn one_who_has_all_offers_itself_five_times_and_again_when_a_tracker_says_so() {
+        let (mut neighbours, mut now) = (Neighbours::default().of_v1(true), Time::ZERO);
+        let mut dials = Vec::new();
+        // They take the connection and end it.
+        let refused = |neighbours: &mut Neighbours, now: Time| {
+            let due = neighbours.due(false, 99, now);
+            for (addr, _) in &due {
+                neighbours.dialled(*addr, conn(7), now);
+                neighbours.met(*addr, conn(7), now);
+                neighbours.lost(conn(7), false, now);
+            }
+            !due.is_empty()
+        };
+        neighbours.got_named(Identity::V1, &[addr(1)], now);
+        for second in 0..500 {
+            now = Time::ZERO + Span::secs(second);
+            if refused(&mut neighbours, now) {
+                dials.push(second);
+            }
+        }
+        assert_eq!(dials, [0, 1, 3, 7, 15]);
+        neighbours.got_named(Identity::V1, &[addr(1)], now);
+        assert!(refused(&mut neighbours, now));
+        now = now + Span::secs(100);
+        assert!(!refused(&mut neighbours, now));
+        // Who took something and left has no need of us.
+        neighbours.got_named(Identity::V1, &[addr(1)], now);
+        neighbours.dialled(addr(1), conn(8), now);
+        neighbours.met(addr(1), conn(8), now);
+        neighbours.worked(conn(8));
+        neighbours.lost(conn(8), false, now);
+        assert_eq!(neighbours.due(false, 99, now + Span::secs(100)), []);
     }
 
     #[test]

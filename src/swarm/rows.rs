@@ -34,7 +34,7 @@ impl Swarm {
 
     /// Bytes that are proven and written.
     pub fn done_bytes(&self) -> u64 {
-        self.content.geometry.payload_of(self.serve.library.have())
+        self.serve.library.have_bytes()
     }
 
     pub fn downloaded(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! On what terms a swarm is taken part in: chosen at its birth.
 
 use super::Swarm;
-use crate::core::limits::CONVERSATIONS_MAX;
+use crate::core::limits::{CONVERSATIONS_MAX, PAGES_BYTES_MAX};
 use crate::core::rng::Rng;
 use crate::core::throttle::Limit;
 use crate::leecher::picker::Order;
@@ -13,6 +13,8 @@ pub struct Terms {
     /// Bytes of content a second that leave, and that are asked for.
     pub limit_up: Limit,
     pub limit_down: Limit,
+    /// Bytes of pieces held in memory while they fill; a few pieces in any case.
+    pub pages_bytes: u64,
     /// In which order pieces are fetched.
     pub order: Order,
     pub company: Company,
@@ -34,6 +36,7 @@ impl Default for Terms {
             conversations_max: CONVERSATIONS_MAX,
             limit_up: None,
             limit_down: None,
+            pages_bytes: PAGES_BYTES_MAX,
             order: Order::default(),
             company: Company::default(),
         }
@@ -46,9 +49,9 @@ impl Swarm {
         if terms.company == Company::Strangers {
             self.serve.among_strangers(rng.fork(0xc4));
         }
-        self.serve.limit(terms.limit_up);
+        self.limit(terms.limit_up, terms.limit_down);
         if let Some(fetch) = &mut self.fetch {
-            fetch.limit(terms.limit_down);
+            fetch.hold(terms.pages_bytes);
             fetch.fetch_in(terms.order);
             fetch.begin_anywhere(terms.company == Company::Strangers);
         }
@@ -56,5 +59,14 @@ impl Swarm {
         self.terms = terms;
         self.us.exchanges = self.exchanges();
         self
+    }
+
+    /// From now on no more than so much a second, up and down.
+    pub fn limit(&mut self, up: Limit, down: Limit) {
+        (self.terms.limit_up, self.terms.limit_down) = (up, down);
+        self.serve.limit(up);
+        if let Some(fetch) = &mut self.fetch {
+            fetch.limit(down);
+        }
     }
 }

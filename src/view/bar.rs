@@ -1,4 +1,5 @@
-//! The living part at the bottom of a terminal: a bar with its figures, and a row per neighbour.
+//! The living part at the bottom of a terminal: a bar with its figures, a row per fetch if there are
+//! several, and a row per neighbour.
 
 use super::{progress, rows};
 use crate::core::report::Snapshot;
@@ -82,6 +83,13 @@ fn message(snapshot: &Snapshot) -> String {
         (None, Some(tracker)) => progress::tracking(tracker),
         (None, None) => String::new(),
     };
+    if let Some(count) = progress::fetched(snapshot) {
+        said = format!("{said}  {count}");
+    }
+    for row in progress::fetches(snapshot) {
+        said.push_str("\n  ");
+        said.push_str(&row);
+    }
     let fetching = snapshot.transfer.as_ref().filter(|transfer| progress::unfinished(transfer));
     let sources = fetching.and_then(progress::sources);
     for line in snapshot.waiting.iter().chain(&sources) {

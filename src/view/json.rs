@@ -5,7 +5,7 @@
 use super::output::Output;
 use super::{NEVER, Showing, View};
 use crate::core::json::Object;
-use crate::core::report::{Ending, Event, Fact, Level, Snapshot};
+use crate::core::report::{Ending, Event, Fact, FetchRow, Level, Snapshot};
 use crate::core::time::{Span, Time};
 
 const PROGRESS_EVERY: Span = Span::secs(1);
@@ -111,8 +111,24 @@ pub(super) fn picture(now: Time, snapshot: &Snapshot) -> String {
             ("dropped", row.dropped),
         ]);
     }
+    if !snapshot.fetches.is_empty() {
+        let fetches: Vec<String> = snapshot.fetches.iter().map(fetch).collect();
+        object = object.list("fetches", &fetches);
+    }
     let peers: Vec<String> = snapshot.peers.iter().map(peer).collect();
     object.list("peers", &peers).end()
+}
+
+/// One of several fetches.
+fn fetch(row: &FetchRow) -> String {
+    let object = Object::default().text("want", &row.want).text("phase", row.phase);
+    let object = object.raw("complete", &row.complete.to_string()).numbers(&[
+        ("size", row.transfer.size),
+        ("done", row.transfer.done),
+        ("rate_down", row.transfer.rate_down),
+        ("rate_up", row.transfer.rate_up),
+    ]);
+    object.end()
 }
 
 fn peer(row: &crate::core::report::PeerRow) -> String {
@@ -199,6 +215,26 @@ mod tests {
         assert_eq!(said[0]["size"], 9);
         assert_eq!(said[0]["peers"][0]["state"], "Connected");
         assert_eq!(said[1]["peers"], json!([]));
+    }
+
+    #[test]
+    fn each_of_several_fetches_is_an_object_of_its_own() {
+        let transfer = Transfer { size: 9, done: 4, ..Transfer::default() };
+        let row = |want: &str, complete| FetchRow {
+            want: want.into(),
+            phase: "x",
+            complete,
+            transfer: transfer.clone(),
+        };
+        let fetches = vec![row("a", true), row("b", false)];
+        let snapshot = Snapshot { fetches, ..Snapshot::default() };
+        let said = lines(Showing::default(), |view| view.frame(Time::ZERO, &snapshot));
+        assert_eq!(said[0]["fetches"][0]["complete"], true);
+        assert_eq!(
+            said[0]["fetches"][1],
+            json!({"want": "b", "phase": "x", "complete": false, "size": 9, "done": 4,
+                "rate_down": 0, "rate_up": 0})
+        );
     }
 
     #[test]

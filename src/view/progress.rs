@@ -1,10 +1,12 @@
 //! Progress in words, and when a plain line of it is due.
 
-use crate::core::report::{Snapshot, TrackerRow, Transfer, bytes_text, counted};
+use crate::core::report::{FetchRow, Snapshot, TrackerRow, Transfer, bytes_text, counted};
 use crate::core::time::{Span, Time};
 
 /// A line at least this often while something moves.
 const LINE_EVERY: Span = Span::secs(2);
+/// Rows of several fetches shown at once; the rest is counted.
+const FETCHES_SHOWN: usize = 8;
 /// And a line whenever so much more is done.
 const LINE_PERCENT: u64 = 10;
 
@@ -36,6 +38,35 @@ pub fn sources(transfer: &Transfer) -> Option<String> {
     (transfer.sources != [0, 0, 0]).then(|| {
         format!("sources: {connected} connected, {available} available, {unavailable} unavailable")
     })
+}
+
+/// How many of several fetches are complete; `None` if it is about one thing.
+pub fn fetched(snapshot: &Snapshot) -> Option<String> {
+    let complete = snapshot.fetches.iter().filter(|row| row.complete).count();
+    let all = snapshot.fetches.len();
+    (all > 0).then(|| format!("{complete} of {all} complete"))
+}
+
+/// A row for each of several fetches that is not over, in their order.
+pub fn fetches(snapshot: &Snapshot) -> Vec<String> {
+    let open: Vec<&FetchRow> = snapshot.fetches.iter().filter(|row| !is_over(row)).collect();
+    let mut rows: Vec<String> = open.iter().take(FETCHES_SHOWN).map(|row| fetch(row)).collect();
+    if open.len() > FETCHES_SHOWN {
+        rows.push(format!("and {} more", open.len() - FETCHES_SHOWN));
+    }
+    rows
+}
+
+fn is_over(row: &FetchRow) -> bool {
+    matches!(row.phase, "complete" | "failed")
+}
+
+fn fetch(FetchRow { want, phase, transfer, .. }: &FetchRow) -> String {
+    match transfer.size {
+        0 => format!("{want}: {phase}"),
+        _ if !unfinished(transfer) => format!("{want}: {phase}  {}", serving(transfer)),
+        _ => format!("{want}: {phase} {} %  {}", percent(transfer), beside_bar(transfer)),
+    }
 }
 
 /// What a complete source says of itself.
@@ -82,13 +113,17 @@ impl Pace {
             return None;
         }
         self.last = Some((now, percent, moved));
-        Some(if busy {
+        let line = if busy {
             let (done, size) = (bytes_text(transfer.done), bytes_text(transfer.size));
             let beside = beside_bar(transfer);
             let sources = sources(transfer).map_or(String::new(), |said| format!("  {said}"));
             format!("{} {percent:>3} %  {done} of {size}  {beside}{sources}", snapshot.phase)
         } else {
             format!("{}  {}", snapshot.phase, serving(transfer))
+        };
+        Some(match fetched(snapshot) {
+            Some(count) => format!("{line}  {count}"),
+            None => line,
         })
     }
 }
@@ -149,6 +184,32 @@ mod tests {
             "downloading  25 %  1.0 KiB of 4.0 KiB  1.0 KiB/s  ETA 3.0 s  \
              sources: 2 connected, 1 available, 3 unavailable"
         );
+    }
+
+    #[test]
+    fn of_several_it_is_said_how_many_are_complete_and_what_the_others_do() {
+        let row = |n: u64, phase, transfer| FetchRow {
+            want: format!("f{n}"),
+            phase,
+            complete: phase == "complete",
+            transfer,
+        };
+        let half = Transfer { size: 2, done: 1, ..Transfer::default() };
+        let mut snapshot = at("downloading", 500, 0);
+        assert_eq!((fetched(&snapshot), fetches(&snapshot)), (None, vec![]));
+        snapshot.fetches = vec![
+            row(1, "complete", Transfer::default()),
+            row(2, "failed", Transfer::default()),
+            row(3, "looking up", Transfer::default()),
+            row(4, "downloading", half),
+        ];
+        assert_eq!(fetched(&snapshot).unwrap(), "1 of 4 complete");
+        assert_eq!(fetches(&snapshot), ["f3: looking up", "f4: downloading 50 %  0 B/s"]);
+        let line = Pace::default().line(secs(1), &snapshot).unwrap();
+        assert!(line.ends_with("  1 of 4 complete"), "{line}");
+        snapshot.fetches = (0..20).map(|n| row(n, "waiting", Transfer::default())).collect();
+        assert_eq!(fetches(&snapshot).len(), 9);
+        assert_eq!(fetches(&snapshot)[8], "and 12 more");
     }
 
     #[test]

@@ -9,7 +9,9 @@ const ROWS_MAX: usize = 8;
 
 /// The rows of a picture, busiest first; `moving`: only those that bytes come from or go to.
 pub fn of(snapshot: &Snapshot, moving: bool) -> Vec<String> {
+    // Of several contents each row is about one, and the picture has the size of all.
     let size = snapshot.transfer.as_ref().map_or(0, |transfer| transfer.size);
+    let size = snapshot.fetches.is_empty().then_some(size);
     let rate = |row: &PeerRow| row.rate_down.saturating_add(row.rate_up);
     let mut peers: Vec<&PeerRow> =
         snapshot.peers.iter().filter(|row| !moving || rate(row) > 0).collect();
@@ -21,13 +23,14 @@ pub fn of(snapshot: &Snapshot, moving: bool) -> Vec<String> {
     lines
 }
 
-/// A row for people. `size` is the content's, in bytes.
-fn text(row: &PeerRow, size: u64) -> String {
+/// A row for people. `size` is the content's, in bytes, if it is known.
+fn text(row: &PeerRow, size: Option<u64>) -> String {
     let has = match size {
-        0 => 100,
-        size => (u128::from(row.has.min(size)) * 100 / u128::from(size)) as u64,
+        None => bytes_text(row.has),
+        Some(0) => "100 %".into(),
+        Some(size) => format!("{} %", u128::from(row.has.min(size)) * 100 / u128::from(size)),
     };
-    let mut said = format!("{} {} {} has {has} %", row.addr, row.state.name(), row.client);
+    let mut said = format!("{} {} {} has {has}", row.addr, row.state.name(), row.client);
     for (moved, rate, way) in
         [(row.downloaded, row.rate_down, "down"), (row.uploaded, row.rate_up, "up")]
     {
@@ -41,7 +44,7 @@ fn text(row: &PeerRow, size: u64) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::core::report::{State, Transfer};
+    use crate::core::report::{FetchRow, State, Transfer};
     use std::net::SocketAddr;
 
     /// A neighbour on `port` that takes `rate_up` bytes a second and has half of ten bytes.
@@ -68,6 +71,21 @@ pub mod tests {
         assert_eq!(
             of(&with(vec![row(1, 1024)]), false),
             ["127.0.0.1:1 Connected lmk has 50 %  up 2.0 KiB at 1.0 KiB/s"]
+        );
+    }
+
+    #[test]
+    fn of_several_contents_a_row_says_how_much_and_not_which_part() {
+        let fetch = FetchRow {
+            want: "a".into(),
+            phase: "downloading",
+            complete: false,
+            transfer: Transfer::default(),
+        };
+        let snapshot = Snapshot { fetches: vec![fetch], ..with(vec![row(1, 0)]) };
+        assert_eq!(
+            of(&snapshot, false),
+            ["127.0.0.1:1 Connected lmk has 5 B  up 2.0 KiB at 0 B/s"]
         );
     }
 

@@ -2,6 +2,7 @@
 //! left.
 
 use crate::core::bencode::{Limits, Mode, Value, Writer, parse};
+use std::iter::repeat;
 use std::net::{IpAddr, SocketAddr};
 
 /// What is said of a peer that was added, bit by bit.
@@ -46,7 +47,7 @@ impl PeerExchange {
     }
 
     /// `None`: a bad message, to be ignored. A list whose length does not fit is passed over, and
-    /// so is one whose flags do not fit it.
+    /// so are flags that do not fit their list.
     pub fn decode(payload: &[u8]) -> Option<PeerExchange> {
         let doc = parse(payload, Mode::Tolerant, Limits::MESSAGE).ok()?;
         let root = doc.root();
@@ -59,11 +60,9 @@ impl PeerExchange {
             [(false, ["added", "added.f", "dropped"]), (true, ["added6", "added6.f", "dropped6"])]
         {
             let addrs = addresses(bytes(added).unwrap_or_default(), v6);
-            let said = bytes(flags);
-            if said.is_none_or(|said| said.len() == addrs.len()) {
-                let said = said.unwrap_or_default().iter().copied().chain(std::iter::repeat(0));
-                told.added.extend(addrs.into_iter().zip(said));
-            }
+            // Flags that do not fit say nothing of anybody.
+            let said = bytes(flags).filter(|said| said.len() == addrs.len()).unwrap_or_default();
+            told.added.extend(addrs.into_iter().zip(said.iter().copied().chain(repeat(0))));
             told.dropped.extend(addresses(bytes(dropped).unwrap_or_default(), v6));
         }
         Some(told)
@@ -119,7 +118,8 @@ mod tests {
         assert_eq!(cut, PeerExchange::default());
         let flags = b"d5:added6:\x0a\0\0\x01\0\x077:added.f2:\0\x007:dropped6:\x0a\0\0\x02\0\x08e";
         let told = PeerExchange::decode(flags).unwrap();
-        assert_eq!((told.added, told.dropped), (vec![], vec![addr("10.0.0.2:8")]));
+        assert_eq!(told.added, [(addr("10.0.0.1:7"), 0)]);
+        assert_eq!(told.dropped, [addr("10.0.0.2:8")]);
         for bad in [&b"le"[..], b"i1e", b"d5:added", b"", b"\0"] {
             assert_eq!(PeerExchange::decode(bad), None);
         }

@@ -133,6 +133,7 @@ pub fn read(text: &str) -> Result<TrackerUrl, String> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
     if host.contains('@') {
+        crate::mark!("C12");
         return Err("a user name before the host is not sent; leave it out".to_owned());
     }
     let at = host_port(host).map_err(|why| foreign(&why))?;
@@ -188,6 +189,8 @@ mod tests {
             "http://tr\u{430}cker.example/announce",
             "http://tracker\u{3002}example/announce",
             "http://a%2eb/announce",
+            "http://tracker.example:80@127.0.0.1/announce",
+            "https://user:word@tracker.example/announce",
             "gopher://tracker.example/",
             "file:///etc/passwd",
         ];

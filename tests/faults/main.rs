@@ -6,6 +6,8 @@ mod jobs;
 mod peers;
 mod processes;
 mod rows;
+mod sources;
 mod strangers;
 mod table;
 mod terms;
+mod vectors;

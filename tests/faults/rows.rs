@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 const PENDING: &[&str] = &[];
 
 /// Letter, first and last number.
-const ROWS: [(char, u32, u32); 12] = [
+const ROWS: [(char, u32, u32); 10] = [
     ('A', 1, 26),
     ('B', 1, 25),
-    ('C', 1, 11),
-    ('C', 17, 20),
-    ('D', 1, 15),
-    ('D', 21, 34),
+    ('C', 1, 20),
+    ('D', 1, 34),
     ('E', 1, 18),
     ('E', 22, 22),
     ('E', 25, 25),
@@ -75,7 +73,7 @@ fn every_row_is_marked_and_a_test_expects_the_mark() {
 #[test]
 fn rows_that_wait_are_rows() {
     let rows = rows();
-    assert_eq!(rows.len(), 127);
+    assert_eq!(rows.len(), 137);
     assert!(PENDING.iter().all(|row| rows.iter().any(|known| known == row)));
 }
 

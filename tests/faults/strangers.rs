@@ -28,6 +28,11 @@ fn extended(table: &mut Table, conn: ConnId, id: u8, payload: &[u8]) {
 /// A guest that listens, and takes part in peer exchange.
 fn guest(table: &mut Table) -> ConnId {
     let conn = table.guest(true);
+    introduces_itself(table, conn);
+    conn
+}
+
+fn introduces_itself(table: &mut Table, conn: ConnId) {
     let mut words = ExtendedHandshake {
         listen_port: Some(6881),
         yourip: Some([8, 8, 8, 8].into()),
@@ -37,7 +42,6 @@ fn guest(table: &mut Table) -> ConnId {
     words.ids.set(Extension::UtPex, PEX);
     words.ids.set(Extension::UploadOnly, UPLOAD_ONLY);
     extended(table, conn, 0, &words.encode());
-    conn
 }
 
 /// What a guest was told of peers since last asked.
@@ -164,4 +168,59 @@ fn a_table_full_of_idle_peers_keeps_a_quarter_for_those_we_dial_and_takes_better
     let named: Vec<SocketAddr> = (1..=20).map(at).map(|a| (a.ip(), 7000).into()).collect();
     table.swarm.got_named(lmk::peer::Identity::V2, &named, table.now, &mut table.out);
     assert_eq!(table.dials().len(), 10);
+}
+
+/// A table of twelve seats for those who dial us, all of them taken by these.
+fn full_table(seats: impl Iterator<Item = SocketAddr>) -> (Table, Vec<ConnId>) {
+    let mut table = Table::on(false, 1, Terms { conversations_max: 16, ..among_strangers() });
+    let guests: Vec<ConnId> = seats.map(|from| table.guest_from(from)).collect();
+    assert_eq!(guests.len(), 12);
+    guests.iter().for_each(|guest| introduces_itself(&mut table, *guest));
+    assert!(guests.iter().all(|guest| !table.is_closed(*guest)));
+    (table, guests)
+}
+
+/// Time passes, and nobody falls silent.
+fn pass(table: &mut Table, seconds: u64, guests: &[ConnId]) {
+    for _ in 0..seconds / 50 {
+        table.passes(Span::secs(50));
+        guests.iter().for_each(|guest| table.say(*guest, Message::KeepAlive));
+    }
+}
+
+#[test]
+fn of_a_full_table_those_who_gave_most_stay_and_who_gave_lately() {
+    let (mut table, guests) = full_table((1..13).map(at));
+    // They give a block each, the last four two.
+    for (n, guest) in guests.iter().enumerate().skip(4) {
+        table.say(*guest, Message::HaveAll);
+        table.say(*guest, Message::Unchoke);
+        table.gives(*guest, if n < 8 { 1 } else { 2 });
+    }
+    pass(&mut table, 250, &guests);
+    (1..100).for_each(|n| _ = table.guest_from(([10, n, 0, 1], 6881).into()));
+    assert!(guests.iter().all(|guest| !table.is_closed(*guest)), "they gave lately, or are old");
+    pass(&mut table, 100, &guests);
+    (1..100).for_each(|n| _ = table.guest_from(([10, n, 0, 1], 6881).into()));
+    let stays: Vec<bool> = guests.iter().map(|guest| !table.is_closed(*guest)).collect();
+    assert!(stays[..4].iter().all(|stays| *stays), "the oldest: {stays:?}");
+    assert!(stays[8..].iter().all(|stays| *stays), "who gave most: {stays:?}");
+    assert!(stays[4..8].contains(&false), "idle, and not among the best: {stays:?}");
+}
+
+#[test]
+fn of_a_full_table_one_of_the_largest_network_goes_first() {
+    let crowded = |n: u8| SocketAddr::from(([9, 9, 9, n], 6881));
+    let alone = |n: u8| SocketAddr::from(([20 + n, 1, 1, 1], 6881));
+    let (mut table, guests) = full_table((0..6).map(alone).chain((0..6).map(crowded)));
+    let few = guests[..6].to_vec();
+    pass(&mut table, 100, &guests);
+    // More of the same network get no more of the table.
+    let same: Vec<ConnId> = (100..150).map(|n| table.guest_from(crowded(n))).collect();
+    assert!(few.iter().all(|guest| !table.is_closed(*guest)));
+    pass(&mut table, 100, &[guests, same].concat());
+    // From elsewhere one comes for each of them, whatever its priority, until they are few.
+    let newcomers: Vec<ConnId> = (50..54).map(|n| table.guest_from(alone(n))).collect();
+    assert!(newcomers.iter().all(|guest| !table.is_closed(*guest)));
+    assert!(few.iter().all(|guest| !table.is_closed(*guest)));
 }

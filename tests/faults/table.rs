@@ -10,7 +10,7 @@ use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::peer::{Identity, Us};
 use lmk::swarm::{Swarm, Terms};
-use lmk::wire::peer::{Framer, Handshake, Long, Message, Part, Reserved};
+use lmk::wire::peer::{BlockRef, Framer, Handshake, Long, Message, Part, Reserved};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -37,6 +37,8 @@ pub struct Table {
     /// Connections that the swarm does not listen to for now.
     pub paused: BTreeSet<ConnId>,
     peers: u16,
+    /// Where the next guest comes from, unless it is the usual place.
+    from: Option<SocketAddr>,
     /// Reads of its file that wait.
     reads: VecDeque<(Ticket, u64, Page)>,
 }
@@ -105,6 +107,7 @@ impl Table {
             whys: Vec::new(),
             paused: BTreeSet::new(),
             peers: 0,
+            from: None,
             reads: VecDeque::new(),
         }
     }
@@ -122,13 +125,22 @@ impl Table {
         self.guest_with(Handshake { reserved: reserved(fast), info_hash, peer_id })
     }
 
+    /// Someone sits down who dialled from there, with a peer id of its own.
+    pub fn guest_from(&mut self, remote: SocketAddr) -> ConnId {
+        self.from = Some(remote);
+        let conn = self.guest(true);
+        self.from = None;
+        conn
+    }
+
     /// Someone sits down with this handshake.
     pub fn guest_with(&mut self, handshake: Handshake) -> ConnId {
         let conn = self.out.conns.insert(());
         let identity = self.swarm.identity_of(handshake.info_hash).unwrap();
         let mut framer = Framer::new();
         assert!(framer.next(&mut &handshake.encode()[..]).unwrap().is_some());
-        let remote = SocketAddr::from(([10, 0, 0, self.peers.max(1) as u8], 5000));
+        let usual = SocketAddr::from(([10, 0, 0, self.peers.max(1) as u8], 5000));
+        let remote = self.from.unwrap_or(usual);
         let (swarm, out, now) = (&mut self.swarm, &mut self.out, self.now);
         swarm.got_accepted((conn, remote), (framer, handshake), identity, now, out);
         self.perform();
@@ -157,6 +169,31 @@ impl Table {
     pub fn hangs_up(&mut self, conn: ConnId) {
         self.swarm.got_closed(conn, Closed::ByPeer, self.now, &mut self.out);
         self.perform();
+    }
+
+    /// A guest sends so many of the blocks that it is asked for, chokes, and rejects the others.
+    pub fn gives(&mut self, conn: ConnId, blocks: usize) {
+        self.passes(Span::ms(100));
+        let mut asked = self.asked(conn);
+        assert!(asked.len() >= blocks, "{asked:?}");
+        for BlockRef { piece, begin, len } in asked.drain(..blocks) {
+            let from = (piece * PIECE_BYTES + begin) as usize;
+            let head = lmk::wire::peer::block_head(piece, begin, len);
+            self.says(conn, &[&head[..], &bytes()[from..][..len as usize]].concat());
+        }
+        self.say(conn, Message::Choke);
+        asked.extend(self.asked(conn));
+        asked.into_iter().for_each(|block| self.say(conn, Message::Reject(block)));
+    }
+
+    /// What a guest was asked for since last asked.
+    fn asked(&mut self, conn: ConnId) -> Vec<BlockRef> {
+        let heard = self.heard(conn).0.into_iter();
+        let asked = heard.filter_map(|message| match message {
+            Message::Request(block) => Some(block),
+            _ => None,
+        });
+        asked.collect()
     }
 
     /// The bytes a guest was sent since last asked, as they are.

@@ -5,19 +5,22 @@ use crate::stage::{NAME, SIZE, SOURCE, ip};
 use lmk::content::magnet::Magnet;
 use lmk::content::metainfo::{Content, ContentHasher};
 use lmk::core::id::{ConnId, PeerId};
-use lmk::core::io::{Input, Outbox, Role};
+use lmk::core::io::{Effect, Input, Outbox, Role};
 use lmk::core::mark::expect_mark;
 use lmk::core::report::{Ending, Snapshot};
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::{FetchPlan, Job, MagnetPlan, TorrentFrom};
+use lmk::node::plan::{FetchPlan, Job, MagnetPlan, NodePlan, SeedPlan, TorrentFrom, TorrentPlan};
+use lmk::peer::Encryption;
 use lmk::sim::{Act, Weather, World, plans};
 use lmk::tracker::Tracker;
 use lmk::wire::extended::{ExtendedHandshake, Extension, MetadataMessage};
 use lmk::wire::peer::{self, Framer, Handshake, Long, Message, Part, Reserved};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 /// What a peer lies about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +40,8 @@ enum Lie {
     Refuses,
     /// The metadata is right, the hashes of the pieces are not.
     Hashes,
+    /// It tells the truth; it has nothing else.
+    Nothing,
 }
 
 const LIES: [Lie; 8] = [
@@ -195,6 +200,17 @@ struct Outcome {
 
 /// Plays one leecher with the link of `topics` ('1', '2') among seeders and liars.
 fn play(seed: u64, weather: Weather, topics: &str, seeders: u8, lies: &[Lie]) -> Outcome {
+    play_among(seed, weather, topics, (seeders, Encryption::Allow), lies)
+}
+
+/// As [`play`], among seeders that encrypt so.
+fn play_among(
+    seed: u64,
+    weather: Weather,
+    topics: &str,
+    (seeders, encryption): (u8, Encryption),
+    lies: &[Lie],
+) -> Outcome {
     let mut bytes = vec![0; SIZE as usize];
     Rng::new(seed).fork(7).fill(&mut bytes);
     let mut hasher = ContentHasher::new(b"big.zip", SIZE).unwrap();
@@ -203,8 +219,9 @@ fn play(seed: u64, weather: Weather, topics: &str, seeders: u8, lies: &[Lie]) ->
     let mut world = World::new(seed, weather);
     world.add_node(ip(1), |env| Box::new(Tracker::new(plans::tracker(env))));
     for n in 0..seeders {
-        let seeder = world.add_node(ip(10 + n), |env| {
-            Box::new(Node::new(plans::node(env, Job::Seed(plans::seed(SOURCE)))))
+        let seeder = world.add_node(ip(10 + n), move |env| {
+            let usual = plans::node(env, Job::Seed(plans::seed(SOURCE)));
+            Box::new(Node::new(NodePlan { encryption, ..usual }))
         });
         world.disk(seeder).make_dirs("/home");
         world.disk(seeder).put("/home/big.zip", &bytes);
@@ -259,6 +276,15 @@ fn a_link_under_either_hash_or_both_becomes_the_file() {
     }
 }
 
+/// Who hangs up on a plain handshake is dialled once more in an encrypted one, before the content is
+/// known as later.
+#[test]
+fn those_who_take_nothing_but_encrypted_words_tell_what_it_is() {
+    for (seed, topics) in (0..).zip(["1", "2", "12"]) {
+        play_among(seed, Weather::calm(), topics, (1, Encryption::Require), &[]);
+    }
+}
+
 #[test]
 fn a_network_that_loses_and_stalls_delays_it_only() {
     for seed in 0..12 {
@@ -287,4 +313,115 @@ fn wrong_metadata_is_said_and_its_sender_left_alone() {
     let said = expect_mark!("D26", play(1, Weather::calm(), "1", 1, &[Lie::Content])).said;
     let lines = said.iter().filter(|line| line.contains("wrong metadata")).count();
     assert!(lines <= 1, "{said:?}");
+}
+
+/// What a leecher dialled and what it said to trackers, and when.
+#[derive(Default)]
+struct Ways {
+    dials: Vec<(Time, IpAddr)>,
+    datagrams: Vec<(Time, IpAddr, Vec<u8>)>,
+}
+
+/// A leecher whose ways are noted.
+struct Followed(Node, Rc<RefCell<Ways>>);
+
+impl Role for Followed {
+    fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        let before = out.effects.len();
+        self.0.on(now, input, out);
+        let mut ways = self.1.borrow_mut();
+        for effect in &out.effects[before..] {
+            match effect {
+                Effect::Dial { to, .. } => ways.dials.push((now, to.ip())),
+                Effect::Datagram { to, start, len, .. } => {
+                    ways.datagrams.push((now, to.ip(), out.bytes(*start, *len).to_vec()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn deadline(&self) -> Time {
+        self.0.deadline()
+    }
+
+    fn snapshot(&self, now: Time) -> Snapshot {
+        self.0.snapshot(now)
+    }
+}
+
+/// A v1 content that is private, its .torrent, and its bytes.
+fn private() -> (Content, Vec<u8>, Vec<u8>) {
+    let mut bytes = vec![0; SIZE as usize];
+    Rng::new(1).fill(&mut bytes);
+    let mut hasher = ContentHasher::new(NAME.as_bytes(), SIZE).unwrap();
+    hasher.update(&bytes);
+    let mut info = hasher.finish().unwrap().v1.unwrap().info;
+    assert_eq!(info.pop(), Some(b'e'));
+    info.extend_from_slice(b"7:privatei1ee");
+    let torrent = [b"d8:announce28:udp://10.0.0.1:6969/announce4:info", &info[..], b"e"].concat();
+    (Content::from_info(&info, None).unwrap(), torrent, bytes)
+}
+
+/// BEP 27: once it is known that it is private, whom else the person or the link named is left.
+#[test]
+fn what_turns_out_to_be_private_is_kept_to_the_trackers_of_the_link() {
+    let (content, torrent, bytes) = private();
+    let (further, teller) = (ip(2), ip(100));
+    let mut world = World::new(1, Weather::calm());
+    for tracker in [ip(1), further] {
+        world.add_node(tracker, |env| Box::new(Tracker::new(plans::tracker(env))));
+    }
+    let seeder = world.add_node(ip(10), |env| {
+        let torrent = Some(plans::torrent("/home/big.torrent"));
+        let seed = SeedPlan { torrent, ..plans::seed(SOURCE) };
+        Box::new(Node::new(plans::node(env, Job::Seed(seed))))
+    });
+    world.disk(seeder).make_dirs("/home");
+    world.disk(seeder).put(SOURCE, &bytes);
+    world.disk(seeder).put("/home/big.torrent", &torrent);
+    let v1 = content.v1.as_ref().map(|v1| v1.info_hash);
+    world.add_node(teller, move |_| {
+        let (content, talks) = (content.clone(), BTreeMap::new());
+        Box::new(Liar { lie: Lie::Nothing, content, name: 100, talks })
+    });
+    let trackers = vec!["udp://10.0.0.1:6969/announce".into()];
+    let link = Magnet { v1, trackers, ..Magnet::default() };
+    let peers = vec![SocketAddr::new(teller, LIAR_PORT)];
+    let magnet = plans::unlisted(TorrentFrom::Magnet(Box::new(MagnetPlan { link, peers })));
+    let magnet = TorrentPlan { further: vec![format!("udp://{further}:6969/announce")], ..magnet };
+    let ways = Rc::new(RefCell::new(Ways::default()));
+    let noted = ways.clone();
+    let leecher = world.add_idle(ip(200), move |env| {
+        let fetch = FetchPlan { torrent: Some(magnet.clone()), ..plans::fetch(NAME, "/home") };
+        let node = Node::new(plans::node(env, Job::Fetch(fetch)));
+        Box::new(Followed(node, noted.clone()))
+    });
+    world.disk(leecher).make_dirs("/home");
+    let begin = Time::ZERO + Span::secs(10);
+    world.plan(begin, leecher, Act::Start);
+    world.run_until(begin + Span::secs(900), |world| world.ending(leecher).is_some());
+    assert_eq!((world.breach(), world.ending(leecher)), (None, Some(Ending::Done)));
+    let events = world.events(leecher);
+    // Its own clock began with it.
+    let known = events.iter().find(|(_, event)| event.kind == "metadata").unwrap().0;
+    let known = Time::ZERO + known.since(begin);
+    let ways = ways.borrow();
+    let dialled = |early: bool| {
+        let dials = ways.dials.iter().filter(move |(at, ..)| (*at <= known) == early);
+        dials.map(|(_, ip)| *ip).collect::<Vec<_>>()
+    };
+    assert!(dialled(true).contains(&teller) && !dialled(false).contains(&teller), "{known:?}");
+    assert!(dialled(false).contains(&ip(10)), "{:?}", ways.dials);
+    let asked = |early: bool| {
+        let all = ways
+            .datagrams
+            .iter()
+            .filter(move |(at, to, _)| *to == further && (*at < known) == early);
+        all.map(|(_, _, bytes)| bytes.as_slice()).collect::<Vec<_>>()
+    };
+    assert!(!asked(true).is_empty());
+    // An announce is 98 bytes or more; its event stands at 80 (BEP 15).
+    let stopped = |bytes: &[u8]| bytes.get(80..84) == Some(&[0, 0, 0, 3]);
+    assert!(asked(false).into_iter().all(stopped), "{:?}", ways.datagrams);
 }

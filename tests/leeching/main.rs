@@ -95,6 +95,19 @@ fn a_source_that_stalls_or_drips_costs_nothing_to_the_rest() {
     }
 }
 
+/// The last blocks of a slow source are asked of a quick one, too, and few others.
+#[test]
+fn the_end_of_a_transfer_waits_for_nobody_slow_and_costs_two_in_a_hundred() {
+    let alone = play(1, &[How::Good]).took;
+    for seed in 0..3 {
+        let outcome = lmk::expect_mark!("D20", play(seed, &[How::Slow, How::Good, How::Good]));
+        let wasted = outcome.downloaded - SIZE;
+        assert!(wasted <= SIZE / 50, "seed {seed}: {wasted} bytes came twice");
+        assert!(outcome.asked_most() <= 3, "seed {seed}: of {} sources", outcome.asked_most());
+        assert!(outcome.took <= alone, "seed {seed}: {} of {alone}", outcome.took);
+    }
+}
+
 /// Anybody can take on a peer id. The honest source that it belongs to is all that is left.
 #[test]
 fn who_lies_under_the_name_of_an_honest_source_is_struck_alone() {
@@ -127,13 +140,59 @@ fn in_any_fair_weather_the_liar_alone_is_struck() {
 #[test]
 fn without_leaves_a_piece_is_fetched_again_from_one_source_to_find_the_liar() {
     for seed in 0..3 {
-        let outcome = play(seed, &[How::LiesSeventhMute, How::GoodMute, How::GoodMute]);
+        let all = [How::LiesSeventhMute, How::GoodMute, How::GoodMute];
+        let outcome = play(seed, &all);
         let liar = &outcome.addrs[0];
         assert!(outcome.struck.contains(liar), "seed {seed}: {:?}", outcome.struck);
         assert!(outcome.struck.iter().all(|struck| struck == liar), "seed {seed}");
         let wasted = outcome.downloaded - SIZE;
         assert!(wasted <= 16 * 4 * BLOCK, "seed {seed}: {wasted}");
     }
+}
+
+/// Five who agree on one lie: our machine is in order, so they are the ones to blame.
+#[test]
+fn liars_who_agree_are_struck_once_this_machine_was_found_in_order() {
+    for seed in 0..3 {
+        let mut all = vec![How::LiesInFirst; 5];
+        all.push(How::Good);
+        let mut stage = Stage::new(seed, weather(), &all);
+        stage.hide_source(5, Span::secs(60));
+        let outcome = lmk::expect_mark!("D17", stage.play(Span::secs(600)));
+        assert!(outcome.ending == Some(Ending::Done) && outcome.same, "seed {seed}: {outcome:?}");
+        let mut struck = outcome.struck.clone();
+        struck.sort();
+        assert_eq!(struck, outcome.addrs[..5], "seed {seed}: each of them, once");
+    }
+}
+
+#[test]
+fn nobody_more_is_struck_once_our_own_disk_is_found_to_damage_what_it_holds() {
+    for seed in 0..3 {
+        let mut all = vec![How::LiesInFirst; 5];
+        all.push(How::Good);
+        let mut stage = Stage::new(seed, weather(), &all);
+        stage.hide_source(5, Span::secs(60));
+        stage.disk_rots();
+        let outcome = lmk::expect_mark!("D17", stage.play(Span::secs(600)));
+        assert_eq!(outcome.ending, Some(Ending::Disk), "seed {seed}: {outcome:?}");
+        assert_eq!(outcome.struck.len(), 2, "seed {seed}: {:?}", outcome.struck);
+        let line = outcome.last_line.as_deref().unwrap_or_default();
+        assert!(line.contains("local data is being damaged (disk or memory): piece "), "{line}");
+        // What was proven is there, and the next run reads it before it believes it.
+        assert!(stage.leaves_file(".lmk-part") && !stage.leaves_file(".lmk-resume"));
+    }
+}
+
+/// The only source there is lied once: it is let alone for ten minutes, not for ever.
+#[test]
+fn the_only_source_is_taken_again_once_it_is_forgiven() {
+    let mut stage = Stage::new(1, weather(), &[How::LiesOnce]);
+    let outcome = lmk::expect_mark!("D18", stage.play(Span::secs(1200)));
+    assert!(outcome.ending == Some(Ending::Done) && outcome.same, "{outcome:?}");
+    assert_eq!(outcome.struck, outcome.addrs, "once");
+    let took = outcome.took;
+    assert!(took >= Span::secs(600) && took < Span::secs(720), "{took}");
 }
 
 /// A liar spoils pieces it shares with the only honest source, and that one answers no question

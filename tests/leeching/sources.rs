@@ -18,6 +18,8 @@ pub enum How {
     LiesAlways,
     /// The last block of each piece is wrong.
     LiesLast,
+    /// Every block of the first piece is wrong, and nothing else.
+    LiesInFirst,
     LiesSeventh,
     /// As the last, and refuses hashes.
     LiesSeventhMute,
@@ -87,6 +89,7 @@ impl Source {
     fn lies(&self, index: u64) -> bool {
         match self.how {
             How::LiesAlways => true,
+            How::LiesInFirst => index < 16,
             How::LiesLast => index % 16 == 15,
             How::LiesSeventh | How::LiesSeventhMute => index % 7 == 3,
             How::LiesOnce => self.sent == 4,

@@ -42,6 +42,8 @@ pub struct Outcome {
     pub hash_requests: u64,
     /// Sources dialled or conversed with at a time, at most.
     pub dialled_most: usize,
+    /// The last error line.
+    pub last_line: Option<String>,
     /// Why conversations ended by a fault of the other side did.
     pub gone: Vec<String>,
     asked: Vec<(ConnId, u32, u32, u32)>,
@@ -58,6 +60,15 @@ impl Outcome {
             *by.entry(*conn).or_default() += u64::from(*len);
         }
         by.into_values().collect()
+    }
+
+    /// Of how many sources one block was asked at the most.
+    pub fn asked_most(&self) -> usize {
+        let mut of: BTreeMap<(u32, u32), BTreeSet<ConnId>> = BTreeMap::new();
+        for (conn, piece, begin, _) in &self.asked {
+            of.entry((*piece, *begin)).or_default().insert(*conn);
+        }
+        of.values().map(BTreeSet::len).max().unwrap_or(0)
     }
 
     pub fn blocks_asked_twice(&self) -> usize {
@@ -187,6 +198,23 @@ impl Stage {
         self.world.plan(Time::ZERO + BEGIN + after, self.sources[number], Act::Kill);
     }
 
+    /// Nobody reaches a source until so long after the leecher began.
+    pub fn hide_source(&mut self, number: usize, after: Span) {
+        let since = Time(BEGIN.0 - Span::secs(1).0);
+        self.world.part(&[self.sources[number]], Ways::Both, since, Time::ZERO + BEGIN + after);
+    }
+
+    /// What the leecher's part file holds reads back wrong.
+    pub fn disk_rots(&mut self) {
+        self.world.disk(self.leecher).rots(".lmk-part");
+    }
+
+    /// The name of a file of the leecher ends so.
+    pub fn leaves_file(&mut self, name_ends: &str) -> bool {
+        let disk = self.world.disk(self.leecher);
+        disk.paths().any(|path| path.to_string_lossy().ends_with(name_ends))
+    }
+
     /// A hostile peer joins, and the leecher begins twenty seconds later, when nobody reaches the
     /// source of that number for a minute. -> what the hostile one is by then, and its address.
     pub fn is_forestalled_by(&mut self, trick: Trick, source: usize) -> (&'static str, String) {
@@ -231,6 +259,8 @@ impl Stage {
         });
         let gone = gone.collect();
         let counts = self.counts.take();
+        let errors = self.world.events(leecher).iter().filter(|(_, e)| e.level == Level::Error);
+        let last_line = errors.last().map(|(_, event)| event.line.clone());
         let copy = self.world.disk(leecher).get(PathBuf::from("/home").join(NAME));
         Outcome {
             ending: self.world.ending(leecher),
@@ -242,6 +272,7 @@ impl Stage {
             bad_sent: self.bad.iter().map(|bad| bad.get()).collect(),
             hash_requests: counts.hash_requests,
             dialled_most: counts.dialled_most,
+            last_line,
             gone,
             asked: counts.asked,
         }

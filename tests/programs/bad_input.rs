@@ -22,18 +22,18 @@ fn what_is_no_file_is_not_seeded() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let _socket = std::os::unix::net::UnixListener::bind(bed.path("seeder/socket")).unwrap();
     for (file, why) in [
-        ("missing", "no such file"),
-        ("dangling", "no such file"),
-        ("fifo", "it is not a regular file"),
-        ("socket", "it is not a regular file"),
-        ("/dev/null", "it is not a regular file"),
+        ("missing", "no such file; check the path"),
+        ("dangling", "no such file; check the path"),
+        ("fifo", "it is not a regular file; name a file or a folder"),
+        ("socket", "it is not a regular file; name a file or a folder"),
+        ("/dev/null", "it is not a regular file; name a file or a folder"),
     ] {
         let ended = bed.run("seeder", &format!("seeder --file {file} --tracker 127.0.0.1:1"));
-        ended.one_line(4, &[file, why]);
+        ended.one_line(4, &[file, why, "--file"]);
     }
     for file in ["folder", "folder/"] {
         let ended = bed.run("seeder", &format!("seeder --file {file} --tracker 127.0.0.1:1"));
-        ended.one_line(2, &["folder", "there is no file in it"]);
+        ended.one_line(2, &["folder", "there is no file in it; put some there"]);
     }
 }
 

@@ -212,8 +212,8 @@ impl Lmk {
     }
 
     /// Waits until `enough` finds in both streams what it looks for.
-    fn wait<T>(&self, what: &str, enough: impl Fn(&Heard) -> Option<T>) -> T {
-        let until = Instant::now() + DEADLINE;
+    fn wait<T>(&self, what: &str, limit: Duration, enough: impl Fn(&Heard) -> Option<T>) -> T {
+        let until = Instant::now() + limit;
         let mut heard = self.ear.heard();
         loop {
             if let Some(found) = enough(&heard) {
@@ -232,7 +232,11 @@ impl Lmk {
 
     /// Waits for a line with `text` in it, on either stream.
     pub fn says(&self, text: &str) -> String {
-        self.wait(&format!("'{text}'"), |heard| {
+        self.says_within(text, DEADLINE)
+    }
+
+    pub fn says_within(&self, text: &str, limit: Duration) -> String {
+        self.wait(&format!("'{text}'"), limit, |heard| {
             let mut lines = heard.out.lines().chain(heard.err.lines());
             lines.find(|line| line.contains(text)).map(str::to_owned)
         })
@@ -262,8 +266,13 @@ impl Lmk {
     }
 
     /// Waits for the end.
-    pub fn ends(mut self) -> Ended {
-        let until = Instant::now() + DEADLINE;
+    pub fn ends(self) -> Ended {
+        self.ends_within(DEADLINE)
+    }
+
+    /// Waits for the end of something long.
+    pub fn ends_within(mut self, limit: Duration) -> Ended {
+        let until = Instant::now() + limit;
         let mut heard = self.ear.heard();
         while heard.over < 2 {
             let left = until.saturating_duration_since(Instant::now());

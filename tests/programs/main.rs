@@ -20,6 +20,7 @@ mod outages;
 mod part_file;
 mod probe;
 mod script;
+mod several;
 mod signed;
 mod strangers;
 mod talk;

@@ -83,6 +83,40 @@ fn a_certificate_that_proves_nothing_ends_the_conversation() {
     }
 }
 
+/// A person may do without the proof, for one host at a time, and is told each time.
+#[test]
+fn a_host_need_not_prove_itself_where_a_person_says_so_of_it_and_hears_it_on_every_start() {
+    let bed = Bed::new("tls-insecure");
+    let said = "the certificate of localhost is not checked (--insecure-tracker)";
+    for name in ["other", "expired", "good"] {
+        let (at, got) = secure_web(name, |_| plain(ANSWER));
+        let url = format!("https://localhost:{}/announce", at.port());
+        let probe = bed.run("p", &format!("probe {url} --insecure-tracker LOCALHOST")).with(0);
+        assert!(probe.err.to_lowercase().contains(said), "{name}: {}", probe.err);
+        assert!(got.try_iter().any(|request| request.contains("event=stopped")), "{name}");
+    }
+    let (at, got) = secure_web("expired", |_| plain(ANSWER));
+    let url = format!("https://localhost:{}/announce", at.port());
+    // Of this host alone.
+    for (host, code, says) in [
+        ("tracker.example", 5, "its certificate is not valid: it has expired"),
+        ("localhost:443", 2, "without a port"),
+    ] {
+        let ended = bed.run("p", &format!("probe {url} --insecure-tracker {host}")).with(code);
+        assert!(ended.err.contains(says), "{host}: {}", ended.err);
+    }
+    assert_eq!(got.try_iter().count(), 0, "nothing was asked");
+
+    let mut hasher = ContentHasher::new(b"x.bin", 5).unwrap();
+    hasher.update(b"hello");
+    bed.file("s/x.torrent", &hasher.finish().unwrap().write_torrent_v1(&[url]).unwrap());
+    bed.file("s/x.bin", b"hello");
+    let line = "seeder --torrent x.torrent --file x.bin --insecure-tracker localhost";
+    let seeder = bed.start("s", &crate::bed::words(line));
+    seeder.says(said);
+    seeder.says(" s, 3 seeders, 4 leechers, 0 peers");
+}
+
 #[test]
 fn a_redirection_leads_from_plain_to_tls_and_never_back() {
     let bed = Bed::new("tls-redirect");

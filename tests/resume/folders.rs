@@ -169,3 +169,19 @@ fn a_folder_of_which_a_file_is_removed_meanwhile_comes_whole_even_so() {
     assert!(stage.runs_until(|world| world.ending(leecher).is_some()));
     must_be_done(&mut stage, "removed");
 }
+
+#[test]
+fn a_folder_of_files_of_one_piece_each_comes_by_its_name() {
+    let files = [("a", 9_000), ("b/c", 16_384), ("b/d", 12), ("e", 16_383)];
+    let mut stage = Stage::folder(4, &files, 0);
+    let leecher = stage.leecher;
+    assert!(stage.runs_until(|world| world.ending(leecher).is_some()));
+    let said = stage.line("failed");
+    assert_eq!(stage.world.ending(leecher), Some(lmk::core::report::Ending::Done), "{said:?}");
+    let mut start = 0;
+    for (path, len) in files {
+        let bytes = stage.content[start..start + len].to_vec();
+        assert!(stage.bytes(&format!("{TARGET}/{path}")) == Some(bytes), "{path}");
+        start += len;
+    }
+}

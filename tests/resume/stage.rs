@@ -21,8 +21,8 @@ use std::path::PathBuf;
 pub const TARGET: &str = "/l/big.zip";
 pub const PART: &str = "/l/big.zip.lmk-part";
 pub const RESUME: &str = "/l/big.zip.lmk-resume";
-const TORRENT: &str = "/t/big.torrent";
-const SOURCE: &str = "/s/big.zip";
+pub const TORRENT: &str = "/t/big.torrent";
+pub const SOURCE: &str = "/s/big.zip";
 /// A content comes within some tens of seconds; the rest is patience.
 const PATIENCE: Span = Span::secs(3600);
 
@@ -52,7 +52,7 @@ fn leecher(env: NodeEnv, keep_seeding: bool) -> Box<dyn Role> {
     fetch(env, keep_seeding, None, None)
 }
 
-fn torrent() -> TorrentPlan {
+pub fn torrent() -> TorrentPlan {
     plans::torrent(TORRENT)
 }
 
@@ -61,7 +61,7 @@ pub fn chooser(env: NodeEnv, files: Option<&str>) -> Box<dyn Role> {
     fetch(env, false, Some(torrent()), files.map(|files| Chosen::read(files).unwrap()))
 }
 
-fn fetch(
+pub fn fetch(
     env: NodeEnv,
     keep_seeding: bool,
     torrent: Option<TorrentPlan>,

@@ -181,6 +181,94 @@ pub fn what_is_unwanted_of_a_row_is_kept_aside(stage: &mut dyn Stage) {
     assert_eq!(stage.get(&aside), None);
 }
 
+pub fn what_was_kept_aside_is_read_with_the_rest_until_that_is_pinned(stage: &mut dyn Stage) {
+    let (root, aside) = (made(stage, "proven"), stage.folder().join("proof"));
+    // Where the files of the row lie in it.
+    stage.make(Thing::File(b"FIRST"), &aside);
+    let (path, kept) = (aside.clone(), aside);
+    let of_both = move |_: &[FileId]| {
+        let row = row([false, true, true], Some(kept));
+        FileOp::OpenRow { root, row, mode: OpenMode::Read }
+    };
+    let known: Rc<std::cell::Cell<Option<Meta>>> = Rc::default();
+    let (knows, says) = (known.clone(), known);
+    let steps = FileSteps::default()
+        .then(of_both, opened(move |meta| knows.set(Some(meta.expect("there")))))
+        .then(read(0, 0, 16), reads(b"FIRST\0\0\0second\0\0".to_vec()))
+        .then(
+            |files| FileOp::NextExtent { file: files[0], offset: 0 },
+            |done| {
+                assert!(matches!(done, FileDone::Extent(Ok(Some((0, _))))), "{done:?}");
+            },
+        )
+        // It goes once it has proven the rest, of which nothing has changed then.
+        .then(move |_| FileOp::Remove { path }, answers(Ok(())))
+        .then(
+            move |files| FileOp::Pin { file: files[0], meta: says.get().expect("known") },
+            answers(Ok(())),
+        )
+        .then(read(0, 8, 6), reads(b"second".to_vec()))
+        .then(read(0, 0, 5), reads(b"".to_vec()));
+    stage.play(vec![steps.role()]);
+}
+
+pub fn what_is_unwanted_of_a_row_is_removed_with_the_folders_that_only_it_lay_in(
+    stage: &mut dyn Stage,
+) {
+    let (root, aside) = (made(stage, "fewer"), stage.folder().join("fewer-aside"));
+    let whole = root.clone();
+    let open = |wanted, mode| {
+        let (root, aside) = (root.clone(), aside.clone());
+        move |_: &[FileId]| FileOp::OpenRow { root, row: row(wanted, Some(aside)), mode }
+    };
+    let remove = |n: usize| move |files: &[FileId]| FileOp::RemoveUnwanted { file: files[n] };
+    let stat = |path: &str| {
+        let path = root.join(path);
+        move |_: &[FileId]| FileOp::Stat { path }
+    };
+    let gone = || answers(Err(FileError::NotFound));
+    let steps = FileSteps::default()
+        .then(open([true, true, false], OpenMode::Read), is_open)
+        .then(remove(0), |done| assert!(matches!(done, FileDone::Done(Err(_))), "{done:?}"))
+        .then(stat("d/e/b"), answers(Ok(())))
+        .then(open([true, true, false], OpenMode::Update), is_open)
+        .then(remove(1), answers(Ok(())))
+        .then(stat("d/e"), gone())
+        .then(stat("d/empty"), answers(Ok(())))
+        .then(stat("a"), answers(Ok(())))
+        // Nothing is left of it to be removed.
+        .then(remove(1), answers(Ok(())))
+        .then(|files| FileOp::Sync { file: files[1], meta: true }, answers(Ok(())))
+        .then(open([true, false, false], OpenMode::Update), is_open)
+        .then(remove(2), answers(Ok(())))
+        .then(stat("d"), gone())
+        .then(stat("a"), answers(Ok(())));
+    stage.play(vec![steps.role()]);
+    assert_eq!(stage.get(&whole.join("a")).as_deref(), Some(&b"first"[..]));
+}
+
+pub fn two_names_of_one_file_are_no_row_to_write_to(stage: &mut dyn Stage) {
+    let root = stage.folder().join("twins");
+    for folder in [root.clone(), root.join("d"), root.join("d/e")] {
+        stage.make(Thing::Directory, &folder);
+    }
+    stage.make(Thing::File(b"first"), &root.join("a"));
+    stage.make(Thing::Twin(&root.join("a")), &root.join("d/e/b"));
+    let some = |wanted| {
+        let root = root.clone();
+        move |_: &[FileId]| FileOp::OpenRow { root, row: row(wanted, None), mode: OpenMode::Update }
+    };
+    let steps = FileSteps::default()
+        .then(some([true, true, true]), answers(Err(FileError::OneFile(0, 2))))
+        .then(some([true, true, false]), is_open)
+        // Not wanted, and yet it stays: it is one that is.
+        .then(|files| FileOp::RemoveUnwanted { file: files[0] }, answers(Ok(())))
+        .then(open(&root, OpenMode::Read), is_open)
+        .then(read(1, 0, 5), reads(b"first".to_vec()));
+    stage.play(vec![steps.role()]);
+    assert_eq!(stage.get(&root.join("d/e/b")).as_deref(), Some(&b"first"[..]));
+}
+
 pub fn a_guarded_row_tells_that_somebody_else_wrote_to_one_of_its_files(stage: &mut dyn Stage) {
     let root = made(stage, "guarded");
     let (one, gone) = (root.join("d/e/b"), root.join("d/empty"));

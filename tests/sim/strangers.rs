@@ -1,6 +1,8 @@
 //! A swarm of strangers in the simulated world: a torrent, its tracker, and nobody's name.
 
+use crate::scripted::{Shared, role};
 use lmk::content::metainfo::ContentHasher;
+use lmk::core::io::{Effect, Role};
 use lmk::core::report::Ending;
 use lmk::core::rng::Rng;
 use lmk::core::time::{Span, Time};
@@ -10,6 +12,7 @@ use lmk::sim::plans::{self, TRACKER};
 use lmk::sim::{Act, NodeEnv, NodeId, Weather, World};
 use lmk::swarm::Terms;
 use lmk::tracker::Tracker;
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 
 const GIVERS: u8 = 12;
@@ -26,10 +29,14 @@ fn bytes() -> Vec<u8> {
 }
 
 pub fn torrent_file() -> Vec<u8> {
+    torrent_file_of(&["udp://10.0.0.1:6969/announce".to_owned()])
+}
+
+fn torrent_file_of(trackers: &[String]) -> Vec<u8> {
     let mut hasher = ContentHasher::with_piece_length(b"big.zip", SIZE as u64, 64 * 1024).unwrap();
     hasher.update(&bytes());
     let content = hasher.finish().unwrap();
-    content.write_torrent_v1(&["udp://10.0.0.1:6969/announce".to_owned()]).unwrap()
+    content.write_torrent_v1(trackers).unwrap()
 }
 
 fn torrent() -> Option<TorrentPlan> {
@@ -115,4 +122,50 @@ fn who_gives_nothing_gets_little_and_is_done_in_the_end() {
         assert_eq!(world.ending(taker), None::<Ending>);
     }
     assert!(to_taker * 3 < to_givers * 2, "{to_taker} to the taker, {to_givers} to each giver");
+}
+
+/// Where the announces of a seeder that listens at `listen` leave from: datagrams, and dials.
+fn announces_from(listen: [u8; 4], scheme: &str) -> (Vec<IpAddr>, Vec<Option<IpAddr>>) {
+    let mut world = World::new(1, Weather::calm());
+    add_tracker(&mut world);
+    let (datagrams, dials) = (Shared::<Vec<_>>::default(), Shared::<Vec<_>>::default());
+    let (told, dialled) = (datagrams.clone(), dials.clone());
+    let node = world.add_node([10, 0, 0, 2].into(), move |env| {
+        let seed = SeedPlan { torrent: torrent(), ..plans::seed("/home/big.zip") };
+        let listen = Some(Listen { ip: listen.into(), ports: (7000, 7009) });
+        let mut node = Node::new(NodePlan { listen, ..plans::node(env, Job::Seed(seed)) });
+        let (told, dialled) = (told.clone(), dialled.clone());
+        role(move |now, input, out| {
+            let before = out.effects.len();
+            node.on(now, input, out);
+            for effect in &out.effects[before..] {
+                match effect {
+                    Effect::Datagram { from, .. } => told.with(|all| all.push(*from)),
+                    Effect::Dial { from, .. } => dialled.with(|all| all.push(*from)),
+                    _ => {}
+                }
+            }
+            node.deadline()
+        })
+    });
+    world.disk(node).make_dirs("/home");
+    world.disk(node).put("/home/big.zip", &bytes());
+    let tracker = format!("{scheme}://10.0.0.1:6969/announce");
+    world.disk(node).put("/home/big.torrent", &torrent_file_of(&[tracker]));
+    world.run(at(60));
+    assert_eq!(world.breach(), None);
+    (datagrams.get(), dials.get())
+}
+
+/// Strangers dial the address that an announce comes from: it must be the one that is listened at.
+#[test]
+fn who_listens_at_one_address_announces_from_there() {
+    let here = IpAddr::from([10, 0, 0, 2]);
+    for (listen, ours) in [([10, 0, 0, 2], Some(here)), ([0, 0, 0, 0], None)] {
+        let from = ours.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let (datagrams, _) = announces_from(listen, "udp");
+        assert!(!datagrams.is_empty() && datagrams.iter().all(|one| *one == from), "{datagrams:?}");
+        let (_, dials) = announces_from(listen, "http");
+        assert!(!dials.is_empty() && dials.iter().all(|one| *one == ours), "{dials:?}");
+    }
 }

@@ -17,6 +17,8 @@ pub enum Thing<'a> {
     Directory,
     Fifo,
     Symlink(&'a Path),
+    /// Another name of that file.
+    Twin(&'a Path),
 }
 
 /// A driver of roles and the files they see.
@@ -414,6 +416,18 @@ pub fn not_reading_holds_the_sender_back_and_going_on_loses_nothing(stage: &mut 
     stage.play(vec![takes, sends]);
 }
 
+/// Dials as soon as the address is known, and is content when the other side is gone.
+fn hears_the_end_of_the_other(address: Address) -> Box<dyn Role> {
+    let mut conn = None;
+    role(move |now, input, out| {
+        if let Input::Closed { why, .. } = input {
+            assert!(matches!(why, Closed::Reset | Closed::ByPeer), "{why:?}");
+            out.end(Ending::Done);
+        }
+        dial_when_known(now, &address, &mut conn, out)
+    })
+}
+
 pub fn a_span_beyond_the_end_of_its_file_fails_the_connection(stage: &mut dyn Stage) {
     let address = Address::default();
     let path = stage.folder().join("short");
@@ -441,15 +455,7 @@ pub fn a_span_beyond_the_end_of_its_file_fails_the_connection(stage: &mut dyn St
         }
         Time::NEVER
     });
-    let mut conn = None;
-    let fetches = role(move |now, input, out| {
-        if let Input::Closed { why, .. } = input {
-            assert!(matches!(why, Closed::Reset | Closed::ByPeer), "{why:?}");
-            out.end(Ending::Done);
-        }
-        dial_when_known(now, &address, &mut conn, out)
-    });
-    stage.play(vec![serves, fetches]);
+    stage.play(vec![serves, hears_the_end_of_the_other(address)]);
 }
 
 pub fn an_ending_process_ends_its_connections(stage: &mut dyn Stage) {
@@ -464,15 +470,7 @@ pub fn an_ending_process_ends_its_connections(stage: &mut dyn Stage) {
         }
         Time::NEVER
     });
-    let mut conn = None;
-    let stays = role(move |now, input, out| {
-        if let Input::Closed { why, .. } = input {
-            assert!(matches!(why, Closed::Reset | Closed::ByPeer), "{why:?}");
-            out.end(Ending::Done);
-        }
-        dial_when_known(now, &address, &mut conn, out)
-    });
-    stage.play(vec![ends, stays]);
+    stage.play(vec![ends, hears_the_end_of_the_other(address)]);
 }
 
 pub fn a_datagram_goes_there_and_back_with_its_addresses(stage: &mut dyn Stage) {

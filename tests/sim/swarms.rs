@@ -2,10 +2,11 @@
 
 use crate::stand_in;
 use lmk::core::io::{Effect, FileOp, Input, Outbox, Role};
-use lmk::core::report::Snapshot;
-use lmk::core::time::Time;
+use lmk::core::report::{Ending, Snapshot};
+use lmk::core::time::{Span, Time};
 use lmk::node::Node;
-use lmk::node::plan::NodePlan;
+use lmk::node::plan::{Job, NodePlan};
+use lmk::node::several::Several;
 use lmk::peer::Encryption;
 use lmk::sim::Weather;
 use lmk::sim::swarm::{Cast, Scene, Swarm};
@@ -15,6 +16,7 @@ use std::time::Instant;
 const FIXED_SEEDS: &str = include_str!("fixed_seeds.txt");
 const FRESH_SEEDS: usize = 64;
 const ENCRYPTED_SEEDS: usize = 24;
+const TOGETHER_SEEDS: usize = 24;
 /// Every so many seeds are played twice: one seed, one trace.
 const TWICE_EVERY: usize = 50;
 /// A planted bug must show within this many seeds.
@@ -154,6 +156,63 @@ fn swarms_in_which_some_require_encryption_finish() {
         Box::new(Node::new(plan))
     };
     play_all(&fresh_seeds(ENCRYPTED_SEEDS), Cast { node, ..Cast::real() });
+}
+
+/// Every leecher is one of two fetches of its process; the other one fails after a while, which is
+/// not held against it.
+#[test]
+fn swarms_finish_in_which_each_leecher_wants_two_things() {
+    let node = |plan: NodePlan| -> Box<dyn Role> {
+        let mut other = plan.clone();
+        let Job::Fetch(fetch) = &mut other.job else { return Box::new(Node::new(plan)) };
+        fetch.want.name = "nowhere.zip".into();
+        // Whichever of them fails, the process ends, and the person starts both again.
+        fetch.wait = Some(Span::secs(60));
+        let plans = if plan.seed.is_multiple_of(2) { [plan, other] } else { [other, plan] };
+        Box::new(Forgives(Several::new(plans.into())))
+    };
+    play_all(&fresh_seeds(TOGETHER_SEEDS), Cast { node, ..Cast::real() });
+}
+
+/// Ends well if one of its fetches is complete.
+struct Forgives(Several);
+
+impl Role for Forgives {
+    fn on(&mut self, now: Time, input: Input<'_>, out: &mut Outbox) {
+        self.0.on(now, input, out);
+        let complete = |role: &Several| role.snapshot(now).fetches.iter().any(|row| row.complete);
+        for effect in &mut out.effects {
+            if let Effect::End(ending @ Ending::NotFound) = effect
+                && complete(&self.0)
+            {
+                *ending = Ending::Done;
+            }
+        }
+    }
+
+    fn deadline(&self) -> Time {
+        self.0.deadline()
+    }
+
+    fn snapshot(&self, now: Time) -> Snapshot {
+        self.0.snapshot(now)
+    }
+
+    fn audit(&self) -> Result<(), String> {
+        self.0.audit()
+    }
+}
+
+/// One alone among several is what it is by itself: it fails and ends as that does, too.
+#[test]
+fn swarms_finish_in_which_each_leecher_is_the_only_one_of_several() {
+    let node = |plan: NodePlan| -> Box<dyn Role> {
+        match plan.job {
+            Job::Fetch(_) => Box::new(Several::new(vec![plan])),
+            Job::Seed(_) => Box::new(Node::new(plan)),
+        }
+    };
+    play_all(&fresh_seeds(TOGETHER_SEEDS), Cast { node, ..Cast::real() });
 }
 
 /// Whether some seed shows that something is wrong with the cast, and what it says.

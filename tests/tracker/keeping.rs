@@ -1,6 +1,7 @@
 //! What a tracker keeps: answers wait for their commit, a crash at any point loses nothing that was
 //! answered, and trouble with the database is said and outlived.
 
+use super::catalogue::bare;
 use super::http_asked::get;
 use super::world::{Client, Peer, T0, World, addr, plan};
 use lmk::core::id::{InfoHash, Ticket};
@@ -23,12 +24,6 @@ const SEEDER: &str = "127.0.0.1:7001";
 fn kept(wall_start_s: u64) -> TrackerPlan {
     let database = Some(Database { path: "/t.db".into(), required: false });
     TrackerPlan { database, wall_start_s, ..plan("127.0.0.1:6969") }
-}
-
-fn bare(name: &str, n: u32) -> Publish {
-    let mut hash = [0; 20];
-    hash[..4].copy_from_slice(&n.to_be_bytes());
-    Publish::bare(Entry::v1(name.to_owned(), InfoHash(hash), 1))
 }
 
 /// A tracker over a database, and what it asked of it.

@@ -12,6 +12,7 @@ use crate::core::time::{Span, Time};
 use crate::expect_mark;
 use crate::wire::tracker_url;
 use crate::wire::udp::{AnnounceResponse, Event, Request, Response};
+use std::collections::BTreeSet;
 
 const STATS: Stats = Stats { downloaded: 1, left: 100, uploaded: 3, port: 6881, slots: None };
 const ANSWER: &str = "d8:completei3e8:intervali1800e5:peers6:\x01\x02\x03\x04\x00\x05e";
@@ -55,8 +56,10 @@ impl World {
     fn dialled(&mut self) -> Option<(ConnId, String)> {
         let out = std::mem::take(&mut self.out.effects);
         let mut dials = out.into_iter().filter_map(|effect| match effect {
-            Effect::Dial { conn, to, transport: Transport::Plain } => Some((conn, to.to_string())),
-            Effect::Dial { conn, to, transport: Transport::Tls { name } } => {
+            Effect::Dial { conn, to, transport: Transport::Plain, .. } => {
+                Some((conn, to.to_string()))
+            }
+            Effect::Dial { conn, to, transport: Transport::Tls { name }, .. } => {
                 Some((conn, format!("tls:{name}:{to}")))
             }
             _ => None,
@@ -122,6 +125,18 @@ fn services_of_the_machine_itself_are_not_asked() {
         "http://127.0.0.1:8080/admin?x=1",
         "http://127.0.0.1/announce?info_hash=a",
         "http://127.0.0.1/announce?%70ort=1",
+        "http://127.0.0.1/announce/../admin",
+        "http://127.0.0.1/announce/%2e%2E/admin",
+        "http://127.0.0.1/announce/.%2e/admin",
+        "http://127.0.0.1/announce/..%2fadmin",
+        "http://127.0.0.1/announce%5c..%5cadmin",
+        "http://127.0.0.1/announce/%252e%252e/admin",
+        "http://10.0.0.1/announce/../admin",
+        "http://100.64.0.1/announce/../admin",
+        "http://[64:ff9b::7f00:1]/admin",
+        "http://[::127.0.0.1]/admin",
+        "http://[2002:7f00:1::]/admin",
+        "http://[64:ff9b::e000:1]/announce",
         "http://[::1]/",
         "http://[::ffff:127.0.0.1]/",
         "http://169.254.169.254/latest/meta-data",
@@ -149,13 +164,27 @@ fn services_of_the_machine_itself_are_not_asked() {
 }
 
 #[test]
-fn a_web_seed_on_the_machine_itself_takes_no_orders() {
+fn a_web_seed_in_our_own_network_takes_no_orders() {
     let mut out = Outbox::default();
     let mut may = |url: &str| {
         Approach::new(tracker_url::read(url).unwrap(), Purpose::WebSeed, &mut out).is_ok()
     };
-    assert!(may("http://127.0.0.1:8080/files/x.bin") && may("http://10.0.0.1/x?token=1"));
-    for url in ["http://127.0.0.1:8080/?stop", "http://[::1]/x?a=b", "http://169.254.169.254/a?b"] {
+    for url in
+        ["http://127.0.0.1:8080/files/x.bin", "http://10.0.0.1/x", "http://8.8.8.8/x?token=1"]
+    {
+        assert!(may(url), "{url}");
+    }
+    for url in [
+        "http://127.0.0.1:8080/?stop",
+        "http://[::1]/x?a=b",
+        "http://169.254.169.254/a?b",
+        "http://10.0.0.1/x?token=1",
+        "http://192.168.0.1/reboot?now",
+        "http://100.64.0.1/x?a",
+        "http://198.18.0.1/x?a",
+        "http://[fd00::1]/x?a",
+        "http://[64:ff9b::a00:1]/x?a",
+    ] {
         assert!(!expect_mark!("C12", may(url)), "{url}");
     }
     assert!(!may("udp://10.0.0.1/x"));
@@ -219,6 +248,10 @@ fn redirections_lead_only_where_they_may() {
         ("http://t.example/announce", "http://10.0.0.1/announce", "not public"),
         ("http://t.example/announce", "http://127.0.0.1/announce", "not public"),
         ("http://t.example/announce", "http://[::ffff:192.168.0.1]/announce", "not public"),
+        ("http://t.example/announce", "http://100.64.0.1/announce", "not public"),
+        ("http://t.example/announce", "http://198.18.0.1/announce", "not public"),
+        ("http://t.example/announce", "http://[64:ff9b::a00:1]/announce", "not public"),
+        ("http://t.example/announce", "http://[2002:a00:1::1]/announce", "not public"),
         ("https://t.example/announce", "http://t.example/announce", "from https to http"),
         ("http://t.example/announce", "udp://t.example/announce", "from http to udp"),
     ] {
@@ -377,7 +410,7 @@ fn a_tracker_over_udp_is_followed_to_where_it_moves() {
 #[test]
 fn trackers_that_are_left_are_told_so_and_count_no_more() {
     let urls = ["udp://10.0.0.1:7", "udp://10.0.0.2:7"].map(|url| vec![url.to_owned()]);
-    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)), Outbox::default());
+    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)).at_once(1), Outbox::default());
     let now = Time::ZERO + Span::secs(1);
     tiers.announce(InfoHash([1; 20]), (PeerId([7; 20]), &[]), now);
     tiers.poll(STATS, now, &mut out);
@@ -423,6 +456,65 @@ fn trackers_that_are_left_are_told_so_and_count_no_more() {
     tiers.poll(STATS, now, &mut out);
     let to: Vec<String> = sent(&mut out).into_iter().map(|(to, _)| to).collect();
     assert!(!to.is_empty() && to.iter().all(|to| to == "10.0.0.1:7"), "{to:?}");
+}
+
+#[test]
+fn a_tier_is_asked_once_all_of_those_before_it_have_failed() {
+    let urls = [
+        vec!["udp://10.0.0.1:7".to_owned(), "udp://10.0.0.2:7".to_owned()],
+        vec!["gopher://nothing".to_owned()],
+        vec!["udp://10.0.0.3:7".to_owned()],
+        vec!["udp://10.0.0.4:7".to_owned()],
+    ];
+    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)).at_once(1), Outbox::default());
+    let mut now = Time::ZERO + Span::secs(1);
+    tiers.announce(InfoHash([1; 20]), (PeerId([7; 20]), &[]), now);
+    let (mut asked, mut failed) = (Vec::new(), BTreeSet::new());
+    while now < Time::ZERO + Span::secs(600) {
+        tiers.poll(STATS, now, &mut out);
+        let news = tiers.take_news();
+        failed.extend(news.iter().map(|news| (news.tier, news.tracker.clone())));
+        for (to, _) in sent(&mut out) {
+            if !asked.contains(&to) {
+                let of_first = failed.iter().filter(|(tier, _)| *tier == 0).count();
+                assert!(to != "10.0.0.3:7" || of_first == 2, "{asked:?} {failed:?}");
+                asked.push(to);
+            }
+        }
+        now = tiers.deadline().max(now + Span::ms(100));
+    }
+    assert!(asked.contains(&"10.0.0.3:7".to_owned()), "it is asked in the end: {asked:?}");
+    assert!(asked[..2].contains(&"10.0.0.4:7".to_owned()), "it waits for nobody: {asked:?}");
+}
+
+#[test]
+fn a_tier_that_answers_leaves_those_behind_it_alone() {
+    let urls = ["udp://10.0.0.1:7", "udp://10.0.0.2:7"].map(|url| vec![url.to_owned()]);
+    let (mut tiers, mut out) = (Tiers::new(&urls, Rng::new(3)), Outbox::default());
+    let mut now = Time::ZERO + Span::secs(1);
+    tiers.announce(InfoHash([1; 20]), (PeerId([7; 20]), &[]), now);
+    for _ in 0..40 {
+        tiers.poll(STATS, now, &mut out);
+        for (to, request) in sent(&mut out) {
+            assert_eq!(to, "10.0.0.1:7");
+            let mut bytes = Vec::new();
+            match request {
+                Request::Connect { tid } => Response::Connect { tid, cid: 9 },
+                Request::Announce(announce) => Response::Announce(AnnounceResponse {
+                    tid: announce.tid,
+                    interval_s: 60,
+                    leechers: 0,
+                    seeders: 0,
+                    peers: vec![],
+                }),
+                Request::Scrape { .. } => continue,
+            }
+            .encode(false, &mut bytes);
+            tiers.got_datagram(to.parse().unwrap(), &bytes, now, &mut out);
+        }
+        now = tiers.deadline().max(now + Span::ms(100));
+    }
+    assert!(now > Time::ZERO + Span::secs(300), "{now:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::core::report::foreign;
 use crate::core::rng::Rng;
 use crate::core::time::Time;
 use crate::wire::tracker_url::{self, Scheme, TrackerUrl};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How a tracker is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +45,8 @@ pub struct Tier {
     pub talks: Vec<(InfoHash, Talk)>,
     /// The tracker at hand answered for one identity at least.
     pub answered: bool,
+    /// It is announced to; the others wait until those before them fail.
+    pub is_asked: bool,
 }
 
 /// Who announces.
@@ -53,6 +55,8 @@ pub struct Us {
     pub peer_id: PeerId,
     pub own: Vec<SocketAddr>,
     pub key: u32,
+    /// The one address at which we take connections, if there is but one.
+    pub at: Option<IpAddr>,
 }
 
 impl Talk {
@@ -92,10 +96,15 @@ impl Tier {
         self.trackers.get_mut(self.current)
     }
 
+    /// Whether any of its trackers can be asked.
+    pub fn is_of_use(&self) -> bool {
+        self.trackers.iter().any(|tracker| !matches!(tracker.road, Road::None(_)))
+    }
+
     /// When the host of the tracker at hand is to be looked up.
     pub fn look_up_at(&self) -> Time {
         match self.trackers.get(self.current).map(|tracker| &tracker.road) {
-            Some(Road::Udp(place, _)) => place.deadline(),
+            Some(Road::Udp(place, _)) if self.is_asked => place.deadline(),
             _ => Time::NEVER,
         }
     }
@@ -104,7 +113,7 @@ impl Tier {
     /// is.
     pub fn begin(&mut self, info_hash: InfoHash, who: &Us, now: Time, rng: &mut Rng) {
         let Some(tracker) = self.trackers.get_mut(self.current) else { return };
-        let Us { peer_id, own, key } = who.clone();
+        let Us { peer_id, own, key, at: ours } = who.clone();
         let (who, seed) = (Identity { info_hash, peer_id, key, own }, rng.next_u64());
         let at = tracker.rests_until.max(now);
         let talk = match &mut tracker.road {
@@ -114,19 +123,19 @@ impl Tier {
                 let Some(tracker) = place.known() else { return };
                 let mut talk = Announcer::among_strangers(tracker, who, path.clone(), seed);
                 talk.start(at);
-                Talk::Udp(Box::new(talk))
+                Talk::Udp(Box::new(talk.from(ours)))
             }
             Road::Http(url) => {
                 let mut talk = HttpAnnouncer::new(url.clone(), who, seed);
                 talk.start(at);
-                Talk::Http(Box::new(talk))
+                Talk::Http(Box::new(talk.from(ours)))
             }
         };
         self.talks.push((info_hash, talk));
     }
 
     /// The tracker at hand failed: the next one of the tier has its turn, unless it answers for
-    /// another identity or there is no other.
+    /// another identity or there is no other. -> whether all of the tier have failed.
     pub fn go_on(
         &mut self,
         hashes: &[InfoHash],
@@ -134,11 +143,14 @@ impl Tier {
         now: Time,
         out: &mut Outbox,
         rng: &mut Rng,
-    ) {
+    ) -> bool {
         let reachable = |tracker: &&Tracker| !matches!(tracker.road, Road::None(_));
         let others = self.trackers.iter().filter(reachable).count() > 1;
-        if std::mem::take(&mut self.answered) || !others || hashes.is_empty() {
-            return;
+        if std::mem::take(&mut self.answered) || hashes.is_empty() {
+            return false;
+        }
+        if !others {
+            return true;
         }
         if let Some(failed) = self.trackers.get_mut(self.current) {
             failed.rests_until = now + refused_wait(&mut failed.failures);
@@ -157,5 +169,6 @@ impl Tier {
         for info_hash in hashes {
             self.begin(*info_hash, who, now, rng);
         }
+        self.trackers.iter().filter(reachable).all(|tracker| tracker.failures > 0)
     }
 }

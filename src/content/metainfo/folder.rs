@@ -6,6 +6,7 @@ use super::{Content, Maker, Wanted};
 use crate::content::error::MetaError;
 use crate::content::file_list::FileList;
 use crate::content::grid::Form;
+use std::collections::BTreeSet;
 
 #[derive(Debug)]
 pub struct FolderHasher {
@@ -26,6 +27,12 @@ impl FolderHasher {
         };
         let v1 = Maker::companion(name, files.clone(), wanted(Form::V1))?;
         Ok(FolderHasher { v1, v2: Maker::folder(name, files, wanted(Form::V2))? })
+    }
+
+    /// Those of its files that may be executed say so (BEP 47).
+    pub fn with_executables(self, paths: &BTreeSet<Vec<u8>>) -> FolderHasher {
+        let FolderHasher { v1, v2 } = self;
+        FolderHasher { v1: v1.with_executables(paths), v2: v2.with_executables(paths) }
     }
 
     /// Where the files lie in the row of the content.

@@ -10,7 +10,7 @@ use crate::core::bencode::Writer;
 use crate::core::id::Hash32;
 use crate::core::limits::BLOCK_BYTES;
 use crate::core::name;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What a .torrent shall be. Equal wishes and equal files make equal bytes.
@@ -121,6 +121,12 @@ impl Maker {
             list,
             wanted,
         })
+    }
+
+    /// Those of its files that may be executed say so (BEP 47).
+    pub fn with_executables(mut self, paths: &BTreeSet<Vec<u8>>) -> Maker {
+        self.list = Rc::new(self.list.with_executables(paths));
+        self
     }
 
     pub fn files(&self) -> &FileList {
@@ -236,8 +242,10 @@ impl Maker {
         w.begin_list();
         for entry in self.list.entries() {
             w.begin_dict();
-            if entry.kind == Kind::Pad {
-                w.key(b"attr").bytes(b"p");
+            match (entry.kind, entry.executable) {
+                (Kind::Pad, _) => _ = w.key(b"attr").bytes(b"p"),
+                (_, true) => _ = w.key(b"attr").bytes(b"x"),
+                _ => {}
             }
             w.key(b"length").uint(entry.length);
             w.key(b"path").begin_list();
@@ -265,6 +273,9 @@ impl Maker {
                 open.push(folder);
             }
             w.key(last).begin_dict().key(b"").begin_dict();
+            if entry.executable {
+                w.key(b"attr").bytes(b"x");
+            }
             w.key(b"length").uint(entry.length);
             if entry.length > 0 {
                 w.key(b"pieces root").bytes(&root.0);

@@ -173,7 +173,29 @@ impl Fetch {
         }
     }
 
-    fn abandon(&self, shared: &mut Shared, now: Time, out: &mut Outbox) {
+    /// What this machine holds does not stay what it was. The next run believes nothing of what is
+    /// there before it has read it.
+    pub(super) fn damaged(&mut self, piece: Option<Piece>, out: &mut Outbox) -> Fatal {
+        if let Phase::Placing(target)
+        | Phase::Downloading(target)
+        | Phase::Full { target, .. }
+        | Phase::Stopping(target, _)
+        | Phase::Finishing(target) = &mut self.phase
+        {
+            target.touched(out);
+        }
+        let what = piece.map_or_else(
+            || "known bytes have another hash".to_owned(),
+            |piece| format!("piece {} was proven and reads back different", piece.index()),
+        );
+        let line = format!(
+            "local data is being damaged (disk or memory): {what}; check this machine, then run \
+             the same command: it reads everything again"
+        );
+        Fatal { ending: Ending::Disk, line }
+    }
+
+    pub(super) fn abandon(&self, shared: &mut Shared, now: Time, out: &mut Outbox) {
         if let Some(swarm) = shared.swarm.take() {
             shared.struck = swarm.abandon(out);
             shared.web.swarm_gone(now, out);

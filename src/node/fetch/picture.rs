@@ -23,7 +23,10 @@ impl Fetch {
     pub fn transfer(&self, now: Time) -> Option<Transfer> {
         let done = self.target().map_or(0, |target| target.progress().1);
         let name = self.plan.want.name.clone();
-        let (size, rate_down) = (self.size, self.checking.rate(now));
+        let rate_down = self.checking.rate(now);
+        // What is looked at may be more than what is fetched.
+        let whole = self.target().map_or(0, |target| target.content().geometry.payload());
+        let size = self.size.max(whole);
         (size > 0).then(|| Transfer { name, size, done, rate_down, ..Transfer::default() })
     }
 }

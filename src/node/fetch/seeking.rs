@@ -92,15 +92,6 @@ impl Fetch {
         Ok(())
     }
 
-    /// Of chosen files that were there already not every byte can be proven by itself.
-    pub(super) fn say_unproven(pieces: u64, out: &mut Outbox) {
-        if pieces > 0 {
-            let shared = counted(pieces, "piece");
-            let line = format!("{shared} shared with files that are not there: not checked");
-            out.tell(Event::warning("unproven", line).number("pieces", pieces));
-        }
-    }
-
     /// The metainfo is what its hash says: where does the file go?
     fn place(
         &mut self,

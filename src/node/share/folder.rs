@@ -5,7 +5,7 @@ use crate::content::file_list::FileList;
 use crate::content::metainfo::{Content, FolderHasher};
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
-use crate::core::io::{FileDone, Meta, OpenMode, Outbox};
+use crate::core::io::{FileDone, Meta, Outbox};
 use crate::core::report::Ending;
 use crate::node::hashing::Hasher;
 use crate::node::layout::Layout;
@@ -31,16 +31,19 @@ impl Share {
             return Ok(());
         }
         if walk.files.is_empty() {
-            let line = format!("{}: there is no file in it", show(&self.plan.path));
+            let path = show(&self.plan.path);
+            let line = format!(
+                "{path}: there is no file in it; put some there, or name another with --file"
+            );
             return Err(Fatal { ending: Ending::Usage, line });
         }
         let files = walk.files.into_iter().map(|(path, meta)| (path, meta.size)).collect();
         let hasher = FolderHasher::new(self.info_name(), files)
-            .map_err(|error| self.refused(&error.to_string()))?;
-        let layout = Layout::whole(hasher.files(), hasher.size());
+            .map_err(|error| self.refused(&error.to_string()))?
+            .with_executables(&walk.executables);
+        let layout = Layout::whole(hasher.files(), hasher.size())?;
         self.folder = Some(Box::new(hasher));
-        let op = layout.open(self.plan.path.clone(), OpenMode::Read);
-        self.phase = Some(Phase::Opening(out.file(op)));
+        self.open(&layout, out);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileOp, Outbox};
 use crate::core::report::{Ending, Event, bytes_text, counted, foreign};
 use crate::node::check::Check;
+use crate::node::layout::Layout;
 use crate::node::places::show;
 use crate::node::shared::Shared;
 use crate::node::torrent;
@@ -32,8 +33,9 @@ impl Share {
                 Ok(read) => {
                     let (content, outside) = read?;
                     torrent::take_up(shared, &content, &outside, out);
+                    let layout = Layout::whole(&content.files, content.geometry.size())?;
                     self.said = Some(Rc::new(content));
-                    self.open(out);
+                    self.open(&layout, out);
                 }
                 Err(done) => {
                     self.phase = Some(Phase::Reading(file));

@@ -21,6 +21,9 @@ impl Target {
             self.step = Step::LastBatch;
             return Placed::Waiting;
         }
+        if self.proves() {
+            return self.got_proof(out);
+        }
         let Some(file) = self.file else {
             return fatal(Ending::Internal, "a target without a file".into());
         };
@@ -224,9 +227,12 @@ impl Target {
     /// Where it is that the disk refused something.
     fn place(&self) -> String {
         match self.step {
-            Step::StatTarget | Step::OpenTarget | Step::CheckTarget | Step::Rename => {
-                show(&self.path)
-            }
+            Step::StatTarget
+            | Step::OpenTarget
+            | Step::CheckTarget
+            | Step::OpenBeside
+            | Step::CheckBeside
+            | Step::Rename => show(&self.path),
             _ => show(&self.part_path),
         }
     }
@@ -251,6 +257,15 @@ impl Target {
         match error {
             FileError::Other(_) if reads => self.unreadable(error),
             FileError::Changed => Placed::Changed,
+            FileError::OneFile(one, other) => {
+                let [one, other] = [one, other].map(|file| self.layout.shown(file));
+                let part = self.place();
+                let line = format!(
+                    "{part}: {one} and {other} are one file on this file system; \
+                     fetch one of them with --files, or both with --out DIR on another disk"
+                );
+                fatal(Ending::Disk, line)
+            }
             FileError::NoSpace => Placed::NoSpace(line + "; make room or use --out DIR"),
             FileError::Denied => {
                 mark!("E06");

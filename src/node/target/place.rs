@@ -76,8 +76,8 @@ impl Target {
     fn check_target(&mut self, file: FileId, out: &mut Outbox) -> Placed {
         self.step = Step::CheckTarget;
         self.file = Some(file);
-        let alone = self.layout.alone(&self.content.geometry);
-        let check = Check::start(self.content.clone(), file, &alone, out);
+        let wanted = self.layout.wanted(&self.content.geometry);
+        let check = Check::start(self.content.clone(), file, &wanted, out);
         let done = check.is_done();
         self.check = Some(check);
         if done { self.checked(out) } else { Placed::Waiting }
@@ -88,14 +88,24 @@ impl Target {
         let (Some(check), Some(file)) = (self.check.take(), self.file) else {
             return fatal(Ending::Internal, "a check without a file".into());
         };
-        if !check.good.lacks_any_of(&self.layout.alone(&self.content.geometry)) {
+        let geometry = &self.content.geometry;
+        if !check.good.lacks_any_of(&self.layout.wanted(geometry)) {
             if let Some(Pin::Sha256(_)) = self.plan.want.pin {
                 return self.ask_whole(file, out);
             }
             return self.look_for_left_part(out);
         }
-        out.file(FileOp::Close { file });
-        self.file = None;
+        if !check.good.lacks_any_of(&self.layout.alone(geometry)) {
+            return self.look_beside(&check.good, out);
+        }
+        self.wrong(out)
+    }
+
+    /// What stands there has other content than it should.
+    pub(super) fn wrong(&mut self, out: &mut Outbox) -> Placed {
+        if let Some(file) = self.file.take() {
+            out.file(FileOp::Close { file });
+        }
         self.different(out)
     }
 
@@ -106,12 +116,27 @@ impl Target {
     }
 
     /// An earlier run may have ended between the last rename and the end of its journal.
-    pub(super) fn already(&mut self, part: Result<Meta, FileError>, out: &mut Outbox) -> Placed {
-        if part == Err(FileError::NotFound) {
+    pub(super) fn stat_left_part(
+        &mut self,
+        part: Result<Meta, FileError>,
+        out: &mut Outbox,
+    ) -> Placed {
+        let is_folder = |meta: &Meta| meta.kind == FileKind::Directory;
+        if self.layout.aside().is_some() && part.as_ref().is_ok_and(is_folder) {
+            let path = self.part_path.clone();
+            return self.ask(Step::RemoveLeftPart, FileOp::Remove { path }, out);
+        }
+        self.already(part == Err(FileError::NotFound), out)
+    }
+
+    /// Every byte of it is right; what else is left is nobody's if the part is `gone`.
+    pub(super) fn already(&mut self, gone: bool, out: &mut Outbox) -> Placed {
+        if gone {
             self.remove_left(out);
         }
         match self.file {
             Some(file) => {
+                // What proves the other pieces goes.
                 let have = self.layout.alone(&self.content.geometry);
                 Placed::Already { file, have }
             }

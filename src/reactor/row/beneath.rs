@@ -230,7 +230,8 @@ mod tests {
     }
 
     /// Somebody exchanges a folder for a link to elsewhere and back, over and over, while files of
-    /// it are made: none is made elsewhere.
+    /// it are made: none is made elsewhere. The one thread of these tests: what is tried is an
+    /// exchange in the middle of a call of ours, and in one thread nothing happens in its middle.
     #[test]
     fn a_folder_that_becomes_a_link_meanwhile_leads_nowhere() {
         let top = folder("race");

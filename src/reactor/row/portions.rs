@@ -67,6 +67,8 @@ impl OpenRow {
         match (self.row.files().get(file), &self.aside) {
             (Some(entry), _) if !entry.wanted => None,
             (Some(entry), _) => self.beneath.look(&entry.path),
+            // It proves what else is there, and may go meanwhile.
+            (None, _) if !self.writes => None,
             (None, Some(fd)) => rustix::fs::fstat(fd).ok().map(|stat| meta(&stat)),
             (None, None) => {
                 let path = self.row.aside()?;
@@ -96,7 +98,25 @@ impl OpenRow {
         if !last {
             return Ok(None);
         }
+        if self.writes && self.watch == Watch::Nothing {
+            self.are_apart()?;
+        }
         Ok(Some(self.tally.meta(&self.row, &root_meta(&self.beneath)?)))
+    }
+
+    /// No file that is there is another one, too: what is written to one would be lost in both.
+    fn are_apart(&self) -> Result<(), FileError> {
+        let there = self.seen.iter().enumerate();
+        let there =
+            there.filter_map(|(file, seen)| seen.map(|meta| (meta.device, meta.inode, file)));
+        let mut there: Vec<(u64, u64, usize)> = there.collect();
+        there.sort_unstable();
+        let next = there.iter().skip(1);
+        let mut pairs = there.iter().zip(next).filter(|(a, b)| (a.0, a.1) == (b.0, b.1));
+        match pairs.next() {
+            Some((a, b)) => Err(FileError::OneFile(a.2, b.2)),
+            None => Ok(()),
+        }
     }
 
     /// From now on what others change is noticed. -> whether the times are fine enough for that.
@@ -112,6 +132,9 @@ impl OpenRow {
     fn pin(&mut self, was: &Meta) -> Portion<()> {
         (self.watch, self.changed) = (Watch::Nothing, false);
         let Some(now) = self.look_at_all()? else { return Ok(None) };
+        if !self.writes {
+            self.aside = None;
+        }
         self.watch = Watch::Pinned;
         self.changed = now != *was;
         Ok(Some(()))
@@ -158,8 +181,9 @@ impl OpenRow {
         let (files, last) = self.take();
         // Where `A` and `a` are one file it is a wanted one.
         let mut wanted: Option<BTreeSet<(u64, u64)>> = None;
-        let entries = row.files().get(files).unwrap_or_default();
-        for entry in entries.iter().filter(|entry| !entry.wanted) {
+        // Behind the files is what is kept aside.
+        let entries = row.files().get(files.start..).unwrap_or_default().iter().take(files.len());
+        for entry in entries.filter(|entry| !entry.wanted) {
             let Some(found) = self.beneath.look(&entry.path) else { continue };
             let same = |meta: &Meta| (meta.device, meta.inode);
             let wanted =

@@ -38,6 +38,8 @@ pub(super) struct Faults {
     lasting: u64,
     stop_at: Option<u64>,
     pub stopped: bool,
+    /// Files whose name ends so read back with a wrong byte.
+    rots: Option<&'static str>,
 }
 
 impl Faults {
@@ -61,6 +63,21 @@ impl Faults {
 impl Disk {
     pub fn fail(&mut self, fault: Fault) {
         self.faults.planned.push(fault);
+    }
+
+    /// From now on files whose name ends so read back with a wrong byte.
+    pub fn rots(&mut self, name_ends: &'static str) {
+        self.faults.rots = Some(name_ends);
+    }
+
+    /// What a read brings, as the disk has it by now.
+    pub(super) fn rot(&self, owner: usize, file: FileId, page: &mut [u8]) {
+        let Some(name_ends) = self.faults.rots else { return };
+        if self.name_of(owner, file).ends_with(name_ends)
+            && let Some(byte) = page.last_mut()
+        {
+            *byte ^= 1;
+        }
     }
 
     /// Refusals that have not come yet.

@@ -79,6 +79,8 @@ pub struct Disk {
     now_ns: i128,
     /// How far apart the times are that files can have.
     tick_ns: i128,
+    /// Upper and lower case are one in the names below a row of files.
+    folds_case: bool,
     /// Edits during syncs to come: of files whose name ends so, after so many syncs.
     edits_in_sync: Vec<(&'static str, u64)>,
     faults: Faults,
@@ -97,6 +99,7 @@ impl Default for Disk {
             capacity_bytes: CAPACITY_BYTES,
             now_ns: 0,
             tick_ns: 1,
+            folds_case: false,
             edits_in_sync: Vec::new(),
             faults: Faults::default(),
         };
@@ -130,6 +133,7 @@ impl Disk {
         let entry = |(name, inode): (&PathBuf, &u64)| DirEntry {
             name: name.file_name().unwrap_or_default().as_bytes().to_vec(),
             meta: self.meta(*inode),
+            executable: false,
         };
         let mut found: Vec<DirEntry> =
             below.take(entries_max.saturating_add(1)).map(entry).collect();

@@ -38,6 +38,7 @@ impl Disk {
                 let body = self.regular(owner, file);
                 let got = body.map(|body| body.read(offset, &mut page) as u32);
                 let result = got.and_then(|n| self.is_as_pinned(owner, file).map(|()| n));
+                self.rot(owner, file, &mut page);
                 FileDone::Read { page, result }
             }
             FileOp::Write { file, offset, page } => {

@@ -12,6 +12,11 @@ impl Disk {
         self.capacity_bytes = bytes;
     }
 
+    /// From now on files of a folder whose names differ in case alone are one.
+    pub fn fold_case(&mut self) {
+        self.folds_case = true;
+    }
+
     /// Lets so many bytes be free.
     pub fn leave_free(&mut self, bytes: u64) {
         self.capacity_bytes = self.used().saturating_add(bytes);
@@ -62,6 +67,14 @@ impl Disk {
 
     pub fn put_symlink(&mut self, path: impl AsRef<Path>, to: impl Into<PathBuf>) {
         self.place(path.as_ref(), Body::Symlink(to.into()));
+    }
+
+    /// Another name of a file that is there.
+    pub fn put_twin(&mut self, path: impl AsRef<Path>, of: impl AsRef<Path>) {
+        if let Some(inode) = self.names.get(of.as_ref()).copied() {
+            self.names.insert(path.as_ref().to_path_buf(), inode);
+            self.synced.insert(path.as_ref().to_path_buf(), inode);
+        }
     }
 
     /// The bytes of a regular file as any process would read them now.

@@ -1,10 +1,13 @@
-//! A row of files as one open file: the twin of the reactor's.
+//! A row of files as one open file: the twin of the reactor's. `whole`: what is done to all of them.
+
+mod whole;
 
 use super::sparse::Sparse;
 use super::{Body, Disk, Entry, Handle};
 use crate::core::id::FileId;
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Meta, OpenMode};
 use crate::core::row::{Place, Row, Tally};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -62,7 +65,12 @@ impl Disk {
         let seen = vec![None; row.files().len() + 1];
         let (watch, changed) = (Watch::Nothing, false);
         let mut open = OpenRow { row, root: inode, writable, seen, watch, changed };
+        let aside = open.row.aside().and_then(|path| self.stat(path).ok());
+        open.seen[open.row.files().len()] = aside.filter(|meta| meta.kind == FileKind::Regular);
         let meta = self.look_at_all(&mut open);
+        if writable {
+            Self::are_apart(&open)?;
+        }
         let (pinned, guarded, row) = (None, None, Some(Box::new(open)));
         let handle = Handle { inode, writable, owner, pinned, guarded, row };
         Ok((self.open.insert(handle), meta))
@@ -117,12 +125,16 @@ impl Disk {
                 (open.watch, open.changed) = (Watch::Nothing, false);
                 self.look_at_all(open);
                 open.watch = Watch::Guarded;
-                FileDone::Guarded(Ok(self.tick_ns <= 1))
+                FileDone::Guarded(Self::are_apart(open).map(|()| self.tick_ns <= 1))
             }
             FileOp::Pin { meta, .. } => {
                 (open.watch, open.changed) = (Watch::Nothing, false);
                 open.changed = self.look_at_all(open) != meta;
                 open.watch = Watch::Pinned;
+                if !open.writable {
+                    // What was kept aside has proven the rest, and may go.
+                    open.seen[open.row.files().len()] = None;
+                }
                 FileDone::Done(Ok(()))
             }
             FileOp::SetLen { len, .. } if len == open.row.size() => {
@@ -146,21 +158,25 @@ impl Disk {
         match open.row.files().get(file) {
             Some(entry) => {
                 let root = self.names.iter().find(|(_, inode)| **inode == open.root)?.0;
-                Some(root.join(OsStr::from_bytes(&entry.path)))
+                Some(root.join(self.folded(&entry.path)))
             }
             None => open.row.aside().cloned(),
         }
+    }
+
+    /// What a name below a folder is to the disk.
+    fn folded(&self, path: &[u8]) -> PathBuf {
+        let path = if self.folds_case { path.to_ascii_lowercase() } else { path.to_vec() };
+        PathBuf::from(OsStr::from_bytes(&path))
     }
 
     fn look_at(&self, open: &OpenRow, file: usize) -> Option<Meta> {
         if open.row.files().get(file).is_some_and(|entry| !entry.wanted) {
             return None;
         }
-        if file == open.row.files().len()
-            && let Some(seen) = open.seen.get(file).copied().flatten()
-        {
+        if file == open.row.files().len() && (!open.writable || open.seen[file].is_some()) {
             // It stays open, whatever becomes of its name.
-            return Some(self.meta(seen.inode));
+            return open.seen[file].map(|seen| self.meta(seen.inode));
         }
         let found = self.stat(&self.path_in_row(open, file)?).ok();
         found.filter(|meta| meta.kind == FileKind::Regular)
@@ -168,7 +184,7 @@ impl Disk {
 
     fn look_at_all(&mut self, open: &mut OpenRow) -> Meta {
         let (row, mut tally) = (open.row.clone(), Tally::default());
-        for file in 0..open.seen.len() {
+        for file in 0..open.seen.len() - usize::from(!open.writable) {
             let now = self.look_at(open, file);
             tally.add(row.files().get(file), now.as_ref());
             match open.watch {
@@ -177,6 +193,18 @@ impl Disk {
             }
         }
         tally.meta(&row, &self.meta(open.root))
+    }
+
+    /// No file that is there is another one, too.
+    fn are_apart(open: &OpenRow) -> Result<(), FileError> {
+        let mut first = BTreeMap::new();
+        for (file, seen) in open.seen.iter().enumerate() {
+            let Some(inode) = seen.map(|meta| meta.inode) else { continue };
+            if let Some(other) = first.insert(inode, file) {
+                return Err(FileError::OneFile(other, file));
+            }
+        }
+        Ok(())
     }
 
     fn differs(open: &mut OpenRow) -> FileError {
@@ -217,6 +245,12 @@ impl Disk {
     ) -> Result<(), FileError> {
         if !open.writable {
             return Err(EBADF);
+        }
+        if let (None, Some(found)) = (open.seen[file], self.look_at(open, file)) {
+            let is_found = |seen: &Option<Meta>| seen.is_some_and(|was| was.inode == found.inode);
+            if let Some(other) = open.seen.iter().position(is_found) {
+                return Err(FileError::OneFile(other, file));
+            }
         }
         self.is_same(open, file, false)?;
         let inode = match open.seen[file] {
@@ -263,8 +297,9 @@ impl Disk {
                     continue;
                 }
             };
-            let is_whole =
-                open.writable && (open.seen[file].is_none() || file == row.files().len());
+            let is_there = open.seen[file].is_some();
+            let is_aside = file == row.files().len();
+            let is_whole = if open.writable { is_aside || !is_there } else { is_aside && is_there };
             let n = self.body(open, file).map_or(0, |body| body.read(at, part));
             self.is_same(open, file, open.watch == Watch::Guarded)?;
             got += if is_whole { part.len() } else { n };
@@ -297,32 +332,6 @@ impl Disk {
         Ok(())
     }
 
-    fn set_len_of_row(&mut self, open: &mut OpenRow) -> Result<(), FileError> {
-        for (file, entry) in open.row.clone().files().iter().enumerate() {
-            if entry.wanted && open.seen[file].is_none_or(|was| was.size != entry.len) {
-                self.change_file(open, file, |body| body.set_len(entry.len))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_unwanted(&mut self, open: &OpenRow) -> Result<(), FileError> {
-        if !open.writable {
-            return Err(EBADF);
-        }
-        let root = self.names.iter().find(|(_, inode)| **inode == open.root);
-        let root = root.map(|(path, _)| path.clone()).unwrap_or_default();
-        for entry in open.row.files().iter().filter(|entry| !entry.wanted) {
-            let path = root.join(OsStr::from_bytes(&entry.path));
-            if self.stat(&path).is_ok_and(|meta| meta.kind == FileKind::Regular) {
-                self.remove(&path)?;
-                let above = path.ancestors().skip(1).take_while(|above| *above != root);
-                let _ = above.map(|folder| self.remove(folder)).take_while(Result::is_ok).count();
-            }
-        }
-        Ok(())
-    }
-
     fn next_extent_of_row(&self, open: &OpenRow, offset: u64) -> Option<(u64, u64)> {
         let mut at = offset;
         for (place, len) in open.row.parts(offset, open.row.size()) {
@@ -339,41 +348,6 @@ impl Disk {
             at += len;
         }
         None
-    }
-
-    /// The bytes of all files and the entries of all folders; an edit may come meanwhile.
-    fn sync_row(&mut self, open: &mut OpenRow, whole: bool) -> Result<(), FileError> {
-        for file in 0..open.seen.len() {
-            self.is_same(open, file, false)?;
-        }
-        self.sync_bodies(open, Sparse::sync);
-        let root = self.names.iter().find(|(_, inode)| **inode == open.root);
-        let root = root.map(|(path, _)| path.clone()).unwrap_or_default();
-        let aside = open.row.aside().and_then(|path| path.parent()).map(Path::to_path_buf);
-        let is_ours = |dir: &PathBuf| dir.starts_with(&root) || aside.as_ref() == Some(dir);
-        // Nothing of a folder that was removed is left to be kept.
-        let is_there = |dir: &&PathBuf| is_ours(dir) && self.names.contains_key(*dir);
-        let dirs: Vec<PathBuf> = self.unsynced.keys().filter(is_there).cloned().collect();
-        dirs.iter().try_for_each(|dir| self.sync_dir(dir))?;
-        self.edit_in_row_sync(&root);
-        if whole {
-            self.look_at_all(open);
-        }
-        match open.changed && open.watch != Watch::Nothing {
-            true => Err(Self::differs(open)),
-            false => Ok(()),
-        }
-    }
-
-    /// Does to the bytes of all files of a row what a sync does, or one that failed.
-    pub(super) fn sync_bodies(&mut self, open: &OpenRow, how: fn(&mut Sparse)) {
-        for meta in open.seen.iter().flatten() {
-            if let Some(inode) = self.inodes.get_mut(&meta.inode)
-                && let Body::Regular(body) = &mut inode.body
-            {
-                how(body);
-            }
-        }
     }
 
     /// The row of an open file, if it is one.
