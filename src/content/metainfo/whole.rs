@@ -12,6 +12,7 @@ use crate::content::grid::Form;
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::report::excerpt;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// In which order the keys of dictionaries may stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +42,7 @@ pub struct Metainfo {
     pub unsorted: bool,
     /// The grid over all bytes of `files`, those between files included.
     pub geometry: Geometry,
-    pub files: FileList,
+    pub files: Rc<FileList>,
     /// SHA-1 of the info dict, if there is a v1 part.
     pub v1: Option<InfoHash>,
     /// SHA-256 of the info dict, if there is a v2 part.
@@ -70,7 +71,7 @@ impl Metainfo {
             source: dict.get(b"source").and_then(|source| source.bytes()).map(excerpt),
             unsorted,
             geometry: Geometry::of(&files, info.common.piece_length)?,
-            files,
+            files: Rc::new(files),
             v1: info.listed.as_ref().map(|_| info::flat_hash(hashes)).transpose()?,
             v2: info.tree.as_ref().map(|_| digest::sha256(hashes)),
             outside: Outside::read(root),
