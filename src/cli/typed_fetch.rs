@@ -1,4 +1,4 @@
-//! What was typed for a leecher: what it wants, once or several times, and what holds for all of it.
+//! What was typed for a leecher: what it wants, once or several times, and what holds for all.
 
 use super::typed::{
     self, Common, Fetch, Typed, Wish, common, count, duration, path, path_of, text,

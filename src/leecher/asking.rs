@@ -8,6 +8,7 @@ use crate::core::fault::Fault;
 use crate::core::id::ConnId;
 use crate::core::io::Outbox;
 use crate::core::limits::{BLOCK_BYTES, REQUESTS_OUT_MAX};
+use crate::core::throttle::{Limit, Throttle};
 use crate::core::time::{Span, Time};
 use crate::peer::{Session, Sessions};
 use crate::wire::peer::{BlockRef, Message};
@@ -32,6 +33,11 @@ const REFUSALS_MAX: u32 = 50;
 const HELD_UP: Span = Span::secs(1);
 
 impl Leecher {
+    /// No more than so much is asked for a second.
+    pub fn limit(&mut self, limit: Limit) {
+        self.throttle = Throttle::new(limit);
+    }
+
     /// Whether a source that has everything is left to those who need it: others who have not are
     /// busy for us already, and what they have need not leave the full one twice. Then only pieces
     /// are taken from it that nobody but so many full sources has.

@@ -21,7 +21,7 @@ use crate::core::io::{FileError, Outbox};
 use crate::core::meter::Meter;
 use crate::core::report::State;
 use crate::core::rng::Rng;
-use crate::core::throttle::{Limit, Throttle};
+use crate::core::throttle::Throttle;
 use crate::core::time::Time;
 use crate::peer::Session;
 use crate::wire::peer::Message;
@@ -96,16 +96,6 @@ impl Leecher {
             picked: Vec::new(),
             requests: Vec::new(),
         }
-    }
-
-    /// No more than so much is asked for a second.
-    pub fn limit(&mut self, limit: Limit) {
-        self.throttle = Throttle::new(limit);
-    }
-
-    /// Holds no more than so many bytes of pieces that fill, but a few pieces in any case.
-    pub fn hold(&mut self, pages_bytes: u64) {
-        self.assembly.hold(pages_bytes);
     }
 
     /// In which order pieces are fetched.

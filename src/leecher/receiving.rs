@@ -13,6 +13,11 @@ use crate::core::time::Time;
 use crate::peer::Sessions;
 
 impl Leecher {
+    /// Holds no more than so many bytes of pieces that fill, but a few pieces in any case.
+    pub fn hold(&mut self, pages_bytes: u64) {
+        self.assembly.hold(pages_bytes);
+    }
+
     pub fn block_began(&mut self, conn: ConnId, block: Block, now: Time) -> Result<(), Fault> {
         let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
         let asked = link.answered(block);

@@ -205,8 +205,8 @@ impl OpenRow {
         Ok(())
     }
 
-    /// There is a file where one is to be made: another of ours under a name that is the same to the
-    /// file system, or somebody else's.
+    /// There is a file where one is to be made: another of ours under a name that is the same to
+    /// the file system, or somebody else's.
     fn in_the_way(&mut self, file: usize) -> FileError {
         let row = self.row.clone();
         let found = row.files().get(file).and_then(|entry| self.beneath.look(&entry.path));

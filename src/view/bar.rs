@@ -1,5 +1,5 @@
-//! The living part at the bottom of a terminal: a bar with its figures, a row per fetch if there are
-//! several, and a row per neighbour.
+//! The living part at the bottom of a terminal: a bar with its figures, a row per fetch if there
+//! are several, and a row per neighbour.
 
 use super::{progress, rows};
 use crate::core::report::Snapshot;

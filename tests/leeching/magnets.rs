@@ -276,8 +276,8 @@ fn a_link_under_either_hash_or_both_becomes_the_file() {
     }
 }
 
-/// Who hangs up on a plain handshake is dialled once more in an encrypted one, before the content is
-/// known as later.
+/// Who hangs up on a plain handshake is dialled once more in an encrypted one, before the content
+/// is known as later.
 #[test]
 fn those_who_take_nothing_but_encrypted_words_tell_what_it_is() {
     for (seed, topics) in (0..).zip(["1", "2", "12"]) {

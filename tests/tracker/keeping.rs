@@ -15,8 +15,8 @@ use lmk::sim::store::Base;
 use lmk::tracker::plan::{Database, TrackerPlan};
 use lmk::wire::catalogue::answer::{Answer, NotSaving};
 use lmk::wire::catalogue::code;
-use lmk::wire::catalogue::entry::{Entry, Item};
-use lmk::wire::catalogue::request::{List, Publish, Request};
+use lmk::wire::catalogue::entry::Item;
+use lmk::wire::catalogue::request::{List, Request};
 use std::collections::BTreeSet;
 
 const SEEDER: &str = "127.0.0.1:7001";

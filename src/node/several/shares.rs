@@ -35,8 +35,8 @@ fn share(limit: Limit, count: usize) -> Limit {
 }
 
 impl Several {
-    /// The plans of fetches, in their order, [`FETCHES_MAX`] at the most. Terms, encryption and secrets are those of the first;
-    /// each plan holds as if it were alone.
+    /// The plans of fetches, in their order, [`FETCHES_MAX`] at the most; each as if it were alone.
+    /// Encryption, secrets and rates are those of the first.
     pub fn new(plans: Vec<NodePlan>) -> Several {
         let count = plans.len().max(1);
         let sockets = Sockets::of(&plans);

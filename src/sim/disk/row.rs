@@ -1,4 +1,5 @@
-//! A row of files as one open file: the twin of the reactor's. `whole`: what is done to all of them.
+//! A row of files as one open file: the twin of the reactor's. `whole`: what is done to all of
+//! them.
 
 mod whole;
 
