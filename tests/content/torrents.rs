@@ -198,7 +198,10 @@ fn pads_are_smaller_than_a_piece_and_never_all_there_is() {
     let read = list(&format!("{file}{link}"), 1).unwrap();
     assert_eq!(read.files.entries()[1].kind, Kind::Link);
     let escapes = link.replace("l1:ae", "l2:..e");
-    assert!(matches!(list(&format!("{file}{escapes}"), 1), Err(MetaError::Element("symlink path", _))));
+    assert!(matches!(
+        list(&format!("{file}{escapes}"), 1),
+        Err(MetaError::Element("symlink path", _))
+    ));
 }
 
 fn some_files() -> impl Strategy<Value = Files> {
