@@ -48,6 +48,16 @@ pub enum Plan {
     Verify(VerifyPlan),
 }
 
+impl Plan {
+    /// Whether what it says is a table or a few lines, and nothing is worth a bar meanwhile.
+    pub fn says_rows(&self) -> bool {
+        matches!(
+            self,
+            Plan::Job(_) | Plan::Token(_) | Plan::Keygen(_) | Plan::Probe(_) | Plan::Show(_)
+        )
+    }
+}
+
 /// One role on one event loop. Nothing happens between turns.
 pub struct Engine {
     reactor: Reactor<Part>,

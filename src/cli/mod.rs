@@ -54,11 +54,12 @@ fn work(wish: typed::Wish, common: &Common) -> Result<Ending, Fatal> {
     logging::start(common, &machine)?;
     let plan = planned::plan(wish, common.json, &machine, machine::resolve)?;
     let authorities = authorities::read(common.ca_file.as_deref(), &machine)?;
+    let rows = plan.says_rows();
     let mut engine = Engine::trusting(plan, authorities, common.insecure.clone())?;
     let showing = view::Showing {
         quiet: common.quiet,
         verbose: common.verbose > 0,
-        bar: !common.quiet && common.verbose < 2 && machine.terminal_err,
+        bar: !common.quiet && common.verbose < 2 && machine.terminal_err && !rows,
         colour: machine.terminal_err && !common.no_color && !machine.no_color,
     };
     let (out, err) = (Output::stdout(), Output::stderr());

@@ -10,6 +10,7 @@ use crate::content::metainfo::KeyOrder;
 use crate::content::metainfo::outside::{URLS_MAX, is_tracker, is_web_seed};
 use crate::core::limits::BLOCK_BYTES;
 use crate::core::report::foreign;
+use crate::wire::tracker_url::{self, Scheme};
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -157,7 +158,14 @@ fn tracker(url: &str) -> Result<String, String> {
         let shown = foreign(url);
         format!("--announce '{shown}': write udp://HOST:PORT/announce or http://HOST:PORT/announce")
     };
-    is_tracker(url).then(|| url.to_owned()).ok_or_else(wrong)
+    if !is_tracker(url) {
+        return Err(wrong());
+    }
+    let read = tracker_url::read(url).map_err(|why| format!("{}: {why}", wrong()))?;
+    match (read.scheme, read.at.port) {
+        (Scheme::Udp, None) => Err(format!("{}: UDP has no usual port", wrong())),
+        _ => Ok(url.to_owned()),
+    }
 }
 
 fn web_seed(url: &str) -> Result<String, String> {
@@ -227,7 +235,10 @@ mod tests {
             ("lmk create x --piece-length 256M", "--piece-length"),
             ("lmk create x --piece-length 4194304M", "--piece-length"),
             ("lmk create x --announce a.example", "--announce"),
-            ("lmk create x --announce udp://a/,,", "--announce"),
+            ("lmk create x --announce udp://a:1/,,", "--announce"),
+            ("lmk create x --announce udp://h:0/x", "port 0"),
+            ("lmk create x --announce http://h:0/x", "port 0"),
+            ("lmk create x --announce udp://h/announce", "no usual port"),
             ("lmk create x --webseed udp://a/", "--webseed"),
             ("lmk create x --date yesterday", "--date"),
             ("lmk show magnet:?dn=x", "magnet"),

@@ -3,11 +3,12 @@
 use crate::core::id::{Hash32, InfoHash};
 use crate::core::limits::NAME_BYTES_MAX;
 use crate::core::mark::mark;
+use crate::core::report::counted;
 use std::fmt;
 
 /// Longest link read, bytes.
 pub const MAGNET_BYTES_MAX: usize = 64 * 1024;
-/// Trackers, peers and file ranges kept of one link; the rest is passed over.
+/// Trackers, web seeds and peers kept of one link, of each so many; the rest is passed over.
 pub const MAGNET_LIST_MAX: usize = 64;
 
 /// What a link says. `Display` writes it as a link.
@@ -26,6 +27,32 @@ pub struct Magnet {
     pub peers: Vec<(String, u16)>,
     /// `so`: ranges of file indices, ends included; empty for all.
     pub select: Vec<(u32, u32)>,
+    /// What stands in it and is not gone by.
+    pub ignored: Ignored,
+}
+
+/// Parts of a link that are passed over, as a link with them is still good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ignored {
+    /// A `so` that is no list of indices: all files are meant.
+    pub select: bool,
+    /// `x.pe` without a host and a port.
+    pub peers: u32,
+    /// Trackers, web seeds and peers beyond [`MAGNET_LIST_MAX`] of each.
+    pub more: u32,
+}
+
+impl Ignored {
+    /// One line about all of it; `None` if there is nothing.
+    pub fn line(self) -> Option<String> {
+        let select = self.select.then(|| "`so` is no list of files, so that all are meant".into());
+        let peers = (self.peers > 0)
+            .then(|| format!("{} without HOST:PORT", counted(self.peers.into(), "`x.pe`")));
+        let more = (self.more > 0)
+            .then(|| format!("{} more addresses than {MAGNET_LIST_MAX} of a kind", self.more));
+        let all: Vec<String> = [select, peers, more].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| format!("ignored in the link: {}", all.join("; ")))
+    }
 }
 
 /// Why a link was not taken.
@@ -34,8 +61,10 @@ pub enum MagnetError {
     TooLong,
     /// The scheme is another.
     NotMagnet,
-    /// Broken percent-encoding, or not UTF-8 where text must be.
+    /// Broken percent-encoding.
     Encoding,
+    /// Not UTF-8 where text must be.
+    NotUtf8,
     /// No `xt` of BitTorrent.
     NoTopic,
     /// `urn:btih:` is neither 40 hex nor 32 base32 digits.
@@ -54,6 +83,7 @@ impl fmt::Display for MagnetError {
             MagnetError::TooLong => "magnet: longer than 64 KiB",
             MagnetError::NotMagnet => "magnet: the link does not begin with `magnet:?`",
             MagnetError::Encoding => "magnet: broken percent-encoding",
+            MagnetError::NotUtf8 => "magnet: a value is not UTF-8 once it is decoded",
             MagnetError::NoTopic => "magnet: no BitTorrent info-hash in it (`xt=urn:btih:...`)",
             MagnetError::BadV1 => "magnet: `urn:btih:` wants 40 hex or 32 base32 digits",
             MagnetError::BadV2 => "magnet: `urn:btmh:` wants 1220 and 64 hex digits",
@@ -88,10 +118,17 @@ impl Magnet {
             match key {
                 "xt" => magnet.topic(&value)?,
                 "dn" if magnet.name.is_none() => magnet.name = Some(value),
-                "tr" if magnet.trackers.len() < MAGNET_LIST_MAX => magnet.trackers.push(value),
-                "ws" if magnet.web_seeds.len() < MAGNET_LIST_MAX => magnet.web_seeds.push(value),
-                "x.pe" if magnet.peers.len() < MAGNET_LIST_MAX => magnet.peers.extend(peer(&value)),
-                "so" => magnet.select = select(&value).unwrap_or_default(),
+                "tr" => keep(&mut magnet.trackers, value, &mut magnet.ignored),
+                "ws" => keep(&mut magnet.web_seeds, value, &mut magnet.ignored),
+                "x.pe" => match peer(&value) {
+                    Some(peer) => keep(&mut magnet.peers, peer, &mut magnet.ignored),
+                    None => magnet.ignored.peers += 1,
+                },
+                "so" => {
+                    let list = select(&value);
+                    magnet.ignored.select = list.is_none();
+                    magnet.select = list.unwrap_or_default();
+                }
                 "xs" => mutable |= value.starts_with("urn:btpk:"),
                 _ => {}
             }
@@ -126,6 +163,17 @@ impl Magnet {
             return one(&mut self.v2, Hash32(hex(digits).ok_or(MagnetError::BadV2)?));
         }
         Ok(())
+    }
+}
+
+/// What is said twice is there once.
+fn keep<T: PartialEq>(list: &mut Vec<T>, value: T, ignored: &mut Ignored) {
+    if list.contains(&value) {
+        return;
+    }
+    match list.len() < MAGNET_LIST_MAX {
+        true => list.push(value),
+        false => ignored.more += 1,
     }
 }
 
@@ -189,7 +237,8 @@ fn peer(value: &str) -> Option<(String, u16)> {
     (!host.is_empty()).then(|| (host.to_owned(), port))
 }
 
-/// `0,2,4-6`; a list with anything else in it is ignored as a whole.
+/// `0,2,4-6`, all of it; a list with anything else in it is ignored as a whole. What follows each
+/// other is one range.
 fn select(value: &str) -> Option<Vec<(u32, u32)>> {
     let index = |text: &str| -> Option<u32> {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -200,7 +249,15 @@ fn select(value: &str) -> Option<Vec<(u32, u32)>> {
         let (first, last) = (index(first)?, index(last)?);
         (first <= last).then_some((first, last))
     };
-    value.split(',').take(MAGNET_LIST_MAX).map(range).collect()
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for part in value.split(',') {
+        let (first, last) = range(part)?;
+        match ranges.last_mut() {
+            Some((_, end)) if end.checked_add(1) == Some(first) => *end = last,
+            _ => ranges.push((first, last)),
+        }
+    }
+    Some(ranges)
 }
 
 /// Percent-decoding; `+` is itself.
@@ -215,7 +272,7 @@ fn decode(text: &str) -> Result<String, MagnetError> {
         bytes.extend(hex::<1>(code).ok_or(MagnetError::Encoding)?);
         bytes.extend_from_slice(rest.as_bytes());
     }
-    String::from_utf8(bytes).map_err(|_| MagnetError::Encoding)
+    String::from_utf8(bytes).map_err(|_| MagnetError::NotUtf8)
 }
 
 /// Text with everything but RFC 3986 unreserved characters and those of `also` percent-encoded.
@@ -283,11 +340,27 @@ mod tests {
     fn hostile_links_are_bounded() {
         let long = format!("magnet:?xt=urn:btih:{V1}&dn={}", "x".repeat(MAGNET_BYTES_MAX));
         assert_eq!(Magnet::parse(&long), Err(MagnetError::TooLong));
-        let many = format!("magnet:?xt=urn:btih:{V1}{}", "&tr=u".repeat(9_999));
-        assert_eq!(Magnet::parse(&many).unwrap().trackers.len(), MAGNET_LIST_MAX);
+        let many = (0..5_000).map(|n| format!("&tr={n}")).collect::<String>();
+        let many = Magnet::parse(&format!("magnet:?xt=urn:btih:{V1}&tr=0{many}")).unwrap();
+        assert_eq!(many.trackers.len(), MAGNET_LIST_MAX);
+        assert_eq!(many.ignored.more as usize, 5_000 - MAGNET_LIST_MAX);
         let odd =
             format!("magnet:?xt=urn:btih:{V1}&x.pe=a&x.pe=h:0&x.pe=h:70000&x.pe=::1:5&x.pe=:5");
-        assert_eq!(Magnet::parse(&odd).unwrap().peers, []);
+        let odd = Magnet::parse(&odd).unwrap();
+        assert_eq!((&odd.peers[..], odd.ignored.peers), (&[][..], 5));
+        assert!(odd.ignored.line().is_some_and(|line| line.contains("5 `x.pe`s")));
+    }
+
+    #[test]
+    fn every_file_that_a_link_names_is_wanted_or_none_is_named() {
+        let every = (0..9_000).map(|n| (2 * n).to_string()).collect::<Vec<_>>().join(",");
+        let magnet = Magnet::parse(&format!("magnet:?xt=urn:btih:{V1}&so={every}")).unwrap();
+        assert_eq!(magnet.select.len(), 9_000);
+        let magnet = Magnet::parse(&format!("magnet:?xt=urn:btih:{V1}&so=0,1,2-5,7")).unwrap();
+        assert_eq!((&magnet.select[..], magnet.ignored.line()), (&[(0, 5), (7, 7)][..], None));
+        let magnet = Magnet::parse(&format!("magnet:?xt=urn:btih:{V1}&so=0,x")).unwrap();
+        assert!(magnet.select.is_empty() && magnet.ignored.select);
+        assert!(magnet.ignored.line().is_some_and(|line| line.contains("`so`")));
     }
 
     #[test]
@@ -301,7 +374,7 @@ mod tests {
             (&format!("magnet:?xt=urn:btmh:1220{V1}"), MagnetError::BadV2),
             (&format!("magnet:?xt=urn:btih:{V1}&dn=%zz"), MagnetError::Encoding),
             (&format!("magnet:?xt=urn:btih:{V1}&dn=%"), MagnetError::Encoding),
-            (&format!("magnet:?xt=urn:btih:{V1}&dn=%ff"), MagnetError::Encoding),
+            (&format!("magnet:?xt=urn:btih:{V1}&dn=%ff"), MagnetError::NotUtf8),
         ] {
             assert_eq!(Magnet::parse(link), Err(why), "{link}");
         }
@@ -317,8 +390,10 @@ mod tests {
         fn what_is_written_reads_back(
             v1: Option<[u8; 20]>, v2: [u8; 32], name: Option<String>,
             trackers in prop::collection::vec(any::<String>(), 0..4),
-            port in 1u16.., select in prop::collection::vec((0u32..9, 9u32..12), 0..3),
+            port in 1u16.., select in prop::collection::vec((0u32..9, 11u32..14), 0..3),
         ) {
+            let unique: std::collections::BTreeSet<String> = trackers.into_iter().collect();
+            let trackers: Vec<String> = unique.into_iter().collect();
             let magnet = Magnet {
                 v1: v1.map(InfoHash),
                 v2: Some(Hash32(v2)),
@@ -327,6 +402,7 @@ mod tests {
                 trackers,
                 peers: vec![("::1".into(), port), ("127.0.0.1".into(), port)],
                 select,
+                ignored: Ignored::default(),
             };
             prop_assert_eq!(Magnet::parse(&magnet.to_string()), Ok(magnet));
         }

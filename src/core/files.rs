@@ -52,7 +52,8 @@ pub enum FileOp {
     Load { path: PathBuf, bytes_max: u64 },
     /// Replaces a small file whole (written beside, synced, renamed). A `private` one is for this
     /// user alone: mode 0600, and missing parent directories are made with mode 0700. One that is
-    /// not has the mode that the user's umask leaves, in a directory that is there. -> `Done`.
+    /// not has the mode that the user's umask leaves, in a directory that is there. What is there
+    /// and is no regular file, a symbolic link too, is left alone: `NotRegular`. -> `Done`.
     Save { path: PathBuf, bytes: Vec<u8>, private: bool },
     /// The entries of a directory, at most `entries_max`, else `TooLarge`; not of what a last
     /// symbolic link leads to. -> `Listed`, sorted by name as raw bytes.

@@ -260,6 +260,25 @@ pub fn escaped(path: &[u8]) -> String {
     safe
 }
 
+/// Characters of one text of a stranger that are kept to be shown.
+pub const EXCERPT_CHARS_MAX: usize = 1000;
+
+/// The beginning of a foreign text of any length, and how long it is if that is not all. It may
+/// steer a terminal: it is shown through [`escaped`] alone.
+pub fn excerpt(text: &[u8]) -> String {
+    // No character has more than four bytes.
+    let head = text.get(..4 * EXCERPT_CHARS_MAX).unwrap_or(text);
+    let head = String::from_utf8_lossy(head);
+    match head.char_indices().nth(EXCERPT_CHARS_MAX) {
+        None if head.len() >= text.len() => head.into_owned(),
+        cut => {
+            let end = cut.map_or(head.len(), |(at, _)| at);
+            let head = head.get(..end).unwrap_or_default();
+            format!("{head}\u{2026} (cut: {} bytes in all)", text.len())
+        }
+    }
+}
+
 /// Foreign bytes as [`foreign`] text.
 pub fn foreign_bytes(bytes: &[u8]) -> String {
     foreign(&String::from_utf8_lossy(bytes))
@@ -302,6 +321,22 @@ mod tests {
         let path = "Icon\r/\x1b[2J\u{202e}größe\\".as_bytes();
         assert_eq!(escaped(path), "Icon\\r/\\u{1b}[2J\\u{202e}größe\\\\");
         assert_eq!(escaped("x".repeat(900).as_bytes()).len(), 900);
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_kept_and_its_length_told() {
+        for short in ["", "größe", &"ü".repeat(EXCERPT_CHARS_MAX)] {
+            assert_eq!(excerpt(short.as_bytes()), *short);
+        }
+        for (c, most) in [("x", 1), ("\u{1b}", 1), ("ü", 2), ("\u{1f600}", 4)] {
+            let said = excerpt(c.repeat(100_000).as_bytes());
+            let (head, mark) = said.split_at(EXCERPT_CHARS_MAX * most);
+            assert_eq!(head, c.repeat(EXCERPT_CHARS_MAX));
+            assert_eq!(mark, format!("\u{2026} (cut: {} bytes in all)", 100_000 * most));
+        }
+        let broken = excerpt(&[0xff; 5000]);
+        assert!(broken.chars().count() < EXCERPT_CHARS_MAX + 40 && broken.contains("5000 bytes"));
+        assert_eq!(excerpt(b"a\xff"), "a\u{fffd}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::content::error::MetaError;
 use crate::content::metainfo::{KeyOrder, Maker, Metainfo};
 use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
-use crate::core::io::{FileDone, FileError, FileOp, Input, Meta, Outbox, Role};
+use crate::core::io::{FileDone, FileError, FileKind, FileOp, Input, Meta, Outbox, Role};
 use crate::core::mark::mark;
 use crate::core::meter::Meter;
 use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, escaped};
@@ -58,11 +58,7 @@ impl Create {
     }
 
     fn born(&mut self, out: &mut Outbox) {
-        if self.plan.overwrite {
-            self.open_top(out);
-        } else {
-            self.step = Step::Place(Some(out.file(FileOp::Stat { path: self.plan.out.clone() })));
-        }
+        self.step = Step::Place(Some(out.file(FileOp::Stat { path: self.plan.out.clone() })));
     }
 
     fn open_top(&mut self, out: &mut Outbox) {
@@ -115,6 +111,18 @@ impl Create {
             }
             FileDone::Meta(Err(error)) => {
                 Err(failed(Ending::Disk, &self.plan.out, &error.reason()))
+            }
+            FileDone::Meta(Ok(meta)) if self.plan.overwrite => {
+                let what = match meta.kind {
+                    FileKind::Regular => {
+                        self.open_top(out);
+                        return Ok(());
+                    }
+                    FileKind::Symlink => "it is a symbolic link; name what it leads to",
+                    FileKind::Directory => "it is a folder; name a file",
+                    FileKind::Special => "it is no regular file and is left alone; name a file",
+                };
+                Err(failed(Ending::Refused, &self.plan.out, &format!("{what} with -o")))
             }
             _ => {
                 let why = "it exists already; --overwrite replaces it, -o names another place";

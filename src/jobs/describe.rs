@@ -4,21 +4,35 @@ use super::plan::{ShowPlan, Subject};
 use crate::content::file_list::{Entry, Kind};
 use crate::content::magnet::Magnet;
 use crate::content::metainfo::Metainfo;
+use crate::content::metainfo::outside::{is_tracker, is_web_seed};
 use crate::core::fault::Fatal;
 use crate::core::io::{FileDone, Input, Outbox, Role};
-use crate::core::report::{Ending, Event, Snapshot, bytes_text, escaped};
+use crate::core::report::{Ending, Event, Snapshot, bytes_text, escaped, excerpt};
 use crate::core::time::{Time, utc};
+
+/// Entries told of in one turn of the loop.
+const ROWS_A_TURN: usize = 256;
 
 /// One run of the command.
 #[derive(Debug)]
 pub struct Describe {
     plan: ShowPlan,
+    /// What was read, while its files are told.
+    telling: Option<Telling>,
     ended: bool,
+}
+
+#[derive(Debug)]
+struct Telling {
+    metainfo: Metainfo,
+    /// Index of the entry that comes next, and the number of files before it.
+    at: usize,
+    told: u64,
 }
 
 impl Describe {
     pub fn new(plan: ShowPlan) -> Describe {
-        Describe { plan, ended: false }
+        Describe { plan, telling: None, ended: false }
     }
 
     fn born(&mut self, out: &mut Outbox) {
@@ -27,8 +41,13 @@ impl Describe {
                 out.file(file.load());
             }
             Subject::Magnet(magnet) => {
-                let events = magnet_events(magnet, self.plan.table);
-                self.say(events, out);
+                if let Some(line) = magnet.ignored.line() {
+                    out.tell(Event::warning("ignored", line));
+                }
+                for event in magnet_events(magnet, self.plan.table) {
+                    out.tell(event);
+                }
+                self.end(Ending::Done, out);
             }
         }
     }
@@ -48,15 +67,28 @@ impl Describe {
             out.tell(Event::info("passed_over", line).number("urls", count));
         }
         let events = if self.plan.table { table(&metainfo) } else { facts(&metainfo) };
-        self.say(events, out);
+        events.into_iter().for_each(|event| out.tell(event));
+        self.telling = Some(Telling { metainfo, at: 0, told: 0 });
         Ok(())
     }
 
-    fn say(&mut self, events: Vec<Event>, out: &mut Outbox) {
-        for event in events {
-            out.tell(event);
+    /// Tells of the next files. So many a turn: they are shown and forgotten before there are more.
+    fn go_on(&mut self, out: &mut Outbox) {
+        let Some(Telling { metainfo, at, told }) = &mut self.telling else { return };
+        let rest = metainfo.files.entries().get(*at..).unwrap_or_default();
+        let rest = rest.get(..ROWS_A_TURN).unwrap_or(rest);
+        // Pads are nobody's files.
+        for entry in rest.iter().filter(|entry| entry.kind != Kind::Pad) {
+            *told += 1;
+            out.tell(match self.plan.table {
+                true => file_row(metainfo, *told, entry),
+                false => file_facts(metainfo, *told, entry),
+            });
         }
-        self.end(Ending::Done, out);
+        *at += rest.len();
+        if rest.is_empty() {
+            self.end(Ending::Done, out);
+        }
     }
 
     fn end(&mut self, ending: Ending, out: &mut Outbox) {
@@ -71,6 +103,7 @@ impl Role for Describe {
             _ if self.ended => {}
             Input::Born => self.born(out),
             Input::Asked(command) => self.end(super::stopped(command), out),
+            Input::Wake => self.go_on(out),
             Input::File { done, .. } => {
                 if let Err(Fatal { ending, line }) = self.got_file(done, out) {
                     out.tell(Event::error("failed", line));
@@ -82,7 +115,7 @@ impl Role for Describe {
     }
 
     fn deadline(&self) -> Time {
-        Time::NEVER
+        if self.telling.is_some() && !self.ended { Time::ZERO } else { Time::NEVER }
     }
 
     fn snapshot(&self, _now: Time) -> Snapshot {
@@ -144,26 +177,19 @@ fn table(metainfo: &Metainfo) -> Vec<Event> {
         "file",
         format!("{:>6}  {:>10}  {:>15}  NAME", "NO", "SIZE", "PIECES"),
     ));
-    for (no, entry) in numbered(metainfo) {
-        let pieces = match pieces_of(metainfo, entry) {
-            None => "-".to_owned(),
-            Some((first, last)) if first == last => first.to_string(),
-            Some((first, last)) => format!("{first}-{last}"),
-        };
-        let link = if entry.kind == Kind::Link { "  (symbolic link)" } else { "" };
-        let (size, path) = (bytes_text(entry.length), escaped(&entry.path));
-        events.push(Event::result(
-            "file",
-            format!("{no:>6}  {size:>10}  {pieces:>15}  {path}{link}"),
-        ));
-    }
     events
 }
 
-/// Files and links with their numbers, from 1; pads are nobody's files.
-fn numbered(metainfo: &Metainfo) -> impl Iterator<Item = (usize, &Entry)> {
-    let entries = metainfo.files.entries().iter().filter(|entry| entry.kind != Kind::Pad);
-    entries.enumerate().map(|(at, entry)| (at + 1, entry))
+/// A file or a link and its number, from 1.
+fn file_row(metainfo: &Metainfo, no: u64, entry: &Entry) -> Event {
+    let pieces = match pieces_of(metainfo, entry) {
+        None => "-".to_owned(),
+        Some((first, last)) if first == last => first.to_string(),
+        Some((first, last)) => format!("{first}-{last}"),
+    };
+    let link = if entry.kind == Kind::Link { "  (symbolic link)" } else { "" };
+    let (size, path) = (bytes_text(entry.length), escaped(&entry.path));
+    Event::result("file", format!("{no:>6}  {size:>10}  {pieces:>15}  {path}{link}"))
 }
 
 /// The first and the last piece with bytes of an entry.
@@ -197,25 +223,32 @@ fn facts(metainfo: &Metainfo) -> Vec<Event> {
     for (tier, url) in
         outside.tiers.iter().zip(1..).flat_map(|(urls, n)| urls.iter().map(move |url| (n, url)))
     {
-        events.push(Event::result("tracker", url).number("tier", tier).text("url", url));
+        events.push(
+            Event::result("tracker", escaped(url.as_bytes())).number("tier", tier).text("url", url),
+        );
     }
     events.extend(
-        outside.web_seeds.iter().map(|url| Event::result("web_seed", url).text("url", url)),
+        outside
+            .web_seeds
+            .iter()
+            .map(|url| Event::result("web_seed", escaped(url.as_bytes())).text("url", url)),
     );
-    for (no, entry) in numbered(metainfo) {
-        let path = String::from_utf8_lossy(&entry.path).into_owned();
-        let mut event = Event::result("file", escaped(&entry.path)).number("no", no as u64);
-        event = event.text("path", path).number("size", entry.length);
-        if let Some((first, last)) = pieces_of(metainfo, entry) {
-            event = event.number("first_piece", first).number("last_piece", last);
-        }
-        if let Some(root) = entry.root {
-            event = event.text("root", root.to_string());
-        }
-        event = event.flag("executable", entry.executable).flag("hidden", entry.hidden);
-        events.push(event.flag("link", entry.kind == Kind::Link));
-    }
     events
+}
+
+/// The same as [`file_row`] as facts.
+fn file_facts(metainfo: &Metainfo, no: u64, entry: &Entry) -> Event {
+    let path = String::from_utf8_lossy(&entry.path).into_owned();
+    let mut event = Event::result("file", escaped(&entry.path)).number("no", no);
+    event = event.text("path", path).number("size", entry.length);
+    if let Some((first, last)) = pieces_of(metainfo, entry) {
+        event = event.number("first_piece", first).number("last_piece", last);
+    }
+    if let Some(root) = entry.root {
+        event = event.text("root", root.to_string());
+    }
+    event = event.flag("executable", entry.executable).flag("hidden", entry.hidden);
+    event.flag("link", entry.kind == Kind::Link)
 }
 
 fn magnet_events(magnet: &Magnet, table: bool) -> Vec<Event> {
@@ -229,35 +262,42 @@ fn magnet_events(magnet: &Magnet, table: bool) -> Vec<Event> {
     };
     let select = magnet.select.iter().map(range).collect::<Vec<_>>().join(",");
     if table {
-        let text = |text: &String| escaped(text.as_bytes());
+        let text = |text: &String| escaped(excerpt(text.as_bytes()).as_bytes());
+        let use_of = |good: bool| if good { "" } else { "  (not used: no such URL)" };
+        let tracker = |url: &String| format!("{}{}", text(url), use_of(is_tracker(url)));
+        let web_seed = |url: &String| format!("{}{}", text(url), use_of(is_web_seed(url)));
         let mut rows: Rows = Vec::new();
         rows.extend(magnet.name.iter().map(|name| ("name", text(name))));
         rows.extend(magnet.v2.map(|hash| ("v2", hash.to_string())));
         rows.extend(magnet.v1.map(|hash| ("v1", hash.to_string())));
-        rows.extend(magnet.trackers.iter().map(|url| ("tracker", text(url))));
-        rows.extend(magnet.web_seeds.iter().map(|url| ("web seed", text(url))));
+        rows.extend(magnet.trackers.iter().map(|url| ("tracker", tracker(url))));
+        rows.extend(magnet.web_seeds.iter().map(|url| ("web seed", web_seed(url))));
         rows.extend(magnet.peers.iter().map(|at| ("peer", peer(at))));
         rows.extend((!select.is_empty()).then_some(("files", select)));
         return lines(rows);
     }
-    let shown =
-        magnet.name.as_ref().map_or_else(|| "magnet".into(), |name| escaped(name.as_bytes()));
+    let name = magnet.name.as_ref().map(|name| excerpt(name.as_bytes()));
+    let shown = name.as_ref().map_or_else(|| "magnet".into(), |name| escaped(name.as_bytes()));
     let mut event = Event::result("magnet", shown);
     for (key, value) in [
-        ("name", magnet.name.clone()),
+        ("name", name),
         ("v1", magnet.v1.map(|hash| hash.to_string())),
         ("v2", magnet.v2.map(|hash| hash.to_string())),
         ("select", Some(select).filter(|select| !select.is_empty())),
     ] {
         event = value.into_iter().fold(event, |event, value| event.text(key, value));
     }
-    let each = |kind, values: &[String]| -> Vec<Event> {
-        let row = |url: &String| Event::result(kind, escaped(url.as_bytes())).text("url", url);
+    let each = |kind, values: &[String], is_taken: fn(&str) -> bool| -> Vec<Event> {
+        let row = |url: &String| {
+            let text = excerpt(url.as_bytes());
+            let event = Event::result(kind, escaped(text.as_bytes())).text("url", text);
+            event.flag("used", is_taken(url))
+        };
         values.iter().map(row).collect()
     };
     let mut events = vec![event];
-    events.extend(each("tracker", &magnet.trackers));
-    events.extend(each("web_seed", &magnet.web_seeds));
+    events.extend(each("tracker", &magnet.trackers, is_tracker));
+    events.extend(each("web_seed", &magnet.web_seeds, is_web_seed));
     events.extend(
         magnet.peers.iter().map(|at| Event::result("peer", peer(at)).text("addr", peer(at))),
     );

@@ -1,6 +1,8 @@
 //! `lmk verify`: compares files with a .torrent and says which files and pieces are not what it
 //! says.
 
+mod told;
+
 use super::pages::{Got, Pages};
 use super::plan::VerifyPlan;
 use super::torrent_file::shown;
@@ -10,16 +12,14 @@ use crate::core::fault::Fatal;
 use crate::core::id::Ticket;
 use crate::core::io::{FileDone, FileError, FileKind, FileOp, Input, Outbox, Role};
 use crate::core::meter::Meter;
-use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, counted, escaped};
+use crate::core::report::{Ending, Event, Snapshot, Transfer, bytes_text, escaped};
 use crate::core::time::Time;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// Ranges of pieces that a line names.
-const RANGES_TOLD_MAX: usize = 16;
+use told::Told;
 
 /// One run of the command.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ enum Step {
     /// Where the files are: what PATH is, then whether they stand right below it.
     Looking(Option<Ticket>, Look, Rc<Metainfo>),
     Reading(Box<Reading>),
+    /// All is read, and what is wrong is told.
+    Telling(Box<Reading>, Told),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,7 +111,7 @@ impl Verify {
                     _ => Ok(()),
                 }
             }
-            Step::Looking(..) => Ok(()),
+            Step::Looking(..) | Step::Telling(..) => Ok(()),
             Step::Reading(reading) => {
                 if let Some(got) = reading.pages.got(ticket, done) {
                     reading.got(got, now, out);
@@ -182,9 +184,19 @@ impl Verify {
     }
 
     fn end_if_over(&mut self, out: &mut Outbox) {
-        let Step::Reading(reading) = &self.step else { return };
-        if reading.entry().is_none() {
-            let good = reading.say(out);
+        match std::mem::replace(&mut self.step, Step::Loading) {
+            Step::Reading(reading) if reading.entry().is_none() => {
+                self.step = Step::Telling(reading, Told::default());
+                self.go_on(out);
+            }
+            step => self.step = step,
+        }
+    }
+
+    /// Tells the next of what is wrong, or ends.
+    fn go_on(&mut self, out: &mut Outbox) {
+        let Step::Telling(reading, told) = &mut self.step else { return };
+        if let Some(good) = reading.say(told, out) {
             self.end(if good { Ending::Done } else { Ending::Verification }, out);
         }
     }
@@ -268,87 +280,6 @@ impl Reading {
         self.at = at + 1;
         self.open(out);
     }
-
-    /// Tells of each file that is not what it must be, then of all. -> whether all are.
-    fn say(&self, out: &mut Outbox) -> bool {
-        let list = &self.metainfo.files;
-        let (mut files, mut files_bad) = (0u64, 0u64);
-        for (at, entry) in list.plain() {
-            files += 1;
-            let wrong = self.wrong.get(&at).copied();
-            if wrong.is_some() || self.proving.bad_of(at).next().is_some() {
-                files_bad += 1;
-                self.say_bad(at, entry, wrong, out);
-            }
-        }
-        let (pieces, bad) = (self.metainfo.geometry.pieces(), self.proving.bad());
-        let name = escaped(&self.metainfo.name);
-        let good = files_bad == 0 && bad.is_empty();
-        let line = match good {
-            true => {
-                let size = bytes_text(list.data_bytes());
-                let files = counted(files, "file");
-                let pieces = counted(pieces.into(), "piece");
-                format!("{name} is what the torrent says: {files}, {pieces}, {size}")
-            }
-            false => {
-                let count = bad.count();
-                format!(
-                    "{name}: {files_bad} of {files} files and {count} of {pieces} pieces are bad"
-                )
-            }
-        };
-        let event = Event::result("verified", line).flag("good", good);
-        let event = event.number("files", files).number("files_bad", files_bad);
-        let event = event.number("pieces", pieces.into());
-        let event = event.number("pieces_bad", bad.count().into());
-        out.tell(event.text("bad_pieces", ranges(bad.ones(), usize::MAX)));
-        good
-    }
-
-    fn say_bad(&self, at: usize, entry: &Entry, wrong: Option<Wrong>, out: &mut Outbox) {
-        let bad = || self.proving.bad_of(at);
-        let path = escaped(&entry.path);
-        let why = match wrong {
-            Some(Wrong::Unreadable(error)) => format!(": {}", error.reason()),
-            Some(Wrong::Short(on_disk) | Wrong::Long(on_disk)) => {
-                format!(": {on_disk} bytes instead of {}", entry.length)
-            }
-            Some(Wrong::Missing) | None => String::new(),
-        };
-        let word = wrong.map_or("bad", Wrong::word);
-        let mut line = format!("{word:<10}  {path}{why}");
-        if bad().next().is_some() {
-            line.push_str(&format!("; bad pieces: {}", ranges(bad(), RANGES_TOLD_MAX)));
-        }
-        let event = Event::result("file", line).text("state", word);
-        let event = event.text("path", String::from_utf8_lossy(&entry.path));
-        let mut event = event.number("size", entry.length);
-        if let Some(Wrong::Short(on_disk) | Wrong::Long(on_disk)) = wrong {
-            event = event.number("on_disk", on_disk);
-        }
-        out.tell(event.text("bad_pieces", ranges(bad(), usize::MAX)));
-    }
-}
-
-/// `0-2,5`, of at most `most` ranges.
-fn ranges(pieces: impl Iterator<Item = u32>, most: usize) -> String {
-    let mut found: Vec<(u32, u32)> = Vec::new();
-    for piece in pieces {
-        match found.last_mut() {
-            Some((_, last)) if *last + 1 == piece => *last = piece,
-            _ => found.push((piece, piece)),
-        }
-    }
-    let text = |(first, last): &(u32, u32)| match first == last {
-        true => first.to_string(),
-        false => format!("{first}-{last}"),
-    };
-    let mut said = found.iter().take(most).map(text).collect::<Vec<_>>().join(",");
-    if found.len() > most {
-        said.push_str(&format!(" and {} more", found.len() - most));
-    }
-    said
 }
 
 impl Role for Verify {
@@ -364,6 +295,10 @@ impl Role for Verify {
                 Ok(())
             }
             Input::File { ticket, done } => self.got_file(ticket, done, now, out),
+            Input::Wake => {
+                self.go_on(out);
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(Fatal { ending, line }) = done {
@@ -373,12 +308,15 @@ impl Role for Verify {
     }
 
     fn deadline(&self) -> Time {
-        Time::NEVER
+        match self.step {
+            Step::Telling(..) if !self.ended => Time::ZERO,
+            _ => Time::NEVER,
+        }
     }
 
     fn snapshot(&self, now: Time) -> Snapshot {
         let transfer = match &self.step {
-            Step::Reading(reading) => Some(Transfer {
+            Step::Reading(reading) | Step::Telling(reading, _) => Some(Transfer {
                 name: escaped(&reading.metainfo.name),
                 size: reading.metainfo.files.data_bytes(),
                 done: reading.passed_bytes,
@@ -388,17 +326,5 @@ impl Role for Verify {
             _ => None,
         };
         Snapshot { phase: "verifying", transfer, ..Snapshot::default() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_told_as_ranges() {
-        assert_eq!(ranges([].into_iter(), 9), "");
-        assert_eq!(ranges([0, 1, 2, 5, 7, 8].into_iter(), 9), "0-2,5,7-8");
-        assert_eq!(ranges([0, 2, 4, 6].into_iter(), 3), "0,2,4 and 1 more");
     }
 }

@@ -123,6 +123,13 @@ impl MagnetSearch {
         }
     }
 
+    /// What of the link is not gone by.
+    pub fn say_ignored(&self, out: &mut Outbox) {
+        if let Some(line) = self.plan.link.ignored.line() {
+            out.tell(Event::warning("ignored", line));
+        }
+    }
+
     /// News of the trackers. Those of the link are the first tiers.
     pub fn got_tie(&mut self, tie: &Tie) {
         if let Tie::Heard(News { tier, what: What::Answered { peers, .. }, .. }) = tie

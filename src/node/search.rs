@@ -34,7 +34,7 @@ impl Search {
         match self {
             Search::Name(seek) => seek.start(now),
             Search::Torrent(file) => file.load(out),
-            Search::Magnet(_) => {}
+            Search::Magnet(magnet) => magnet.say_ignored(out),
         }
     }
 

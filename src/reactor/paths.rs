@@ -1,6 +1,6 @@
 //! File operations that name a path: look, rename, load and save whole, make durable.
 
-use super::regular::{file_error, meta, open_regular, read, write};
+use super::regular::{file_error, meta, open_regular, read, regular, write};
 use crate::core::io::{DirEntry, FileError, FileKind, Meta, OpenMode};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -107,8 +107,12 @@ pub(super) fn load(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Replaces a file whole: readers see the old bytes or the new ones, after a power cut too.
+/// Replaces a file whole: readers see the old bytes or the new ones, after a power cut too. A
+/// device, a FIFO or a symbolic link is no file to replace.
 pub(super) fn save(path: &Path, bytes: &[u8], private: bool) -> Result<(), FileError> {
+    if let Ok(found) = rustix::fs::lstat(path) {
+        regular(&found)?;
+    }
     let dir = path.parent().unwrap_or(Path::new(""));
     if private && !dir.as_os_str().is_empty() {
         DirBuilder::new()

@@ -39,7 +39,19 @@ impl Bar {
 
     /// Takes the display away while `write` prints lines above it.
     pub fn aside(&self, write: impl FnOnce()) {
-        self.bar.suspend(write);
+        match self.shows_bar {
+            Some(_) => self.bar.suspend(write),
+            // Nothing was drawn yet.
+            None => write(),
+        }
+    }
+
+    /// Takes the display away until the next picture.
+    pub fn hide(&mut self) {
+        if self.shows_bar.is_some() {
+            self.bar.finish_and_clear();
+            *self = Bar::new();
+        }
     }
 
     pub fn clear(&self) {

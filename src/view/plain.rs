@@ -34,7 +34,12 @@ impl Plain {
         }
         let stream = if level == Level::Result { &mut self.out } else { &mut self.err };
         let line = format!("{}{line}", prefix(level, self.showing.colour));
-        match &self.bar {
+        match &mut self.bar {
+            // There may be a great many of them: until the next picture there is no bar.
+            Some(bar) if level == Level::Result => {
+                bar.hide();
+                stream.line(&line);
+            }
             Some(bar) => bar.aside(|| stream.line(&line)),
             None => stream.line(&line),
         }

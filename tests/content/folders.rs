@@ -220,7 +220,7 @@ proptest! {
             check_trees(&content, &files, &pieces);
         }
         let whole = Metainfo::read(text.clone(), KeyOrder::Sorted).unwrap();
-        prop_assert_eq!((&whole.files, &whole.geometry), (&*content.files, &content.geometry));
+        prop_assert_eq!((&*whole.files, &whole.geometry), (&*content.files, &content.geometry));
         for n in 0..content.geometry.pieces() {
             prop_assert_eq!(whole.node(n), content.trees().and_then(|trees| trees.node(n)));
             let hash = content.v1.as_ref().map(|v1| v1.hashes[n as usize]);

@@ -152,7 +152,7 @@ fn everything_that_was_asked_for_is_in_it_and_shown() {
         let made = bed.run("a", &format!("create f -o x --overwrite --json {more}")).with(0);
         events(&made, "created")[0]["v2"].clone()
     };
-    assert_eq!(hash(""), hash("--comment other --date 1 --announce udp://other/"));
+    assert_eq!(hash(""), hash("--comment other --date 1 --announce udp://other:1/"));
     assert_ne!(hash(""), hash("--source other"));
     assert_ne!(hash(""), hash("--private"));
 }
@@ -307,4 +307,71 @@ fn progress_is_told_while_files_are_hashed_and_verified() {
         assert!(done.is_sorted() && !done.is_empty(), "{line}: {done:?}");
         assert!(frames.iter().all(|frame| frame["phase"] == phase), "{line}");
     }
+}
+
+#[test]
+fn only_a_regular_file_is_replaced_by_a_torrent() {
+    let bed = Bed::new("torrents-replaced");
+    bed.file("a/f", b"words");
+    bed.file("a/old", b"old");
+    symlink("old", bed.path("a/link")).unwrap();
+    symlink("nowhere", bed.path("a/dangling")).unwrap();
+    fs::create_dir(bed.path("a/folder")).unwrap();
+    mknodat(CWD, bed.path("a/fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    for (out, says) in [
+        ("link", "symbolic link"),
+        ("dangling", "symbolic link"),
+        ("folder", "folder"),
+        ("fifo", "no regular file"),
+    ] {
+        let kind = || fs::symlink_metadata(bed.path(&format!("a/{out}"))).unwrap().file_type();
+        let before = kind();
+        bed.run("a", &format!("create f -o {out} --overwrite")).one_line(7, &[out, says, "-o"]);
+        assert_eq!(kind(), before, "{out}");
+    }
+    assert_eq!(fs::read(bed.path("a/old")).unwrap(), b"old");
+    bed.run("a", "create f -o old --overwrite").with(0);
+    assert_eq!(fs::read(bed.path("a/old")).unwrap().first(), Some(&b'd'));
+}
+
+#[test]
+fn many_files_are_all_shown_in_their_order_and_a_long_comment_is_cut() {
+    let bed = Bed::new("torrents-many");
+    let files: String = (0..1000).map(|n| format!("d6:lengthi0e4:pathl4:{n:04}ee")).collect();
+    let head = format!("d7:comment50000:{}4:info", "\u{1b}".repeat(50_000));
+    let info = "4:name1:n12:piece lengthi16384e6:pieces0:e";
+    bed.file("a/t", format!("{head}d5:filesl{files}e{info}e").as_bytes());
+    let shown = bed.run("a", "show t").with(0);
+    let rows: Vec<&str> = shown.out.lines().filter(|line| line.contains("0 B")).collect();
+    let expected = |n: usize| format!("{:>6}  {:>10}  {:>15}  {n:04}", n + 1, "0 B", "-");
+    let rows = rows.into_iter().filter(|line| !line.starts_with("size"));
+    assert!(rows.eq((0..1000).map(expected)), "{}", shown.out);
+    let comment = shown.out.lines().find(|line| line.starts_with("comment")).unwrap();
+    assert!(comment.ends_with("(cut: 50000 bytes in all)") && comment.len() < 8000);
+    let told = bed.run("a", "show t --json").with(0);
+    let numbers = events(&told, "file").into_iter().map(|file| file["no"].as_u64().unwrap());
+    assert!(numbers.eq(1..=1000));
+    let comment = &events(&told, "torrent")[0]["comment"];
+    assert!(comment.as_str().unwrap().ends_with("(cut: 50000 bytes in all)"), "{comment}");
+    fs::create_dir(bed.path("a/n")).unwrap();
+    let ended = bed.run("a", "verify t n --json").with(6);
+    let missing = events(&ended, "file").into_iter();
+    let paths = missing.map(|file| file["path"].as_str().unwrap().to_owned());
+    assert!(paths.eq((0..1000).map(|n| format!("{n:04}"))));
+    assert_eq!(events(&ended, "verified")[0]["files_bad"], 1000);
+}
+
+#[test]
+fn what_of_a_link_is_not_used_is_told_and_nothing_is_told_twice() {
+    let bed = Bed::new("torrents-link");
+    bed.folder("a");
+    let link = format!(
+        "magnet:?xt=urn:btih:{}&tr=foo&tr=udp://a:1/&tr=udp://a:1/&ws=file:///x&so=1,x&x.pe=h",
+        "ab".repeat(20)
+    );
+    let shown = bed.start("a", &["show", &link]).ends().with(0);
+    assert!(shown.out.contains("tracker     foo  (not used: no such URL)\n"), "{}", shown.out);
+    assert_eq!(shown.out.matches("udp://a:1/\n").count(), 1, "{}", shown.out);
+    assert!(shown.out.contains("web seed    file:///x  (not used"), "{}", shown.out);
+    assert!(shown.err.contains("`so`") && shown.err.contains("1 `x.pe`"), "{}", shown.err);
 }

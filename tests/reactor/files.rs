@@ -119,6 +119,31 @@ fn what_the_system_says_of_a_file_is_told() {
 }
 
 #[test]
+fn nothing_but_a_regular_file_is_replaced() {
+    let dir = Dir::new("saved-kinds");
+    let mut world = World::new();
+    fs::write(dir.path("file"), b"x").unwrap();
+    fs::create_dir(dir.path("folder")).unwrap();
+    symlink(dir.path("file"), dir.path("link")).unwrap();
+    let (fifo, mode) = (dir.path("fifo"), rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for (name, expected) in [
+        ("link", Err(FileError::NotRegular)),
+        ("fifo", Err(FileError::NotRegular)),
+        ("folder", Err(FileError::IsDirectory)),
+        ("new", Ok(())),
+        ("file", Ok(())),
+    ] {
+        let save = FileOp::Save { path: dir.path(name), bytes: b"y".to_vec(), private: false };
+        match world.file(save) {
+            FileDone::Done(result) => assert_eq!(result, expected, "{name}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(fs::symlink_metadata(dir.path("link")).unwrap().is_symlink());
+}
+
+#[test]
 fn nothing_but_a_regular_file_is_opened_and_nothing_blocks() {
     let dir = Dir::new("kinds");
     let mut world = World::new();

@@ -131,7 +131,7 @@ fn safe_path(path: Value, key: &'static str) -> Result<(), MetaError> {
     let mut bytes = 0;
     for element in path.items() {
         let element = element.bytes().ok_or(MetaError::Bad(key, "has a non-string element"))?;
-        name::path_element(element)?;
+        name::path_element(element).map_err(|why| MetaError::Element(key, why))?;
         bytes += element.len() + 1;
     }
     if bytes > PATH_BYTES_MAX + 1 { Err(MetaError::Bad(key, "is too long")) } else { Ok(()) }

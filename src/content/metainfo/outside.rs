@@ -5,6 +5,8 @@
 use crate::core::bencode::{Limits, Mode, Value, Writer, parse};
 use crate::core::limits::WEB_SEEDS_MAX;
 use crate::core::mark::mark;
+use crate::core::report::excerpt;
+use std::collections::BTreeSet;
 
 /// Trackers kept of one torrent, and web seeds too.
 pub const URLS_MAX: usize = 64;
@@ -18,6 +20,7 @@ pub struct Outside {
     pub tiers: Vec<Vec<String>>,
     /// URLs that serve the files over HTTP (BEP 19).
     pub web_seeds: Vec<String>,
+    /// Of one that was read an [`excerpt`], as of the next.
     pub comment: Option<String>,
     pub created_by: Option<String>,
     /// Unix seconds.
@@ -27,71 +30,27 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Reads the dictionary that holds `info`.
+    /// Reads the dictionary that holds `info`. Time grows with the entries alone, memory with what
+    /// is kept.
     pub fn read(torrent: Value) -> Outside {
         let text = |key| {
             let bytes = torrent.get(key)?.bytes()?;
-            Some(String::from_utf8_lossy(bytes).into_owned())
+            Some(excerpt(bytes))
         };
-        let mut outside = Outside {
+        let (mut trackers, mut seeds) = (Urls::new(is_tracker), Urls::new(is_web_seed));
+        let tiers = tiers(torrent, &mut trackers);
+        let list = torrent.get(b"url-list");
+        let one = list.filter(|list| list.bytes().is_some_and(|url| !url.is_empty()));
+        let entries = one.into_iter().chain(list.iter().flat_map(|list| list.items()));
+        let web_seeds = entries.filter_map(|url| seeds.fresh(url)).collect();
+        Outside {
+            tiers,
+            web_seeds,
             comment: text(b"comment".as_slice()),
             created_by: text(b"created by"),
             created_s: torrent.get(b"creation date").and_then(|date| date.uint()),
-            ..Outside::default()
-        };
-        outside.read_trackers(torrent);
-        if let Some(seeds) = torrent.get(b"url-list") {
-            let one = seeds.bytes().is_some_and(|url| !url.is_empty());
-            for url in one.then_some(seeds).into_iter().chain(seeds.items()) {
-                let url = outside.url(url, is_web_seed);
-                let room = outside.web_seeds.len() < URLS_MAX;
-                let fresh = url.filter(|url| !outside.web_seeds.contains(url));
-                outside.passed_over += u64::from(fresh.is_some() && !room);
-                outside.web_seeds.extend(fresh.filter(|_| room));
-            }
+            passed_over: trackers.passed_over + seeds.passed_over,
         }
-        outside
-    }
-
-    /// A list of tiers with anything in it counts alone (BEP 12).
-    fn read_trackers(&mut self, torrent: Value) {
-        if let Some(tiers) = torrent.get(b"announce-list") {
-            for tier in tiers.items() {
-                self.tiers.push(Vec::new());
-                for url in tier.items() {
-                    self.read_tracker(url);
-                }
-            }
-        }
-        self.tiers.retain(|tier| !tier.is_empty());
-        if let (true, Some(url)) = (self.tiers.is_empty(), torrent.get(b"announce")) {
-            self.tiers.push(Vec::new());
-            self.read_tracker(url);
-            self.tiers.retain(|tier| !tier.is_empty());
-        }
-    }
-
-    fn read_tracker(&mut self, url: Value) {
-        let Some(url) = self.url(url, is_tracker) else { return };
-        let mut known = self.tiers.iter().flatten();
-        if known.any(|other| *other == url) {
-            return;
-        }
-        let room = self.tiers.iter().map(Vec::len).sum::<usize>() < URLS_MAX;
-        match self.tiers.last_mut().filter(|_| room) {
-            Some(tier) => tier.push(url),
-            None => {
-                mark!("A24");
-                self.passed_over += 1;
-            }
-        }
-    }
-
-    fn url(&mut self, url: Value, is_taken: fn(&str) -> bool) -> Option<String> {
-        let text = url.bytes().and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let taken = text.map(str::trim).filter(|text| is_taken(text));
-        self.passed_over += u64::from(taken.is_none());
-        taken.map(str::to_owned)
     }
 
     /// Writes the keys that stand before `info`, in their order.
@@ -153,6 +112,52 @@ pub fn write_web_seeds(urls: &[String]) -> Option<Vec<u8>> {
     (!urls.is_empty()).then(|| w.finish())
 }
 
+/// A list of tiers with anything in it counts alone (BEP 12).
+fn tiers(torrent: Value, urls: &mut Urls) -> Vec<Vec<String>> {
+    let mut tiers: Vec<Vec<String>> = Vec::new();
+    for tier in torrent.get(b"announce-list").iter().flat_map(|tiers| tiers.items()) {
+        let fresh: Vec<String> = tier.items().filter_map(|url| urls.fresh(url)).collect();
+        tiers.extend((!fresh.is_empty()).then_some(fresh));
+    }
+    if tiers.is_empty() {
+        let only = torrent.get(b"announce").and_then(|url| urls.fresh(url));
+        tiers.extend(only.map(|url| vec![url]));
+    }
+    tiers
+}
+
+/// URLs of one kind as they are found: which are kept, each once and [`URLS_MAX`] at most.
+struct Urls {
+    is_taken: fn(&str) -> bool,
+    kept: BTreeSet<String>,
+    passed_over: u64,
+}
+
+impl Urls {
+    fn new(is_taken: fn(&str) -> bool) -> Urls {
+        Urls { is_taken, kept: BTreeSet::new(), passed_over: 0 }
+    }
+
+    /// A URL that is to be kept and was not there yet.
+    fn fresh(&mut self, url: Value) -> Option<String> {
+        let text = url.bytes().and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::trim);
+        let Some(text) = text.filter(|text| (self.is_taken)(text)) else {
+            self.passed_over += 1;
+            return None;
+        };
+        if self.kept.contains(text) {
+            return None;
+        }
+        if self.kept.len() >= URLS_MAX {
+            mark!("A24");
+            self.passed_over += 1;
+            return None;
+        }
+        self.kept.insert(text.to_owned());
+        Some(text.to_owned())
+    }
+}
+
 /// Whether text is the URL of a tracker: UDP (BEP 15) or HTTP (BEP 3).
 pub fn is_tracker(url: &str) -> bool {
     is_url(url, &["udp", "http", "https"])
@@ -168,9 +173,9 @@ fn is_url(url: &str, schemes: &[&str]) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let visible = |c: char| !c.is_control() && !c.is_whitespace();
-    schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme))
+    url.len() <= URL_BYTES_MAX
+        && schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme))
         && !host.is_empty()
-        && url.len() <= URL_BYTES_MAX
         && url.chars().all(visible)
 }
 
@@ -209,6 +214,34 @@ mod tests {
         let many = (0..200).map(|n| format!("l14:udp://host{n:03}/e")).collect::<String>();
         let found = read(&format!("d13:announce-listl{many}ee"));
         assert_eq!((found.tiers.len(), found.passed_over), (URLS_MAX, 200 - URLS_MAX as u64));
+    }
+
+    /// Every entry is compared with what is kept: if that stays small, time grows with the entries
+    /// alone.
+    #[test]
+    fn what_is_kept_while_reading_stays_small_however_many_there_are() {
+        let urls = |n: usize| (0..n).map(|n| format!("17:http://host{n:05}/")).collect::<Vec<_>>();
+        let each = urls(20_000).iter().map(|url| format!("l{url}e")).collect::<String>();
+        let found = read(&format!("d13:announce-listl{each}e8:url-listl{}ee", urls(900).concat()));
+        let many = (20_000 + 900 - 2 * URLS_MAX) as u64;
+        assert_eq!((found.tiers.len(), found.web_seeds.len()), (URLS_MAX, URLS_MAX));
+        assert_eq!(found.passed_over, many);
+        let places = found.tiers.capacity().max(found.web_seeds.capacity());
+        assert!(places <= 2 * URLS_MAX, "{places} places were needed");
+        // Empty tiers are nothing, however many.
+        assert_eq!(
+            read(&format!("d13:announce-listl{}ee", "le".repeat(9_000))).tiers.capacity(),
+            0
+        );
+    }
+
+    #[test]
+    fn of_a_long_comment_the_beginning_is_kept() {
+        let long = "\u{1b}".repeat(50_000);
+        let found = read(&format!("d7:comment50000:{long}10:created by50000:{long}e"));
+        for text in [found.comment.unwrap(), found.created_by.unwrap()] {
+            assert!(text.chars().count() < 1100 && text.contains("50000 bytes"), "{text}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Proving {
 
 impl Proving {
     pub fn new(metainfo: Rc<Metainfo>) -> Proving {
-        let files = Rc::new(metainfo.files.clone());
+        let files = Rc::clone(&metainfo.files);
         let grid = &metainfo.geometry;
         let mut proving = Proving {
             grid: GridHasher::new(files, metainfo.form(), grid.piece_length()),

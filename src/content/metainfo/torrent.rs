@@ -3,7 +3,7 @@
 use super::outside::{Outside, write_web_seeds};
 use super::{Content, KeyOrder, info};
 use crate::content::error::MetaError;
-use crate::core::bencode::{Doc, Limits, Mode, Value, Writer, parse};
+use crate::core::bencode::{DISORDER, Doc, Limits, Mode, Value, Writer, parse};
 use crate::core::limits::TORRENT_BYTES_MAX;
 use crate::core::mark::mark;
 
@@ -22,7 +22,10 @@ pub fn open(text: &[u8], order: KeyOrder) -> Result<(Doc<'_>, bool), MetaError> 
             }
             None => return Err(strict.into()),
         },
-        (Err(strict), KeyOrder::Sorted) => return Err(strict.into()),
+        (Err(strict), KeyOrder::Sorted) => {
+            let hopeless = strict.what == DISORDER && !matches!(lenient(text), Ok(Some(_)));
+            return Err(if hopeless { MetaError::Disorder(strict) } else { strict.into() });
+        }
     };
     match doc.root().is_dict() {
         true => Ok((doc, unsorted)),

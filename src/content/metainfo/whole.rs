@@ -10,7 +10,9 @@ use crate::content::file_list::FileList;
 use crate::content::geometry::Geometry;
 use crate::content::grid::Form;
 use crate::core::id::{Hash32, InfoHash};
+use crate::core::report::excerpt;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// In which order the keys of dictionaries may stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,13 +36,13 @@ pub struct Metainfo {
     pub name: Vec<u8>,
     /// BEP 27: only the torrent's own trackers may be asked for peers.
     pub private: bool,
-    /// Who it was made for: a word that gives equal files another info-hash.
+    /// Who it was made for: a word that gives equal files another info-hash; an [`excerpt`].
     pub source: Option<String>,
     /// The keys were not in order.
     pub unsorted: bool,
     /// The grid over all bytes of `files`, those between files included.
     pub geometry: Geometry,
-    pub files: FileList,
+    pub files: Rc<FileList>,
     /// SHA-1 of the info dict, if there is a v1 part.
     pub v1: Option<InfoHash>,
     /// SHA-256 of the info dict, if there is a v2 part.
@@ -58,7 +60,7 @@ impl Metainfo {
         let info = info::read(dict, root.get(b"piece layers"))?;
         let files = laying::lay(&info)?;
         let layers = layer_places(&info, &files)?;
-        let (hashes, text_of) = (dict.raw(), |key: &[u8]| Some(dict.get(key)?.bytes()?.to_vec()));
+        let hashes = dict.raw();
         let read = Metainfo {
             text: Vec::new(),
             info: dict.raw_range(),
@@ -66,10 +68,10 @@ impl Metainfo {
             layers,
             name: info.common.name.to_vec(),
             private: info.common.private,
-            source: text_of(b"source").map(|source| String::from_utf8_lossy(&source).into_owned()),
+            source: dict.get(b"source").and_then(|source| source.bytes()).map(excerpt),
             unsorted,
             geometry: Geometry::of(&files, info.common.piece_length)?,
-            files,
+            files: Rc::new(files),
             v1: info.listed.as_ref().map(|_| info::flat_hash(hashes)).transpose()?,
             v2: info.tree.as_ref().map(|_| digest::sha256(hashes)),
             outside: Outside::read(root),

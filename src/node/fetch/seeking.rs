@@ -77,6 +77,12 @@ impl Fetch {
             }
             let line = format!("{name}: {count} of {}", counted(all as u64, "file"));
             out.tell(Event::info("files", line).number("files", count as u64));
+            let idle = chosen.idle(&content.files);
+            if !idle.is_empty() {
+                let (named, terms) = (foreign(&idle.join(", ")), idle.len() as u64);
+                let line = format!("{name}: no file is named by {named}; lmk show lists them");
+                out.tell(Event::warning("idle", line).number("terms", terms));
+            }
         }
         let links = content.files.entries().iter().filter(|entry| entry.kind == Kind::Link).count();
         if links > 0 {

@@ -174,8 +174,10 @@ impl Disk {
             Some(parent) if private => self.make_dirs(parent),
             _ => self.parent(path)?,
         }
-        if matches!(self.stat(path), Ok(meta) if meta.kind == FileKind::Directory) {
-            return Err(FileError::IsDirectory);
+        match self.stat(path).map(|meta| meta.kind) {
+            Ok(FileKind::Directory) => return Err(FileError::IsDirectory),
+            Ok(FileKind::Special | FileKind::Symlink) => return Err(FileError::NotRegular),
+            Ok(FileKind::Regular) | Err(_) => {}
         }
         let mut body = Sparse::default();
         if body.growth(0, bytes.len()) > self.free() {
