@@ -108,9 +108,11 @@ pub(super) fn load(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
 }
 
 /// Replaces a file whole: readers see the old bytes or the new ones, after a power cut too. A
-/// device, a FIFO or a symbolic link is no file to replace.
+/// device or a FIFO is no file to replace; a symbolic link is replaced, and never followed.
 pub(super) fn save(path: &Path, bytes: &[u8], private: bool) -> Result<(), FileError> {
-    if let Ok(found) = rustix::fs::lstat(path) {
+    if let Ok(found) = rustix::fs::lstat(path)
+        && meta(&found).kind != FileKind::Symlink
+    {
         regular(&found)?;
     }
     let dir = path.parent().unwrap_or(Path::new(""));

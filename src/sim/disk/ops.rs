@@ -176,8 +176,8 @@ impl Disk {
         }
         match self.stat(path).map(|meta| meta.kind) {
             Ok(FileKind::Directory) => return Err(FileError::IsDirectory),
-            Ok(FileKind::Special | FileKind::Symlink) => return Err(FileError::NotRegular),
-            Ok(FileKind::Regular) | Err(_) => {}
+            Ok(FileKind::Special) => return Err(FileError::NotRegular),
+            Ok(FileKind::Regular | FileKind::Symlink) | Err(_) => {}
         }
         let mut body = Sparse::default();
         if body.growth(0, bytes.len()) > self.free() {

@@ -16,14 +16,20 @@ pub enum What {
 }
 
 impl What {
-    const ALL: [What; 5] =
-        [What::V1Info, What::Layers, What::Torrent, What::V2Info, What::WebSeeds];
+    /// By their numbers; 4 names nothing, and is refused.
+    const ALL: [(u64, What); 5] = [
+        (0, What::V1Info),
+        (1, What::Layers),
+        (2, What::Torrent),
+        (3, What::V2Info),
+        (5, What::WebSeeds),
+    ];
 
     pub(super) fn number(self) -> u64 {
-        What::ALL.iter().position(|what| *what == self).unwrap_or_default() as u64
+        What::ALL.iter().find(|(_, what)| *what == self).map_or(0, |(number, _)| *number)
     }
 
     pub(super) fn of(number: u64) -> Option<What> {
-        What::ALL.get(usize::try_from(number).ok()?).copied()
+        What::ALL.iter().find(|(of, _)| *of == number).map(|(_, what)| *what)
     }
 }
