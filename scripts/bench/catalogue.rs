@@ -137,8 +137,7 @@ fn publish(n: u32) -> Request {
         sha256: None,
         signed: None,
     };
-    let (v1_info, v2_info, layers) = (None, None, None);
-    Request::Publish(Publish { entry, v1_info, v2_info, layers, same_ok: true, web_seeds: None })
+    Request::Publish(Publish { same_ok: true, ..Publish::bare(entry) })
 }
 
 fn announce(socket: &UdpSocket, cid: u64, n: u32) {

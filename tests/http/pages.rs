@@ -46,14 +46,7 @@ pub fn listed(world: &mut World, names: u32) {
             sha256: None,
             signed: None,
         };
-        let publish = Publish {
-            entry,
-            v1_info: None,
-            v2_info: None,
-            layers: None,
-            web_seeds: None,
-            same_ok: false,
-        };
+        let publish = Publish::bare(entry);
         world.ask(&mut owner, &Request::Publish(publish));
         if n % 300 == 0 {
             world.pass(Span::secs(2));
@@ -367,14 +360,7 @@ fn names_that_are_markup_stay_text_in_the_status() {
         signed: None,
     };
     let named = entry.name.clone();
-    let publish = Publish {
-        entry,
-        v1_info: None,
-        v2_info: None,
-        layers: None,
-        web_seeds: None,
-        same_ok: false,
-    };
+    let publish = Publish::bare(entry);
     world.ask(&mut owner, &Request::Publish(publish));
     let mut seeder = Peer::new("127.0.0.1:7001", 0).hash(InfoHash([3; 20]));
     seeder.id = PeerId(*b"-LM0100-\"<script>\x00\xff\x07");

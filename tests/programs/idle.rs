@@ -135,14 +135,7 @@ fn publishes(asker: &Asker, tracker: SocketAddr) -> TcpStream {
     let (mut bytes, mut hashes) = (Vec::new(), Vec::new());
     for n in 0..NAMES {
         let (entry, hash) = long_name(n);
-        let publish = Publish {
-            entry,
-            v1_info: None,
-            v2_info: None,
-            layers: None,
-            web_seeds: None,
-            same_ok: false,
-        };
+        let publish = Publish::bare(entry);
         Request::Publish(publish).encode(1, 1 << 20, &mut bytes);
         hashes.push(hash);
     }

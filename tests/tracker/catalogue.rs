@@ -22,22 +22,21 @@ pub fn content(name: &str, bytes: &[u8]) -> Content {
 /// Both identities of a content, as its owner publishes them.
 pub fn publish(name: &str, content: &Content) -> Publish {
     let (v1, v2) = (content.v1.as_ref().unwrap(), content.v2.as_ref().unwrap());
+    let entry = Entry {
+        name: name.to_owned(),
+        v1: Some(v1.info_hash),
+        v2: Some(v2.info_hash),
+        size: content.geometry.size(),
+        piece_bytes: content.geometry.piece_length(),
+        flags: flag::V1 | flag::V2,
+        sha256: None,
+        signed: None,
+    };
     Publish {
-        entry: Entry {
-            name: name.to_owned(),
-            v1: Some(v1.info_hash),
-            v2: Some(v2.info_hash),
-            size: content.geometry.size(),
-            piece_bytes: content.geometry.piece_length(),
-            flags: flag::V1 | flag::V2,
-            sha256: None,
-            signed: None,
-        },
         v1_info: Some(v1.info.clone()),
         v2_info: Some(v2.info.clone()),
         layers: content.piece_layers(),
-        web_seeds: None,
-        same_ok: false,
+        ..Publish::bare(entry)
     }
 }
 

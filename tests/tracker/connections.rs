@@ -41,14 +41,7 @@ fn with_large_info() -> (World, InfoHash, Vec<u8>) {
         signed: None,
     };
     let mut owner = world.client(addr("127.0.0.1:40"), Some(1));
-    let publish = Publish {
-        entry,
-        v1_info: Some(info.clone()),
-        v2_info: None,
-        layers: None,
-        web_seeds: None,
-        same_ok: false,
-    };
+    let publish = Publish { v1_info: Some(info.clone()), ..Publish::bare(entry) };
     let answer = world.ask(&mut owner, &Request::Publish(publish));
     assert!(matches!(answer, Answer::Published { .. }), "{answer:?}");
     world.announce(&Peer::new("127.0.0.1:7001", 0).hash(hash));

@@ -230,8 +230,7 @@ mod tests {
     }
 
     /// Somebody exchanges a folder for a link to elsewhere and back, over and over, while files of
-    /// it are made: none is made elsewhere. The one thread of these tests: what is tried is an
-    /// exchange in the middle of a call of ours, and in one thread nothing happens in its middle.
+    /// it are made: none is made elsewhere.
     #[test]
     fn a_folder_that_becomes_a_link_meanwhile_leads_nowhere() {
         let top = folder("race");
@@ -242,6 +241,8 @@ mod tests {
         let beneath = Beneath::open(&root, OpenMode::Update).unwrap();
         let swaps = root.clone();
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        // A test alone has a thread: what is tried is an exchange in the middle of a call of ours,
+        // and in one thread nothing happens in its middle. The program itself has none.
         let racer = std::thread::spawn(move || {
             let (d, link) = (swaps.join("d"), swaps.join("link"));
             while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
