@@ -5,6 +5,8 @@
 mod chosen;
 #[path = "resume/folders.rs"]
 mod folders;
+#[path = "seeds/mod.rs"]
+mod seeds;
 #[path = "resume/stage.rs"]
 mod stage;
 #[path = "resume/swarms.rs"]

@@ -12,6 +12,8 @@ mod names;
 mod origins;
 #[path = "sim/scripted.rs"]
 mod scripted;
+#[path = "seeds/mod.rs"]
+mod seeds;
 #[path = "sim/slots.rs"]
 mod slots;
 #[path = "sim/stand_in.rs"]

@@ -2,6 +2,7 @@
 //! other files after each kill or power cut; then whatever is there is looked at once more.
 
 use super::stage::{SOURCE, TORRENT, fetch, torrent};
+use crate::seeds;
 use lmk::content::chosen::Chosen;
 use lmk::content::grid::Form;
 use lmk::content::metainfo::outside::Outside;
@@ -384,15 +385,6 @@ fn play_all(seeds: impl IntoIterator<Item = u64>) {
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-fn fresh_seeds(count: usize) -> Vec<u64> {
-    let random = || {
-        let mut bytes = [0; 8];
-        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
-        u64::from_le_bytes(bytes)
-    };
-    (0..count).map(|_| random()).collect()
-}
-
 #[test]
 fn folders_in_swarms_of_fixed_seeds_come_whole() {
     play_all(0..FIXED_SEEDS);
@@ -400,7 +392,7 @@ fn folders_in_swarms_of_fixed_seeds_come_whole() {
 
 #[test]
 fn folders_in_swarms_of_fresh_seeds_come_whole() {
-    play_all(fresh_seeds(FRESH_SEEDS));
+    play_all(seeds::fresh(FRESH_SEEDS));
 }
 
 /// `LMK_SIM_SEEDS=1000 cargo test --test resume -- --ignored many_fresh`; `LMK_SIM_SEEDS=0x...`
@@ -411,6 +403,6 @@ fn folders_in_swarms_of_many_fresh_seeds_come_whole() {
     let text = std::env::var("LMK_SIM_SEEDS").unwrap_or_else(|_| "1000".into());
     match text.strip_prefix("0x") {
         Some(seed) => play_all([u64::from_str_radix(seed, 16).unwrap()]),
-        None => play_all(fresh_seeds(text.parse().unwrap())),
+        None => play_all(seeds::fresh(text.parse().unwrap())),
     }
 }

@@ -1,6 +1,6 @@
 //! Small swarms from seeds: 64 that stay, 64 fresh ones in every run, and canaries that must fail.
 
-use crate::stand_in;
+use crate::{seeds, stand_in};
 use lmk::core::io::{Effect, FileOp, Input, Outbox, Role};
 use lmk::core::report::{Ending, Snapshot};
 use lmk::core::time::{Span, Time};
@@ -31,15 +31,6 @@ fn parse(text: &str) -> u64 {
 fn fixed_seeds() -> Vec<u64> {
     let lines = FIXED_SEEDS.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter(|line| !line.is_empty()).map(parse).collect()
-}
-
-fn fresh_seeds(count: usize) -> Vec<u64> {
-    let random = || {
-        let mut bytes = [0; 8];
-        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
-        u64::from_le_bytes(bytes)
-    };
-    (0..count).map(|_| random()).collect()
 }
 
 fn play(seed: u64, cast: Cast) -> Result<u64, String> {
@@ -84,7 +75,7 @@ fn fixed_seeds_finish() {
 
 #[test]
 fn fresh_seeds_finish() {
-    play_all(&fresh_seeds(FRESH_SEEDS), Cast::real());
+    play_all(&seeds::fresh(FRESH_SEEDS), Cast::real());
 }
 
 /// The stage itself: simple honest programs finish on it, whatever the weather.
@@ -143,7 +134,7 @@ fn a_world_that_never_tells_sent_is_caught() {
 #[ignore = "as long as you want"]
 fn many_fresh_seeds_finish() {
     let count = std::env::var("LMK_SIM_SEEDS").map_or(1000, |count| parse(&count) as usize);
-    play_all(&fresh_seeds(count), Cast::real());
+    play_all(&seeds::fresh(count), Cast::real());
 }
 
 /// About half of the peers take encrypted conversations alone, the others meet them in plain first.
@@ -155,7 +146,7 @@ fn swarms_in_which_some_require_encryption_finish() {
         }
         Box::new(Node::new(plan))
     };
-    play_all(&fresh_seeds(ENCRYPTED_SEEDS), Cast { node, ..Cast::real() });
+    play_all(&seeds::fresh(ENCRYPTED_SEEDS), Cast { node, ..Cast::real() });
 }
 
 /// Every leecher is one of two fetches of its process; the other one fails after a while, which is
@@ -171,7 +162,7 @@ fn swarms_finish_in_which_each_leecher_wants_two_things() {
         let plans = if plan.seed.is_multiple_of(2) { [plan, other] } else { [other, plan] };
         Box::new(Forgives(Several::new(plans.into())))
     };
-    play_all(&fresh_seeds(TOGETHER_SEEDS), Cast { node, ..Cast::real() });
+    play_all(&seeds::fresh(TOGETHER_SEEDS), Cast { node, ..Cast::real() });
 }
 
 /// Ends well if one of its fetches is complete.
@@ -212,7 +203,7 @@ fn swarms_finish_in_which_each_leecher_is_the_only_one_of_several() {
             Job::Seed(_) => Box::new(Node::new(plan)),
         }
     };
-    play_all(&fresh_seeds(TOGETHER_SEEDS), Cast { node, ..Cast::real() });
+    play_all(&seeds::fresh(TOGETHER_SEEDS), Cast { node, ..Cast::real() });
 }
 
 /// Whether some seed shows that something is wrong with the cast, and what it says.
