@@ -213,7 +213,7 @@ impl Tiers {
     /// A name was looked up.
     pub fn got_found(&mut self, found: &Found, now: Time, out: &mut Outbox) {
         let Some(who) = self.who.clone() else { return };
-        let mut failed = None;
+        let mut failed = Vec::new();
         for (index, tier) in self.tiers.iter_mut().enumerate().filter(|(_, tier)| tier.is_asked) {
             let Some(tracker) = tier.at_hand_mut() else { continue };
             let Road::Udp(place, _) = &mut tracker.road else { continue };
@@ -233,7 +233,7 @@ impl Tiers {
                         self.news.push(News { tier: index, tracker, info_hash, what });
                     }
                     if tier.go_on(&self.hashes, &who, now, out, &mut self.rng) {
-                        failed = Some(index);
+                        failed.push(index);
                     }
                 }
                 Some(Change::Lost(_) | Change::Same) | None => {}
@@ -303,7 +303,7 @@ impl Tiers {
         out: &mut Outbox,
         mut turn: impl FnMut(&mut Talk, &mut Outbox) -> Option<Word>,
     ) {
-        let mut all_failed = None;
+        let mut all_failed = Vec::new();
         for (index, tier) in self.tiers.iter_mut().enumerate() {
             let (mut failed, mut answered) = (false, false);
             let shown = tier.trackers.get(tier.current).map(|tracker| tracker.shown.clone());
@@ -326,17 +326,18 @@ impl Tiers {
                 let (info_hash, tracker) = (*info_hash, shown.clone().unwrap_or_default());
                 self.news.push(News { tier: index, tracker, info_hash, what });
             }
-            if let (true, Some(Tracker { road: Road::Udp(place, _), .. })) =
-                (answered, tier.at_hand_mut())
-            {
-                place.trust();
+            if let (true, Some(tracker)) = (answered, tier.at_hand_mut()) {
+                tracker.failures = 0;
+                if let Road::Udp(place, _) = &mut tracker.road {
+                    place.trust();
+                }
             }
             if let (true, Some(who)) = (failed, &self.who) {
                 if let Some(Tracker { road: Road::Udp(place, _), .. }) = tier.at_hand_mut() {
                     place.doubt(now);
                 }
                 if tier.go_on(&self.hashes, who, now, out, &mut self.rng) {
-                    all_failed = Some(index);
+                    all_failed.push(index);
                 }
             }
         }
@@ -344,14 +345,16 @@ impl Tiers {
     }
 
     /// All of a tier have failed: the next one is asked from now on.
-    fn ask_behind(&mut self, failed: Option<usize>, now: Time) {
-        let (Some(failed), Some(who)) = (failed, &self.who) else { return };
-        let mut behind = self.tiers.iter_mut().skip(failed + 1);
-        let next = behind.find(|tier| tier.is_of_use()).filter(|tier| !tier.is_asked);
-        let Some(tier) = next else { return };
-        tier.is_asked = true;
-        for info_hash in &self.hashes {
-            tier.begin(*info_hash, who, now, &mut self.rng);
+    fn ask_behind(&mut self, failed: Vec<usize>, now: Time) {
+        let Some(who) = &self.who else { return };
+        for failed in failed {
+            let mut behind = self.tiers.iter_mut().skip(failed + 1);
+            let next = behind.find(|tier| tier.is_of_use()).filter(|tier| !tier.is_asked);
+            let Some(tier) = next else { continue };
+            tier.is_asked = true;
+            for info_hash in &self.hashes {
+                tier.begin(*info_hash, who, now, &mut self.rng);
+            }
         }
     }
 }

@@ -252,6 +252,10 @@ impl Durable {
         if self.retired {
             return Ok(match (step, done) {
                 (Step::SyncPart, FileDone::Done(Err(error))) => self.failed(step, error, out),
+                (Step::Reopen, FileDone::Opened(Ok((file, _)))) => {
+                    self.files.journal_file = file;
+                    Outcome::Going
+                }
                 _ => Outcome::Going,
             });
         }

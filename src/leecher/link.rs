@@ -223,6 +223,7 @@ impl Link {
             crate::mark!("D22");
             self.rest(now);
         }
+        self.refused = 0;
         self.step(LinkEvent::Choked, now);
     }
 

@@ -121,7 +121,8 @@ impl Origin {
 
     pub fn deadline(&self) -> Time {
         let approach = self.approach.as_ref().map_or(Time::NEVER, Approach::deadline);
-        let part = self.part.as_ref().map_or(Time::NEVER, Part::deadline);
+        let part = self.part.as_ref().filter(|_| self.step == Step::Idle);
+        let part = part.map_or(Time::NEVER, Part::deadline);
         self.due.min(approach).min(part)
     }
 
@@ -248,7 +249,9 @@ impl Origin {
     /// It is given up: an empty part file is of no use to a later run.
     pub fn abandon(&mut self, out: &mut Outbox) {
         self.hang_up(out);
-        if let Some(part) = self.part.take_if(|part| part.received == 0) {
+        // Until it is locked and looked at it may be that of another run.
+        let is_ours = !matches!(self.step, Step::Lock | Step::Holder | Step::Look);
+        if let Some(part) = self.part.take_if(|part| is_ours && part.received == 0) {
             self.remove_part(part.file, out);
         }
     }

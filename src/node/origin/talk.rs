@@ -233,14 +233,19 @@ impl Origin {
         let mark = if validator.starts_with('"') { &head.etag } else { &head.modified };
         let other = mark.as_deref().is_some_and(|mark| mark != validator);
         let Some(part) = &mut self.part else { return Ok(()) };
-        let size = part.note.size.or(whole);
-        let fits = whole.is_none_or(|whole| Some(whole) == size && last < whole)
+        // Without a length nothing tells the end of the file from that of a part.
+        let Some(size) = part.note.size.or(whole) else {
+            self.begin_anew("it does not say how long the file is", out)?;
+            return Err(Trouble::Later("it does not say how long the file is".to_owned(), None));
+        };
+        let fits = whole.is_none_or(|whole| whole == size)
+            && last < size
             && head.len.is_none_or(|len| len == last - first + 1);
         if other || !fits {
             self.begin_anew("the file changed there", out)?;
             return Err(Trouble::Later("the file changed there".to_owned(), None));
         }
-        (part.note.size, part.note.gives_ranges) = (size, true);
+        (part.note.size, part.note.gives_ranges) = (Some(size), true);
         self.gives_ranges = true;
         self.say_fetching(out);
         self.ask_space(out);
